@@ -1,0 +1,1 @@
+"""Qwen3-Omni speech from GGUF files, on ggml."""

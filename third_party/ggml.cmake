@@ -17,7 +17,7 @@ set(_ggml_pin_file "${CMAKE_CURRENT_LIST_DIR}/ggml-requirements.txt")
 set(_ggml_carried_dir "${CMAKE_CURRENT_LIST_DIR}/ggml")
 set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS "${_ggml_pin_file}")
 
-# <prefix>_VERSION of the ggml tree at dir, or "" where dir is no ggml tree.
+# The version of the ggml tree at dir, or "" where dir is no ggml tree.
 function(_ggml_read_version dir out)
     set(version "")
     if(EXISTS "${dir}/CMakeLists.txt" AND EXISTS "${dir}/include/ggml.h")
@@ -77,7 +77,6 @@ function(_ggml_download dir)
     string(RANDOM LENGTH 12 nonce)
     set(work "${root}/.fetch-${nonce}")
     file(MAKE_DIRECTORY "${work}")
-    set(archive "${work}/download/${_pin_name}-${_pin_version}.tar.gz")
 
     foreach(attempt RANGE 1 3)
         message(STATUS "Fetching ggml: pip download ${_pin_name}==${_pin_version} (attempt ${attempt})")
@@ -148,8 +147,8 @@ endfunction()
 
 function(_ggml_locate)
     if(OMNIGGML_GGML_DIR)
-        foreach(dir "${OMNIGGML_GGML_DIR}" "${OMNIGGML_GGML_DIR}/ggml")
-            get_filename_component(dir "${dir}" ABSOLUTE BASE_DIR "${CMAKE_SOURCE_DIR}")
+        foreach(candidate "${OMNIGGML_GGML_DIR}" "${OMNIGGML_GGML_DIR}/ggml")
+            get_filename_component(dir "${candidate}" ABSOLUTE BASE_DIR "${CMAKE_SOURCE_DIR}")
             _ggml_read_version("${dir}" version)
             if(version)
                 set(origin "OMNIGGML_GGML_DIR")

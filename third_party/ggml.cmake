@@ -78,7 +78,7 @@ function(_ggml_download dir)
     set(work "${root}/.fetch-${nonce}")
     file(MAKE_DIRECTORY "${work}")
 
-    foreach(attempt RANGE 1 3)
+    foreach(attempt RANGE 1 2)
         message(STATUS "Fetching ggml: pip download ${_pin_name}==${_pin_version} (attempt ${attempt})")
         execute_process(
             COMMAND "${Python_EXECUTABLE}" -m pip download --quiet --no-input --disable-pip-version-check

@@ -1,0 +1,1 @@
+"""Hugging Face checkpoints -> GGUF files, and small random checkpoints to try that with."""

@@ -12,6 +12,7 @@ import re
 from collections import Counter
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 
 from omniggml.convert.model_config import SpecialTokens
@@ -77,7 +78,7 @@ France? Where does the water go, and why is it never the same river? I can't say
 they've seen it before. In 2024 the bridge was closed for 31 days, and the tower for 7. Please speak a little slower,
 thank you. Some words are long, others are short; reading, writing, listening and speaking are four different things.
 Das Wetter ist heute schön, und die Straße führt über den Hügel. Le café est près de la
-gare, l'été est fini. 你好世界，今天天气很好。
+gare, l'été est fini. 你好世界 今天天气很好。
 """
 
 _WORD = re.compile(r" ?[^\W\d_]+| ?[^\s\w]+|\d|\s+")
@@ -172,7 +173,7 @@ def small_tokenizer(merges: int) -> SmallTokenizer:
     while len(learned) < merges:
         pairs: Counter[tuple[str, str]] = Counter()
         for pieces, count in words:
-            for pair in zip(pieces, pieces[1:], strict=False):
+            for pair in pairwise(pieces):
                 pairs[pair] += count
         if not pairs:
             raise ValueError(f"the embedded text gives {len(learned)} merges, {merges} asked for")

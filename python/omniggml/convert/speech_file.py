@@ -1,0 +1,66 @@
+"""`NAME-speech.gguf`: talker, code predictor, code2wav and the text table, under their checkpoint names.
+
+`docs/gguf.md` describes every key and tensor; a test holds the two together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from omniggml.convert.expected_tensors import TEXT_EMBEDDING, Named, speech_tensors
+from omniggml.convert.metadata import Metadata, count, counts, fields, signed, texts
+from omniggml.convert.model_config import PREDICTOR_SAMPLING, SAMPLE_RATE, SUPPRESSED_TAIL, ModelConfig
+from omniggml.convert.precision import Precision
+from omniggml.convert.tensor_plan import PlannedTensor, plan_tensors
+
+ARCHITECTURE = "qwen3omni-speech"
+FORMAT_VERSION = 1
+
+LONGEST_NAME = 63
+"""Bytes of a tensor name that ggml stores; its reader refuses longer ones."""
+
+
+def speech_file_tensors(config: ModelConfig) -> Iterator[Named]:
+    """Checkpoint tensors that the speech file is made of, in its order."""
+    yield TEXT_EMBEDDING, (config.thinker.vocab_size, config.thinker.hidden_size)
+    yield from speech_tensors(config)
+
+
+def plan_speech_file(config: ModelConfig, precision: Precision) -> list[PlannedTensor]:
+    """Tensors of the file: checkpoint names, experts stacked, types by `precision`."""
+    return plan_tensors(speech_file_tensors(config), precision, short_name)
+
+
+def short_name(name: str) -> str:
+    """The name under which the file holds the tensor `name`: without `.weight` where ggml has no room for it."""
+    return name if len(name.encode()) <= LONGEST_NAME else name.removesuffix(".weight")
+
+
+def speech_metadata(config: ModelConfig) -> Metadata:
+    """Keys of the architecture: geometry, codec and text ids, sampling defaults."""
+    entries: Metadata = {f"{ARCHITECTURE}.format_version": count(FORMAT_VERSION)}
+    entries |= _talker(config)
+    entries |= _code_predictor(config)
+    prefix = f"{ARCHITECTURE}.code2wav."
+    entries |= fields(prefix, config.code2wav)
+    entries[f"{prefix}sample_rate"] = count(SAMPLE_RATE)
+    entries |= fields(f"{ARCHITECTURE}.token.", config.tokens)
+    return entries
+
+
+def _talker(config: ModelConfig) -> Metadata:
+    prefix = f"{ARCHITECTURE}.talker."
+    entries = fields(prefix, config.talker, leave_out=("mrope_section", "speakers"))
+    entries[f"{prefix}mrope_section"] = signed(list(config.talker.mrope_section))
+    entries[f"{prefix}speaker_names"] = texts([name for name, _ in config.talker.speakers])
+    entries[f"{prefix}speaker_ids"] = counts([index for _, index in config.talker.speakers])
+    entries[f"{prefix}suppressed_tail"] = count(SUPPRESSED_TAIL)
+    return entries | fields(f"{prefix}generation.", config.talker_sampling)
+
+
+def _code_predictor(config: ModelConfig) -> Metadata:
+    prefix = f"{ARCHITECTURE}.code_predictor."
+    entries = fields(prefix, config.code_predictor)
+    # Drawing or not follows the talker, and the number of steps is the number of codes.
+    fixed = ("do_sample", "repetition_penalty", "max_new_tokens")
+    return entries | fields(f"{prefix}generation.", PREDICTOR_SAMPLING, leave_out=fixed)

@@ -1,7 +1,28 @@
 #include <ggml.h>
 #include <pybind11/pybind11.h>
 
+#include "bindings/bindings.h"
+
+namespace {
+
+// What ggml would print on stderr reaches the user as an Error's sentence instead.
+void drop_log(ggml_log_level /*level*/, const char * /*text*/, void * /*data*/) {}
+
+}  // namespace
+
 PYBIND11_MODULE(_native, m) {
+    ggml_log_set(drop_log, nullptr);
     m.attr("__version__")  = OMNIGGML_VERSION;
-    m.attr("ggml_version") = ggml_version();
+    m.attr("ggml_version") = OMNIGGML_GGML_VERSION;
+    omni::bind_errors(m);
+    omni::bind_devices(m);
+    omni::bind_gguf_file(m);
+    omni::bind_probe(m);
+    omni::bind_sampler(m);
+    omni::bind_thinker(m);
+    omni::bind_speech_model(m);
+    omni::bind_talker(m);
+    omni::bind_code_predictor(m);
+    omni::bind_code2wav(m);
+    omni::bind_speech(m);
 }

@@ -19,3 +19,11 @@ class ModelFileError(OmniError):
 
 class ConversionError(OmniError):
     """A checkpoint can't be read, or can't be turned into GGUF files."""
+
+
+class OutOfMemoryError(OmniError):
+    """A device could not give the memory that weights, caches or a computation need."""
+
+
+class NumericError(OmniError):
+    """A model computed NaN or infinity: its weights are damaged, or overflow at this precision."""

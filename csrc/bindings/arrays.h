@@ -1,0 +1,39 @@
+// NumPy arrays from and to vectors.
+#pragma once
+
+#include <pybind11/numpy.h>
+
+#include <string>
+#include <vector>
+
+#include "core/error.h"
+
+namespace omni {
+
+using FloatArray = pybind11::array_t<float, pybind11::array::c_style | pybind11::array::forcecast>;
+using IntArray   = pybind11::array_t<int32_t, pybind11::array::c_style | pybind11::array::forcecast>;
+
+template <typename T>
+std::vector<T> to_vector(const pybind11::array_t<T, pybind11::array::c_style | pybind11::array::forcecast> & array) {
+    return { array.data(), array.data() + array.size() };
+}
+
+// Hands the vector's memory to NumPy. The shape's product must be the vector's size.
+template <typename T> pybind11::array_t<T> to_array(std::vector<T> values, std::vector<pybind11::ssize_t> shape) {
+    auto *            owned = new std::vector<T>(std::move(values));
+    pybind11::capsule owner(owned, [](void * p) { delete static_cast<std::vector<T> *>(p); });
+    return pybind11::array_t<T>(std::move(shape), owned->data(), owner);
+}
+
+inline void require_columns(const pybind11::array & array, int64_t columns, const char * what) {
+    if (array.ndim() != 2 || array.shape(1) != columns) {
+        std::string shape;
+        for (pybind11::ssize_t i = 0; i < array.ndim(); ++i) {
+            shape += (i > 0 ? ", " : "") + std::to_string(array.shape(i));
+        }
+        throw Error(ErrorKind::input, std::string(what) + " must have the shape [n, " + std::to_string(columns) +
+                                          "], not [" + shape + "]");
+    }
+}
+
+}  // namespace omni

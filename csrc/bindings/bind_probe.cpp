@@ -1,0 +1,55 @@
+#include <pybind11/stl.h>
+
+#include "bindings/arrays.h"
+#include "bindings/bindings.h"
+#include "core/probe.h"
+
+namespace py = pybind11;
+
+namespace omni {
+
+namespace {
+
+const char * axes_name(Axes axes) {
+    switch (axes) {
+        case Axes::batch_time_channel: return "batch_time_channel";
+        case Axes::batch_channel_time: return "batch_channel_time";
+        case Axes::time_channel: return "time_channel";
+        case Axes::batch_time_head_channel: return "batch_time_head_channel";
+        case Axes::group_time_channel: return "group_time_channel";
+    }
+    return "";
+}
+
+// {name: (axes, [array [batch, time, heads, channels / heads], ...])}
+py::dict take(Probe & probe) {
+    py::dict out;
+    for (auto & entry : probe.take()) {
+        py::list chunks;
+        for (auto & chunk : entry.second.chunks) {
+            chunks.append(to_array(std::move(chunk.values),
+                                   { chunk.batch, chunk.time, chunk.heads, chunk.channels / chunk.heads }));
+        }
+        out[py::str(entry.first)] = py::make_tuple(axes_name(entry.second.axes), chunks);
+    }
+    return out;
+}
+
+void replace(Probe & probe, const std::string & name, const FloatArray & values) {
+    if (values.ndim() != 3) {
+        throw Error(ErrorKind::input, "the replacement for " + name + " must have three axes: batch, time, channel");
+    }
+    probe.replace(name, { values.shape(0), values.shape(1), values.shape(2), to_vector(values), 1 });
+}
+
+}  // namespace
+
+void bind_probe(py::module_ & m) {
+    py::class_<Probe, std::shared_ptr<Probe>>(m, "Probe")
+        .def(py::init<std::vector<std::string>>(), py::arg("patterns"))
+        .def("replace", &replace, py::arg("name"), py::arg("values"))
+        .def("take", &take);
+    m.def("matches", &matches, py::arg("pattern"), py::arg("name"));
+}
+
+}  // namespace omni

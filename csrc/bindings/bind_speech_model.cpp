@@ -1,0 +1,100 @@
+#include <pybind11/stl.h>
+
+#include "bindings/arrays.h"
+#include "bindings/bindings.h"
+#include "models/speech_model.h"
+#include "speech/prompt.h"
+#include "speech/speech.h"
+
+namespace py = pybind11;
+
+namespace omni {
+
+namespace {
+
+py::dict decoder_geometry(const DecoderGeometry & g) {
+    py::dict out;
+    out["num_hidden_layers"]   = g.n_layers;
+    out["hidden_size"]         = g.hidden;
+    out["num_attention_heads"] = g.n_heads;
+    out["num_key_value_heads"] = g.n_kv_heads;
+    out["head_dim"]            = g.head_dim;
+    out["intermediate_size"]   = g.ffn_width;
+    out["num_experts"]         = g.n_experts;
+    out["num_experts_per_tok"] = g.n_experts_used;
+    out["context"]             = g.context;
+    return out;
+}
+
+py::dict talker_geometry(const SpeechModel & model) {
+    const TalkerGeometry & g = model.talker().geometry();
+    py::dict               out = decoder_geometry(g.decoder);
+    out["vocab_size"]          = g.vocab;
+    out["text_vocab_size"]     = g.text_vocab;
+    out["thinker_hidden_size"] = g.thinker_hidden;
+    out["codec_eos_token_id"]  = g.codec.eos;
+    out["speakers"]            = g.speakers;
+    return out;
+}
+
+py::dict predictor_geometry(const SpeechModel & model) {
+    py::dict out           = decoder_geometry(model.predictor().geometry().decoder);
+    out["vocab_size"]      = model.predictor().geometry().vocab;
+    out["num_code_groups"] = model.predictor().geometry().n_groups;
+    return out;
+}
+
+py::dict code2wav_geometry(const SpeechModel & model) {
+    const Code2WavGeometry & g   = model.code2wav().geometry();
+    py::dict                 out = decoder_geometry(g.transformer);
+    out["sliding_window"]        = g.window;
+    out["num_quantizers"]        = g.n_groups;
+    out["codebook_size"]         = g.codebook_size;
+    out["decoder_dim"]           = g.decoder_dim;
+    out["sample_rate"]           = g.sample_rate;
+    out["upsampling_ratios"]     = g.ratios;
+    out["upsample_rates"]        = g.rates;
+    out["samples_per_frame"]     = g.samples_per_frame();
+    return out;
+}
+
+py::dict text_tokens(const SpeechModel & model) {
+    const TextTokens & t = model.talker().geometry().text;
+    py::dict           out;
+    out["im_start"]  = t.im_start;
+    out["im_end"]    = t.im_end;
+    out["user"]      = t.user;
+    out["assistant"] = t.assistant;
+    out["audio"]     = t.audio;
+    out["image"]     = t.image;
+    out["video"]     = t.video;
+    return out;
+}
+
+}  // namespace
+
+void bind_speech_model(py::module_ & m) {
+    py::class_<SpeechModel, std::shared_ptr<SpeechModel>>(m, "SpeechModel")
+        .def(py::init<const std::string &, const std::string &>(), py::arg("path"), py::arg("device"),
+             py::call_guard<py::gil_scoped_release>())
+        .def_property_readonly("talker_geometry", &talker_geometry)
+        .def_property_readonly("predictor_geometry", &predictor_geometry)
+        .def_property_readonly("code2wav_geometry", &code2wav_geometry)
+        .def_property_readonly("text_tokens", &text_tokens)
+        .def_property_readonly("nbytes", &SpeechModel::nbytes)
+        .def("n_samples",
+             [](const SpeechModel & self, int64_t n_frames) { return self.code2wav().geometry().n_samples(n_frames); })
+        .def("find_speaker",
+             [](const SpeechModel & self, const std::string & name) {
+                 return find_speaker(self.talker().geometry(), name);
+             })
+        .def("default_params", &default_speech_params);
+
+    py::class_<SpeechParams>(m, "SpeechParams")
+        .def_readwrite("talker", &SpeechParams::talker)
+        .def_readwrite("predictor", &SpeechParams::predictor)
+        .def_readwrite("seed", &SpeechParams::seed)
+        .def_readwrite("max_frames", &SpeechParams::max_frames);
+}
+
+}  // namespace omni

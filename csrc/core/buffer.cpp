@@ -1,0 +1,44 @@
+#include "core/buffer.h"
+
+#include "core/error.h"
+
+namespace omni {
+
+ContextPtr make_context(size_t n_tensors, size_t graph_nodes) {
+    ggml_init_params params{};
+    params.mem_size = n_tensors * ggml_tensor_overhead() + 1024;
+    if (graph_nodes > 0) {
+        params.mem_size += ggml_graph_overhead_custom(graph_nodes, false);
+    }
+    params.no_alloc = true;
+    ContextPtr context(ggml_init(params));
+    if (!context) {
+        throw Error(ErrorKind::memory, "not enough memory for a compute graph");
+    }
+    return context;
+}
+
+void TensorStore::allocate(ggml_backend_buffer_type_t type, ggml_backend_buffer_usage usage) {
+    if (ggml_get_first_tensor(context_.get()) == nullptr) {
+        return;
+    }
+    buffer_.reset(ggml_backend_alloc_ctx_tensors_from_buft(context_.get(), type));
+    if (!buffer_) {
+        size_t nbytes = 0;
+        for (auto * t = ggml_get_first_tensor(context_.get()); t != nullptr; t = ggml_get_next_tensor(context_.get(), t)) {
+            nbytes += ggml_nbytes(t);
+        }
+        throw Error(ErrorKind::memory, "not enough memory: " + purpose_ + " takes " +
+                                           std::to_string((nbytes + (1 << 20) - 1) >> 20) + " MiB on " +
+                                           ggml_backend_buft_name(type));
+    }
+    ggml_backend_buffer_set_usage(buffer_.get(), usage);
+}
+
+void TensorStore::clear() {
+    if (buffer_) {
+        ggml_backend_buffer_clear(buffer_.get(), 0);
+    }
+}
+
+}  // namespace omni

@@ -1,0 +1,48 @@
+// Tensors with memory of their own on a device: weights, caches, streaming state, constants of a graph.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "ggml-alloc.h"
+#include "ggml-backend.h"
+#include "ggml.h"
+
+namespace omni {
+
+struct FreeContext {
+    void operator()(ggml_context * context) const { ggml_free(context); }
+};
+
+struct FreeBuffer {
+    void operator()(ggml_backend_buffer * buffer) const { ggml_backend_buffer_free(buffer); }
+};
+
+using ContextPtr = std::unique_ptr<ggml_context, FreeContext>;
+using BufferPtr  = std::unique_ptr<ggml_backend_buffer, FreeBuffer>;
+
+// A context for `n_tensors` tensors (and a graph of that many nodes, if asked) whose data live elsewhere.
+ContextPtr make_context(size_t n_tensors, size_t graph_nodes = 0);
+
+// Create tensors in `context()`, then `allocate` once. `purpose` names them in the error when memory runs out.
+class TensorStore {
+  public:
+    TensorStore(size_t n_tensors, std::string purpose) : context_(make_context(n_tensors)), purpose_(std::move(purpose)) {}
+
+    ggml_context * context() const { return context_.get(); }
+
+    // Throws Error(memory). Does nothing for a store without tensors.
+    void allocate(ggml_backend_buffer_type_t type, ggml_backend_buffer_usage usage);
+
+    // All bytes to zero.
+    void clear();
+
+    size_t nbytes() const { return buffer_ ? ggml_backend_buffer_get_size(buffer_.get()) : 0; }
+
+  private:
+    ContextPtr  context_;
+    BufferPtr   buffer_;
+    std::string purpose_;
+};
+
+}  // namespace omni

@@ -1,0 +1,172 @@
+#include "core/device.h"
+
+#include <algorithm>
+#include <cctype>
+#include <mutex>
+#include <thread>
+
+#include "core/error.h"
+
+namespace omni {
+
+namespace {
+
+std::string lower(std::string text) {
+    std::transform(text.begin(), text.end(), text.begin(), [](unsigned char c) { return (char) std::tolower(c); });
+    return text;
+}
+
+std::string kind_of(ggml_backend_dev_t device) {
+    switch (ggml_backend_dev_type(device)) {
+        case GGML_BACKEND_DEVICE_TYPE_CPU: return "cpu";
+        case GGML_BACKEND_DEVICE_TYPE_GPU: return "gpu";
+        case GGML_BACKEND_DEVICE_TYPE_IGPU: return "igpu";
+        default: return "accelerator";
+    }
+}
+
+ggml_backend_dev_t cpu_device() {
+    ggml_backend_dev_t device = ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_CPU);
+    if (device == nullptr) {
+        throw Error(ErrorKind::internal, "this build of omniggml has no CPU backend; build it again");
+    }
+    return device;
+}
+
+ggml_backend_dev_t preferred_device() {
+    for (auto type : { GGML_BACKEND_DEVICE_TYPE_GPU, GGML_BACKEND_DEVICE_TYPE_IGPU }) {
+        if (ggml_backend_dev_t device = ggml_backend_dev_by_type(type)) {
+            return device;
+        }
+    }
+    return cpu_device();
+}
+
+ggml_backend_dev_t device_by_name(const std::string & name) {
+    const std::string  wanted  = lower(name);
+    ggml_backend_dev_t by_stem = nullptr;
+    for (size_t i = 0; i < ggml_backend_dev_count(); ++i) {
+        ggml_backend_dev_t device = ggml_backend_dev_get(i);
+        const std::string  have   = lower(ggml_backend_dev_name(device));
+        if (have == wanted) {
+            return device;
+        }
+        if (by_stem == nullptr && have.rfind(wanted, 0) == 0) {
+            by_stem = device;
+        }
+    }
+    return by_stem;
+}
+
+bool is_endpoint(const std::string & name) {
+    const auto colon = name.rfind(':');
+    return colon != std::string::npos && colon > 0 && colon + 1 < name.size() &&
+           std::all_of(name.begin() + (std::ptrdiff_t) colon + 1, name.end(),
+                       [](unsigned char c) { return std::isdigit(c) != 0; });
+}
+
+// Asks whichever backend can add servers for the devices behind an endpoint; the first of them, or nullptr.
+ggml_backend_dev_t remote_device(const std::string & endpoint) {
+    using add_server_t = ggml_backend_reg_t (*)(const char *);
+    static std::mutex                                              mutex;
+    static std::vector<std::pair<std::string, ggml_backend_dev_t>> known;
+    std::lock_guard<std::mutex>                                    lock(mutex);
+    for (const auto & entry : known) {
+        if (entry.first == endpoint) {
+            return entry.second;
+        }
+    }
+    for (size_t i = 0; i < ggml_backend_reg_count(); ++i) {
+        auto add_server = reinterpret_cast<add_server_t>(
+            ggml_backend_reg_get_proc_address(ggml_backend_reg_get(i), "ggml_backend_rpc_add_server"));
+        if (add_server == nullptr) {
+            continue;
+        }
+        ggml_backend_reg_t server = add_server(endpoint.c_str());
+        if (server == nullptr || ggml_backend_reg_dev_count(server) == 0) {
+            throw Error(ErrorKind::input, "no RPC server answers at " + endpoint);
+        }
+        known.emplace_back(endpoint, ggml_backend_reg_dev_get(server, 0));
+        return known.back().second;
+    }
+    throw Error(ErrorKind::input, "device \"" + endpoint +
+                                      "\" is a network address, and this build has no RPC backend; install with "
+                                      "CMAKE_ARGS=\"-DGGML_RPC=ON\"");
+}
+
+}  // namespace
+
+std::vector<DeviceInfo> list_devices() {
+    std::vector<DeviceInfo> devices;
+    for (size_t i = 0; i < ggml_backend_dev_count(); ++i) {
+        ggml_backend_dev_t device = ggml_backend_dev_get(i);
+        DeviceInfo         info{ ggml_backend_dev_name(device), ggml_backend_dev_description(device), kind_of(device), 0,
+                         0 };
+        ggml_backend_dev_memory(device, &info.memory_free, &info.memory_total);
+        devices.push_back(info);
+    }
+    return devices;
+}
+
+ggml_backend_dev_t find_device(const std::string & name) {
+    if (name.empty() || lower(name) == "auto") {
+        return preferred_device();
+    }
+    if (is_endpoint(name)) {
+        return remote_device(name);
+    }
+    if (ggml_backend_dev_t device = device_by_name(name)) {
+        return device;
+    }
+    std::string known;
+    for (const auto & device : list_devices()) {
+        known += (known.empty() ? "" : ", ") + device.name;
+    }
+    throw Error(ErrorKind::input, "there is no device \"" + name + "\"; this build and machine have: " + known);
+}
+
+Backends::Backends(ggml_backend_dev_t device, int n_threads) : device_(device) {
+    if (n_threads <= 0) {
+        n_threads = std::max(1, (int) std::thread::hardware_concurrency());
+    }
+    add(device, n_threads);
+    if (device != cpu_device()) {
+        add(cpu_device(), n_threads);
+    }
+}
+
+void Backends::add(ggml_backend_dev_t device, int n_threads) {
+    ggml_backend_t backend = ggml_backend_dev_init(device, nullptr);
+    if (backend == nullptr) {
+        throw Error(ErrorKind::memory, std::string("device ") + ggml_backend_dev_name(device) + " could not be started");
+    }
+    handles_.emplace_back(backend);
+    auto set_n_threads = reinterpret_cast<ggml_backend_set_n_threads_t>(
+        ggml_backend_reg_get_proc_address(ggml_backend_dev_backend_reg(device), "ggml_backend_set_n_threads"));
+    if (set_n_threads != nullptr) {
+        set_n_threads(backend, n_threads);
+    }
+}
+
+std::vector<ggml_backend_t> Backends::handles() const {
+    std::vector<ggml_backend_t> out;
+    for (const auto & handle : handles_) {
+        out.push_back(handle.get());
+    }
+    return out;
+}
+
+ggml_backend_buffer_type_t Backends::device_buffer_type() const {
+    return ggml_backend_dev_buffer_type(device_);
+}
+
+bool Backends::supports(const ggml_tensor * node) const {
+    for (const auto & handle : handles_) {
+        if (ggml_backend_supports_op(handle.get(), node)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+}  // namespace omni

@@ -1,0 +1,56 @@
+// Compute devices, and the set of backends one session computes on.
+//
+// No other file names a backend: a device is chosen by name at run time, weights and state live in its buffers, and
+// ggml's scheduler runs every node where its weights are, or on the CPU where the device can't.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "ggml-backend.h"
+
+namespace omni {
+
+struct DeviceInfo {
+    std::string name;         // as `find_device` takes it, e.g. "CPU", "CUDA0"
+    std::string description;  // the product's name
+    std::string kind;         // "cpu", "gpu", "igpu", "accelerator"
+    size_t      memory_free;
+    size_t      memory_total;
+};
+
+std::vector<DeviceInfo> list_devices();
+
+// The device of that name, in any case; "cuda" finds the first of CUDA0, CUDA1 ...; "auto" (or empty) the first GPU,
+// else the CPU; "HOST:PORT" a device served over the network by ggml's RPC server, in builds that have it.
+// Throws Error(input) with the names there are.
+ggml_backend_dev_t find_device(const std::string & name);
+
+// Backends of one session: the chosen device first, the CPU last (it may be the same one). A backend holds scratch
+// memory and must not be shared by threads; this is why a session owns its own.
+class Backends {
+  public:
+    // n_threads <= 0: as many as there are cores.
+    Backends(ggml_backend_dev_t device, int n_threads);
+
+    std::vector<ggml_backend_t> handles() const;
+
+    ggml_backend_buffer_type_t device_buffer_type() const;
+
+    // Can any of these backends compute this node?
+    bool supports(const ggml_tensor * node) const;
+
+  private:
+    struct Free {
+        void operator()(ggml_backend_t backend) const { ggml_backend_free(backend); }
+    };
+    using Handle = std::unique_ptr<ggml_backend, Free>;
+
+    void add(ggml_backend_dev_t device, int n_threads);
+
+    ggml_backend_dev_t  device_;
+    std::vector<Handle> handles_;
+};
+
+}  // namespace omni

@@ -1,0 +1,30 @@
+// Errors that reach the user as one sentence.
+//
+// Every failure that a file, an argument or a client can cause is thrown as omni::Error before any ggml assertion can
+// see it. The kind decides the Python exception class; the message says what was found, what was expected, what to do.
+#pragma once
+
+#include <stdexcept>
+#include <string>
+
+namespace omni {
+
+enum class ErrorKind {
+    file,       // a model file that can't be used
+    input,      // an argument out of its range
+    memory,     // the device could not give the memory
+    numeric,    // NaN or infinity where a number is needed
+    internal,   // a broken promise of our own code or of ggml
+};
+
+class Error : public std::runtime_error {
+  public:
+    Error(ErrorKind kind, const std::string & message) : std::runtime_error(message), kind_(kind) {}
+
+    ErrorKind kind() const { return kind_; }
+
+  private:
+    ErrorKind kind_;
+};
+
+}  // namespace omni

@@ -1,0 +1,180 @@
+#include "core/graph.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "core/error.h"
+
+namespace omni {
+
+namespace {
+
+constexpr size_t k_max_constants = 256;
+
+ggml_tensor * root_of(ggml_tensor * x) {
+    return x->view_src != nullptr ? root_of(x->view_src) : x;
+}
+
+bool computes(const ggml_tensor * node) {
+    switch (node->op) {
+        case GGML_OP_NONE:
+        case GGML_OP_VIEW:
+        case GGML_OP_RESHAPE:
+        case GGML_OP_PERMUTE:
+        case GGML_OP_TRANSPOSE: return false;
+        default: return true;
+    }
+}
+
+}  // namespace
+
+Graph::Graph(const Backends & backends, Probe * probe, size_t max_nodes) :
+    backends_(backends),
+    probe_(probe),
+    max_nodes_(max_nodes),
+    context_(make_context(max_nodes, max_nodes)),
+    constants_(k_max_constants, "a graph's constants") {
+    graph_ = ggml_new_graph_custom(context_.get(), max_nodes, false);
+}
+
+ggml_tensor * Graph::input(ggml_type type, std::initializer_list<int64_t> ne) {
+    ggml_tensor * x = ggml_new_tensor(context_.get(), type, (int) ne.size(), ne.begin());
+    ggml_set_input(x);
+    return x;
+}
+
+ggml_tensor * Graph::add_constant(ggml_type type, const void * data, size_t n) {
+    if (constant_values_.size() == k_max_constants) {
+        throw Error(ErrorKind::internal, "a graph has too many constants");
+    }
+    const auto * bytes = static_cast<const char *>(data);
+    constant_values_.emplace_back(bytes, bytes + n * ggml_type_size(type));
+    return ggml_new_tensor_1d(constants_.context(), type, (int64_t) n);
+}
+
+ggml_tensor * Graph::constant(const std::vector<int32_t> & values) {
+    return add_constant(GGML_TYPE_I32, values.data(), values.size());
+}
+
+ggml_tensor * Graph::constant(const std::vector<float> & values) {
+    return add_constant(GGML_TYPE_F32, values.data(), values.size());
+}
+
+ggml_tensor * Graph::module(const std::string & name, ggml_tensor * x, Axes axes) {
+    ggml_set_name(x, name.c_str());
+    if (probe_ == nullptr) {
+        return x;
+    }
+    if (probe_->captures(name)) {
+        capture(name, x, axes);
+    }
+    if (!probe_->replaces(name)) {
+        return x;
+    }
+    ggml_tensor * replacement = ggml_dup_tensor(context_.get(), x);
+    ggml_set_input(replacement);
+    replacements_.push_back({ name, axes, replacement });
+    return replacement;
+}
+
+void Graph::capture(const std::string & name, ggml_tensor * x, Axes axes) {
+    ggml_tensor * kept = ggml_is_contiguous(x) ? x : ggml_cont(context_.get(), x);
+    captures_.push_back({ name, axes, output(kept) });
+}
+
+ggml_tensor * Graph::output(ggml_tensor * x) {
+    // A view shares its root's memory, which the allocator would hand on after the root's last use.
+    ggml_set_output(root_of(x));
+    ggml_set_output(x);
+    ggml_build_forward_expand(graph_, x);
+    return x;
+}
+
+void Graph::effect(ggml_tensor * x) {
+    ggml_build_forward_expand(graph_, x);
+}
+
+void Graph::check_support() const {
+    for (int i = 0; i < ggml_graph_n_nodes(graph_); ++i) {
+        const ggml_tensor * node = ggml_graph_node(graph_, i);
+        if (computes(node) && !backends_.supports(node)) {
+            const ggml_tensor * weight = node->src[0];
+            throw Error(ErrorKind::file, std::string("no backend of this build can compute ") + ggml_op_desc(node) +
+                                             " with a tensor of type " +
+                                             ggml_type_name(weight != nullptr ? weight->type : node->type) + " (for " +
+                                             node->name + "); quantize the model to another type");
+        }
+    }
+}
+
+void Graph::finish() {
+    check_support();
+    auto handles = backends_.handles();
+    constants_.allocate(backends_.device_buffer_type(), GGML_BACKEND_BUFFER_USAGE_ANY);
+    auto * constant = ggml_get_first_tensor(constants_.context());
+    for (const auto & values : constant_values_) {
+        ggml_backend_tensor_set(constant, values.data(), 0, values.size());
+        constant = ggml_get_next_tensor(constants_.context(), constant);
+    }
+    scheduler_.reset(ggml_backend_sched_new(handles.data(), nullptr, (int) handles.size(), max_nodes_, false, false));
+    if (!scheduler_ || !ggml_backend_sched_alloc_graph(scheduler_.get(), graph_)) {
+        throw Error(ErrorKind::memory, "not enough memory for the intermediate results of one computation; use smaller "
+                                       "chunks or a shorter text");
+    }
+}
+
+void Graph::set(ggml_tensor * input, const void * data, size_t nbytes) {
+    if (nbytes != ggml_nbytes(input)) {
+        throw Error(ErrorKind::internal, std::string("input ") + input->name + " got " + std::to_string(nbytes) +
+                                             " bytes instead of " + std::to_string(ggml_nbytes(input)));
+    }
+    // An input that no node reads (its reader was replaced by a probe) has no memory.
+    if (input->buffer != nullptr) {
+        ggml_backend_tensor_set(input, data, 0, nbytes);
+    }
+}
+
+void Graph::feed_replacements() {
+    for (const auto & replacement : replacements_) {
+        const ggml_tensor * x      = replacement.tensor;
+        const bool          heads  = replacement.axes == Axes::batch_time_head_channel;
+        const auto          values = heads ? probe_->next_replacement(replacement.name, x->ne[3], x->ne[2], x->ne[1] * x->ne[0]) :
+                                             probe_->next_replacement(replacement.name, x->ne[2], x->ne[1], x->ne[0]);
+        if (x->buffer != nullptr) {
+            ggml_backend_tensor_set(replacement.tensor, values.data(), 0, values.size() * sizeof(float));
+        }
+    }
+}
+
+void Graph::deliver_captures() {
+    for (const auto & capture : captures_) {
+        const ggml_tensor * x = capture.tensor;
+        ProbeChunk          chunk;
+        if (capture.axes == Axes::batch_time_head_channel) {
+            chunk = { x->ne[3], x->ne[2], x->ne[1] * x->ne[0], read(x), x->ne[1] };
+        } else {
+            chunk = { x->ne[2], x->ne[1], x->ne[0], read(x), 1 };
+        }
+        probe_->record(capture.name, capture.axes, std::move(chunk));
+    }
+}
+
+void Graph::compute() {
+    feed_replacements();
+    const ggml_status status = ggml_backend_sched_graph_compute(scheduler_.get(), graph_);
+    if (status == GGML_STATUS_ALLOC_FAILED) {
+        throw Error(ErrorKind::memory, "not enough memory for a computation");
+    }
+    if (status != GGML_STATUS_SUCCESS) {
+        throw Error(ErrorKind::internal, std::string("a computation failed: ") + ggml_status_to_string(status));
+    }
+    deliver_captures();
+}
+
+std::vector<float> Graph::read(const ggml_tensor * output) const {
+    std::vector<float> values((size_t) ggml_nelements(output));
+    ggml_backend_tensor_get(output, values.data(), 0, values.size() * sizeof(float));
+    return values;
+}
+
+}  // namespace omni

@@ -1,0 +1,102 @@
+#include "core/kv_cache.h"
+
+#include <cmath>
+#include <limits>
+#include <utility>
+
+#include "core/error.h"
+
+namespace omni {
+
+KvCache::KvCache(const Backends & backends, int n_layers, int64_t width, int64_t capacity, int64_t n_sequences) :
+    width_(width),
+    capacity_(capacity),
+    n_sequences_(n_sequences),
+    store_((size_t) n_layers * 2, "the key-value cache of " + std::to_string(capacity) + " positions") {
+    for (int i = 0; i < n_layers; ++i) {
+        keys_.push_back(ggml_new_tensor_3d(store_.context(), GGML_TYPE_F32, width, capacity, n_sequences));
+        values_.push_back(ggml_new_tensor_3d(store_.context(), GGML_TYPE_F32, capacity, width, n_sequences));
+    }
+    store_.allocate(backends.device_buffer_type(), GGML_BACKEND_BUFFER_USAGE_ANY);
+    // Slots that were never written are masked, but 0 x garbage could still be NaN.
+    store_.clear();
+}
+
+KvCache KvCache::grown(const Backends & backends, int64_t capacity) const {
+    KvCache        larger(backends, (int) keys_.size(), width_, capacity, n_sequences_);
+    Graph          graph(backends, nullptr, keys_.size() * 8 + 16);
+    ggml_context * c = graph.context();
+    for (size_t i = 0; i < keys_.size(); ++i) {
+        ggml_tensor * k = larger.keys_[i];
+        ggml_tensor * v = larger.values_[i];
+        graph.effect(ggml_cpy(c, keys_[i], ggml_view_3d(c, k, width_, capacity_, n_sequences_, k->nb[1], k->nb[2], 0)));
+        graph.effect(
+            ggml_cpy(c, values_[i], ggml_view_3d(c, v, capacity_, width_, n_sequences_, v->nb[1], v->nb[2], 0)));
+    }
+    graph.finish();
+    graph.compute();
+    return larger;
+}
+
+KvInputs::KvInputs(Graph & graph, const KvCache & cache, int64_t tokens, int64_t slots, int64_t first_sequence,
+                   int64_t sequences) :
+    positions(graph.input(GGML_TYPE_I32, { tokens * sequences })),
+    mask(graph.input(GGML_TYPE_F32, { slots, tokens, 1, sequences })),
+    n_tokens(tokens),
+    n_slots(slots),
+    n_sequences(sequences),
+    cache_(&cache),
+    first_sequence_(first_sequence),
+    key_rows_(graph.input(GGML_TYPE_I32, { tokens, sequences })),
+    value_cells_(graph.input(GGML_TYPE_I32, { tokens * cache.width(), sequences })) {}
+
+void KvInputs::set(Graph & graph, const std::vector<int64_t> & starts, int64_t window) const {
+    const int64_t        capacity = cache_->capacity();
+    const int64_t        width    = cache_->width();
+    std::vector<int32_t> at;
+    std::vector<int32_t> rows;
+    std::vector<int32_t> cells;
+    std::vector<float>   seen;
+    seen.reserve((size_t) (n_slots * n_tokens * n_sequences));
+    for (const int64_t start : starts) {
+        const int64_t last = start + n_tokens - 1;
+        for (int64_t query = start; query <= last; ++query) {
+            const int64_t row = query % capacity;
+            at.push_back((int32_t) query);
+            rows.push_back((int32_t) row);
+            for (int64_t j = 0; j < width; ++j) {
+                cells.push_back((int32_t) (j * capacity + row));
+            }
+            for (int64_t slot = 0; slot < n_slots; ++slot) {
+                // The newest position that lies in this slot; negative: none was ever written.
+                const int64_t held = last - ((last - slot) % capacity + capacity) % capacity;
+                const bool    ok   = held >= 0 && held <= query && (window <= 0 || held > query - window);
+                seen.push_back(ok ? 0.0f : -std::numeric_limits<float>::infinity());
+            }
+        }
+    }
+    graph.set(positions, at.data(), at.size() * sizeof(int32_t));
+    graph.set(key_rows_, rows.data(), rows.size() * sizeof(int32_t));
+    graph.set(value_cells_, cells.data(), cells.size() * sizeof(int32_t));
+    graph.set(mask, seen.data(), seen.size() * sizeof(float));
+}
+
+ggml_tensor * KvInputs::write_keys(ggml_context * c, int layer, ggml_tensor * k) const {
+    ggml_tensor * all  = cache_->keys(layer);
+    ggml_tensor * mine = ggml_view_3d(c, all, all->ne[0], all->ne[1], n_sequences, all->nb[1], all->nb[2],
+                                      (size_t) first_sequence_ * all->nb[2]);
+    ggml_tensor * now  = ggml_set_rows(c, mine, k, key_rows_);
+    return ggml_view_3d(c, now, all->ne[0], n_slots, n_sequences, all->nb[1], all->nb[2], 0);
+}
+
+ggml_tensor * KvInputs::write_values(ggml_context * c, int layer, ggml_tensor * v) const {
+    ggml_tensor * all   = cache_->values(layer);
+    const int64_t width = all->ne[1];
+    // One cell a row: the transposed layout has no longer contiguous run.
+    ggml_tensor * mine = ggml_view_3d(c, all, 1, all->ne[0] * width, n_sequences, all->nb[0], all->nb[2],
+                                      (size_t) first_sequence_ * all->nb[2]);
+    ggml_tensor * now  = ggml_set_rows(c, mine, ggml_reshape_3d(c, v, 1, n_tokens * width, n_sequences), value_cells_);
+    return ggml_view_3d(c, now, n_slots, width, n_sequences, all->nb[1], all->nb[2], 0);
+}
+
+}  // namespace omni

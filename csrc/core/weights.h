@@ -1,0 +1,76 @@
+// Weights of one model on one device, checked against the file before anything is allocated.
+//
+// A model declares every tensor it needs with the shape its geometry implies; `load` then allocates them all, reads
+// them one by one through a small buffer, and lays them out as the graphs want them. What the file holds beyond the
+// declared tensors is an error too: such a file is not what it says it is.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "core/buffer.h"
+#include "core/gguf_file.h"
+
+namespace omni {
+
+// ggml's names hold 63 bytes; our files drop a trailing ".weight" from a longer one.
+std::string stored_name(const std::string & name);
+
+class Weights {
+  public:
+    Weights(std::shared_ptr<const GgufFile> file, ggml_backend_buffer_type_t type);
+
+    // Shapes are in ggml order. Throws Error(file) when the tensor is missing, misshapen or of a type no graph reads.
+    // A matrix (or stack of matrices) in the type the file has.
+    ggml_tensor * matrix(const std::string & name, std::vector<int64_t> ne);
+
+    // A matrix whose inputs can exceed the range of float16: an F16 tensor becomes F32, since ggml's CPU backend
+    // would otherwise convert those inputs to F16 and overflow.
+    ggml_tensor * wide_matrix(const std::string & name, std::vector<int64_t> ne);
+
+    // Any tensor, as F32.
+    ggml_tensor * f32(const std::string & name, std::vector<int64_t> ne);
+
+    // F32 values, each replaced by change(value).
+    ggml_tensor * f32_changed(const std::string & name, std::vector<int64_t> ne, std::function<float(float)> change);
+
+    // A tensor stored with ne = `stored`, its elements moved: element i of the result is element source(i) of the
+    // stored one. F16, BF16 and F32 keep their type, anything else becomes F32.
+    ggml_tensor * rearranged(const std::string & name, std::vector<int64_t> stored, std::vector<int64_t> ne,
+                             std::function<int64_t(int64_t)> source);
+
+    bool has(const std::string & name) const { return file_->find_tensor(stored_name(name)) != nullptr; }
+
+    // Reads everything. Throws Error(file) for tensors nobody declared or for values that are not finite.
+    void load();
+
+    const GgufFile & file() const { return *file_; }
+
+    size_t nbytes() const { return store_.nbytes(); }
+
+  private:
+    // Turns the file's bytes of `from` into the bytes of the tensor.
+    using Convert = std::function<std::vector<char>(const GgufTensor & from, std::vector<char> bytes)>;
+
+    struct Entry {
+        ggml_tensor *      tensor;
+        const GgufTensor * from;
+        Convert            convert;  // empty: the bytes as they are
+    };
+
+    const GgufTensor & require(const std::string & name, const std::vector<int64_t> & ne);
+    ggml_tensor * declare(const GgufTensor & from, ggml_type type, const std::vector<int64_t> & ne, Convert convert);
+    void          refuse_unknown_tensors() const;
+    void          load_entry(const Entry & entry) const;
+
+    std::shared_ptr<const GgufFile> file_;
+    ggml_backend_buffer_type_t      type_;
+    TensorStore                     store_;
+    std::vector<Entry>              entries_;
+    std::set<std::string>           declared_;
+};
+
+}  // namespace omni

@@ -1,0 +1,163 @@
+#include "models/code_predictor.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "core/error.h"
+#include "models/speech_model.h"
+
+namespace omni {
+
+namespace {
+
+// --- hyperparameters ------------------------------------------------------------------------------------------------
+
+CodePredictorGeometry read_geometry(const GgufFile & file) {
+    const std::string     p = k_speech_prefix + "code_predictor.";
+    CodePredictorGeometry g;
+    g.decoder = read_decoder_geometry(file, p);
+    check_decoder_geometry(file, "code predictor", g.decoder);
+    g.n_groups = file.integer(p + "num_code_groups", 2, 256);
+    g.vocab    = file.integer(p + "vocab_size", 1, 1 << 24);
+
+    g.sampling.temperature = (float) file.real_or(p + "generation.temperature", 1e-6, 1e3, 1.0);
+    g.sampling.top_k       = file.integer_or(p + "generation.top_k", 0, 1 << 30, 50);
+    g.sampling.top_p       = (float) file.real_or(p + "generation.top_p", 0, 1, 0.8);
+    return g;
+}
+
+}  // namespace
+
+// --- tensors --------------------------------------------------------------------------------------------------------
+
+CodePredictor::CodePredictor(Weights & w) : geometry_(read_geometry(w.file())) {
+    const DecoderGeometry & g = geometry_.decoder;
+    const std::string       p = "talker.code_predictor.";
+    for (int64_t i = 0; i + 1 < geometry_.n_groups; ++i) {
+        const std::string n = std::to_string(i);
+        codec_embedding_.push_back(w.matrix(p + "model.codec_embedding." + n + ".weight", { g.hidden, geometry_.vocab }));
+        lm_head_.push_back(w.matrix(p + "lm_head." + n + ".weight", { g.hidden, geometry_.vocab }));
+    }
+    for (int i = 0; i < g.n_layers; ++i) {
+        const auto names = hf_decoder_names(p + "model.layers." + std::to_string(i));
+        layers_.push_back(declare_decoder_layer(w, g, names, { true, false }));
+    }
+    norm_ = w.f32(p + "model.norm.weight", { g.hidden });
+}
+
+// --- graph ----------------------------------------------------------------------------------------------------------
+
+struct CodePredictorSession::Built {
+    Built(const Backends & backends, Probe * probe, size_t nodes, const KvCache & cache, int64_t n_tokens,
+          int64_t n_sequences) :
+        graph(backends, probe, nodes),
+        kv(graph, cache, n_tokens, cache.capacity(), 0, n_sequences) {}
+
+    Graph         graph;
+    KvInputs      kv;
+    ggml_tensor * hidden = nullptr;  // step 0: [hidden, 1, n_sequences]
+    ggml_tensor * codes  = nullptr;  // I32 [n_sequences]
+    ggml_tensor * logits = nullptr;  // [vocab, 1, n_sequences]
+};
+
+CodePredictorSession::CodePredictorSession(std::shared_ptr<const SpeechModel> model, int64_t n_sequences, int n_threads,
+                                           std::shared_ptr<Probe> probe) :
+    model_(std::move(model)),
+    predictor_(model_->predictor()),
+    n_sequences_(n_sequences),
+    probe_(std::move(probe)),
+    backends_(model_->device(), n_threads),
+    cache_(backends_, predictor_.geometry_.decoder.n_layers, predictor_.geometry_.decoder.kv_width(),
+           predictor_.geometry_.n_groups, n_sequences),
+    steps_((size_t) predictor_.geometry_.n_groups - 1) {}
+
+std::shared_ptr<CodePredictorSession::Built> CodePredictorSession::build(int64_t step) {
+    const DecoderGeometry & g        = predictor_.geometry_.decoder;
+    const int64_t           n_tokens = step == 0 ? 2 : 1;
+    const size_t            nodes    = 64 + (size_t) g.n_layers * decoder_layer_nodes(g);
+    auto           built = std::make_shared<Built>(backends_, probe_.get(), nodes, cache_, n_tokens, n_sequences_);
+    Graph &        graph = built->graph;
+    ggml_context * c     = graph.context();
+    built->codes         = graph.input(GGML_TYPE_I32, { n_sequences_ });
+
+    // Code 0 is embedded by the talker, code k by table k - 1 of the predictor.
+    const std::string p     = "talker.code_predictor.";
+    ggml_tensor *     table = step == 0 ? model_->talker().codec_embedding() : predictor_.codec_embedding(step - 1);
+    ggml_tensor * x = ggml_reshape_3d(c, ggml_get_rows(c, table, built->codes), g.hidden, 1, n_sequences_);
+    if (step == 0) {
+        built->hidden = graph.input(GGML_TYPE_F32, { g.hidden, 1, n_sequences_ });
+        x             = ggml_concat(c, built->hidden, x, 1);
+    } else {
+        x = graph.module(p + "model.codec_embedding." + std::to_string(step - 1), x);
+    }
+    for (int i = 0; i < g.n_layers; ++i) {
+        x = decoder_layer(graph, p + "model.layers." + std::to_string(i), x, predictor_.layers_[(size_t) i], g, built->kv,
+                          i);
+    }
+    x = rms_norm(graph, p + "model.norm", x, predictor_.norm_, g.rms_eps);
+    if (n_tokens > 1) {
+        x = ggml_cont(c, ggml_view_3d(c, x, g.hidden, 1, n_sequences_, x->nb[1], x->nb[2], x->nb[1]));
+    }
+    x             = ggml_mul_mat(c, predictor_.lm_head_[(size_t) step], x);
+    built->logits = graph.output(graph.module(p + "lm_head." + std::to_string(step), x));
+    graph.finish();
+    // Positions are the same in every frame.
+    return built;
+}
+
+std::vector<float> CodePredictorSession::compute(Built & built) {
+    const int64_t position = step_ == 0 ? 0 : step_ + 1;
+    built.kv.set(built.graph, std::vector<int64_t>((size_t) n_sequences_, position), 0);
+    built.graph.compute();
+    ++step_;
+    auto logits = built.graph.read(built.logits);
+    if (!std::all_of(logits.begin(), logits.end(), [](float v) { return std::isfinite(v); })) {
+        throw Error(ErrorKind::numeric, "the code predictor's logits are NaN or infinite; the weights of " +
+                                            model_->file().path() + " are damaged or overflow");
+    }
+    return logits;
+}
+
+namespace {
+
+void check_codes(const std::vector<int32_t> & codes, int64_t n_sequences, int64_t size) {
+    const bool in_range =
+        std::all_of(codes.begin(), codes.end(), [size](int32_t code) { return code >= 0 && code < size; });
+    if ((int64_t) codes.size() != n_sequences || !in_range) {
+        throw Error(ErrorKind::input, "the code predictor takes " + std::to_string(n_sequences) + " code(s) of 0 to " +
+                                          std::to_string(size - 1));
+    }
+}
+
+}  // namespace
+
+std::vector<float> CodePredictorSession::start(const std::vector<float> & hidden, const std::vector<int32_t> & codes) {
+    const int64_t width = predictor_.geometry_.decoder.hidden;
+    check_codes(codes, n_sequences_, model_->talker().geometry().vocab);
+    if ((int64_t) hidden.size() != width * n_sequences_) {
+        throw Error(ErrorKind::input, "the code predictor takes hidden states [sequences, " + std::to_string(width) + "]");
+    }
+    step_ = 0;
+    if (!steps_[0]) {
+        steps_[0] = build(0);
+    }
+    Built & built = *steps_[0];
+    built.graph.set(built.codes, codes.data(), codes.size() * sizeof(int32_t));
+    built.graph.set(built.hidden, hidden.data(), hidden.size() * sizeof(float));
+    return compute(built);
+}
+
+std::vector<float> CodePredictorSession::next(const std::vector<int32_t> & codes) {
+    check_codes(codes, n_sequences_, predictor_.geometry_.vocab);
+    if (step_ < 1 || step_ >= (int64_t) steps_.size()) {
+        throw Error(ErrorKind::input, "the code predictor has no further group; start the next frame");
+    }
+    auto & slot = steps_[(size_t) step_];
+    if (!slot) {
+        slot = build(step_);
+    }
+    slot->graph.set(slot->codes, codes.data(), codes.size() * sizeof(int32_t));
+    return compute(*slot);
+}
+
+}  // namespace omni

@@ -1,0 +1,53 @@
+#include "models/speech_model.h"
+
+#include "core/error.h"
+
+namespace omni {
+
+namespace {
+
+constexpr int64_t k_format_version = 1;
+
+std::unique_ptr<Weights> open_weights(const std::string & path, ggml_backend_dev_t device) {
+    auto              file = std::make_shared<GgufFile>(path);
+    const std::string arch = file->string("general.architecture");
+    if (arch != k_speech_arch) {
+        file->fail("has the architecture \"" + arch + "\"; a speech file is \"" + k_speech_arch + "\"");
+    }
+    file->integer(k_speech_prefix + "format_version", k_format_version, k_format_version);
+    return std::make_unique<Weights>(file, ggml_backend_dev_buffer_type(device));
+}
+
+}  // namespace
+
+SpeechModel::SpeechModel(const std::string & path, const std::string & device) :
+    device_(find_device(device)),
+    weights_(open_weights(path, device_)),
+    talker_(*weights_),
+    predictor_(*weights_),
+    code2wav_(*weights_) {
+    check_parts_agree();
+    weights_->load();
+}
+
+void SpeechModel::check_parts_agree() const {
+    const GgufFile & f         = file();
+    const auto &     talker    = talker_.geometry();
+    const auto &     predictor = predictor_.geometry();
+    const auto &     vocoder   = code2wav_.geometry();
+    if (talker.decoder.hidden != predictor.decoder.hidden) {
+        f.fail("has a talker of width " + std::to_string(talker.decoder.hidden) + " and a code predictor of width " +
+               std::to_string(predictor.decoder.hidden) + "; they must be equal");
+    }
+    if (predictor.n_groups != vocoder.n_groups) {
+        f.fail("predicts " + std::to_string(predictor.n_groups) + " code groups, but its code2wav reads " +
+               std::to_string(vocoder.n_groups));
+    }
+    if (talker.vocab - talker.suppressed_tail > vocoder.codebook_size || predictor.vocab > vocoder.codebook_size) {
+        f.fail("can speak codes up to " +
+               std::to_string(std::max(talker.vocab - talker.suppressed_tail, predictor.vocab) - 1) +
+               ", but its code2wav has a codebook of " + std::to_string(vocoder.codebook_size));
+    }
+}
+
+}  // namespace omni

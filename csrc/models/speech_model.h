@@ -1,0 +1,40 @@
+// A speech file: talker, code predictor, code2wav and the text embedding table, loaded once and shared by sessions.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+
+#include "models/code2wav.h"
+#include "models/code_predictor.h"
+#include "models/talker.h"
+
+namespace omni {
+
+class SpeechModel {
+  public:
+    SpeechModel(const std::string & path, const std::string & device);
+
+    const GgufFile & file() const { return weights_->file(); }
+
+    ggml_backend_dev_t device() const { return device_; }
+
+    const Talker & talker() const { return talker_; }
+
+    const CodePredictor & predictor() const { return predictor_; }
+
+    const Code2Wav & code2wav() const { return code2wav_; }
+
+    size_t nbytes() const { return weights_->nbytes(); }
+
+  private:
+    void check_parts_agree() const;
+
+    ggml_backend_dev_t       device_;
+    std::unique_ptr<Weights> weights_;
+    Talker                   talker_;
+    CodePredictor            predictor_;
+    Code2Wav                 code2wav_;
+};
+
+}  // namespace omni

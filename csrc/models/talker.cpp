@@ -1,0 +1,382 @@
+#include "models/talker.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "core/error.h"
+#include "models/speech_model.h"
+
+namespace omni {
+
+namespace {
+
+constexpr int64_t k_slot_step    = 64;
+constexpr int64_t k_first_slots  = 256;
+constexpr int64_t k_prompt_batch = 512;
+
+// --- hyperparameters ------------------------------------------------------------------------------------------------
+
+int32_t read_id(const GgufFile & file, const std::string & key, int64_t vocab) {
+    return (int32_t) file.integer(key, 0, vocab - 1);
+}
+
+CodecTokens read_codec_tokens(const GgufFile & file, const std::string & p, int64_t vocab) {
+    CodecTokens t{};
+    t.eos       = read_id(file, p + "codec_eos_token_id", vocab);
+    t.bos       = read_id(file, p + "codec_bos_id", vocab);
+    t.pad       = read_id(file, p + "codec_pad_id", vocab);
+    t.nothink   = read_id(file, p + "codec_nothink_id", vocab);
+    t.think_bos = read_id(file, p + "codec_think_bos_id", vocab);
+    t.think_eos = read_id(file, p + "codec_think_eos_id", vocab);
+    return t;
+}
+
+TextTokens read_text_tokens(const GgufFile & file, int64_t vocab) {
+    const std::string p = k_speech_prefix + "token.";
+    TextTokens        t{};
+    t.tts_pad   = read_id(file, p + "tts_pad", vocab);
+    t.tts_bos   = read_id(file, p + "tts_bos", vocab);
+    t.tts_eos   = read_id(file, p + "tts_eos", vocab);
+    t.im_start  = read_id(file, p + "im_start", vocab);
+    t.im_end    = read_id(file, p + "im_end", vocab);
+    t.system    = read_id(file, p + "system", vocab);
+    t.user      = read_id(file, p + "user", vocab);
+    t.assistant = read_id(file, p + "assistant", vocab);
+    t.audio     = read_id(file, p + "audio", vocab);
+    t.image     = read_id(file, p + "image", vocab);
+    t.video     = read_id(file, p + "video", vocab);
+    return t;
+}
+
+std::map<std::string, int32_t> read_speakers(const GgufFile & file, const std::string & p, int64_t vocab) {
+    const auto names = file.strings(p + "speaker_names");
+    const auto ids   = file.integers(p + "speaker_ids", 0, vocab - 1);
+    if (names.size() != ids.size()) {
+        file.fail("names " + std::to_string(names.size()) + " speakers and gives " + std::to_string(ids.size()) + " ids");
+    }
+    std::map<std::string, int32_t> speakers;
+    for (size_t i = 0; i < names.size(); ++i) {
+        speakers[names[i]] = (int32_t) ids[i];
+    }
+    return speakers;
+}
+
+SamplingParams read_sampling(const GgufFile & file, const std::string & p) {
+    SamplingParams s;
+    s.sample             = file.boolean_or(p + "do_sample", true);
+    s.temperature        = (float) file.real_or(p + "temperature", 1e-6, 1e3, 0.9);
+    s.top_k              = file.integer_or(p + "top_k", 0, 1 << 30, 50);
+    s.top_p              = (float) file.real_or(p + "top_p", 0, 1, 1.0);
+    s.repetition_penalty = (float) file.real_or(p + "repetition_penalty", 1e-3, 1e3, 1.05);
+    return s;
+}
+
+TalkerGeometry read_geometry(const GgufFile & file) {
+    const std::string p = k_speech_prefix + "talker.";
+    TalkerGeometry    geometry;
+    DecoderGeometry & g = geometry.decoder;
+    g                   = read_decoder_geometry(file, p);
+    g.n_experts         = file.integer(p + "num_experts", 1, 1 << 16);
+    g.n_experts_used    = file.integer(p + "num_experts_per_tok", 1, 1 << 10);
+    g.expert_width      = file.integer(p + "moe_intermediate_size", 1, 1 << 20);
+    g.shared_width      = file.integer(p + "shared_expert_intermediate_size", 1, 1 << 20);
+    g.renormalise       = file.boolean(p + "norm_topk_prob");
+    check_decoder_geometry(file, "talker", g);
+
+    geometry.vocab            = file.integer(p + "vocab_size", 2, 1 << 24);
+    geometry.suppressed_tail  = file.integer(p + "suppressed_tail", 0, geometry.vocab - 1);
+    geometry.thinker_hidden   = file.integer(p + "thinker_hidden_size", 1, 1 << 20);
+    geometry.projection_width = g.ffn_width;
+
+    const GgufTensor * table = file.find_tensor("thinker.model.embed_tokens.weight");
+    if (table == nullptr) {
+        file.fail("lacks tensor thinker.model.embed_tokens.weight, the text embedding table; convert the model again");
+    }
+    geometry.text_vocab = table->ne[1];
+    geometry.codec      = read_codec_tokens(file, p, geometry.vocab);
+    geometry.text       = read_text_tokens(file, geometry.text_vocab);
+    geometry.speakers   = read_speakers(file, p, geometry.vocab);
+    geometry.sampling   = read_sampling(file, p + "generation.");
+    geometry.max_frames = file.integer_or(p + "generation.max_new_tokens", 1, 1 << 24, 4096);
+    return geometry;
+}
+
+}  // namespace
+
+// --- tensors --------------------------------------------------------------------------------------------------------
+
+Talker::Talker(Weights & w) : geometry_(read_geometry(w.file())) {
+    const DecoderGeometry & g = geometry_.decoder;
+    embed_tokens_      = w.matrix("thinker.model.embed_tokens.weight", { geometry_.thinker_hidden, geometry_.text_vocab });
+    text_projection_   = declare_projection(w, "talker.text_projection");
+    hidden_projection_ = declare_projection(w, "talker.hidden_projection");
+    codec_embedding_   = w.matrix("talker.model.codec_embedding.weight", { g.hidden, geometry_.vocab });
+    for (int i = 0; i < g.n_layers; ++i) {
+        const auto names = hf_decoder_names("talker.model.layers." + std::to_string(i));
+        layers_.push_back(declare_decoder_layer(w, g, names, { true, false }));
+    }
+    norm_       = w.f32("talker.model.norm.weight", { g.hidden });
+    codec_head_ = w.matrix("talker.codec_head.weight", { g.hidden, geometry_.vocab });
+}
+
+Talker::Projection Talker::declare_projection(Weights & w, const std::string & path) const {
+    const int64_t in  = geometry_.thinker_hidden;
+    const int64_t mid = geometry_.projection_width;
+    const int64_t out = geometry_.decoder.hidden;
+    Projection    p;
+    p.fc1      = w.matrix(path + ".linear_fc1.weight", { in, mid });
+    p.fc1_bias = w.f32(path + ".linear_fc1.bias", { mid });
+    p.fc2      = w.matrix(path + ".linear_fc2.weight", { mid, out });
+    p.fc2_bias = w.f32(path + ".linear_fc2.bias", { out });
+    return p;
+}
+
+// --- graph ----------------------------------------------------------------------------------------------------------
+
+struct TalkerSession::Built {
+    Built(const Backends & backends, Probe * probe, size_t nodes, const KvCache & cache, int64_t n_tokens,
+          int64_t n_slots, int64_t first_sequence, int64_t n_sequences) :
+        graph(backends, probe, nodes),
+        kv(graph, cache, n_tokens, n_slots, first_sequence, n_sequences) {}
+
+    Graph                      graph;
+    KvInputs                   kv;
+    std::vector<ggml_tensor *> codes;             // a frame: I32 [n_sequences] a group
+    ggml_tensor *              inputs = nullptr;  // a prompt: [hidden, time]; a frame: the text, [hidden, n_sequences]
+    ggml_tensor *              logits = nullptr;  // [vocab, 1, n_sequences]
+    ggml_tensor *              hidden = nullptr;  // [hidden, 1, n_sequences]
+};
+
+TalkerSession::TalkerSession(std::shared_ptr<const SpeechModel> model, int64_t n_sequences, int n_threads,
+                             std::shared_ptr<Probe> probe) :
+    model_(std::move(model)),
+    talker_(model_->talker()),
+    n_sequences_(n_sequences),
+    probe_(std::move(probe)),
+    backends_(model_->device(), n_threads),
+    positions_((size_t) n_sequences, 0) {}
+
+void TalkerSession::reserve(int64_t n_positions) {
+    if (cache_ && cache_->capacity() >= n_positions) {
+        return;
+    }
+    const DecoderGeometry & g        = talker_.geometry_.decoder;
+    int64_t                 capacity = cache_ ? cache_->capacity() : k_first_slots;
+    while (capacity < n_positions) {
+        capacity *= 2;
+    }
+    frame_graph_.reset();
+    cache_ = cache_ ? std::make_unique<KvCache>(cache_->grown(backends_, capacity)) :
+                      std::make_unique<KvCache>(backends_, g.n_layers, g.kv_width(), capacity, n_sequences_);
+}
+
+void TalkerSession::check_room(int64_t position, int64_t n) const {
+    const int64_t context = talker_.geometry_.decoder.context;
+    if (position + n > context) {
+        throw Error(ErrorKind::input, "the speech needs " + std::to_string(position + n) +
+                                          " positions; the talker's context holds " + std::to_string(context) +
+                                          "; speak a shorter text");
+    }
+}
+
+int64_t TalkerSession::slots_for(int64_t last_position) const {
+    return std::min(cache_->capacity(), (last_position + k_slot_step) / k_slot_step * k_slot_step);
+}
+
+size_t TalkerSession::graph_nodes() const {
+    const DecoderGeometry & g = talker_.geometry_.decoder;
+    return 64 + 4 * (size_t) model_->predictor().geometry().n_groups + (size_t) g.n_layers * decoder_layer_nodes(g);
+}
+
+// x: [hidden, time, n_sequences], returns the hidden states after the final norm.
+ggml_tensor * TalkerSession::decode(Graph & graph, ggml_tensor * x, const KvInputs & kv) const {
+    const DecoderGeometry & g = talker_.geometry_.decoder;
+    for (int i = 0; i < g.n_layers; ++i) {
+        x = decoder_layer(graph, "talker.model.layers." + std::to_string(i), x, talker_.layers_[(size_t) i], g, kv, i);
+    }
+    return rms_norm(graph, "talker.model.norm", x, talker_.norm_, g.rms_eps);
+}
+
+// Keeps the last position of every sequence.
+void TalkerSession::finish_graph(Built & built, ggml_tensor * x) const {
+    Graph &        graph = built.graph;
+    ggml_context * c     = graph.context();
+    if (x->ne[1] > 1) {
+        const size_t last = (size_t) (x->ne[1] - 1) * x->nb[1];
+        x                 = ggml_cont(c, ggml_view_3d(c, x, x->ne[0], 1, x->ne[2], x->nb[1], x->nb[2], last));
+    }
+    built.hidden = graph.output(x);
+    built.logits = graph.output(graph.module("talker.codec_head", ggml_mul_mat(c, talker_.codec_head_, x)));
+    graph.finish();
+}
+
+std::shared_ptr<TalkerSession::Built> TalkerSession::build_prompt(int64_t sequence, int64_t n, int64_t slots) {
+    auto built = std::make_shared<Built>(backends_, probe_.get(), graph_nodes(), *cache_, n, slots, sequence, 1);
+    built->inputs   = built->graph.input(GGML_TYPE_F32, { talker_.geometry_.decoder.hidden, n, 1 });
+    finish_graph(*built, decode(built->graph, built->inputs, built->kv));
+    return built;
+}
+
+std::shared_ptr<TalkerSession::Built> TalkerSession::build_frame(int64_t slots) {
+    auto built = std::make_shared<Built>(backends_, probe_.get(), graph_nodes(), *cache_, 1, slots, 0, n_sequences_);
+    Graph &        graph  = built->graph;
+    ggml_context * c      = graph.context();
+    const int64_t  hidden = talker_.geometry_.decoder.hidden;
+    const int64_t  groups = model_->predictor().geometry().n_groups;
+    built->inputs         = graph.input(GGML_TYPE_F32, { hidden, 1, n_sequences_ });
+
+    ggml_tensor * sum = nullptr;
+    for (int64_t g = 0; g < groups; ++g) {
+        ggml_tensor * ids = graph.input(GGML_TYPE_I32, { n_sequences_ });
+        built->codes.push_back(ids);
+        ggml_tensor * table = g == 0 ? talker_.codec_embedding_ : model_->predictor().codec_embedding(g - 1);
+        ggml_tensor * rows  = ggml_get_rows(c, table, ids);
+        if (g == 0) {
+            rows = ggml_reshape_3d(c, rows, hidden, 1, n_sequences_);
+            rows = graph.module("talker.model.codec_embedding", rows);
+        }
+        rows = ggml_reshape_3d(c, rows, hidden, 1, n_sequences_);
+        sum  = sum == nullptr ? rows : ggml_add(c, sum, rows);
+    }
+    finish_graph(*built, decode(graph, ggml_add(c, sum, built->inputs), built->kv));
+    return built;
+}
+
+TalkerOutput TalkerSession::result(Built & built) const {
+    TalkerOutput out{ built.graph.read(built.logits), built.graph.read(built.hidden) };
+    if (!std::all_of(out.logits.begin(), out.logits.end(), [](float v) { return std::isfinite(v); })) {
+        throw Error(ErrorKind::numeric, "the talker's logits are NaN or infinite; the weights of " +
+                                            model_->file().path() + " are damaged or overflow");
+    }
+    return out;
+}
+
+TalkerOutput TalkerSession::prompt(int64_t sequence, const std::vector<float> & inputs) {
+    const int64_t hidden = talker_.geometry_.decoder.hidden;
+    const int64_t n      = (int64_t) inputs.size() / hidden;
+    if (sequence < 0 || sequence >= n_sequences_ || n == 0 || n * hidden != (int64_t) inputs.size()) {
+        throw Error(ErrorKind::input, "a talker prompt is an array [n, " + std::to_string(hidden) + "] with n > 0");
+    }
+    int64_t & position = positions_[(size_t) sequence];
+    check_room(position, n);
+    reserve(position + n);
+    TalkerOutput out;
+    for (int64_t done = 0; done < n; done += k_prompt_batch) {
+        const int64_t count = std::min(k_prompt_batch, n - done);
+        auto          built = build_prompt(sequence, count, slots_for(position + count - 1));
+        built->graph.set(built->inputs, inputs.data() + done * hidden, (size_t) (count * hidden) * sizeof(float));
+        built->kv.set(built->graph, { position }, 0);
+        built->graph.compute();
+        position += count;
+        out = result(*built);
+    }
+    return out;
+}
+
+TalkerOutput TalkerSession::frame(const std::vector<int32_t> & codes, const std::vector<float> & text) {
+    const int64_t groups = model_->predictor().geometry().n_groups;
+    const int64_t hidden = talker_.geometry_.decoder.hidden;
+    if ((int64_t) codes.size() != groups * n_sequences_ || (int64_t) text.size() != hidden * n_sequences_) {
+        throw Error(ErrorKind::input, "a frame is codes [sequences, " + std::to_string(groups) + "] and text [sequences, " +
+                                          std::to_string(hidden) + "]");
+    }
+    for (size_t i = 0; i < codes.size(); ++i) {
+        const int64_t size = (int64_t) i % groups == 0 ? talker_.geometry_.vocab : model_->predictor().geometry().vocab;
+        if (codes[i] < 0 || codes[i] >= size) {
+            throw Error(ErrorKind::input, "code " + std::to_string(codes[i]) + " of group " +
+                                              std::to_string((int64_t) i % groups) + " is outside of 0 to " +
+                                              std::to_string(size - 1));
+        }
+    }
+    const int64_t last = *std::max_element(positions_.begin(), positions_.end());
+    check_room(last, 1);
+    reserve(last + 1);
+    const int64_t slots = slots_for(last);
+    if (!frame_graph_ || frame_graph_->kv.n_slots != slots) {
+        frame_graph_ = build_frame(slots);
+    }
+    Built & built = *frame_graph_;
+    for (int64_t g = 0; g < groups; ++g) {
+        std::vector<int32_t> ids;
+        for (int64_t s = 0; s < n_sequences_; ++s) {
+            ids.push_back(codes[(size_t) (s * groups + g)]);
+        }
+        built.graph.set(built.codes[(size_t) g], ids.data(), ids.size() * sizeof(int32_t));
+    }
+    built.graph.set(built.inputs, text.data(), text.size() * sizeof(float));
+    built.kv.set(built.graph, positions_, 0);
+    built.graph.compute();
+    for (auto & position : positions_) {
+        ++position;
+    }
+    return result(built);
+}
+
+// --- projections and embeddings -------------------------------------------------------------------------------------
+
+std::vector<float> TalkerSession::project(const std::string & path, const Talker::Projection & p,
+                                          const std::vector<int32_t> * tokens, const std::vector<float> * states) {
+    Graph          graph(backends_, probe_.get(), 64);
+    ggml_context * c     = graph.context();
+    const int64_t  in    = talker_.geometry_.thinker_hidden;
+    ggml_tensor *  given = nullptr;
+    ggml_tensor *  x     = nullptr;
+    if (tokens != nullptr) {
+        given = graph.input(GGML_TYPE_I32, { (int64_t) tokens->size() });
+        x     = ggml_get_rows(c, talker_.embed_tokens_, given);
+    } else {
+        given = graph.input(GGML_TYPE_F32, { in, (int64_t) states->size() / in });
+        x     = given;
+    }
+    x = graph.module(path + ".linear_fc1", ggml_add(c, ggml_mul_mat(c, p.fc1, x), p.fc1_bias));
+    x = graph.module(path + ".act_fn", ggml_silu(c, x));
+    x = graph.module(path + ".linear_fc2", ggml_add(c, ggml_mul_mat(c, p.fc2, x), p.fc2_bias));
+    x = graph.output(graph.module(path, x));
+    graph.finish();
+    if (tokens != nullptr) {
+        graph.set(given, tokens->data(), tokens->size() * sizeof(int32_t));
+    } else {
+        graph.set(given, states->data(), states->size() * sizeof(float));
+    }
+    graph.compute();
+    return graph.read(x);
+}
+
+std::vector<float> TalkerSession::project_text(const std::vector<int32_t> & tokens) {
+    for (int32_t token : tokens) {
+        if (token < 0 || token >= talker_.geometry_.text_vocab) {
+            throw Error(ErrorKind::input, "token id " + std::to_string(token) + " is outside of the vocabulary of " +
+                                              std::to_string(talker_.geometry_.text_vocab));
+        }
+    }
+    return tokens.empty() ? std::vector<float>{} :
+                            project("talker.text_projection", talker_.text_projection_, &tokens, nullptr);
+}
+
+std::vector<float> TalkerSession::project_hidden(const std::vector<float> & states) {
+    const int64_t in = talker_.geometry_.thinker_hidden;
+    if ((int64_t) states.size() % in != 0) {
+        throw Error(ErrorKind::input, "thinker hidden states are an array [n, " + std::to_string(in) + "]");
+    }
+    return states.empty() ? std::vector<float>{} :
+                            project("talker.hidden_projection", talker_.hidden_projection_, nullptr, &states);
+}
+
+std::vector<float> TalkerSession::embed_codec(const std::vector<int32_t> & ids) {
+    for (int32_t id : ids) {
+        if (id < 0 || id >= talker_.geometry_.vocab) {
+            throw Error(ErrorKind::input, "codec id " + std::to_string(id) + " is outside of 0 to " +
+                                              std::to_string(talker_.geometry_.vocab - 1));
+        }
+    }
+    Graph         graph(backends_, probe_.get(), 32);
+    ggml_tensor * given = graph.input(GGML_TYPE_I32, { (int64_t) ids.size() });
+    ggml_tensor * x     = ggml_get_rows(graph.context(), talker_.codec_embedding_, given);
+    x                   = graph.output(graph.module("talker.model.codec_embedding", x));
+    graph.finish();
+    graph.set(given, ids.data(), ids.size() * sizeof(int32_t));
+    graph.compute();
+    return graph.read(x);
+}
+
+}  // namespace omni

@@ -1,0 +1,141 @@
+// The talker: reads projected text, writes the first code of every frame.
+//
+// inputs [time, hidden] -> logits [vocabulary], hidden state after the final norm [hidden]
+// Reference: Qwen3OmniMoeTalkerForConditionalGeneration (model, codec_head, text_projection, hidden_projection).
+// The text embedding table is the thinker's; a speech file holds a copy, so that speaking needs no thinker.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "models/decoder.h"
+
+namespace omni {
+
+inline const std::string k_speech_arch   = "qwen3omni-speech";
+inline const std::string k_speech_prefix = k_speech_arch + ".";
+
+// How the next code is drawn. Reference: the logits processors and warpers of `generate`.
+struct SamplingParams {
+    bool    sample             = true;  // false: the most probable
+    float   temperature        = 1.0f;
+    int64_t top_k              = 0;  // 0: all
+    float   top_p              = 1.0f;
+    float   repetition_penalty = 1.0f;
+};
+
+// Ids of the codec vocabulary that are no codes.
+struct CodecTokens {
+    int32_t eos, bos, pad, nothink, think_bos, think_eos;
+};
+
+// Ids of the text vocabulary.
+struct TextTokens {
+    int32_t tts_pad, tts_bos, tts_eos, im_start, im_end, system, user, assistant, audio, image, video;
+};
+
+struct TalkerGeometry {
+    DecoderGeometry decoder;
+    int64_t         vocab            = 0;  // codes and special ids
+    int64_t         suppressed_tail  = 0;  // the top ids that are never spoken, eos excepted
+    int64_t         text_vocab       = 0;
+    int64_t         thinker_hidden   = 0;
+    int64_t         projection_width = 0;
+
+    CodecTokens                    codec{};
+    TextTokens                     text{};
+    std::map<std::string, int32_t> speakers;
+    SamplingParams                 sampling;
+    int64_t                        max_frames = 0;
+};
+
+// Weights and geometry; a part of SpeechModel.
+class Talker {
+  public:
+    explicit Talker(Weights & weights);
+
+    const TalkerGeometry & geometry() const { return geometry_; }
+
+    ggml_tensor * codec_embedding() const { return codec_embedding_; }
+
+  private:
+    friend class TalkerSession;
+
+    struct Projection {
+        ggml_tensor *fc1 = nullptr, *fc1_bias = nullptr, *fc2 = nullptr, *fc2_bias = nullptr;
+    };
+
+    Projection declare_projection(Weights & weights, const std::string & path) const;
+
+    TalkerGeometry            geometry_;
+    ggml_tensor *             embed_tokens_ = nullptr;
+    Projection                text_projection_;
+    Projection                hidden_projection_;
+    ggml_tensor *             codec_embedding_ = nullptr;
+    std::vector<DecoderLayer> layers_;
+    ggml_tensor *             norm_       = nullptr;
+    ggml_tensor *             codec_head_ = nullptr;
+};
+
+// For each sequence of a batch: logits [vocab] and hidden [hidden] of its last position.
+struct TalkerOutput {
+    std::vector<float> logits;
+    std::vector<float> hidden;
+};
+
+class SpeechModel;
+
+// Caches and graphs of a batch of speeches (one speech is a batch of one). Not for two threads at once.
+class TalkerSession {
+  public:
+    TalkerSession(std::shared_ptr<const SpeechModel> model, int64_t n_sequences, int n_threads,
+                  std::shared_ptr<Probe> probe);
+
+    // text_projection(embed_tokens(tokens)): [n, hidden]. Throws Error(input) for ids outside the vocabulary.
+    std::vector<float> project_text(const std::vector<int32_t> & tokens);
+
+    // hidden_projection(states): [n, thinker_hidden] -> [n, hidden].
+    std::vector<float> project_hidden(const std::vector<float> & states);
+
+    // Rows of the codec embedding: [n, hidden].
+    std::vector<float> embed_codec(const std::vector<int32_t> & ids);
+
+    // Appends a run of inputs [n, hidden] to one sequence.
+    TalkerOutput prompt(int64_t sequence, const std::vector<float> & inputs);
+
+    // Appends one frame to every sequence: the sum of the embeddings of its codes ([n_sequences, groups]) plus text
+    // ([n_sequences, hidden]).
+    TalkerOutput frame(const std::vector<int32_t> & codes, const std::vector<float> & text);
+
+    int64_t position(int64_t sequence) const { return positions_[(size_t) sequence]; }
+
+    size_t cache_nbytes() const { return cache_ ? cache_->nbytes() : 0; }
+
+  private:
+    struct Built;
+
+    void           reserve(int64_t n_positions);
+    void           check_room(int64_t position, int64_t n) const;
+    int64_t        slots_for(int64_t last_position) const;
+    size_t         graph_nodes() const;
+    ggml_tensor *  decode(Graph & graph, ggml_tensor * x, const KvInputs & kv) const;
+    void           finish_graph(Built & built, ggml_tensor * x) const;
+    TalkerOutput   result(Built & built) const;
+    std::shared_ptr<Built> build_prompt(int64_t sequence, int64_t n, int64_t slots);
+    std::shared_ptr<Built> build_frame(int64_t slots);
+    std::vector<float>     project(const std::string & path, const Talker::Projection & projection,
+                                   const std::vector<int32_t> * tokens, const std::vector<float> * states);
+
+    std::shared_ptr<const SpeechModel> model_;
+    const Talker &                     talker_;
+    int64_t                            n_sequences_;
+    std::shared_ptr<Probe>             probe_;
+    Backends                           backends_;
+    std::unique_ptr<KvCache>           cache_;
+    std::shared_ptr<Built>             frame_graph_;
+    std::vector<int64_t>               positions_;
+};
+
+}  // namespace omni

@@ -1,0 +1,230 @@
+#include "models/thinker.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "core/error.h"
+
+namespace omni {
+
+namespace {
+
+constexpr int64_t k_prompt_batch = 512;  // tokens computed at once
+constexpr int64_t k_slot_step    = 64;   // attention windows grow in steps, so that decoding reuses its graph
+constexpr int64_t k_first_slots  = 256;
+
+// --- hyperparameters ------------------------------------------------------------------------------------------------
+
+ThinkerGeometry read_geometry(const GgufFile & file) {
+    const std::string arch = file.string("general.architecture");
+    if (arch != "qwen3vlmoe" && arch != "qwen3moe") {
+        file.fail("has the architecture \"" + arch + "\"; a thinker file is \"qwen3vlmoe\"");
+    }
+    const std::string p = arch + ".";
+    ThinkerGeometry   geometry;
+    DecoderGeometry & g = geometry.decoder;
+    g.n_layers          = (int) file.integer(p + "block_count", 1, 1024);
+    g.hidden            = file.integer(p + "embedding_length", 1, 1 << 20);
+    g.n_heads           = file.integer(p + "attention.head_count", 1, 1 << 14);
+    g.n_kv_heads        = file.integer_or(p + "attention.head_count_kv", 1, 1 << 14, g.n_heads);
+    g.head_dim          = file.integer_or(p + "attention.key_length", 2, 1 << 14, std::max<int64_t>(2, g.hidden / g.n_heads));
+    g.rms_eps           = (float) file.real(p + "attention.layer_norm_rms_epsilon", 0, 1);
+    g.rope_theta        = (float) file.real_or(p + "rope.freq_base", 1, 1e12, 1e4);
+    g.context           = file.integer(p + "context_length", 1, 1 << 30);
+    g.n_experts         = file.integer(p + "expert_count", 1, 1 << 16);
+    g.n_experts_used    = file.integer(p + "expert_used_count", 1, 1 << 10);
+    g.expert_width      = file.integer(p + "expert_feed_forward_length", 1, 1 << 20);
+    check_decoder_geometry(file, "thinker", g);
+
+    const GgufTensor * table = file.find_tensor("token_embd.weight");
+    if (table == nullptr) {
+        file.fail("lacks tensor token_embd.weight; it is no thinker file");
+    }
+    geometry.vocab        = table->ne[1];
+    geometry.accept_layer = file.integer_or("qwen3omni.accept_hidden_layer", 0, g.n_layers, -1);
+    return geometry;
+}
+
+// --- tensors --------------------------------------------------------------------------------------------------------
+
+// llama.cpp's names of layer i.
+DecoderNames layer_names(int i) {
+    const std::string p = "blk." + std::to_string(i) + ".";
+    DecoderNames      n;
+    n.attention_norm = p + "attn_norm.weight";
+    n.q              = p + "attn_q.weight";
+    n.k              = p + "attn_k.weight";
+    n.v              = p + "attn_v.weight";
+    n.o              = p + "attn_output.weight";
+    n.q_norm         = p + "attn_q_norm.weight";
+    n.k_norm         = p + "attn_k_norm.weight";
+    n.ffn_norm       = p + "ffn_norm.weight";
+    n.router         = p + "ffn_gate_inp.weight";
+    n.gate_experts   = p + "ffn_gate_exps.weight";
+    n.up_experts     = p + "ffn_up_exps.weight";
+    n.down_experts   = p + "ffn_down_exps.weight";
+    return n;
+}
+
+}  // namespace
+
+Thinker::Thinker(const std::string & path, const std::string & device) : device_(find_device(device)) {
+    auto file = std::make_shared<GgufFile>(path);
+    geometry_ = read_geometry(*file);
+    weights_  = std::make_unique<Weights>(file, ggml_backend_dev_buffer_type(device_));
+
+    const DecoderGeometry & g = geometry_.decoder;
+    embed_tokens_             = weights_->matrix("token_embd.weight", { g.hidden, geometry_.vocab });
+    for (int i = 0; i < g.n_layers; ++i) {
+        layers_.push_back(declare_decoder_layer(*weights_, g, layer_names(i), { true, false }));
+    }
+    norm_ = weights_->f32("output_norm.weight", { g.hidden });
+    // A file without a head of its own ties it to the embedding.
+    lm_head_ = weights_->has("output.weight") ? weights_->matrix("output.weight", { g.hidden, geometry_.vocab }) :
+                                                embed_tokens_;
+    weights_->load();
+}
+
+// --- graph ----------------------------------------------------------------------------------------------------------
+
+struct ThinkerSession::Built {
+    Built(const Backends & backends, Probe * probe, size_t nodes, const KvCache & cache, int64_t n_tokens,
+          int64_t n_slots) :
+        graph(backends, probe, nodes),
+        kv(graph, cache, n_tokens, n_slots, 0, 1) {}
+
+    Graph         graph;
+    KvInputs      kv;
+    bool          all_logits  = false;
+    bool          want_hidden = false;
+    ggml_tensor * tokens      = nullptr;  // I32 [time]
+    ggml_tensor * logits      = nullptr;  // [vocab, time or 1]
+    ggml_tensor * hidden      = nullptr;  // [hidden, time]
+};
+
+ThinkerSession::ThinkerSession(std::shared_ptr<const Thinker> model, int n_threads, std::shared_ptr<Probe> probe) :
+    model_(std::move(model)),
+    probe_(std::move(probe)),
+    backends_(model_->device(), n_threads) {}
+
+void ThinkerSession::reserve(int64_t n_positions) {
+    if (cache_ && cache_->capacity() >= n_positions) {
+        return;
+    }
+    const DecoderGeometry & g        = model_->geometry().decoder;
+    int64_t                 capacity = cache_ ? cache_->capacity() : k_first_slots;
+    while (capacity < n_positions) {
+        capacity *= 2;
+    }
+    built_.reset();
+    if (cache_) {
+        cache_ = std::make_unique<KvCache>(cache_->grown(backends_, capacity));
+    } else {
+        cache_ = std::make_unique<KvCache>(backends_, g.n_layers, g.kv_width(), capacity, 1);
+    }
+}
+
+const ThinkerSession::Built & ThinkerSession::graph_for(int64_t n_tokens, bool all_logits, bool want_hidden) {
+    const int64_t slots = std::min(cache_->capacity(), (position_ + n_tokens + k_slot_step - 1) / k_slot_step * k_slot_step);
+    if (built_ && built_->kv.n_tokens == n_tokens && built_->kv.n_slots == slots && built_->all_logits == all_logits &&
+        built_->want_hidden == want_hidden) {
+        return *built_;
+    }
+    const ThinkerGeometry & geometry = model_->geometry();
+    const DecoderGeometry & g        = geometry.decoder;
+    const size_t            nodes    = 64 + (size_t) g.n_layers * decoder_layer_nodes(g);
+    auto                    built    = std::make_shared<Built>(backends_, probe_.get(), nodes, *cache_, n_tokens, slots);
+    Graph &                 graph    = built->graph;
+    ggml_context *          c        = graph.context();
+    built->all_logits                = all_logits;
+    built->want_hidden               = want_hidden;
+    built->tokens                    = graph.input(GGML_TYPE_I32, { n_tokens });
+
+    auto keep_hidden = [&](ggml_tensor * x, int64_t entry) {
+        if (want_hidden && entry == geometry.accept_layer) {
+            built->hidden = graph.output(x);
+        }
+    };
+    ggml_tensor * x = graph.module("thinker.model.embed_tokens", ggml_get_rows(c, model_->embed_tokens_, built->tokens));
+    keep_hidden(x, 0);
+    for (int i = 0; i < g.n_layers; ++i) {
+        x = decoder_layer(graph, "thinker.model.layers." + std::to_string(i), x, model_->layers_[(size_t) i], g,
+                          built->kv, i);
+        // Entry k of the reference's hidden_states is the output of layer k - 1; the last is after the final norm.
+        if (i + 1 < g.n_layers) {
+            keep_hidden(x, i + 1);
+        }
+    }
+    x = rms_norm(graph, "thinker.model.norm", x, model_->norm_, g.rms_eps);
+    keep_hidden(x, g.n_layers);
+    if (!all_logits) {
+        x = ggml_view_2d(c, x, g.hidden, 1, x->nb[1], (size_t) (n_tokens - 1) * x->nb[1]);
+    }
+    built->logits = graph.output(graph.module("thinker.lm_head", ggml_mul_mat(c, model_->lm_head_, x)));
+    graph.finish();
+    built_ = built;
+    return *built_;
+}
+
+ThinkerOutput ThinkerSession::forward(const std::vector<int32_t> & tokens, bool all_logits, bool want_hidden) {
+    const ThinkerGeometry & geometry = model_->geometry();
+    if (tokens.empty()) {
+        throw Error(ErrorKind::input, "the thinker got no tokens");
+    }
+    for (int32_t token : tokens) {
+        if (token < 0 || token >= geometry.vocab) {
+            throw Error(ErrorKind::input, "token id " + std::to_string(token) + " is outside of the vocabulary of " +
+                                              std::to_string(geometry.vocab));
+        }
+    }
+    const int64_t n = (int64_t) tokens.size();
+    if (position_ + n > geometry.decoder.context) {
+        throw Error(ErrorKind::input, "the conversation has " + std::to_string(position_ + n) +
+                                          " tokens; the thinker's context holds " +
+                                          std::to_string(geometry.decoder.context));
+    }
+    if (want_hidden && geometry.accept_layer < 0) {
+        throw Error(ErrorKind::input, "the thinker file does not say which hidden state a talker reads "
+                                      "(qwen3omni.accept_hidden_layer); convert it with omniggml");
+    }
+    reserve(position_ + n);
+    ThinkerOutput out;
+    for (int64_t done = 0; done < n; done += k_prompt_batch) {
+        const int64_t count = std::min(k_prompt_batch, n - done);
+        forward_batch(tokens.data() + done, count, all_logits, want_hidden, done + count == n, out);
+    }
+    return out;
+}
+
+void ThinkerSession::forward_batch(const int32_t * tokens, int64_t n, bool all_logits, bool want_hidden,
+                                   bool want_logits, ThinkerOutput & out) {
+    graph_for(n, all_logits, want_hidden);
+    Built & built = *built_;
+    built.graph.set(built.tokens, tokens, (size_t) n * sizeof(int32_t));
+    built.kv.set(built.graph, { position_ }, 0);
+    built.graph.compute();
+    position_ += n;
+    if (all_logits || want_logits) {
+        const auto logits = built.graph.read(built.logits);
+        if (!std::all_of(logits.begin(), logits.end(), [](float v) { return std::isfinite(v); })) {
+            throw Error(ErrorKind::numeric, "the thinker's logits are NaN or infinite at position " +
+                                                std::to_string(position_ - 1) + "; the weights of " +
+                                                model_->file().path() + " are damaged or overflow");
+        }
+        out.logits.insert(out.logits.end(), logits.begin(), logits.end());
+    }
+    if (want_hidden) {
+        const auto hidden = built.graph.read(built.hidden);
+        out.hidden.insert(out.hidden.end(), hidden.begin(), hidden.end());
+    }
+}
+
+void ThinkerSession::truncate(int64_t position) {
+    if (position < 0 || position > position_) {
+        throw Error(ErrorKind::input, "can't go back to position " + std::to_string(position) + " of " +
+                                          std::to_string(position_));
+    }
+    position_ = position;
+}
+
+}  // namespace omni

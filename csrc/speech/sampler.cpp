@@ -1,0 +1,113 @@
+#include "speech/sampler.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <numeric>
+#include <set>
+#include <string>
+
+#include "core/error.h"
+
+namespace omni {
+
+namespace {
+
+struct Candidate {
+    int32_t id;
+    double  probability;
+};
+
+// The ids that top-k leaves, most probable first; equal logits keep the order of ids.
+std::vector<Candidate> most_probable(const std::vector<float> & logits, const SamplingParams & params) {
+    std::vector<int32_t> ids(logits.size());
+    std::iota(ids.begin(), ids.end(), 0);
+    const auto better = [&](int32_t a, int32_t b) {
+        return logits[(size_t) a] != logits[(size_t) b] ? logits[(size_t) a] > logits[(size_t) b] : a < b;
+    };
+    size_t keep = ids.size();
+    if (params.top_k > 0) {
+        keep = std::min(keep, (size_t) params.top_k);
+    }
+    std::partial_sort(ids.begin(), ids.begin() + (std::ptrdiff_t) keep, ids.end(), better);
+    std::vector<Candidate> candidates;
+    const double           top   = logits[(size_t) ids[0]];
+    double                 total = 0;
+    for (size_t i = 0; i < keep; ++i) {
+        const double weight = std::exp((logits[(size_t) ids[i]] - top) / (double) params.temperature);
+        candidates.push_back({ ids[i], weight });
+        total += weight;
+    }
+    for (auto & candidate : candidates) {
+        candidate.probability /= total;
+    }
+    return candidates;
+}
+
+// Keeps the fewest candidates whose probabilities reach top_p; never none.
+void cut_to_top_p(std::vector<Candidate> & candidates, double top_p) {
+    double sum = 0;
+    for (size_t i = 0; i < candidates.size(); ++i) {
+        sum += candidates[i].probability;
+        if (sum >= top_p) {
+            candidates.resize(i + 1);
+            break;
+        }
+    }
+}
+
+}  // namespace
+
+Sampler::Sampler(SamplingParams params) : params_(params) {
+    const auto refuse = [](const char * name, double value, const char * range) {
+        throw Error(ErrorKind::input, std::string(name) + " is " + std::to_string(value) + "; it must be " + range);
+    };
+    if (!(params.temperature > 0) || !std::isfinite(params.temperature)) {
+        refuse("temperature", params.temperature, "above 0 (for the most probable codes turn sampling off)");
+    }
+    if (params.top_k < 0) {
+        refuse("top_k", (double) params.top_k, "0 (all) or more");
+    }
+    if (!(params.top_p > 0 && params.top_p <= 1)) {
+        refuse("top_p", params.top_p, "above 0 and at most 1");
+    }
+    if (!(params.repetition_penalty > 0) || !std::isfinite(params.repetition_penalty)) {
+        refuse("repetition_penalty", params.repetition_penalty, "above 0 (1 is none)");
+    }
+}
+
+void Sampler::penalise(std::vector<float> & logits, const std::vector<int32_t> & previous) const {
+    if (params_.repetition_penalty == 1.0f) {
+        return;
+    }
+    const std::set<int32_t> seen(previous.begin(), previous.end());
+    for (int32_t id : seen) {
+        float & logit = logits[(size_t) id];
+        logit         = logit < 0 ? logit * params_.repetition_penalty : logit / params_.repetition_penalty;
+    }
+}
+
+int32_t Sampler::draw(std::vector<float> logits, const std::vector<int32_t> & previous, double uniform) const {
+    penalise(logits, previous);
+    if (!params_.sample) {
+        return (int32_t) (std::max_element(logits.begin(), logits.end()) - logits.begin());
+    }
+    auto candidates = most_probable(logits, params_);
+    if (params_.top_p < 1.0f) {
+        cut_to_top_p(candidates, params_.top_p);
+    }
+    double left = 0;
+    for (const auto & candidate : candidates) {
+        left += candidate.probability;
+    }
+    double mark = uniform * left;
+    for (const auto & candidate : candidates) {
+        mark -= candidate.probability;
+        if (mark < 0) {
+            return candidate.id;
+        }
+    }
+    return candidates.back().id;
+}
+
+}  // namespace omni

@@ -1,0 +1,242 @@
+"""Text to token ids and back, from the vocabulary that a GGUF file carries.
+
+The file holds the tokens, their kinds and the merges; the splitting rule is known by name. Built on the `tokenizers`
+library, with the same normalisation, splitting and merging as transformers' `Qwen2Tokenizer`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from typing import Any
+
+from tokenizers import AddedToken, Regex, decoders, models, normalizers, pre_tokenizers
+from tokenizers import Tokenizer as _Backend
+
+from omniggml.chat_template import ChatTemplate
+from omniggml.errors import InputError, ModelFileError
+
+# Kinds of token, as numbered in `tokenizer.ggml.token_type`.
+_CONTROL, _USER_DEFINED, _UNUSED = 3, 4, 5
+
+_SPLIT_RULES = {
+    # Contractions; letters with one mark before them; single digits; runs of marks; line ends; spaces.
+    "qwen2": (
+        r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}"
+        r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+    ),
+}
+
+# Code points that Unicode promises never to assign; one that is in no text marks what must not be parsed.
+_NONCHARACTERS = [chr(code) for code in range(0xFDD0, 0xFDF0)]
+
+
+class Tokenizer:
+    """The tokenizer of one model. Immutable, and safe to share between threads."""
+
+    def __init__(
+        self,
+        tokens: Sequence[str],
+        token_types: Sequence[int],
+        merges: Sequence[str],
+        eos_id: int,
+        pad_id: int | None = None,
+        pre: str = "qwen2",
+        chat_template: str | None = None,
+    ) -> None:
+        """Build from the values of the `tokenizer.*` metadata keys, all plain Python data.
+
+        `tokens[i]` is the text of id `i` in byte-level letters, `token_types[i]` its kind, `merges` lists pairs as
+        "left right" in the order of their rank. Raises ModelFileError when they don't fit each other or `pre` names
+        a splitting rule that isn't known.
+        """
+        if pre not in _SPLIT_RULES:
+            known = ", ".join(_SPLIT_RULES)
+            raise ModelFileError(f"tokenizer.ggml.pre is {pre!r}: the splitting rules known here are {known}")
+        if len(tokens) != len(token_types):
+            raise ModelFileError(f"the file has {len(tokens)} tokens and {len(token_types)} token types")
+        self.tokens = tuple(tokens)
+        self.eos_id = _checked_id("eos", eos_id, len(tokens))
+        self.pad_id = self.eos_id if pad_id is None else _checked_id("padding", pad_id, len(tokens))
+        self._control = {
+            token: index
+            for index, (token, kind) in enumerate(zip(tokens, token_types, strict=True))
+            if kind == _CONTROL
+        }
+        self._control_ids = frozenset(self._control.values())
+        self._template = ChatTemplate(chat_template) if chat_template else None
+        self._backend = _backend(self.tokens, token_types, merges, _SPLIT_RULES[pre])
+
+    @property
+    def vocab_size(self) -> int:
+        """Number of ids, unused ones included: the rows of the embedding table."""
+        return len(self.tokens)
+
+    @property
+    def has_chat_template(self) -> bool:
+        return self._template is not None
+
+    def token_id(self, token: str) -> int | None:
+        """The id of a token's exact text, such as "<|im_start|>"; None when there is no such token."""
+        index = self._backend.token_to_id(token)
+        return None if index is None else int(index)
+
+    def encode(self, text: str, *, parse_special: bool = False) -> list[int]:
+        """Token ids of `text`. Nothing is put before or after it.
+
+        Text such as "<|im_end|>" becomes ordinary letters, so that what a user writes can't end his turn; with
+        `parse_special` it becomes the control token. Raises InputError for text that is not valid Unicode.
+        """
+        if not isinstance(text, str):
+            raise InputError(f"the text to encode is of type {type(text).__name__}, expected str")
+        if not parse_special:
+            return self._encode_plain(text)
+        return [index for piece in self._split_at_control(text) for index in self._piece_ids(piece)]
+
+    def decode(self, ids: Sequence[int], *, skip_special: bool = True) -> str:
+        """Text of token ids; control tokens are left out unless `skip_special` is false.
+
+        Bytes that are not valid UTF-8, as in a character cut short, become U+FFFD. Ids without a token become
+        nothing. Raises InputError for an id outside the vocabulary.
+        """
+        checked = [int(index) for index in ids]
+        for index in checked:
+            if not 0 <= index < self.vocab_size:
+                raise InputError(f"token id {index} is outside the vocabulary of {self.vocab_size}")
+        kept = [index for index in checked if not (skip_special and index in self._control_ids)]
+        return str(self._backend.decode(kept, skip_special_tokens=False))
+
+    def apply_chat_template(self, messages: Sequence[Mapping[str, Any]], add_generation_prompt: bool = True) -> str:
+        """The prompt text for a conversation, by the model's own template.
+
+        Each message has a `role` ("system", "user", "assistant") and a `content`, text or a list of parts. With
+        `add_generation_prompt` the text ends where the assistant's answer begins. Raises InputError for messages of
+        another form, or when there is no template, and ModelFileError when the template itself fails.
+
+        Parsing the result with `parse_special` parses what users wrote too; `encode_chat` doesn't.
+        """
+        if self._template is None:
+            raise InputError("the model has no chat template: build the prompt text yourself")
+        return self._template.render(
+            _checked_messages(messages),
+            add_generation_prompt=add_generation_prompt,
+            tools=None,
+            documents=None,
+            eos_token=self.tokens[self.eos_id],
+            pad_token=self.tokens[self.pad_id],
+        )
+
+    def encode_chat(self, messages: Sequence[Mapping[str, Any]], add_generation_prompt: bool = True) -> list[int]:
+        """Token ids of a conversation: the template's control tokens are parsed, those in the messages are not."""
+        checked = _checked_messages(messages)
+        mark = _unused_mark(checked)
+        text = self.apply_chat_template(self._guarded(checked, mark), add_generation_prompt)
+        ids: list[int] = []
+        for piece in self._split_at_control(text):
+            index = self._control.get(piece)
+            ids += self._encode_plain(piece.replace(mark, "")) if index is None else [index]
+        return ids
+
+    def _guarded(self, value: Any, mark: str) -> Any:
+        """The same nested value with `mark` inside everything in its texts that is, or begins, a control token."""
+        if isinstance(value, str):
+            return self._guarded_text(value, mark)
+        if isinstance(value, Mapping):
+            return {key: self._guarded(item, mark) for key, item in value.items()}
+        if isinstance(value, (list, tuple)):
+            return [self._guarded(item, mark) for item in value]
+        return value
+
+    def _guarded_text(self, text: str, mark: str) -> str:
+        # A token may also be put together from the end of one text and the beginning of the next.
+        longest = max(map(len, self._control), default=0)
+        for length in range(1, min(len(text), longest - 1) + 1):
+            tail = text[-length:]
+            if any(token.startswith(tail) for token in self._control):
+                text = text[:-length] + tail[0] + mark + tail[1:]
+                break
+        return self._control_pattern.sub(lambda found: found[0][0] + mark + found[0][1:], text)
+
+    def _encode_plain(self, text: str) -> list[int]:
+        try:
+            return list(self._backend.encode(text, add_special_tokens=False).ids)
+        except UnicodeEncodeError as error:
+            raise InputError(
+                f"the text is not valid Unicode at character {error.start}: it can't be encoded"
+            ) from error
+
+    def _split_at_control(self, text: str) -> Iterator[str]:
+        return (piece for piece in self._control_pattern.split(text) if piece)
+
+    def _piece_ids(self, piece: str) -> list[int]:
+        index = self._control.get(piece)
+        return self._encode_plain(piece) if index is None else [index]
+
+    @cached_property
+    def _control_pattern(self) -> re.Pattern[str]:
+        """Matches one control token, the longest where several begin; a group, so that `split` keeps it."""
+        longest_first = sorted(self._control, key=len, reverse=True)
+        return re.compile(f"({'|'.join(map(re.escape, longest_first))})") if longest_first else re.compile("(?!)")
+
+
+def _backend(tokens: Sequence[str], kinds: Sequence[int], merges: Sequence[str], rule: str) -> _Backend:
+    vocabulary = {token: index for index, token in enumerate(tokens) if kinds[index] != _UNUSED}
+    used = sum(kind != _UNUSED for kind in kinds)
+    if len(vocabulary) != used:
+        raise ModelFileError(f"{used - len(vocabulary)} tokens of the file's vocabulary occur twice")
+    missing = [letter for letter in pre_tokenizers.ByteLevel.alphabet() if letter not in vocabulary]
+    if missing:
+        raise ModelFileError(
+            f"the file's vocabulary lacks {len(missing)} of the 256 byte letters: it is not byte-level"
+        )
+    try:
+        pairs = [_pair(merge) for merge in merges]
+        backend = _Backend(models.BPE(vocab=vocabulary, merges=pairs))
+    except ModelFileError:
+        raise
+    except Exception as error:  # the library raises nothing more precise
+        raise ModelFileError(f"the file's vocabulary and merges don't fit each other: {error}") from error
+    backend.normalizer = normalizers.NFC()
+    split = pre_tokenizers.Split(Regex(rule), behavior="isolated", invert=False)
+    backend.pre_tokenizer = pre_tokenizers.Sequence(
+        [split, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
+    )
+    backend.decoder = decoders.ByteLevel()
+    whole = [tokens[index] for index, kind in enumerate(kinds) if kind == _USER_DEFINED]
+    backend.add_tokens([AddedToken(token, normalized=False, special=False) for token in whole])
+    return backend
+
+
+def _pair(merge: str) -> tuple[str, str]:
+    left, space, right = merge.partition(" ")
+    if not space or not left or not right or " " in right:
+        raise ModelFileError(f"the merge {merge!r} is not two tokens with a space between")
+    return left, right
+
+
+def _checked_id(name: str, index: int, size: int) -> int:
+    if not 0 <= index < size:
+        raise ModelFileError(f"the {name} token id is {index}, the vocabulary has {size} tokens")
+    return index
+
+
+def _checked_messages(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    if isinstance(messages, (str, Mapping)) or not isinstance(messages, Sequence) or not messages:
+        raise InputError('messages has to be a list such as [{"role": "user", "content": "hello"}]')
+    for message in messages:
+        if not isinstance(message, Mapping) or not isinstance(message.get("role"), str):
+            raise InputError(f"a message has to be a mapping with a role and a content, this one is {message!r:.80}")
+        if not isinstance(message.get("content"), (str, list, tuple)):
+            raise InputError(
+                f"the content of a message has to be text or a list of parts, in {message!r:.80} it is not"
+            )
+    return [dict(message) for message in messages]
+
+
+def _unused_mark(messages: Sequence[Mapping[str, Any]]) -> str:
+    text = repr(messages)
+    for mark in _NONCHARACTERS:
+        if mark not in text and repr(mark)[1:-1] not in text:
+            return mark
+    raise InputError("the messages hold every noncharacter from U+FDD0 to U+FDEF: they are not text")

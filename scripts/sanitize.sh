@@ -8,12 +8,13 @@ sanitizers=${SANITIZE:-address,undefined}
 dir=$PWD/build/sanitize
 [ -x "$dir/venv/bin/python" ] || "${PYTHON:-python3}" -m venv "$dir/venv"
 
-# Without link-time checks the preloaded runtime serves an uninstrumented Python. RelWithDebInfo: lines in the reports.
+# RelWithDebInfo, for line numbers in the reports.
 "$dir/venv/bin/pip" install --quiet '.[test]' \
     -Cbuild-dir="$dir/cmake" \
     -Ccmake.build-type=RelWithDebInfo \
     -Ccmake.define.OMNIGGML_SANITIZE="$sanitizers"
 
+# Python itself is not instrumented, so the runtimes have to be there before it loads a module that is.
 preload=
 for sanitizer in ${sanitizers//,/ }; do
     case $sanitizer in
@@ -27,9 +28,10 @@ for sanitizer in ${sanitizers//,/ }; do
 done
 preload="$preload $("${CXX:-g++}" -print-file-name=libstdc++.so.6)"
 
-# Python itself never frees everything, so leaks are not looked for.
+# Python itself never frees everything, so leaks are not looked for. --capture=sys: a report goes to file descriptor 2 just
+# before the process dies, and pytest's usual capture would take it along.
 ASAN_OPTIONS=detect_leaks=0:halt_on_error=1:abort_on_error=1:allocator_may_return_null=1 \
 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
 TSAN_OPTIONS=halt_on_error=1 \
 LD_PRELOAD=${preload# } \
-    exec "$dir/venv/bin/python" -m pytest -m 'not slow' "$@"
+    exec "$dir/venv/bin/python" -m pytest --capture=sys -m 'not slow' "$@"

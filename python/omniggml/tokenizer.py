@@ -160,11 +160,12 @@ class Tokenizer:
 
     def _encode_plain(self, text: str) -> list[int]:
         try:
-            return list(self._backend.encode(text, add_special_tokens=False).ids)
+            text.encode()
         except UnicodeEncodeError as error:
             raise InputError(
                 f"the text is not valid Unicode at character {error.start}: it can't be encoded"
             ) from error
+        return list(self._backend.encode(text, add_special_tokens=False).ids)
 
     def _split_at_control(self, text: str) -> Iterator[str]:
         return (piece for piece in self._control_pattern.split(text) if piece)

@@ -113,6 +113,7 @@ def _talker(
     norm_topk_prob: bool,
     rms_norm_eps: float,
     rope_theta: float,
+    max_position_embeddings: int = 4096,
 ) -> TalkerConfig:
     return TalkerConfig(
         num_hidden_layers=num_hidden_layers,
@@ -129,7 +130,7 @@ def _talker(
         rms_norm_eps=rms_norm_eps,
         rope_theta=rope_theta,
         mrope_section=mrope_section,
-        max_position_embeddings=4096,
+        max_position_embeddings=max_position_embeddings,
         intermediate_size=intermediate_size,
         thinker_hidden_size=thinker_hidden_size,
         accept_hidden_layer=accept_hidden_layer,
@@ -254,6 +255,7 @@ _MINI = Geometry(
         norm_topk_prob=True,
         rms_norm_eps=1e-6,
         rope_theta=1e6,
+        max_position_embeddings=32768,
     ),
     code_predictor=CodePredictorConfig(
         num_hidden_layers=3,

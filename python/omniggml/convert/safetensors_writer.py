@@ -40,7 +40,7 @@ def write_sharded(directory: Path, tensors: Iterable[Named], blocks: Blocks, sha
     total = sum(_bytes(shape) for shard in shards for _, shape in shard)
     listing = {"metadata": {"total_size": total}, "weight_map": dict(sorted(weight_map.items()))}
     index_path = directory / "model.safetensors.index.json"
-    index_path.write_text(json.dumps(listing, indent=2) + "\n", encoding="utf-8")
+    index_path.write_text(json.dumps(listing, indent=2) + "\n", encoding="utf-8", newline="\n")
     return paths
 
 

@@ -129,7 +129,7 @@ class SmallTokenizer:
         """Write `vocab.json`, `merges.txt`, `tokenizer_config.json` and `chat_template.json` as published."""
         _write_json(directory / "vocab.json", self.vocabulary)
         lines = ["#version: 0.2", *(f"{left} {right}" for left, right in self.merges)]
-        (directory / "merges.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        (directory / "merges.txt").write_text("\n".join(lines) + "\n", encoding="utf-8", newline="\n")
         _write_json(directory / "tokenizer_config.json", self._tokenizer_config())
         _write_json(directory / "chat_template.json", {"chat_template": CHAT_TEMPLATE})
 
@@ -203,4 +203,4 @@ def _merge(pieces: list[str], pair: tuple[str, str]) -> list[str]:
 
 
 def _write_json(path: Path, value: object) -> None:
-    path.write_text(json.dumps(value, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+    path.write_text(json.dumps(value, ensure_ascii=False, indent=2) + "\n", encoding="utf-8", newline="\n")

@@ -36,10 +36,7 @@ py::dict take(Probe & probe) {
 }
 
 void replace(Probe & probe, const std::string & name, const FloatArray & values) {
-    if (values.ndim() != 3) {
-        throw Error(ErrorKind::input, "the replacement for " + name + " must have three axes: batch, time, channel");
-    }
-    probe.replace(name, { values.shape(0), values.shape(1), values.shape(2), to_vector(values), 1 });
+    probe.replace(name, { values.shape(), values.shape() + values.ndim() }, to_vector(values));
 }
 
 }  // namespace

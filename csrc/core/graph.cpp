@@ -26,6 +26,22 @@ bool computes(const ggml_tensor * node) {
     }
 }
 
+// [channel, time, batch], or with heads [channel, head, time, batch], as a chunk without values.
+ProbeChunk shape_of(const ggml_tensor * x, Axes axes) {
+    ProbeChunk chunk;
+    if (axes == Axes::batch_time_head_channel) {
+        chunk.batch    = x->ne[3];
+        chunk.time     = x->ne[2];
+        chunk.channels = x->ne[1] * x->ne[0];
+        chunk.heads    = x->ne[1];
+    } else {
+        chunk.batch    = x->ne[2];
+        chunk.time     = x->ne[1];
+        chunk.channels = x->ne[0];
+    }
+    return chunk;
+}
+
 }  // namespace
 
 Graph::Graph(const Backends & backends, Probe * probe, size_t max_nodes) :
@@ -136,25 +152,18 @@ void Graph::set(ggml_tensor * input, const void * data, size_t nbytes) {
 
 void Graph::feed_replacements() {
     for (const auto & replacement : replacements_) {
-        const ggml_tensor * x      = replacement.tensor;
-        const bool          heads  = replacement.axes == Axes::batch_time_head_channel;
-        const auto          values = heads ? probe_->next_replacement(replacement.name, x->ne[3], x->ne[2], x->ne[1] * x->ne[0]) :
-                                             probe_->next_replacement(replacement.name, x->ne[2], x->ne[1], x->ne[0]);
+        ggml_tensor * x      = replacement.tensor;
+        const auto    values = probe_->next_replacement(replacement.name, replacement.axes, shape_of(x, replacement.axes));
         if (x->buffer != nullptr) {
-            ggml_backend_tensor_set(replacement.tensor, values.data(), 0, values.size() * sizeof(float));
+            ggml_backend_tensor_set(x, values.data(), 0, values.size() * sizeof(float));
         }
     }
 }
 
 void Graph::deliver_captures() {
     for (const auto & capture : captures_) {
-        const ggml_tensor * x = capture.tensor;
-        ProbeChunk          chunk;
-        if (capture.axes == Axes::batch_time_head_channel) {
-            chunk = { x->ne[3], x->ne[2], x->ne[1] * x->ne[0], read(x), x->ne[1] };
-        } else {
-            chunk = { x->ne[2], x->ne[1], x->ne[0], read(x), 1 };
-        }
+        ProbeChunk chunk = shape_of(capture.tensor, capture.axes);
+        chunk.values     = read(capture.tensor);
         probe_->record(capture.name, capture.axes, std::move(chunk));
     }
 }

@@ -25,8 +25,46 @@ bool matches_from(const char * pattern, const char * name) {
     }
 }
 
-std::string shape_text(int64_t batch, int64_t time, int64_t channels) {
-    return "[" + std::to_string(batch) + ", " + std::to_string(time) + ", " + std::to_string(channels) + "]";
+std::string shape_text(const std::vector<int64_t> & shape) {
+    std::string text = "[";
+    for (size_t i = 0; i < shape.size(); ++i) {
+        text += (i > 0 ? ", " : "") + (shape[i] < 0 ? std::string("time") : std::to_string(shape[i]));
+    }
+    return text + "]";
+}
+
+// How the reference orders a module's output, and the strides by which ours is found in it.
+struct Layout {
+    std::vector<int64_t> shape;  // -1: time
+    int64_t              batch_stride, time_stride, channel_stride;
+};
+
+Layout layout_of(Axes axes, const ProbeChunk & like, int64_t time) {
+    const int64_t c = like.channels;
+    switch (axes) {
+        case Axes::batch_time_channel: return { { like.batch, -1, c }, time * c, c, 1 };
+        case Axes::batch_channel_time: return { { like.batch, c, -1 }, time * c, 1, time };
+        case Axes::time_channel: return { { -1, c }, time * c, c, 1 };
+        case Axes::batch_time_head_channel: return { { like.batch, -1, like.heads, c / like.heads }, time * c, c, 1 };
+        case Axes::group_time_channel: return { { 1, like.batch, -1, c }, time * c, c, 1 };
+    }
+    return {};
+}
+
+// The extent of the time axis if `shape` fits the layout, else -1.
+int64_t time_extent(const std::vector<int64_t> & expected, const std::vector<int64_t> & shape) {
+    int64_t time = -1;
+    if (expected.size() != shape.size()) {
+        return -1;
+    }
+    for (size_t i = 0; i < shape.size(); ++i) {
+        if (expected[i] < 0) {
+            time = shape[i];
+        } else if (expected[i] != shape[i]) {
+            return -1;
+        }
+    }
+    return time;
 }
 
 }  // namespace
@@ -35,9 +73,9 @@ bool matches(const std::string & pattern, const std::string & name) {
     return matches_from(pattern.c_str(), name.c_str());
 }
 
-void Probe::replace(const std::string & name, ProbeChunk values) {
+void Probe::replace(const std::string & name, std::vector<int64_t> shape, std::vector<float> values) {
     std::lock_guard<std::mutex> lock(mutex_);
-    replacements_[name] = Replacement{ std::move(values), 0 };
+    replacements_[name] = Replacement{ std::move(shape), std::move(values), 0 };
 }
 
 bool Probe::captures(const std::string & name) const {
@@ -61,27 +99,31 @@ void Probe::record(const std::string & name, Axes axes, ProbeChunk chunk) {
     series.chunks.push_back(std::move(chunk));
 }
 
-std::vector<float> Probe::next_replacement(const std::string & name, int64_t batch, int64_t time, int64_t channels) {
+std::vector<float> Probe::next_replacement(const std::string & name, Axes axes, const ProbeChunk & like) {
     std::lock_guard<std::mutex> lock(mutex_);
-    Replacement &               entry = replacements_.at(name);
-    const ProbeChunk &          have  = entry.chunk;
-    if (have.batch != batch || have.channels != channels) {
-        throw Error(ErrorKind::input, "the replacement for " + name + " has the shape " +
-                                          shape_text(have.batch, have.time, have.channels) +
-                                          " as [batch, time, channel], but the module computes " +
-                                          shape_text(batch, time, channels));
+    Replacement &               have     = replacements_.at(name);
+    const auto                  expected = layout_of(axes, like, 0).shape;
+    const int64_t               time     = time_extent(expected, have.shape);
+    if (time < 0) {
+        throw Error(ErrorKind::input, "the replacement for " + name + " has the shape " + shape_text(have.shape) +
+                                          "; the module computes " + shape_text(expected));
     }
-    if (entry.used + time > have.time) {
-        throw Error(ErrorKind::input, "the replacement for " + name + " has " + std::to_string(have.time) +
+    if (have.used + like.time > time) {
+        throw Error(ErrorKind::input, "the replacement for " + name + " has " + std::to_string(time) +
                                           " positions in time, and more were asked for");
     }
+    const Layout       layout = layout_of(axes, like, time);
     std::vector<float> out;
-    out.reserve((size_t) (batch * time * channels));
-    for (int64_t b = 0; b < batch; ++b) {
-        const float * from = have.values.data() + (b * have.time + entry.used) * channels;
-        out.insert(out.end(), from, from + time * channels);
+    out.reserve((size_t) (like.batch * like.time * like.channels));
+    for (int64_t b = 0; b < like.batch; ++b) {
+        for (int64_t t = have.used; t < have.used + like.time; ++t) {
+            for (int64_t c = 0; c < like.channels; ++c) {
+                const int64_t at = b * layout.batch_stride + t * layout.time_stride + c * layout.channel_stride;
+                out.push_back(have.values[(size_t) at]);
+            }
+        }
     }
-    entry.used += time;
+    have.used += like.time;
     return out;
 }
 

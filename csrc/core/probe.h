@@ -42,25 +42,27 @@ class Probe {
   public:
     explicit Probe(std::vector<std::string> patterns) : patterns_(std::move(patterns)) {}
 
-    // From now on the next positions of `values` stand for what module `name` computes. Axes already ours.
-    void replace(const std::string & name, ProbeChunk values);
+    // From now on the next positions of `values` stand for what module `name` computes. `shape` has the axes of the
+    // reference, see Axes.
+    void replace(const std::string & name, std::vector<int64_t> shape, std::vector<float> values);
 
     bool captures(const std::string & name) const;
     bool replaces(const std::string & name) const;
 
     void record(const std::string & name, Axes axes, ProbeChunk chunk);
 
-    // The next `time` positions of the replacement for `name`. Throws Error(input) when the shape does not fit or the
-    // replacement is used up.
-    std::vector<float> next_replacement(const std::string & name, int64_t batch, int64_t time, int64_t channels);
+    // The next positions of the replacement for `name`, as many as `like` has, in our order of axes. Throws
+    // Error(input) when the shape does not fit `like` or the replacement is used up.
+    std::vector<float> next_replacement(const std::string & name, Axes axes, const ProbeChunk & like);
 
     // Moves out what was captured so far.
     std::map<std::string, ProbeSeries> take();
 
   private:
     struct Replacement {
-        ProbeChunk chunk;
-        int64_t    used = 0;
+        std::vector<int64_t> shape;
+        std::vector<float>   values;
+        int64_t              used = 0;  // positions in time
     };
 
     std::vector<std::string>           patterns_;

@@ -1,1 +1,34 @@
-"""Qwen3-Omni speech from GGUF files, on ggml."""
+"""Qwen3-Omni speech from GGUF files, on ggml.
+
+    import omniggml
+    model = omniggml.load("x-speech.gguf")
+    model.speak("hello world").save("hello.wav")
+
+Text -> Thinker -> Talker -> Code2Wav -> samples, natively, with every intermediate tensor within reach.
+"""
+
+from omniggml._native import __version__, devices, ggml_version
+from omniggml.audio import Audio
+from omniggml.errors import InputError, ModelFileError, NumericError, OmniError, OutOfMemoryError
+from omniggml.loading import load
+from omniggml.model import Model, Reply, TalkerPrompt, ThinkerOutput
+from omniggml.options import SpeechOptions, TextOptions
+
+__all__ = [
+    "Audio",
+    "InputError",
+    "Model",
+    "ModelFileError",
+    "NumericError",
+    "OmniError",
+    "OutOfMemoryError",
+    "Reply",
+    "SpeechOptions",
+    "TalkerPrompt",
+    "TextOptions",
+    "ThinkerOutput",
+    "__version__",
+    "devices",
+    "ggml_version",
+    "load",
+]

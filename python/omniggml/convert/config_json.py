@@ -327,7 +327,8 @@ def _rope(section: _Section) -> dict[str, Any]:
     return {}
 
 
-def _rope_theta(section: _Section, default: float = 1000000.0) -> float:
+def _rope_theta(section: _Section, default: float | None = None) -> float:
+    # Defaults differ between versions of transformers, except for the vocoder's; where they do, the file has to say.
     theta = _rope(section).get("rope_theta", section.values.get("rope_theta"))
     return _Section({"rope_theta": theta}, section.file, section.path).number("rope_theta", default, low=1.0)
 

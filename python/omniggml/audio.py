@@ -1,0 +1,145 @@
+"""Audio: samples with their rate, how they came about, and how to save or hear them."""
+
+from __future__ import annotations
+
+import base64
+import io
+import os
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import soundfile
+
+from omniggml.errors import InputError
+
+_SUBTYPES = ("PCM_16", "PCM_24", "PCM_32", "FLOAT")
+
+
+@dataclass(frozen=True)
+class Audio:
+    """Mono audio.
+
+    `samples` is float32 [n] in [-1, 1]; `codes` int32 [groups, frames], what code2wav made them of; `stop_reason` says
+    why the speech ended: "eos" (the model was done), "frame_limit", "cancelled", "empty" (nothing to say), or "" for a
+    piece of a speech that goes on.
+    """
+
+    samples: npt.NDArray[np.float32]
+    sample_rate: int
+    codes: npt.NDArray[np.int32] = field(default_factory=lambda: np.zeros((0, 0), np.int32))
+    stop_reason: str = ""
+
+    @property
+    def duration(self) -> float:
+        """Length in seconds."""
+        return len(self.samples) / self.sample_rate
+
+    def save(self, path: str | os.PathLike[str], subtype: str = "PCM_16") -> Path:
+        """Write the file, in the format of its ending (.wav, .flac, .ogg), and return its path.
+
+        It is written aside and renamed, so that `path` never holds half a file. Raises InputError when it can't be
+        written or the ending is unknown.
+        """
+        with AudioWriter(path, self.sample_rate, subtype) as writer:
+            writer.write(self.samples)
+        return Path(path)
+
+    def wav_bytes(self, subtype: str = "PCM_16") -> bytes:
+        """The WAV file as bytes."""
+        buffer = io.BytesIO()
+        soundfile.write(buffer, self.samples, self.sample_rate, format="WAV", subtype=subtype)
+        return buffer.getvalue()
+
+    def _repr_html_(self) -> str:
+        """A player, in a notebook."""
+        data = base64.b64encode(self.wav_bytes()).decode("ascii")
+        return f'<audio controls src="data:audio/wav;base64,{data}"></audio>'
+
+    @staticmethod
+    def join(pieces: Sequence[Audio]) -> Audio:
+        """The pieces of one speech as one. Raises InputError when there are none."""
+        if not pieces:
+            raise InputError("there is no audio to join")
+        return Audio(
+            np.concatenate([piece.samples for piece in pieces]),
+            pieces[0].sample_rate,
+            np.concatenate([piece.codes for piece in pieces], axis=1),
+            pieces[-1].stop_reason,
+        )
+
+
+class AudioWriter:
+    """Writes audio piece by piece to a file beside the target, and renames it when closed without an error.
+
+    Opening checks that the target can be written, so that nobody speaks for a minute only to find out. When the block
+    is left by an error the file is removed; `keep()` saves what there is all the same.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], sample_rate: int, subtype: str = "PCM_16") -> None:
+        self.path = Path(path)
+        if subtype not in _SUBTYPES:
+            raise InputError(f"the sample format is {subtype!r}; it can be {', '.join(_SUBTYPES)}")
+        container = self.path.suffix.lstrip(".").upper() or "WAV"
+        if container not in soundfile.available_formats():
+            raise InputError(
+                f"{self.path}: the ending {self.path.suffix!r} is no known audio format; use .wav or .flac"
+            )
+        if self.path.is_dir():
+            raise InputError(f"{self.path} is a directory; name a file to write")
+        try:
+            handle, name = tempfile.mkstemp(prefix=f".{self.path.name}.", dir=self.path.parent)
+            os.close(handle)
+        except OSError as error:
+            raise InputError(f"{self.path} can't be written: {error.strerror}") from error
+        self._aside = Path(name)
+        try:
+            if not soundfile.check_format(container, subtype):
+                subtype = soundfile.default_subtype(container)
+            self._file = soundfile.SoundFile(name, "w", sample_rate, 1, subtype, format=container)
+        except soundfile.LibsndfileError as error:
+            self._aside.unlink()
+            raise InputError(f"{self.path} can't be written: {error}") from error
+
+    def write(self, samples: npt.NDArray[np.float32]) -> None:
+        """Append float32 samples [n]."""
+        try:
+            self._file.write(samples)
+        except (soundfile.LibsndfileError, OSError) as error:
+            raise InputError(f"{self.path} can't be written: {error}") from error
+
+    def keep(self) -> None:
+        """Finish the file and give it its name."""
+        try:
+            self._file.close()
+            self._aside.chmod(0o666 & ~_umask())
+            self._aside.replace(self.path)
+        except (soundfile.LibsndfileError, OSError) as error:
+            self.discard()
+            raise InputError(f"{self.path} can't be written: {error}") from error
+
+    def discard(self) -> None:
+        """Remove what was written."""
+        self._file.close()
+        self._aside.unlink(missing_ok=True)
+
+    def __enter__(self) -> AudioWriter:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if not self._aside.exists():
+            return
+        if kind is None:
+            self.keep()
+        else:
+            self.discard()
+
+
+def _umask() -> int:
+    # mkstemp makes files that only the owner reads; a saved file gets the rights that any new file would.
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

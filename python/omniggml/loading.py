@@ -1,0 +1,54 @@
+"""From a path, or none, to a model."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import warnings
+from pathlib import Path
+
+from omniggml.convert import convert, write_random_checkpoint
+from omniggml.errors import InputError
+from omniggml.model import Model
+
+_SPEECH_SUFFIX = "-speech.gguf"
+_THINKER_SUFFIX = "-thinker.gguf"
+_STAND_IN_FRAMES = 50
+
+
+def load(
+    speech: str | os.PathLike[str] | None = None,
+    *,
+    thinker: str | os.PathLike[str] | None = None,
+    device: str = "auto",
+    n_threads: int = 0,
+) -> Model:
+    """Load a model.
+
+    `speech`: a NAME-speech.gguf; without it a small random model is made on the spot, which makes noise. `thinker`: a
+    file in llama.cpp's qwen3vlmoe layout; without it the NAME-thinker.gguf beside the speech file is taken, if there
+    is one. `device`: a name from `devices()`, "auto" for the first GPU or else the CPU, or "HOST:PORT" of an RPC
+    server. `n_threads`: CPU threads a call, 0 for as many as there are cores.
+
+    Raises ModelFileError for a file that can't be used, InputError for an unknown device, OutOfMemoryError.
+    """
+    if n_threads < 0:
+        raise InputError(f"n_threads is {n_threads}; it must be 0 (all cores) or more")
+    if speech is None:
+        return _stand_in(device, n_threads)
+    path = Path(speech)
+    if thinker is None and path.name.endswith(_SPEECH_SUFFIX):
+        beside = path.with_name(path.name.removesuffix(_SPEECH_SUFFIX) + _THINKER_SUFFIX)
+        thinker = beside if beside.exists() else None
+    return Model(path, thinker, device=device, n_threads=n_threads)
+
+
+def _stand_in(device: str, n_threads: int) -> Model:
+    warnings.warn(
+        "no model was named: a small model with random weights speaks, which sounds like noise", stacklevel=3
+    )
+    with tempfile.TemporaryDirectory() as directory:
+        checkpoint = write_random_checkpoint("mini", Path(directory) / "random")
+        speech, thinker = convert(checkpoint, directory, type="f16", name="random")
+        # Random weights never find an end.
+        return Model(speech, thinker, device=device, n_threads=n_threads, max_frames=_STAND_IN_FRAMES)

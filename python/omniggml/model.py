@@ -1,0 +1,396 @@
+"""A loaded model: speak, chat, stream, and every stage alone."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from omniggml import _native
+from omniggml.audio import Audio
+from omniggml.errors import InputError, ModelFileError
+from omniggml.options import SpeechOptions, TextOptions
+from omniggml.probe import Reading, active, new_probe
+from omniggml.tokenizer import Tokenizer
+
+# A first piece small enough to be heard soon, then fewer and larger ones.
+_CHUNKS = (2, 4, 8, 16)
+_LARGEST_CHUNK = 25
+_SPEAK_CHUNK = 32
+
+FloatArray = npt.NDArray[np.float32]
+IntArray = npt.NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class Reply:
+    """The thinker's answer: `text`, its `tokens`, why it ended ("eos", "token_limit", "context_full"), and the
+    `audio` of it."""
+
+    text: str
+    audio: Audio
+    tokens: tuple[int, ...]
+    stop_reason: str
+
+
+@dataclass(frozen=True)
+class TalkerPrompt:
+    """What the talker reads: `inputs` [positions, hidden] before it speaks, one row of `trailing` [rows, hidden] with
+    each frame, then `pad` [1, hidden] with every further one. float32; hidden is the talker's width."""
+
+    inputs: FloatArray
+    trailing: FloatArray
+    pad: FloatArray
+
+
+@dataclass(frozen=True)
+class ThinkerOutput:
+    """`logits` float32 [tokens, vocabulary]; `hidden` float32 [tokens, hidden], the entry of transformers'
+    `hidden_states` that the talker's `hidden_projection` reads (`accept_hidden_layer`), or None where the file does
+    not say which."""
+
+    logits: FloatArray
+    hidden: FloatArray | None
+
+
+class Model:
+    """Weights in memory. Immutable; any number of threads may use one at once, each call has a session of its own.
+
+    Make one with `omniggml.load`. `max_frames`: the longest speech where a call names none; None takes the file's.
+    """
+
+    def __init__(
+        self,
+        speech: str | os.PathLike[str],
+        thinker: str | os.PathLike[str] | None = None,
+        *,
+        device: str = "auto",
+        n_threads: int = 0,
+        max_frames: int | None = None,
+    ) -> None:
+        self.path = Path(speech)
+        self._max_frames = max_frames
+        self._n_threads = n_threads
+        self._speech = _native.SpeechModel(str(speech), device)
+        self._metadata = _native.GgufFile(str(speech)).metadata()
+        self._thinker: _native.Thinker | None = None
+        self._thinker_metadata: dict[str, Any] = {}
+        if thinker is not None:
+            self._load_thinker(str(thinker), device)
+
+    def _load_thinker(self, path: str, device: str) -> None:
+        self._thinker = _native.Thinker(path, device)
+        self._thinker_metadata = _native.GgufFile(path).metadata()
+        rows, expected = self._thinker.geometry["vocab_size"], self._speech.talker_geometry["text_vocab_size"]
+        if rows != expected:
+            raise ModelFileError(
+                f"{path} has a vocabulary of {rows} and {self.path} one of {expected}; they belong to different models"
+            )
+
+    # --- what it is -------------------------------------------------------------------------------------------------
+
+    @property
+    def speakers(self) -> list[str]:
+        """Names of the speakers, sorted."""
+        return sorted(self._speech.talker_geometry["speakers"])
+
+    @property
+    def default_speaker(self) -> str:
+        """The speaker used where none is named: "ethan", as in the reference, or the first there is."""
+        return next((name for name in self.speakers if name.lower() == "ethan"), self.speakers[0])
+
+    @property
+    def sample_rate(self) -> int:
+        """Samples a second."""
+        return int(self._speech.code2wav_geometry["sample_rate"])
+
+    @property
+    def has_thinker(self) -> bool:
+        return self._thinker is not None
+
+    @property
+    def geometry(self) -> dict[str, dict[str, Any]]:
+        """Sizes of each part, with the names of the Hugging Face configuration."""
+        parts = {
+            "talker": self._speech.talker_geometry,
+            "code_predictor": self._speech.predictor_geometry,
+            "code2wav": self._speech.code2wav_geometry,
+        }
+        if self._thinker is not None:
+            parts["thinker"] = self._thinker.geometry
+        return parts
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """The speech file's metadata, key to value (`docs/gguf.md` lists them)."""
+        return dict(self._metadata)
+
+    @cached_property
+    def tokenizer(self) -> Tokenizer:
+        """The tokenizer of the speech file, which is the thinker's too."""
+        return tokenizer_from(self._metadata, str(self.path))
+
+    def n_samples(self, n_frames: int) -> int:
+        """Samples that n frames make: 1920 n - 555 with the published geometry."""
+        return self._speech.n_samples(n_frames)
+
+    # --- speech -----------------------------------------------------------------------------------------------------
+
+    def speak(self, text: str, **options: Any) -> Audio:
+        """Speak exactly this text; needs no thinker. `options`: see `SpeechOptions`.
+
+        Raises InputError for a text without anything to say, an unknown speaker, or a text longer than the model's
+        context.
+        """
+        options.setdefault("chunk_frames", _SPEAK_CHUNK)
+        return Audio.join(list(self.stream(text, **options)))
+
+    def stream(self, text: str, **options: Any) -> Iterator[Audio]:
+        """As `speak`, but yields pieces of audio while the speech goes on. The last one has the stop reason.
+
+        Ctrl-C ends the speech within a frame: what was spoken is still yielded, then KeyboardInterrupt is raised.
+        """
+        chosen = _options(SpeechOptions, options)
+        if not text.strip():
+            raise InputError("there is no text to speak")
+        conversation = self._conversation([{"role": "user", "content": chosen.prompt}])
+        return self._stream_answer(conversation, self.tokenizer.encode(text), chosen)
+
+    def chat(
+        self,
+        messages: str | Sequence[Mapping[str, Any]],
+        *,
+        text_options: TextOptions | None = None,
+        **options: Any,
+    ) -> Reply:
+        """Let the thinker answer, and speak the answer. `messages`: a question, or the turns of a conversation as
+        [{"role": "system" | "user" | "assistant", "content": text}, ...], the user's last.
+
+        `options`: see `SpeechOptions`; `text_options`: how the answer's text is drawn.
+        Raises InputError without a thinker file or for a conversation longer than its context.
+        """
+        chosen = _options(SpeechOptions, {"chunk_frames": _SPEAK_CHUNK, **options})
+        turns = [{"role": "user", "content": messages}] if isinstance(messages, str) else list(messages)
+        conversation = self._conversation(turns)
+        tokens, stop = self.generate_text(conversation, text_options)
+        text = self.tokenizer.decode(tokens)
+        if not tokens:
+            return Reply(text, self._silence(), (), stop)
+        audio = Audio.join(list(self._stream_answer(conversation, tokens, chosen)))
+        return Reply(text, audio, tuple(tokens), stop)
+
+    def stream_answer(
+        self, conversation: Sequence[int], answer: Sequence[int], *, thinker_hidden: npt.ArrayLike | None = None, **options: Any
+    ) -> Iterator[Audio]:
+        """Speak tokens that any program wrote. `conversation`: token ids up to and including the header of the answer;
+        `answer`: its tokens. `thinker_hidden`: float32 [conversation, thinker hidden], needed where the conversation
+        holds audio, image or video positions. `options`: see `SpeechOptions`.
+        """
+        return self._stream_answer(conversation, answer, _options(SpeechOptions, options), thinker_hidden)
+
+    def _conversation(self, turns: Sequence[Mapping[str, Any]]) -> list[int]:
+        if self.tokenizer.has_chat_template:
+            return self.tokenizer.encode_chat(turns)
+        raise ModelFileError(f"{self.path} holds no chat template; convert the model again")
+
+    def _silence(self) -> Audio:
+        groups = self._speech.predictor_geometry["num_code_groups"]
+        return Audio(np.zeros(0, np.float32), self.sample_rate, np.zeros((groups, 0), np.int32), "empty")
+
+    def _params(self, options: SpeechOptions) -> _native.SpeechParams:
+        params = options.params(self._speech)
+        if options.max_frames is None and self._max_frames is not None:
+            params.max_frames = self._max_frames
+        return params
+
+    def _stream_answer(
+        self,
+        conversation: Sequence[int],
+        answer: Sequence[int],
+        options: SpeechOptions,
+        thinker_hidden: npt.ArrayLike | None = None,
+    ) -> Iterator[Audio]:
+        speaker = self._speech.find_speaker(options.speaker or self.default_speaker)
+        hidden = None if thinker_hidden is None else _floats("thinker_hidden", thinker_hidden)
+        speech = _native.Speech(self._speech, self._params(options), self._n_threads, active.get())
+        speech.begin(_ids(conversation), _ids(answer), speaker, hidden)
+        vocoder = _native.Code2WavSession(self._speech, self._n_threads, active.get())
+        return self._pieces(speech, vocoder, options.chunk_frames)
+
+    def _pieces(
+        self, speech: _native.Speech, vocoder: _native.Code2WavSession, chunk_frames: int | None
+    ) -> Iterator[Audio]:
+        sizes = iter(_CHUNKS)
+        while not speech.stop_reason:
+            codes = speech.frames(chunk_frames or next(sizes, _LARGEST_CHUNK))
+            yield Audio(vocoder.decode(codes), self.sample_rate, codes, speech.stop_reason)
+        if speech.interrupted:
+            raise KeyboardInterrupt
+
+    # --- stages -----------------------------------------------------------------------------------------------------
+
+    def generate_text(
+        self, conversation: Sequence[int], options: TextOptions | None = None
+    ) -> tuple[list[int], str]:
+        """Tokens -> the thinker's answer: its tokens without the end of the turn, and why it ended.
+
+        Raises InputError without a thinker file or for more tokens than its context holds.
+        """
+        options = options or TextOptions()
+        generator = _native.TextGenerator(
+            self._thinker_session(),
+            np.array(_ids(conversation), np.int32),
+            options.params(self._thinker_metadata),
+            options.seed,
+            options.max_tokens,
+            {self.tokenizer.eos_id, self._speech.text_tokens["im_end"]},
+        )
+        tokens = []
+        while (token := generator.next()) >= 0:
+            tokens.append(token)
+        return tokens, generator.stop_reason
+
+    def thinker(self, tokens: Sequence[int]) -> ThinkerOutput:
+        """Tokens -> logits and hidden states of every position. Raises InputError without a thinker file."""
+        session = self._thinker_session()
+        known = self._thinker is not None and self._thinker.geometry["accept_hidden_layer"] >= 0
+        logits, hidden = session.forward(np.array(_ids(tokens), np.int32), True, known)
+        return ThinkerOutput(logits, hidden)
+
+    def _thinker_session(self) -> _native.ThinkerSession:
+        if self._thinker is None:
+            raise InputError(
+                f"{self.path} was loaded without a thinker, which writes the answers; "
+                "load it with thinker=NAME-thinker.gguf, or speak a given text"
+            )
+        return _native.ThinkerSession(self._thinker, self._n_threads, active.get())
+
+    def talker_prompt(
+        self,
+        conversation: Sequence[int],
+        answer: Sequence[int],
+        *,
+        speaker: str | None = None,
+        thinker_hidden: npt.ArrayLike | None = None,
+    ) -> TalkerPrompt:
+        """Tokens -> the talker's inputs. Arguments as in `stream_answer`."""
+        session = _native.TalkerSession(self._speech, 1, self._n_threads, active.get())
+        hidden = None if thinker_hidden is None else _floats("thinker_hidden", thinker_hidden)
+        speaker_id = self._speech.find_speaker(speaker or self.default_speaker)
+        return TalkerPrompt(*session.assemble_prompt(_ids(conversation), _ids(answer), speaker_id, hidden))
+
+    def talker(self, prompt: TalkerPrompt, **options: Any) -> IntArray:
+        """The talker's inputs -> codes int32 [groups, frames]. `options`: see `SpeechOptions`."""
+        chosen = _options(SpeechOptions, options)
+        speech = _native.Speech(self._speech, self._params(chosen), self._n_threads, active.get())
+        speech.begin_from(
+            _floats("inputs", prompt.inputs), _floats("trailing", prompt.trailing), _floats("pad", prompt.pad)
+        )
+        pieces = []
+        while not speech.stop_reason:
+            pieces.append(speech.frames(_LARGEST_CHUNK))
+        if speech.interrupted:
+            raise KeyboardInterrupt
+        return np.concatenate(pieces, axis=1)
+
+    def code2wav(self, codes: npt.ArrayLike, *, chunk_frames: int | None = None) -> FloatArray:
+        """Codes, integers [groups, frames] -> float32 samples.
+
+        The same as the reference's full forward for every `chunk_frames`. Raises InputError for another shape, for
+        numbers that are no integers, and for codes outside the codebook.
+        """
+        checked = self._checked_codes(codes)
+        session = _native.Code2WavSession(self._speech, self._n_threads, active.get())
+        step = chunk_frames or max(1, checked.shape[1])
+        pieces = [session.decode(checked[:, i : i + step]) for i in range(0, checked.shape[1], step)]
+        return np.concatenate([np.zeros(0, np.float32), *pieces])
+
+    def _checked_codes(self, codes: npt.ArrayLike) -> IntArray:
+        array = np.asarray(codes)
+        groups = self._speech.code2wav_geometry["num_quantizers"]
+        if array.ndim != 2 or array.shape[0] != groups:
+            hint = "; it looks transposed" if array.ndim == 2 and array.shape[1] == groups else ""
+            raise InputError(f"codes have the shape {list(array.shape)}; expected [{groups}, frames]{hint}")
+        if not np.issubdtype(array.dtype, np.integer):
+            raise InputError(f"codes are {array.dtype}; expected integers")
+        size = self._speech.code2wav_geometry["codebook_size"]
+        outside = np.argwhere((array < 0) | (array >= size))
+        if len(outside):
+            group, frame = outside[0]
+            raise InputError(
+                f"{len(outside)} of {array.size} codes are outside of 0 to {size - 1}, "
+                f"the first {array[group, frame]} in group {group}, frame {frame}"
+            )
+        return np.ascontiguousarray(array, dtype=np.int32)
+
+    # --- probes -----------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def probe(self, *patterns: str, replace: Mapping[str, npt.ArrayLike] | None = None) -> Iterator[Reading]:
+        """Capture what modules compute in this block, by Hugging Face module path; `*` stands for one part of a path,
+        `**` for any number: `model.probe("talker.model.layers.*.mlp")`.
+
+        `replace` puts arrays in the place of what the named modules compute, in the reference's axes, consumed along
+        time. Only calls made in this block, in this thread, are seen; others run at full speed.
+        """
+        native = new_probe(patterns, replace)
+        token = active.set(native)
+        try:
+            yield Reading(native)
+        finally:
+            active.reset(token)
+
+
+def tokenizer_from(metadata: Mapping[str, Any], path: str) -> Tokenizer:
+    """The tokenizer in a GGUF file's metadata. Raises ModelFileError where it is missing or damaged."""
+    missing = [key for key in ("tokens", "token_type", "merges", "eos_token_id") if f"tokenizer.ggml.{key}" not in metadata]
+    if missing:
+        raise ModelFileError(f"{path} lacks the metadata key tokenizer.ggml.{missing[0]}; convert the model again")
+    try:
+        return Tokenizer(
+            metadata["tokenizer.ggml.tokens"],
+            metadata["tokenizer.ggml.token_type"],
+            metadata["tokenizer.ggml.merges"],
+            metadata["tokenizer.ggml.eos_token_id"],
+            metadata.get("tokenizer.ggml.padding_token_id"),
+            metadata.get("tokenizer.ggml.pre", "qwen2"),
+            metadata.get("tokenizer.chat_template"),
+        )
+    except ModelFileError as error:
+        raise ModelFileError(f"{path}: {error}") from error
+
+
+def _options(kind: Any, options: dict[str, Any]) -> Any:
+    try:
+        return kind(**options)
+    except TypeError:
+        known = ", ".join(kind.__dataclass_fields__)
+        unknown = ", ".join(name for name in options if name not in kind.__dataclass_fields__)
+        raise InputError(f"there is no option {unknown}; the options are {known}") from None
+
+
+def _ids(tokens: Sequence[int]) -> list[int]:
+    array = np.asarray(tokens)
+    if array.size == 0:
+        return []
+    if array.ndim != 1 or not np.issubdtype(array.dtype, np.integer):
+        raise InputError(f"token ids are {array.dtype} of shape {list(array.shape)}; expected a list of integers")
+    if array.min() < 0 or array.max() >= 2**31:
+        raise InputError("token ids must be between 0 and 2^31 - 1")
+    return [int(token) for token in array]
+
+
+def _floats(name: str, values: npt.ArrayLike) -> FloatArray:
+    array = np.asarray(values)
+    if not (np.issubdtype(array.dtype, np.floating) or np.issubdtype(array.dtype, np.integer)):
+        raise InputError(f"{name} is {array.dtype}; expected numbers")
+    if not np.isfinite(array).all():
+        raise InputError(f"{name} holds NaN or infinity")
+    return np.ascontiguousarray(array, dtype=np.float32)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +30,8 @@ def renamed_at_the_end(targets: list[Path]) -> Iterator[list[Path]]:
     try:
         for target in targets:
             target.parent.mkdir(parents=True, exist_ok=True)
+            if target.is_dir():
+                raise IsADirectoryError(f"{target} is a directory")
         yield temporary
         for source, target in zip(temporary, targets, strict=True):
             source.replace(target)
@@ -37,7 +39,8 @@ def renamed_at_the_end(targets: list[Path]) -> Iterator[list[Path]]:
         raise ConversionError(f"{targets[0].parent} can't be written to: {error}") from error
     finally:
         for path in temporary:
-            path.unlink(missing_ok=True)
+            with suppress(OSError):  # a directory that couldn't be made holds no file to remove
+                path.unlink(missing_ok=True)
 
 
 def write_gguf(

@@ -11,7 +11,7 @@ from omniggml._native import __version__, devices, ggml_version
 from omniggml.audio import Audio
 from omniggml.errors import InputError, ModelFileError, NumericError, OmniError, OutOfMemoryError
 from omniggml.loading import load
-from omniggml.model import Model, Reply, TalkerPrompt, ThinkerOutput
+from omniggml.model import Model, Reply, StreamedReply, TalkerPrompt, ThinkerOutput
 from omniggml.options import SpeechOptions, TextOptions
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "OutOfMemoryError",
     "Reply",
     "SpeechOptions",
+    "StreamedReply",
     "TalkerPrompt",
     "TextOptions",
     "ThinkerOutput",

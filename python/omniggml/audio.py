@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import os
-import tempfile
+import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -81,25 +81,14 @@ class AudioWriter:
 
     def __init__(self, path: str | os.PathLike[str], sample_rate: int, subtype: str = "PCM_16") -> None:
         self.path = Path(path)
+        container = check_target(self.path)
         if subtype not in _SUBTYPES:
             raise InputError(f"the sample format is {subtype!r}; it can be {', '.join(_SUBTYPES)}")
-        container = self.path.suffix.lstrip(".").upper() or "WAV"
-        if container not in soundfile.available_formats():
-            raise InputError(
-                f"{self.path}: the ending {self.path.suffix!r} is no known audio format; use .wav or .flac"
-            )
-        if self.path.is_dir():
-            raise InputError(f"{self.path} is a directory; name a file to write")
-        try:
-            handle, name = tempfile.mkstemp(prefix=f".{self.path.name}.", dir=self.path.parent)
-            os.close(handle)
-        except OSError as error:
-            raise InputError(f"{self.path} can't be written: {error.strerror}") from error
-        self._aside = Path(name)
+        self._aside = _new_file_beside(self.path)
         try:
             if not soundfile.check_format(container, subtype):
                 subtype = soundfile.default_subtype(container)
-            self._file = soundfile.SoundFile(name, "w", sample_rate, 1, subtype, format=container)
+            self._file = soundfile.SoundFile(str(self._aside), "w", sample_rate, 1, subtype, format=container)
         except soundfile.LibsndfileError as error:
             self._aside.unlink()
             raise InputError(f"{self.path} can't be written: {error}") from error
@@ -115,7 +104,6 @@ class AudioWriter:
         """Finish the file and give it its name."""
         try:
             self._file.close()
-            self._aside.chmod(0o666 & ~_umask())
             self._aside.replace(self.path)
         except (soundfile.LibsndfileError, OSError) as error:
             self.discard()
@@ -138,8 +126,22 @@ class AudioWriter:
             self.discard()
 
 
-def _umask() -> int:
-    # mkstemp makes files that only the owner reads; a saved file gets the rights that any new file would.
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+def check_target(path: Path) -> str:
+    """The container format for a file of that name. Raises InputError where no audio file can be written there."""
+    container = path.suffix.lstrip(".").upper() or "WAV"
+    if container not in soundfile.available_formats():
+        raise InputError(f"{path}: the ending {path.suffix!r} is no known audio format; use .wav or .flac")
+    if path.is_dir():
+        raise InputError(f"{path} is a directory; name a file to write")
+    _new_file_beside(path).unlink()
+    return container
+
+
+def _new_file_beside(path: Path) -> Path:
+    """An empty file in the same directory, so that renaming it to `path` replaces that in one step."""
+    aside = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    try:
+        aside.open("xb").close()
+    except OSError as error:
+        raise InputError(f"{path} can't be written: {error.strerror}") from error
+    return aside

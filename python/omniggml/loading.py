@@ -44,9 +44,7 @@ def load(
 
 
 def _stand_in(device: str, n_threads: int) -> Model:
-    warnings.warn(
-        "no model was named: a small model with random weights speaks, which sounds like noise", stacklevel=3
-    )
+    warnings.warn("no model was named: a small model with random weights speaks, which sounds like noise", stacklevel=3)
     with tempfile.TemporaryDirectory() as directory:
         checkpoint = write_random_checkpoint("mini", Path(directory) / "random")
         speech, thinker = convert(checkpoint, directory, type="f16", name="random")

@@ -41,6 +41,16 @@ class Reply:
 
 
 @dataclass(frozen=True)
+class StreamedReply:
+    """A reply whose audio comes in `pieces`; the rest as in `Reply`."""
+
+    text: str
+    pieces: Iterator[Audio]
+    tokens: tuple[int, ...]
+    stop_reason: str
+
+
+@dataclass(frozen=True)
 class TalkerPrompt:
     """What the talker reads: `inputs` [positions, hidden] before it speaks, one row of `trailing` [rows, hidden] with
     each frame, then `pad` [1, hidden] with every further one. float32; hidden is the talker's width."""
@@ -176,18 +186,32 @@ class Model:
         `options`: see `SpeechOptions`; `text_options`: how the answer's text is drawn.
         Raises InputError without a thinker file or for a conversation longer than its context.
         """
-        chosen = _options(SpeechOptions, {"chunk_frames": _SPEAK_CHUNK, **options})
+        answer = self.stream_chat(messages, text_options=text_options, **{"chunk_frames": _SPEAK_CHUNK, **options})
+        return Reply(answer.text, Audio.join(list(answer.pieces)), answer.tokens, answer.stop_reason)
+
+    def stream_chat(
+        self,
+        messages: str | Sequence[Mapping[str, Any]],
+        *,
+        text_options: TextOptions | None = None,
+        **options: Any,
+    ) -> StreamedReply:
+        """As `chat`, but the reply's `pieces` are yielded while it is spoken."""
+        chosen = _options(SpeechOptions, options)
         turns = [{"role": "user", "content": messages}] if isinstance(messages, str) else list(messages)
         conversation = self._conversation(turns)
         tokens, stop = self.generate_text(conversation, text_options)
         text = self.tokenizer.decode(tokens)
-        if not tokens:
-            return Reply(text, self._silence(), (), stop)
-        audio = Audio.join(list(self._stream_answer(conversation, tokens, chosen)))
-        return Reply(text, audio, tuple(tokens), stop)
+        pieces = self._stream_answer(conversation, tokens, chosen) if tokens else iter([self._silence()])
+        return StreamedReply(text, pieces, tuple(tokens), stop)
 
     def stream_answer(
-        self, conversation: Sequence[int], answer: Sequence[int], *, thinker_hidden: npt.ArrayLike | None = None, **options: Any
+        self,
+        conversation: Sequence[int],
+        answer: Sequence[int],
+        *,
+        thinker_hidden: npt.ArrayLike | None = None,
+        **options: Any,
     ) -> Iterator[Audio]:
         """Speak tokens that any program wrote. `conversation`: token ids up to and including the header of the answer;
         `answer`: its tokens. `thinker_hidden`: float32 [conversation, thinker hidden], needed where the conversation
@@ -236,9 +260,7 @@ class Model:
 
     # --- stages -----------------------------------------------------------------------------------------------------
 
-    def generate_text(
-        self, conversation: Sequence[int], options: TextOptions | None = None
-    ) -> tuple[list[int], str]:
+    def generate_text(self, conversation: Sequence[int], options: TextOptions | None = None) -> tuple[list[int], str]:
         """Tokens -> the thinker's answer: its tokens without the end of the turn, and why it ended.
 
         Raises InputError without a thinker file or for more tokens than its context holds.
@@ -350,7 +372,9 @@ class Model:
 
 def tokenizer_from(metadata: Mapping[str, Any], path: str) -> Tokenizer:
     """The tokenizer in a GGUF file's metadata. Raises ModelFileError where it is missing or damaged."""
-    missing = [key for key in ("tokens", "token_type", "merges", "eos_token_id") if f"tokenizer.ggml.{key}" not in metadata]
+    missing = [
+        key for key in ("tokens", "token_type", "merges", "eos_token_id") if f"tokenizer.ggml.{key}" not in metadata
+    ]
     if missing:
         raise ModelFileError(f"{path} lacks the metadata key tokenizer.ggml.{missing[0]}; convert the model again")
     try:

@@ -52,7 +52,7 @@ def _joined(axes: str, chunks: list[npt.NDArray[np.float32]]) -> npt.NDArray[np.
     if axes == "batch_channel_time":
         return np.ascontiguousarray(flat.transpose(0, 2, 1))
     if axes == "time_channel":
-        return flat[0]
+        return flat.reshape(flat.shape[1:])
     if axes == "group_time_channel":
         return flat[np.newaxis]
     return flat

@@ -1,0 +1,59 @@
+"""The command line: `omniggml speak | chat | decode | convert | devices`.
+
+Exit codes: 0 done, 1 an error (one sentence on stderr), 2 wrong usage, 130 interrupted by Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import warnings
+from collections.abc import Sequence
+
+import omniggml
+from omniggml.cli import chat, convert, decode, devices, speak
+from omniggml.errors import OmniError
+
+_COMMANDS = (speak, chat, decode, convert, devices)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code."""
+    parser = _parser()
+    args = parser.parse_args(arguments)
+    warnings.showwarning = _one_line_warning
+    try:
+        return int(args.run(args))
+    except OmniError as error:
+        return _fail(str(error))
+    except BrokenPipeError:
+        # The reader of our output went away. Python would complain once more when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as error:
+        return _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+    except MemoryError:
+        return _fail("not enough memory")
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="omniggml", description="Qwen3-Omni speech from GGUF files.")
+    versions = f"omniggml {omniggml.__version__} (ggml {omniggml.ggml_version})"
+    parser.add_argument("--version", action="version", version=versions)
+    subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
+    for command in _COMMANDS:
+        command.add_parser(subparsers)
+    return parser
+
+
+def _fail(sentence: str) -> int:
+    print(f"omniggml: {sentence}", file=sys.stderr)
+    return 1
+
+
+def _one_line_warning(message: Warning | str, *_: object, **__: object) -> None:
+    print(f"omniggml: {message}", file=sys.stderr)

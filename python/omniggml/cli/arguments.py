@@ -1,0 +1,54 @@
+"""Arguments that several commands share."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+import omniggml
+from omniggml.model import Model
+
+# Command-line names of the options of a speech; see SpeechOptions.
+_SPEECH_NUMBERS = {
+    "temperature": float,
+    "top_k": int,
+    "top_p": float,
+    "repetition_penalty": float,
+    "predictor_temperature": float,
+    "predictor_top_k": int,
+    "predictor_top_p": float,
+    "max_frames": int,
+    "chunk_frames": int,
+}
+
+
+def add_model(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("model")
+    group.add_argument("-m", "--model", metavar="FILE", help="speech file, NAME-speech.gguf")
+    group.add_argument("--thinker", metavar="FILE", help="default: NAME-thinker.gguf beside the speech file")
+    group.add_argument("--device", default="auto", help="a name from `omniggml devices`, or HOST:PORT of an RPC server")
+    group.add_argument("--threads", type=int, default=0, metavar="N", help="CPU threads; default: all cores")
+
+
+def load_model(args: argparse.Namespace) -> Model:
+    return omniggml.load(args.model, thinker=args.thinker, device=args.device, n_threads=args.threads)
+
+
+def add_speech(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("speech")
+    group.add_argument("--speaker", metavar="NAME", help="who speaks")
+    group.add_argument("--seed", type=int, default=0, help="the same seed gives the same audio (default 0)")
+    group.add_argument("--greedy", action="store_true", help="always the most probable code; no drawing")
+    for name, kind in _SPEECH_NUMBERS.items():
+        group.add_argument("--" + name.replace("_", "-"), type=kind, metavar="X" if kind is float else "N")
+
+
+def speech_options(args: argparse.Namespace) -> dict[str, Any]:
+    options: dict[str, Any] = {"speaker": args.speaker, "seed": args.seed, "greedy": args.greedy}
+    for name in _SPEECH_NUMBERS:
+        options[name] = getattr(args, name)
+    return options
+
+
+def add_output(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("-o", "--output", required=True, metavar="FILE", help="audio file (.wav, .flac), - for stdout")

@@ -1,0 +1,33 @@
+"""`omniggml convert`: a Hugging Face checkpoint to GGUF files."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import Any
+
+from omniggml.convert import PRECISIONS, convert
+
+
+def add_parser(subparsers: Any) -> None:
+    parser = subparsers.add_parser("convert", help="turn a Hugging Face checkpoint into GGUF files")
+    parser.add_argument("checkpoint", metavar="HF_DIR", help="directory with config.json and safetensors files")
+    parser.add_argument("-o", "--output", required=True, metavar="OUT_DIR", help="directory for the GGUF files")
+    parser.add_argument("--type", default="f16", choices=sorted(PRECISIONS), help="precision (default f16)")
+    parser.add_argument("--name", help="NAME of NAME-speech.gguf and NAME-thinker.gguf; default: the directory's")
+    parser.add_argument("--only", choices=("speech", "thinker"), help="write one of the two files")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    progress = _show if sys.stderr.isatty() else None
+    written = convert(args.checkpoint, args.output, type=args.type, name=args.name, only=args.only, progress=progress)
+    if progress:
+        print(file=sys.stderr)
+    for path in written:
+        print(path)
+    return 0
+
+
+def _show(name: str, done: int, total: int) -> None:
+    print(f"\r{100 * done // max(total, 1):3d} %  {name[-60:]:60}", end="", file=sys.stderr, flush=True)

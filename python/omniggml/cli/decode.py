@@ -1,0 +1,48 @@
+"""`omniggml decode`: codes that any program made, to audio."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from omniggml.audio import Audio
+from omniggml.cli.arguments import add_model, add_output, load_model
+from omniggml.cli.output import check_output, report, write_audio
+from omniggml.errors import InputError
+
+
+def add_parser(subparsers: Any) -> None:
+    parser = subparsers.add_parser("decode", help="turn codes into audio with code2wav alone")
+    parser.add_argument("codes", help="a .npy file of integers [groups, frames]")
+    add_output(parser)
+    add_model(parser)
+    parser.add_argument("--chunk-frames", type=int, metavar="N", help="frames a piece; the audio is the same for each")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    codes = read_codes(args.codes)
+    check_output(args.output)
+    model = load_model(args)
+    samples = model.code2wav(codes, chunk_frames=args.chunk_frames)
+    audio = Audio(samples, model.sample_rate, codes.astype(np.int32), "eos")
+    report(write_audio([audio], args.output, model.sample_rate), args.output)
+    return 0
+
+
+def read_codes(path: str) -> npt.NDArray[Any]:
+    """The array in a .npy file. Raises InputError for anything else."""
+    if not Path(path).exists():
+        raise InputError(f"{path}: no such file")
+    try:
+        # Never unpickle: the file is somebody else's.
+        array = np.load(path, allow_pickle=False)
+    except (ValueError, OSError, EOFError) as error:
+        raise InputError(f"{path} is no .npy file of numbers: {error}") from error
+    if not isinstance(array, np.ndarray):
+        raise InputError(f"{path} holds several arrays; expected one, in a .npy file")
+    return array

@@ -1,0 +1,28 @@
+"""`omniggml speak`: a text, verbatim."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import Any
+
+from omniggml.cli.arguments import add_model, add_output, add_speech, load_model, speech_options
+from omniggml.cli.output import check_output, report, write_audio
+
+
+def add_parser(subparsers: Any) -> None:
+    parser = subparsers.add_parser("speak", help="speak a text exactly as given; needs no thinker")
+    parser.add_argument("text", help="the text, - to read it from standard input")
+    add_output(parser)
+    add_model(parser)
+    add_speech(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    text = sys.stdin.read() if args.text == "-" else args.text
+    check_output(args.output)
+    model = load_model(args)
+    audio = write_audio(model.stream(text, **speech_options(args)), args.output, model.sample_rate)
+    report(audio, args.output)
+    return 0

@@ -14,22 +14,23 @@ void bind_code2wav(py::module_ & m) {
                  return std::make_shared<Code2WavSession>(model, n_threads, std::move(probe));
              }),
              py::arg("model"), py::arg("n_threads"), py::arg("probe"))
-        .def("decode",
-             [](Code2WavSession & self, const IntArray & codes) {
-                 if (codes.ndim() != 2) {
-                     throw Error(ErrorKind::input, "codes must have two axes: [groups, frames]");
-                 }
-                 const auto         values = to_vector(codes);
-                 const int64_t      frames = codes.shape(1);
-                 std::vector<float> samples;
-                 {
-                     py::gil_scoped_release release;
-                     samples = self.decode(values, frames);
-                 }
-                 const auto n = (py::ssize_t) samples.size();
-                 return to_array(std::move(samples), { n });
-             },
-             py::arg("codes"))
+        .def(
+            "decode",
+            [](Code2WavSession & self, const IntArray & codes) {
+                if (codes.ndim() != 2) {
+                    throw Error(ErrorKind::input, "codes must have two axes: [groups, frames]");
+                }
+                const auto         values = to_vector(codes);
+                const int64_t      frames = codes.shape(1);
+                std::vector<float> samples;
+                {
+                    py::gil_scoped_release release;
+                    samples = self.decode(values, frames);
+                }
+                const auto n = (py::ssize_t) samples.size();
+                return to_array(std::move(samples), { n });
+            },
+            py::arg("codes"))
         .def_property_readonly("n_frames", &Code2WavSession::n_frames);
 }
 

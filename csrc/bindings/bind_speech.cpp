@@ -90,8 +90,8 @@ class BoundSpeech {
 
 void bind_speech(py::module_ & m) {
     py::class_<BoundSpeech>(m, "Speech")
-        .def(py::init<std::shared_ptr<SpeechModel>, const SpeechParams &, int, std::shared_ptr<Probe>>(), py::arg("model"),
-             py::arg("params"), py::arg("n_threads"), py::arg("probe"))
+        .def(py::init<std::shared_ptr<SpeechModel>, const SpeechParams &, int, std::shared_ptr<Probe>>(),
+             py::arg("model"), py::arg("params"), py::arg("n_threads"), py::arg("probe"))
         .def("begin", &BoundSpeech::begin, py::arg("conversation"), py::arg("answer"), py::arg("speaker"),
              py::arg("thinker_hidden") = py::none())
         .def("begin_from", &BoundSpeech::begin_from, py::arg("inputs"), py::arg("trailing"), py::arg("pad"))

@@ -27,7 +27,7 @@ py::dict decoder_geometry(const DecoderGeometry & g) {
 }
 
 py::dict talker_geometry(const SpeechModel & model) {
-    const TalkerGeometry & g = model.talker().geometry();
+    const TalkerGeometry & g   = model.talker().geometry();
     py::dict               out = decoder_geometry(g.decoder);
     out["vocab_size"]          = g.vocab;
     out["text_vocab_size"]     = g.text_vocab;
@@ -84,10 +84,8 @@ void bind_speech_model(py::module_ & m) {
         .def_property_readonly("nbytes", &SpeechModel::nbytes)
         .def("n_samples",
              [](const SpeechModel & self, int64_t n_frames) { return self.code2wav().geometry().n_samples(n_frames); })
-        .def("find_speaker",
-             [](const SpeechModel & self, const std::string & name) {
-                 return find_speaker(self.talker().geometry(), name);
-             })
+        .def("find_speaker", [](const SpeechModel & self,
+                                const std::string & name) { return find_speaker(self.talker().geometry(), name); })
         .def("default_params", &default_speech_params);
 
     py::class_<SpeechParams>(m, "SpeechParams")

@@ -74,15 +74,15 @@ py::tuple assemble(BoundTalker & self, const std::vector<int32_t> & conversation
 
 void bind_talker(py::module_ & m) {
     py::class_<BoundTalker>(m, "TalkerSession")
-        .def(py::init(
-                 [](std::shared_ptr<SpeechModel> model, int64_t n_sequences, int n_threads, std::shared_ptr<Probe> probe) {
-                     if (n_sequences < 1 || n_sequences > 1024) {
-                         throw Error(ErrorKind::input, "a batch holds 1 to 1024 speeches");
-                     }
-                     return BoundTalker{ model,
-                                         std::make_shared<TalkerSession>(model, n_sequences, n_threads, std::move(probe)),
-                                         n_sequences };
-                 }),
+        .def(py::init([](std::shared_ptr<SpeechModel> model, int64_t n_sequences, int n_threads,
+                         std::shared_ptr<Probe> probe) {
+                 if (n_sequences < 1 || n_sequences > 1024) {
+                     throw Error(ErrorKind::input, "a batch holds 1 to 1024 speeches");
+                 }
+                 return BoundTalker{ model,
+                                     std::make_shared<TalkerSession>(model, n_sequences, n_threads, std::move(probe)),
+                                     n_sequences };
+             }),
              py::arg("model"), py::arg("n_sequences"), py::arg("n_threads"), py::arg("probe"))
         .def("project_text",
              [](BoundTalker & self, const std::vector<int32_t> & tokens) {

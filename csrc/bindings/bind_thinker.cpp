@@ -14,16 +14,16 @@ namespace {
 py::dict geometry(const Thinker & model) {
     const ThinkerGeometry & g = model.geometry();
     py::dict                out;
-    out["num_hidden_layers"]    = g.decoder.n_layers;
-    out["hidden_size"]          = g.decoder.hidden;
-    out["num_attention_heads"]  = g.decoder.n_heads;
-    out["num_key_value_heads"]  = g.decoder.n_kv_heads;
-    out["head_dim"]             = g.decoder.head_dim;
-    out["num_experts"]          = g.decoder.n_experts;
-    out["num_experts_per_tok"]  = g.decoder.n_experts_used;
-    out["context"]              = g.decoder.context;
-    out["vocab_size"]           = g.vocab;
-    out["accept_hidden_layer"]  = g.accept_layer;
+    out["num_hidden_layers"]   = g.decoder.n_layers;
+    out["hidden_size"]         = g.decoder.hidden;
+    out["num_attention_heads"] = g.decoder.n_heads;
+    out["num_key_value_heads"] = g.decoder.n_kv_heads;
+    out["head_dim"]            = g.decoder.head_dim;
+    out["num_experts"]         = g.decoder.n_experts;
+    out["num_experts_per_tok"] = g.decoder.n_experts_used;
+    out["context"]             = g.decoder.context;
+    out["vocab_size"]          = g.vocab;
+    out["accept_hidden_layer"] = g.accept_layer;
     return out;
 }
 
@@ -86,8 +86,8 @@ void bind_thinker(py::module_ & m) {
         .def_property_readonly("position", [](const BoundSession & self) { return self.session->position(); });
 
     py::class_<TextGenerator>(m, "TextGenerator")
-        .def(py::init([](BoundSession & session, const IntArray & prompt, const SamplingParams & sampling, uint64_t seed,
-                         int64_t max_tokens, const std::set<int32_t> & stop_tokens) {
+        .def(py::init([](BoundSession & session, const IntArray & prompt, const SamplingParams & sampling,
+                         uint64_t seed, int64_t max_tokens, const std::set<int32_t> & stop_tokens) {
                  const auto             tokens = to_vector(prompt);
                  py::gil_scoped_release unlocked;
                  return std::make_unique<TextGenerator>(session.session, tokens,

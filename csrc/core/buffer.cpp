@@ -25,7 +25,8 @@ void TensorStore::allocate(ggml_backend_buffer_type_t type, ggml_backend_buffer_
     buffer_.reset(ggml_backend_alloc_ctx_tensors_from_buft(context_.get(), type));
     if (!buffer_) {
         size_t nbytes = 0;
-        for (auto * t = ggml_get_first_tensor(context_.get()); t != nullptr; t = ggml_get_next_tensor(context_.get(), t)) {
+        for (auto * t = ggml_get_first_tensor(context_.get()); t != nullptr;
+             t        = ggml_get_next_tensor(context_.get(), t)) {
             nbytes += ggml_nbytes(t);
         }
         throw Error(ErrorKind::memory, "not enough memory: " + purpose_ + " takes " +

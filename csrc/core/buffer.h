@@ -27,7 +27,9 @@ ContextPtr make_context(size_t n_tensors, size_t graph_nodes = 0);
 // Create tensors in `context()`, then `allocate` once. `purpose` names them in the error when memory runs out.
 class TensorStore {
   public:
-    TensorStore(size_t n_tensors, std::string purpose) : context_(make_context(n_tensors)), purpose_(std::move(purpose)) {}
+    TensorStore(size_t n_tensors, std::string purpose) :
+        context_(make_context(n_tensors)),
+        purpose_(std::move(purpose)) {}
 
     ggml_context * context() const { return context_.get(); }
 

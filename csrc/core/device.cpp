@@ -100,8 +100,7 @@ std::vector<DeviceInfo> list_devices() {
     std::vector<DeviceInfo> devices;
     for (size_t i = 0; i < ggml_backend_dev_count(); ++i) {
         ggml_backend_dev_t device = ggml_backend_dev_get(i);
-        DeviceInfo         info{ ggml_backend_dev_name(device), ggml_backend_dev_description(device), kind_of(device), 0,
-                         0 };
+        DeviceInfo info{ ggml_backend_dev_name(device), ggml_backend_dev_description(device), kind_of(device), 0, 0 };
         ggml_backend_dev_memory(device, &info.memory_free, &info.memory_total);
         devices.push_back(info);
     }
@@ -138,7 +137,8 @@ Backends::Backends(ggml_backend_dev_t device, int n_threads) : device_(device) {
 void Backends::add(ggml_backend_dev_t device, int n_threads) {
     ggml_backend_t backend = ggml_backend_dev_init(device, nullptr);
     if (backend == nullptr) {
-        throw Error(ErrorKind::memory, std::string("device ") + ggml_backend_dev_name(device) + " could not be started");
+        throw Error(ErrorKind::memory,
+                    std::string("device ") + ggml_backend_dev_name(device) + " could not be started");
     }
     handles_.emplace_back(backend);
     auto set_n_threads = reinterpret_cast<ggml_backend_set_n_threads_t>(

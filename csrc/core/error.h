@@ -10,11 +10,11 @@
 namespace omni {
 
 enum class ErrorKind {
-    file,       // a model file that can't be used
-    input,      // an argument out of its range
-    memory,     // the device could not give the memory
-    numeric,    // NaN or infinity where a number is needed
-    internal,   // a broken promise of our own code or of ggml
+    file,      // a model file that can't be used
+    input,     // an argument out of its range
+    memory,    // the device could not give the memory
+    numeric,   // NaN or infinity where a number is needed
+    internal,  // a broken promise of our own code or of ggml
 };
 
 class Error : public std::runtime_error {

@@ -34,10 +34,17 @@ int seek64(std::FILE * file, uint64_t offset) {
 // Bytes of one scalar of a GGUF metadata type; 0 for strings, arrays and unknown types.
 size_t scalar_size(uint32_t type) {
     switch (type) {
-        case 0: case 1: case 7: return 1;
-        case 2: case 3: return 2;
-        case 4: case 5: case 6: return 4;
-        case 10: case 11: case 12: return 8;
+        case 0:
+        case 1:
+        case 7: return 1;
+        case 2:
+        case 3: return 2;
+        case 4:
+        case 5:
+        case 6: return 4;
+        case 10:
+        case 11:
+        case 12: return 8;
         default: return 0;
     }
 }

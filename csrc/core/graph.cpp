@@ -152,8 +152,8 @@ void Graph::set(ggml_tensor * input, const void * data, size_t nbytes) {
 
 void Graph::feed_replacements() {
     for (const auto & replacement : replacements_) {
-        ggml_tensor * x      = replacement.tensor;
-        const auto    values = probe_->next_replacement(replacement.name, replacement.axes, shape_of(x, replacement.axes));
+        ggml_tensor * x   = replacement.tensor;
+        const auto values = probe_->next_replacement(replacement.name, replacement.axes, shape_of(x, replacement.axes));
         if (x->buffer != nullptr) {
             ggml_backend_tensor_set(x, values.data(), 0, values.size() * sizeof(float));
         }

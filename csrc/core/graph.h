@@ -69,20 +69,20 @@ class Graph {
 
     ggml_tensor * add_constant(ggml_type type, const void * data, size_t n);
     void          capture(const std::string & name, ggml_tensor * x, Axes axes);
-    void check_support() const;
-    void feed_replacements();
-    void deliver_captures();
+    void          check_support() const;
+    void          feed_replacements();
+    void          deliver_captures();
 
-    const Backends &                                 backends_;
-    Probe *                                          probe_;
-    size_t                                           max_nodes_;
-    ContextPtr                                       context_;
-    TensorStore                                      constants_;
-    std::vector<std::vector<char>>                   constant_values_;
-    ggml_cgraph *                                    graph_ = nullptr;
+    const Backends &                                   backends_;
+    Probe *                                            probe_;
+    size_t                                             max_nodes_;
+    ContextPtr                                         context_;
+    TensorStore                                        constants_;
+    std::vector<std::vector<char>>                     constant_values_;
+    ggml_cgraph *                                      graph_ = nullptr;
     std::unique_ptr<ggml_backend_sched, FreeScheduler> scheduler_;
-    std::vector<Capture>                             captures_;
-    std::vector<Replacement>                         replacements_;
+    std::vector<Capture>                               captures_;
+    std::vector<Replacement>                           replacements_;
 };
 
 }  // namespace omni

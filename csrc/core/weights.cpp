@@ -69,8 +69,8 @@ Weights::Weights(std::shared_ptr<const GgufFile> file, ggml_backend_buffer_type_
     store_(file_->tensors().size() + 1, "the weights of " + file_->path()) {}
 
 const GgufTensor & Weights::require(const std::string & full_name, const std::vector<int64_t> & ne) {
-    const std::string  name  = stored_name(full_name);
-    const GgufTensor * found = file_->find_tensor(name);
+    const std::string      name  = stored_name(full_name);
+    const GgufTensor *     found = file_->find_tensor(name);
     std::array<int64_t, 4> expected{ 1, 1, 1, 1 };
     std::copy(ne.begin(), ne.end(), expected.begin());
     if (found == nullptr) {
@@ -79,7 +79,8 @@ const GgufTensor & Weights::require(const std::string & full_name, const std::ve
     }
     if (found->ne != expected) {
         file_->fail("has tensor " + name + " of shape " + shape_text(found->ne.data(), found->n_dims) + " where " +
-                    shape_text(expected.data(), (int) ne.size()) + " follows from its metadata; convert the model again");
+                    shape_text(expected.data(), (int) ne.size()) +
+                    " follows from its metadata; convert the model again");
     }
     if (!readable(found->type)) {
         file_->fail("has tensor " + name + " of type " + ggml_type_name(found->type) +
@@ -147,8 +148,9 @@ void Weights::refuse_unknown_tensors() const {
         }
     }
     if (n_unknown > 0) {
-        file_->fail("holds " + std::to_string(n_unknown) + " tensor(s) that its metadata leave no place for, the first " +
-                    first + "; convert the model again");
+        file_->fail("holds " + std::to_string(n_unknown) +
+                    " tensor(s) that its metadata leave no place for, the first " + first +
+                    "; convert the model again");
     }
 }
 

@@ -31,7 +31,8 @@ Code2WavGeometry read_geometry(const GgufFile & file) {
     g.rates         = file.integers(p + "upsample_rates", 1, 64);
     check_decoder_geometry(file, "code2wav", g.transformer);
     if (g.rates.empty() || g.rates.size() > 8 || g.ratios.size() > 8) {
-        file.fail("has " + std::to_string(g.ratios.size()) + " upsampling ratios and " + std::to_string(g.rates.size()) +
+        file.fail("has " + std::to_string(g.ratios.size()) + " upsampling ratios and " +
+                  std::to_string(g.rates.size()) +
                   " decoder rates; up to 8 of each, and at least one rate, can be run");
     }
     if (g.decoder_dim % (1ll << g.rates.size()) != 0) {
@@ -73,7 +74,7 @@ int64_t Code2WavGeometry::n_samples(int64_t n_frames) const {
 Code2Wav::Code2Wav(Weights & w) : geometry_(read_geometry(w.file())) {
     const DecoderGeometry & t = geometry_.transformer;
     const std::string       p = "code2wav.";
-    code_embedding_           = w.matrix(p + "code_embedding.weight", { t.hidden, geometry_.codebook_size * geometry_.n_groups });
+    code_embedding_ = w.matrix(p + "code_embedding.weight", { t.hidden, geometry_.codebook_size * geometry_.n_groups });
     for (int i = 0; i < t.n_layers; ++i) {
         const auto names = hf_decoder_names(p + "pre_transformer.layers." + std::to_string(i));
         layers_.push_back(declare_decoder_layer(w, t, names, { false, true }));
@@ -93,7 +94,7 @@ Code2Wav::Code2Wav(Weights & w) : geometry_(read_geometry(w.file())) {
     }
     const int64_t last_dim = geometry_.decoder_dim >> n_blocks;
     last_act_              = declare_snake(w, p + "decoder." + std::to_string(n_blocks + 1), last_dim);
-    last_                  = declare_conv(w, p + "decoder." + std::to_string(n_blocks + 2), last_dim, 1, k_conv_taps, 1);
+    last_ = declare_conv(w, p + "decoder." + std::to_string(n_blocks + 2), last_dim, 1, k_conv_taps, 1);
 }
 
 // Stored [out, in, taps] as in PyTorch; laid out as rows of [taps, in] for each output.
@@ -119,10 +120,10 @@ Code2Wav::Conv Code2Wav::declare_conv(Weights & w, const std::string & path, int
 Code2Wav::Conv Code2Wav::declare_upsampling(Weights & w, const std::string & path, int64_t in, int64_t out,
                                             int64_t rate, int64_t taps) const {
     Conv conv;
-    conv.path   = path;
-    conv.in     = in;
-    conv.taps   = taps;
-    conv.rate   = rate;
+    conv.path            = path;
+    conv.in              = in;
+    conv.taps            = taps;
+    conv.rate            = rate;
     const int64_t kernel = taps * rate;
     conv.weight = w.rearranged(path + ".conv.weight", { kernel, out, in }, { taps * in, rate * out }, [=](int64_t i) {
         const int64_t channel = i % in;
@@ -146,21 +147,21 @@ Code2Wav::Snake Code2Wav::declare_snake(Weights & w, const std::string & path, i
 
 Code2Wav::ConvNeXt Code2Wav::declare_convnext(Weights & w, const std::string & path, int64_t channels) const {
     ConvNeXt block;
-    block.path               = path;
-    block.depthwise.path     = path + ".dwconv";
-    block.depthwise.in       = channels;
-    block.depthwise.taps     = k_conv_taps;
-    const int64_t taps       = k_conv_taps;
-    block.depthwise.weight   = w.rearranged(path + ".dwconv.conv.weight", { taps, 1, channels }, { channels, taps },
-                                            [=](int64_t i) { return i % channels * taps + i / channels; });
-    block.depthwise.bias     = w.f32(path + ".dwconv.conv.bias", { channels });
-    block.norm               = w.f32(path + ".norm.weight", { channels });
-    block.norm_bias          = w.f32(path + ".norm.bias", { channels });
-    block.pw1                = w.matrix(path + ".pwconv1.weight", { channels, 4 * channels });
-    block.pw1_bias           = w.f32(path + ".pwconv1.bias", { 4 * channels });
-    block.pw2                = w.wide_matrix(path + ".pwconv2.weight", { 4 * channels, channels });
-    block.pw2_bias           = w.f32(path + ".pwconv2.bias", { channels });
-    block.layer_scale        = w.f32(path + ".gamma", { channels });
+    block.path             = path;
+    block.depthwise.path   = path + ".dwconv";
+    block.depthwise.in     = channels;
+    block.depthwise.taps   = k_conv_taps;
+    const int64_t taps     = k_conv_taps;
+    block.depthwise.weight = w.rearranged(path + ".dwconv.conv.weight", { taps, 1, channels }, { channels, taps },
+                                          [=](int64_t i) { return i % channels * taps + i / channels; });
+    block.depthwise.bias   = w.f32(path + ".dwconv.conv.bias", { channels });
+    block.norm             = w.f32(path + ".norm.weight", { channels });
+    block.norm_bias        = w.f32(path + ".norm.bias", { channels });
+    block.pw1              = w.matrix(path + ".pwconv1.weight", { channels, 4 * channels });
+    block.pw1_bias         = w.f32(path + ".pwconv1.bias", { 4 * channels });
+    block.pw2              = w.wide_matrix(path + ".pwconv2.weight", { 4 * channels, channels });
+    block.pw2_bias         = w.f32(path + ".pwconv2.bias", { channels });
+    block.layer_scale      = w.f32(path + ".gamma", { channels });
     return block;
 }
 
@@ -272,8 +273,8 @@ ggml_tensor * Code2WavGraph::with_context(ggml_tensor * x, const Conv & conv) {
     const auto    slot   = (size_t) (std::find(convs_.begin(), convs_.end(), &conv) - convs_.begin());
     ggml_tensor * state  = slots_[slot];
     ggml_tensor * padded = ggml_concat(c_, state, x, 1);
-    ggml_tensor * newest = ggml_view_2d(c_, padded, conv.in, conv.context(), padded->nb[1],
-                                        (size_t) x->ne[1] * padded->nb[1]);
+    ggml_tensor * newest =
+        ggml_view_2d(c_, padded, conv.in, conv.context(), padded->nb[1], (size_t) x->ne[1] * padded->nb[1]);
     graph_.effect(ggml_cpy(c_, newest, state));
     return padded;
 }
@@ -304,9 +305,10 @@ ggml_tensor * Code2WavGraph::upsample(ggml_tensor * x, const Conv & conv, bool t
     const int64_t time    = x->ne[1];
     ggml_tensor * columns = conv.taps == 1 ? x : gather(with_context(x, conv), conv, time);
     ggml_tensor * y       = ggml_mul_mat(c_, conv.weight, columns);
-    y = ggml_add(c_, ggml_reshape_2d(c_, y, conv.bias->ne[0], conv.rate * time), conv.bias);
+    y                     = ggml_add(c_, ggml_reshape_2d(c_, y, conv.bias->ne[0], conv.rate * time), conv.bias);
     if (trims && at_start) {
-        y = ggml_cont(c_, ggml_view_2d(c_, y, y->ne[0], conv.rate * (time - 1), y->nb[1], (size_t) conv.rate * y->nb[1]));
+        y = ggml_cont(c_,
+                      ggml_view_2d(c_, y, y->ne[0], conv.rate * (time - 1), y->nb[1], (size_t) conv.rate * y->nb[1]));
     }
     return graph_.module(conv.path, y, Axes::batch_channel_time);
 }
@@ -316,10 +318,11 @@ ggml_tensor * Code2WavGraph::depthwise(ggml_tensor * x, const Conv & conv) {
     ggml_tensor * padded = with_context(x, conv);
     ggml_tensor * sum    = nullptr;
     for (int64_t tap = 0; tap < conv.taps; ++tap) {
-        ggml_tensor * shifted = ggml_view_2d(c_, padded, conv.in, x->ne[1], padded->nb[1], (size_t) tap * padded->nb[1]);
-        ggml_tensor * kernel  = ggml_view_1d(c_, conv.weight, conv.in, (size_t) tap * conv.weight->nb[1]);
-        ggml_tensor * term    = ggml_mul(c_, shifted, kernel);
-        sum                   = sum == nullptr ? term : ggml_add(c_, sum, term);
+        ggml_tensor * shifted =
+            ggml_view_2d(c_, padded, conv.in, x->ne[1], padded->nb[1], (size_t) tap * padded->nb[1]);
+        ggml_tensor * kernel = ggml_view_1d(c_, conv.weight, conv.in, (size_t) tap * conv.weight->nb[1]);
+        ggml_tensor * term   = ggml_mul(c_, shifted, kernel);
+        sum                  = sum == nullptr ? term : ggml_add(c_, sum, term);
     }
     sum = graph_.module(conv.path + ".conv", ggml_add(c_, sum, conv.bias), Axes::batch_channel_time);
     return graph_.module(conv.path, sum, Axes::batch_channel_time);
@@ -334,12 +337,12 @@ ggml_tensor * Code2WavGraph::snake(ggml_tensor * x, const Code2Wav::Snake & s) {
 // Reference: Qwen3OmniMoeConvNeXtBlock. x: [channels, time], returns the same.
 ggml_tensor * Code2WavGraph::convnext(ggml_tensor * x, const Code2Wav::ConvNeXt & b) {
     ggml_tensor * y = depthwise(x, b.depthwise);
-    y = ggml_add(c_, ggml_mul(c_, ggml_norm(c_, y, k_layer_norm_eps), b.norm), b.norm_bias);
-    y = graph_.module(b.path + ".norm", y);
-    y = graph_.module(b.path + ".pwconv1", ggml_add(c_, ggml_mul_mat(c_, b.pw1, y), b.pw1_bias));
-    y = graph_.module(b.path + ".act", ggml_gelu_erf(c_, y));
-    y = graph_.module(b.path + ".pwconv2", ggml_add(c_, ggml_mul_mat(c_, b.pw2, y), b.pw2_bias));
-    y = ggml_add(c_, x, ggml_mul(c_, y, b.layer_scale));
+    y               = ggml_add(c_, ggml_mul(c_, ggml_norm(c_, y, k_layer_norm_eps), b.norm), b.norm_bias);
+    y               = graph_.module(b.path + ".norm", y);
+    y               = graph_.module(b.path + ".pwconv1", ggml_add(c_, ggml_mul_mat(c_, b.pw1, y), b.pw1_bias));
+    y               = graph_.module(b.path + ".act", ggml_gelu_erf(c_, y));
+    y               = graph_.module(b.path + ".pwconv2", ggml_add(c_, ggml_mul_mat(c_, b.pw2, y), b.pw2_bias));
+    y               = ggml_add(c_, x, ggml_mul(c_, y, b.layer_scale));
     return graph_.module(b.path, y, Axes::batch_channel_time);
 }
 
@@ -390,7 +393,8 @@ std::vector<float> Code2WavGraph::compute(const std::vector<int32_t> & rows, int
 
 // --- session --------------------------------------------------------------------------------------------------------
 
-Code2WavSession::Code2WavSession(std::shared_ptr<const SpeechModel> model, int n_threads, std::shared_ptr<Probe> probe) :
+Code2WavSession::Code2WavSession(std::shared_ptr<const SpeechModel> model, int n_threads,
+                                 std::shared_ptr<Probe> probe) :
     model_(std::move(model)),
     vocoder_(model_->code2wav()),
     probe_(std::move(probe)),

@@ -65,12 +65,12 @@ class Code2Wav {
     struct ConvNeXt {
         std::string   path;
         Conv          depthwise;  // weight: [in, taps]
-        ggml_tensor * norm       = nullptr;
-        ggml_tensor * norm_bias  = nullptr;
-        ggml_tensor * pw1        = nullptr;
-        ggml_tensor * pw1_bias   = nullptr;
-        ggml_tensor * pw2        = nullptr;
-        ggml_tensor * pw2_bias   = nullptr;
+        ggml_tensor * norm        = nullptr;
+        ggml_tensor * norm_bias   = nullptr;
+        ggml_tensor * pw1         = nullptr;
+        ggml_tensor * pw1_bias    = nullptr;
+        ggml_tensor * pw2         = nullptr;
+        ggml_tensor * pw2_bias    = nullptr;
         ggml_tensor * layer_scale = nullptr;  // gamma
     };
 

@@ -35,7 +35,8 @@ CodePredictor::CodePredictor(Weights & w) : geometry_(read_geometry(w.file())) {
     const std::string       p = "talker.code_predictor.";
     for (int64_t i = 0; i + 1 < geometry_.n_groups; ++i) {
         const std::string n = std::to_string(i);
-        codec_embedding_.push_back(w.matrix(p + "model.codec_embedding." + n + ".weight", { g.hidden, geometry_.vocab }));
+        codec_embedding_.push_back(
+            w.matrix(p + "model.codec_embedding." + n + ".weight", { g.hidden, geometry_.vocab }));
         lm_head_.push_back(w.matrix(p + "lm_head." + n + ".weight", { g.hidden, geometry_.vocab }));
     }
     for (int i = 0; i < g.n_layers; ++i) {
@@ -83,7 +84,7 @@ std::shared_ptr<CodePredictorSession::Built> CodePredictorSession::build(int64_t
     // Code 0 is embedded by the talker, code k by table k - 1 of the predictor.
     const std::string p     = "talker.code_predictor.";
     ggml_tensor *     table = step == 0 ? model_->talker().codec_embedding() : predictor_.codec_embedding(step - 1);
-    ggml_tensor * x = ggml_reshape_3d(c, ggml_get_rows(c, table, built->codes), g.hidden, 1, n_sequences_);
+    ggml_tensor *     x     = ggml_reshape_3d(c, ggml_get_rows(c, table, built->codes), g.hidden, 1, n_sequences_);
     if (step == 0) {
         built->hidden = graph.input(GGML_TYPE_F32, { g.hidden, 1, n_sequences_ });
         x             = ggml_concat(c, built->hidden, x, 1);
@@ -91,8 +92,8 @@ std::shared_ptr<CodePredictorSession::Built> CodePredictorSession::build(int64_t
         x = graph.module(p + "model.codec_embedding." + std::to_string(step - 1), x);
     }
     for (int i = 0; i < g.n_layers; ++i) {
-        x = decoder_layer(graph, p + "model.layers." + std::to_string(i), x, predictor_.layers_[(size_t) i], g, built->kv,
-                          i);
+        x = decoder_layer(graph, p + "model.layers." + std::to_string(i), x, predictor_.layers_[(size_t) i], g,
+                          built->kv, i);
     }
     x = rms_norm(graph, p + "model.norm", x, predictor_.norm_, g.rms_eps);
     if (n_tokens > 1) {
@@ -135,7 +136,8 @@ std::vector<float> CodePredictorSession::start(const std::vector<float> & hidden
     const int64_t width = predictor_.geometry_.decoder.hidden;
     check_codes(codes, n_sequences_, model_->talker().geometry().vocab);
     if ((int64_t) hidden.size() != width * n_sequences_) {
-        throw Error(ErrorKind::input, "the code predictor takes hidden states [sequences, " + std::to_string(width) + "]");
+        throw Error(ErrorKind::input,
+                    "the code predictor takes hidden states [sequences, " + std::to_string(width) + "]");
     }
     step_ = 0;
     if (!steps_[0]) {

@@ -139,7 +139,8 @@ ggml_tensor * linear(Graph & graph, const std::string & path, ggml_tensor * weig
     return graph.module(path, ggml_mul_mat(graph.context(), weight, x), axes);
 }
 
-// x: [n_heads * head_dim, time, batch], returns [head_dim, n_heads, time, batch], normed per head where there is a norm.
+// x: [n_heads * head_dim, time, batch], returns [head_dim, n_heads, time, batch], normed per head where there is a
+// norm.
 ggml_tensor * split_heads(Graph & graph, const std::string & path, ggml_tensor * x, ggml_tensor * norm,
                           const DecoderGeometry & g) {
     ggml_context * c = graph.context();
@@ -167,10 +168,10 @@ ggml_tensor * attend(ggml_context * c, ggml_tensor * q, ggml_tensor * keys, ggml
     const int64_t time  = q->ne[2];
     const int64_t batch = q->ne[3];
     // [head_dim, slots, kv heads, batch] and [slots, head_dim, kv heads, batch]
-    ggml_tensor * k = ggml_view_4d(c, keys, g.head_dim, kv.n_slots, g.n_kv_heads, batch, keys->nb[1],
-                                   (size_t) g.head_dim * keys->nb[0], keys->nb[2], 0);
-    ggml_tensor * v = ggml_view_4d(c, values, kv.n_slots, g.head_dim, g.n_kv_heads, batch, values->nb[1],
-                                   (size_t) g.head_dim * values->nb[1], values->nb[2], 0);
+    ggml_tensor * k      = ggml_view_4d(c, keys, g.head_dim, kv.n_slots, g.n_kv_heads, batch, keys->nb[1],
+                                        (size_t) g.head_dim * keys->nb[0], keys->nb[2], 0);
+    ggml_tensor * v      = ggml_view_4d(c, values, kv.n_slots, g.head_dim, g.n_kv_heads, batch, values->nb[1],
+                                        (size_t) g.head_dim * values->nb[1], values->nb[2], 0);
     ggml_tensor * scores = ggml_mul_mat(c, k, ggml_permute(c, q, 0, 2, 1, 3));
     scores               = ggml_soft_max_ext(c, scores, kv.mask, 1.0f / std::sqrt((float) g.head_dim), 0.0f);
     ggml_tensor * mixed  = ggml_permute(c, ggml_mul_mat(c, v, scores), 0, 2, 1, 3);
@@ -238,9 +239,9 @@ ggml_tensor * sparse_moe(Graph & graph, const std::string & path, ggml_tensor * 
     ggml_tensor *  flat = ggml_reshape_2d(c, x, g.hidden, x->ne[1] * x->ne[2]);
     ggml_tensor *  sum  = routed_experts(graph, path, flat, layer, g);
     if (layer.shared_gate != nullptr) {
-        const Axes    axes   = Axes::time_channel;
-        ggml_tensor * shared = swiglu(graph, path + ".shared_expert", flat, layer.shared_gate, layer.shared_up,
-                                      layer.shared_down, axes);
+        const Axes    axes = Axes::time_channel;
+        ggml_tensor * shared =
+            swiglu(graph, path + ".shared_expert", flat, layer.shared_gate, layer.shared_up, layer.shared_down, axes);
         shared             = graph.module(path + ".shared_expert", shared, axes);
         ggml_tensor * open = linear(graph, path + ".shared_expert_gate", layer.shared_router, flat, axes);
         sum                = ggml_add(c, sum, ggml_mul(c, shared, ggml_sigmoid(c, open)));
@@ -265,12 +266,12 @@ ggml_tensor * decoder_layer(Graph & graph, const std::string & path, ggml_tensor
     ggml_tensor * normed   = rms_norm(graph, path + ".input_layernorm", x, layer.attention_norm, g.rms_eps);
     ggml_tensor * attended = self_attention(graph, path + ".self_attn", normed, layer, g, kv, index);
     attended               = graph.module(path + ".self_attn", attended);
-    x = add_branch(graph, path + ".self_attn_layer_scale", x, attended, layer.attention_scale);
+    x                      = add_branch(graph, path + ".self_attn_layer_scale", x, attended, layer.attention_scale);
 
     normed              = rms_norm(graph, path + ".post_attention_layernorm", x, layer.ffn_norm, g.rms_eps);
-    ggml_tensor * mixed = layer.router != nullptr ?
-                              sparse_moe(graph, path + ".mlp", normed, layer, g) :
-                              swiglu(graph, path + ".mlp", normed, layer.gate, layer.up, layer.down);
+    ggml_tensor * mixed = layer.router != nullptr
+                              ? sparse_moe(graph, path + ".mlp", normed, layer, g)
+                              : swiglu(graph, path + ".mlp", normed, layer.gate, layer.up, layer.down);
     mixed               = graph.module(path + ".mlp", mixed);
     x                   = add_branch(graph, path + ".mlp_layer_scale", x, mixed, layer.ffn_scale);
     return graph.module(path, x);

@@ -52,7 +52,8 @@ std::map<std::string, int32_t> read_speakers(const GgufFile & file, const std::s
     const auto names = file.strings(p + "speaker_names");
     const auto ids   = file.integers(p + "speaker_ids", 0, vocab - 1);
     if (names.size() != ids.size()) {
-        file.fail("names " + std::to_string(names.size()) + " speakers and gives " + std::to_string(ids.size()) + " ids");
+        file.fail("names " + std::to_string(names.size()) + " speakers and gives " + std::to_string(ids.size()) +
+                  " ids");
     }
     std::map<std::string, int32_t> speakers;
     for (size_t i = 0; i < names.size(); ++i) {
@@ -107,7 +108,7 @@ TalkerGeometry read_geometry(const GgufFile & file) {
 
 Talker::Talker(Weights & w) : geometry_(read_geometry(w.file())) {
     const DecoderGeometry & g = geometry_.decoder;
-    embed_tokens_      = w.matrix("thinker.model.embed_tokens.weight", { geometry_.thinker_hidden, geometry_.text_vocab });
+    embed_tokens_ = w.matrix("thinker.model.embed_tokens.weight", { geometry_.thinker_hidden, geometry_.text_vocab });
     text_projection_   = declare_projection(w, "talker.text_projection");
     hidden_projection_ = declare_projection(w, "talker.hidden_projection");
     codec_embedding_   = w.matrix("talker.model.codec_embedding.weight", { g.hidden, geometry_.vocab });
@@ -166,8 +167,8 @@ void TalkerSession::reserve(int64_t n_positions) {
         capacity *= 2;
     }
     frame_graph_.reset();
-    cache_ = cache_ ? std::make_unique<KvCache>(cache_->grown(backends_, capacity)) :
-                      std::make_unique<KvCache>(backends_, g.n_layers, g.kv_width(), capacity, n_sequences_);
+    cache_ = cache_ ? std::make_unique<KvCache>(cache_->grown(backends_, capacity))
+                    : std::make_unique<KvCache>(backends_, g.n_layers, g.kv_width(), capacity, n_sequences_);
 }
 
 void TalkerSession::check_room(int64_t position, int64_t n) const {
@@ -211,15 +212,15 @@ void TalkerSession::finish_graph(Built & built, ggml_tensor * x) const {
 }
 
 std::shared_ptr<TalkerSession::Built> TalkerSession::build_prompt(int64_t sequence, int64_t n, int64_t slots) {
-    auto built = std::make_shared<Built>(backends_, probe_.get(), graph_nodes(), *cache_, n, slots, sequence, 1);
-    built->inputs   = built->graph.input(GGML_TYPE_F32, { talker_.geometry_.decoder.hidden, n, 1 });
+    auto built    = std::make_shared<Built>(backends_, probe_.get(), graph_nodes(), *cache_, n, slots, sequence, 1);
+    built->inputs = built->graph.input(GGML_TYPE_F32, { talker_.geometry_.decoder.hidden, n, 1 });
     finish_graph(*built, decode(built->graph, built->inputs, built->kv));
     return built;
 }
 
 std::shared_ptr<TalkerSession::Built> TalkerSession::build_frame(int64_t slots) {
-    auto built = std::make_shared<Built>(backends_, probe_.get(), graph_nodes(), *cache_, 1, slots, 0, n_sequences_);
-    Graph &        graph  = built->graph;
+    auto    built = std::make_shared<Built>(backends_, probe_.get(), graph_nodes(), *cache_, 1, slots, 0, n_sequences_);
+    Graph & graph = built->graph;
     ggml_context * c      = graph.context();
     const int64_t  hidden = talker_.geometry_.decoder.hidden;
     const int64_t  groups = model_->predictor().geometry().n_groups;
@@ -277,8 +278,8 @@ TalkerOutput TalkerSession::frame(const std::vector<int32_t> & codes, const std:
     const int64_t groups = model_->predictor().geometry().n_groups;
     const int64_t hidden = talker_.geometry_.decoder.hidden;
     if ((int64_t) codes.size() != groups * n_sequences_ || (int64_t) text.size() != hidden * n_sequences_) {
-        throw Error(ErrorKind::input, "a frame is codes [sequences, " + std::to_string(groups) + "] and text [sequences, " +
-                                          std::to_string(hidden) + "]");
+        throw Error(ErrorKind::input, "a frame is codes [sequences, " + std::to_string(groups) +
+                                          "] and text [sequences, " + std::to_string(hidden) + "]");
     }
     for (size_t i = 0; i < codes.size(); ++i) {
         const int64_t size = (int64_t) i % groups == 0 ? talker_.geometry_.vocab : model_->predictor().geometry().vocab;
@@ -349,8 +350,8 @@ std::vector<float> TalkerSession::project_text(const std::vector<int32_t> & toke
                                               std::to_string(talker_.geometry_.text_vocab));
         }
     }
-    return tokens.empty() ? std::vector<float>{} :
-                            project("talker.text_projection", talker_.text_projection_, &tokens, nullptr);
+    return tokens.empty() ? std::vector<float>{}
+                          : project("talker.text_projection", talker_.text_projection_, &tokens, nullptr);
 }
 
 std::vector<float> TalkerSession::project_hidden(const std::vector<float> & states) {
@@ -358,8 +359,8 @@ std::vector<float> TalkerSession::project_hidden(const std::vector<float> & stat
     if ((int64_t) states.size() % in != 0) {
         throw Error(ErrorKind::input, "thinker hidden states are an array [n, " + std::to_string(in) + "]");
     }
-    return states.empty() ? std::vector<float>{} :
-                            project("talker.hidden_projection", talker_.hidden_projection_, nullptr, &states);
+    return states.empty() ? std::vector<float>{}
+                          : project("talker.hidden_projection", talker_.hidden_projection_, nullptr, &states);
 }
 
 std::vector<float> TalkerSession::embed_codec(const std::vector<int32_t> & ids) {

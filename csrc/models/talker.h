@@ -116,13 +116,13 @@ class TalkerSession {
   private:
     struct Built;
 
-    void           reserve(int64_t n_positions);
-    void           check_room(int64_t position, int64_t n) const;
-    int64_t        slots_for(int64_t last_position) const;
-    size_t         graph_nodes() const;
-    ggml_tensor *  decode(Graph & graph, ggml_tensor * x, const KvInputs & kv) const;
-    void           finish_graph(Built & built, ggml_tensor * x) const;
-    TalkerOutput   result(Built & built) const;
+    void                   reserve(int64_t n_positions);
+    void                   check_room(int64_t position, int64_t n) const;
+    int64_t                slots_for(int64_t last_position) const;
+    size_t                 graph_nodes() const;
+    ggml_tensor *          decode(Graph & graph, ggml_tensor * x, const KvInputs & kv) const;
+    void                   finish_graph(Built & built, ggml_tensor * x) const;
+    TalkerOutput           result(Built & built) const;
     std::shared_ptr<Built> build_prompt(int64_t sequence, int64_t n, int64_t slots);
     std::shared_ptr<Built> build_frame(int64_t slots);
     std::vector<float>     project(const std::string & path, const Talker::Projection & projection,

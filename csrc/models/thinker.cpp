@@ -27,13 +27,13 @@ ThinkerGeometry read_geometry(const GgufFile & file) {
     g.hidden            = file.integer(p + "embedding_length", 1, 1 << 20);
     g.n_heads           = file.integer(p + "attention.head_count", 1, 1 << 14);
     g.n_kv_heads        = file.integer_or(p + "attention.head_count_kv", 1, 1 << 14, g.n_heads);
-    g.head_dim          = file.integer_or(p + "attention.key_length", 2, 1 << 14, std::max<int64_t>(2, g.hidden / g.n_heads));
-    g.rms_eps           = (float) file.real(p + "attention.layer_norm_rms_epsilon", 0, 1);
-    g.rope_theta        = (float) file.real_or(p + "rope.freq_base", 1, 1e12, 1e4);
-    g.context           = file.integer(p + "context_length", 1, 1 << 30);
-    g.n_experts         = file.integer(p + "expert_count", 1, 1 << 16);
-    g.n_experts_used    = file.integer(p + "expert_used_count", 1, 1 << 10);
-    g.expert_width      = file.integer(p + "expert_feed_forward_length", 1, 1 << 20);
+    g.head_dim   = file.integer_or(p + "attention.key_length", 2, 1 << 14, std::max<int64_t>(2, g.hidden / g.n_heads));
+    g.rms_eps    = (float) file.real(p + "attention.layer_norm_rms_epsilon", 0, 1);
+    g.rope_theta = (float) file.real_or(p + "rope.freq_base", 1, 1e12, 1e4);
+    g.context    = file.integer(p + "context_length", 1, 1 << 30);
+    g.n_experts  = file.integer(p + "expert_count", 1, 1 << 16);
+    g.n_experts_used = file.integer(p + "expert_used_count", 1, 1 << 10);
+    g.expert_width   = file.integer(p + "expert_feed_forward_length", 1, 1 << 20);
     check_decoder_geometry(file, "thinker", g);
 
     const GgufTensor * table = file.find_tensor("token_embd.weight");
@@ -80,8 +80,8 @@ Thinker::Thinker(const std::string & path, const std::string & device) : device_
     }
     norm_ = weights_->f32("output_norm.weight", { g.hidden });
     // A file without a head of its own ties it to the embedding.
-    lm_head_ = weights_->has("output.weight") ? weights_->matrix("output.weight", { g.hidden, geometry_.vocab }) :
-                                                embed_tokens_;
+    lm_head_ = weights_->has("output.weight") ? weights_->matrix("output.weight", { g.hidden, geometry_.vocab })
+                                              : embed_tokens_;
     weights_->load();
 }
 
@@ -125,7 +125,8 @@ void ThinkerSession::reserve(int64_t n_positions) {
 }
 
 const ThinkerSession::Built & ThinkerSession::graph_for(int64_t n_tokens, bool all_logits, bool want_hidden) {
-    const int64_t slots = std::min(cache_->capacity(), (position_ + n_tokens + k_slot_step - 1) / k_slot_step * k_slot_step);
+    const int64_t slots =
+        std::min(cache_->capacity(), (position_ + n_tokens + k_slot_step - 1) / k_slot_step * k_slot_step);
     if (built_ && built_->kv.n_tokens == n_tokens && built_->kv.n_slots == slots && built_->all_logits == all_logits &&
         built_->want_hidden == want_hidden) {
         return *built_;
@@ -133,19 +134,20 @@ const ThinkerSession::Built & ThinkerSession::graph_for(int64_t n_tokens, bool a
     const ThinkerGeometry & geometry = model_->geometry();
     const DecoderGeometry & g        = geometry.decoder;
     const size_t            nodes    = 64 + (size_t) g.n_layers * decoder_layer_nodes(g);
-    auto                    built    = std::make_shared<Built>(backends_, probe_.get(), nodes, *cache_, n_tokens, slots);
-    Graph &                 graph    = built->graph;
-    ggml_context *          c        = graph.context();
-    built->all_logits                = all_logits;
-    built->want_hidden               = want_hidden;
-    built->tokens                    = graph.input(GGML_TYPE_I32, { n_tokens });
+    auto                    built = std::make_shared<Built>(backends_, probe_.get(), nodes, *cache_, n_tokens, slots);
+    Graph &                 graph = built->graph;
+    ggml_context *          c     = graph.context();
+    built->all_logits             = all_logits;
+    built->want_hidden            = want_hidden;
+    built->tokens                 = graph.input(GGML_TYPE_I32, { n_tokens });
 
     auto keep_hidden = [&](ggml_tensor * x, int64_t entry) {
         if (want_hidden && entry == geometry.accept_layer) {
             built->hidden = graph.output(x);
         }
     };
-    ggml_tensor * x = graph.module("thinker.model.embed_tokens", ggml_get_rows(c, model_->embed_tokens_, built->tokens));
+    ggml_tensor * x =
+        graph.module("thinker.model.embed_tokens", ggml_get_rows(c, model_->embed_tokens_, built->tokens));
     keep_hidden(x, 0);
     for (int i = 0; i < g.n_layers; ++i) {
         x = decoder_layer(graph, "thinker.model.layers." + std::to_string(i), x, model_->layers_[(size_t) i], g,
@@ -221,8 +223,8 @@ void ThinkerSession::forward_batch(const int32_t * tokens, int64_t n, bool all_l
 
 void ThinkerSession::truncate(int64_t position) {
     if (position < 0 || position > position_) {
-        throw Error(ErrorKind::input, "can't go back to position " + std::to_string(position) + " of " +
-                                          std::to_string(position_));
+        throw Error(ErrorKind::input,
+                    "can't go back to position " + std::to_string(position) + " of " + std::to_string(position_));
     }
     position_ = position;
 }

@@ -18,8 +18,8 @@ std::array<uint32_t, 4> philox(uint64_t seed, std::array<uint32_t, 4> counter) {
     for (int round = 0; round < k_rounds; ++round) {
         const uint64_t product_0 = (uint64_t) k_multiplier_0 * counter[0];
         const uint64_t product_1 = (uint64_t) k_multiplier_1 * counter[2];
-        counter = { (uint32_t) (product_1 >> 32) ^ counter[1] ^ key_0, (uint32_t) product_1,
-                    (uint32_t) (product_0 >> 32) ^ counter[3] ^ key_1, (uint32_t) product_0 };
+        counter                  = { (uint32_t) (product_1 >> 32) ^ counter[1] ^ key_0, (uint32_t) product_1,
+                                     (uint32_t) (product_0 >> 32) ^ counter[3] ^ key_1, (uint32_t) product_0 };
         key_0 += k_weyl_0;
         key_1 += k_weyl_1;
     }

@@ -60,9 +60,10 @@ std::vector<float> user_part(TalkerSession & talker, const TalkerGeometry & geom
         if (!is_multimodal(geometry.text, conversation[position])) {
             text.push_back(conversation[position]);
         } else if ((int64_t) thinker_hidden.size() != (int64_t) conversation.size() * width) {
-            throw Error(ErrorKind::input, "the conversation holds audio, image or video; the talker needs the thinker's "
-                                          "hidden states [" +
-                                              std::to_string(conversation.size()) + ", " + std::to_string(width) + "]");
+            throw Error(ErrorKind::input,
+                        "the conversation holds audio, image or video; the talker needs the thinker's "
+                        "hidden states [" +
+                            std::to_string(conversation.size()) + ", " + std::to_string(width) + "]");
         } else {
             add_rows(states, row(thinker_hidden, position, width));
         }
@@ -74,8 +75,8 @@ std::vector<float> user_part(TalkerSession & talker, const TalkerGeometry & geom
     size_t             n_states = 0;
     for (size_t position : positions) {
         const bool other = is_multimodal(geometry.text, conversation[position]);
-        add_rows(out, other ? row(from_states, n_states++, geometry.decoder.hidden) :
-                              row(from_text, n_text++, geometry.decoder.hidden));
+        add_rows(out, other ? row(from_states, n_states++, geometry.decoder.hidden)
+                            : row(from_text, n_text++, geometry.decoder.hidden));
     }
     return out;
 }
@@ -96,7 +97,8 @@ TalkerPrompt assemble_prompt(TalkerSession & talker, const TalkerGeometry & geom
     const auto                 roles   = talker.project_text(header);
     const auto                 special = talker.project_text({ t.tts_pad, t.tts_bos, t.tts_eos });
     const auto                 spoken  = talker.project_text(answer);
-    const auto codes = talker.embed_codec({ codec.nothink, codec.think_bos, codec.think_eos, speaker, codec.pad, codec.bos });
+    const auto                 codes =
+        talker.embed_codec({ codec.nothink, codec.think_bos, codec.think_eos, speaker, codec.pad, codec.bos });
 
     TalkerPrompt prompt;
     prompt.pad    = row(special, 0, hidden);

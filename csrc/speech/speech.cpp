@@ -24,7 +24,8 @@ Speech::Speech(std::shared_ptr<const SpeechModel> model, SpeechParams params, in
     talker_(model, 1, n_threads, probe),
     predictor_(model, 1, n_threads, probe) {
     if (params.max_frames < 0) {
-        throw Error(ErrorKind::input, "the frame limit is " + std::to_string(params.max_frames) + "; it must be 0 or more");
+        throw Error(ErrorKind::input,
+                    "the frame limit is " + std::to_string(params.max_frames) + "; it must be 0 or more");
     }
 }
 
@@ -40,8 +41,9 @@ void Speech::begin(TalkerPrompt prompt) {
     }
     if (prompt.inputs.empty() || prompt.inputs.size() % hidden != 0 || prompt.trailing.size() % hidden != 0 ||
         prompt.pad.size() != hidden) {
-        throw Error(ErrorKind::input, "a talker prompt is inputs [n, " + std::to_string(hidden) + "] with n > 0, trailing [m, " +
-                                          std::to_string(hidden) + "] and pad [" + std::to_string(hidden) + "]");
+        throw Error(ErrorKind::input, "a talker prompt is inputs [n, " + std::to_string(hidden) +
+                                          "] with n > 0, trailing [m, " + std::to_string(hidden) + "] and pad [" +
+                                          std::to_string(hidden) + "]");
     }
     prompt_ = std::move(prompt);
     latest_ = talker_.prompt(0, prompt_.inputs);

@@ -20,7 +20,8 @@ TextGenerator::TextGenerator(std::shared_ptr<ThinkerSession> session, const std:
     tokens_(prompt),
     n_prompt_(prompt.size()) {
     if (params_.max_tokens < 0) {
-        throw Error(ErrorKind::input, "the token limit is " + std::to_string(params_.max_tokens) + "; it must be 0 or more");
+        throw Error(ErrorKind::input,
+                    "the token limit is " + std::to_string(params_.max_tokens) + "; it must be 0 or more");
     }
     logits_ = session_->forward(prompt, false, false).logits;
 }

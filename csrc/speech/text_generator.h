@@ -34,7 +34,7 @@ class TextGenerator {
     TextParams                      params_;
     Sampler                         sampler_;
     std::vector<float>              logits_;
-    std::vector<int32_t>            tokens_;     // prompt and answer, for the repetition penalty
+    std::vector<int32_t>            tokens_;  // prompt and answer, for the repetition penalty
     size_t                          n_prompt_;
     TextStop                        stop_ = TextStop::none;
 };

@@ -16,6 +16,7 @@ import gguf
 import numpy as np
 import pytest
 from omniggml.convert import GEOMETRIES, PRECISIONS, convert, write_random_checkpoint
+from omniggml.convert.config_json import read_model_config
 from omniggml.convert.expected_tensors import TEXT_EMBEDDING, expert_prefix, speech_tensors, thinker_tensors
 from omniggml.convert.precision import PRECISIONS as BY_NAME
 from omniggml.convert.safetensors_reader import Checkpoint
@@ -383,6 +384,28 @@ CONFIG_CHANGES: list[tuple[str, Any, str]] = [
 def test_config_that_cannot_be(copy: Path, tmp_path: Path, key: str, value: Any, expected: str) -> None:
     edit_config(copy, key, value)
     assert expected in complaint(copy, tmp_path / "out")
+
+
+def keys_of(section: dict[str, Any], prefix: str = "") -> Iterator[str]:
+    for key, value in section.items():
+        yield prefix + key
+        if isinstance(value, dict):
+            yield from keys_of(value, f"{prefix}{key}.")
+
+
+@pytest.mark.parametrize(
+    "value", [None, -1, 0, 1, 10**30, 1.5, float("nan"), "x", [], [None], [[1]], {}, {"a": None}, True]
+)
+def test_any_value_in_any_place_of_the_configuration(copy: Path, value: Any) -> None:
+    """It is read, or refused in one sentence; nothing else."""
+    original = (copy / "config.json").read_text()
+    for key in keys_of(json.loads(original)):
+        edit_config(copy, key, value)
+        try:
+            read_model_config(copy)
+        except ConversionError as error:
+            assert "\n" not in str(error)
+        (copy / "config.json").write_text(original)
 
 
 def test_sources_that_are_no_checkpoint(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+from collections.abc import Iterable
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,8 @@ import numpy as np
 import pytest
 from omniggml.convert.bfloat16 import from_bfloat16, to_bfloat16
 from omniggml.convert.config_json import read_model_config
-from omniggml.convert.expected_tensors import speech_tensors, thinker_tensors
-from omniggml.convert.geometries import GEOMETRIES, Geometry
+from omniggml.convert.expected_tensors import Named, speech_tensors, thinker_tensors
+from omniggml.convert.geometries import GEOMETRIES, PUBLISHED, Geometry
 from omniggml.convert.model_config import THINKER_SAMPLING, ModelConfig
 from omniggml.convert.random_checkpoint import write_random_checkpoint
 from omniggml.convert.random_weights import weight_blocks
@@ -77,6 +78,17 @@ def test_tensors_are_the_expected_ones(checkpoints: dict[str, Path], name: str) 
 @pytest.mark.parametrize("name", NAMES)
 def test_size_stays_small(checkpoints: dict[str, Path], name: str) -> None:
     assert sum(path.stat().st_size for path in checkpoints[name].iterdir()) < 10_000_000
+
+
+def test_the_published_shape_has_the_published_size() -> None:
+    """216 million parameters in code2wav, 30.5 billion in the thinker's text model, as the model's authors count."""
+    config = PUBLISHED.model_config()
+
+    def total(tensors: Iterable[Named]) -> float:
+        return sum(float(np.prod(shape)) for _, shape in tensors)
+
+    assert round(total(named for named in speech_tensors(config) if named[0].startswith("code2wav.")) / 1e6) == 216
+    assert round(total(thinker_tensors(config.thinker)) / 1e9, 1) == 30.5
 
 
 def test_geometries_differ_where_a_constant_could_hide() -> None:

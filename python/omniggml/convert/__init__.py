@@ -7,8 +7,8 @@ writes `models/Qwen3-Omni-30B-A3B-Instruct-speech.gguf` and `...-thinker.gguf`; 
 """
 
 from omniggml.convert.checkpoint_to_gguf import convert
-from omniggml.convert.geometries import GEOMETRIES, Geometry
+from omniggml.convert.geometries import GEOMETRIES, PUBLISHED, Geometry
 from omniggml.convert.precision import PRECISIONS
 from omniggml.convert.random_checkpoint import write_random_checkpoint
 
-__all__ = ["GEOMETRIES", "PRECISIONS", "Geometry", "convert", "write_random_checkpoint"]
+__all__ = ["GEOMETRIES", "PRECISIONS", "PUBLISHED", "Geometry", "convert", "write_random_checkpoint"]

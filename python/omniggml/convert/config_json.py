@@ -199,7 +199,7 @@ def _code_predictor(section: _Section) -> CodePredictorConfig:
     heads, kv_heads, head_dim = _attention(section, head_dim_default=128)
     layers = section.integer("num_hidden_layers", 1, _MOST_LAYERS)
     kinds = section.values.get("layer_types")
-    if kinds is not None and any(kind != "full_attention" for kind in kinds):
+    if kinds is not None and not (isinstance(kinds, list) and all(kind == "full_attention" for kind in kinds)):
         raise section.error("layer_types", repr(kinds)[:80], "'full_attention' in every layer: no other is implemented")
     if section.values.get("sliding_window") is not None and section.integer("max_window_layers", default=28) < layers:
         raise section.error("sliding_window", repr(section.values["sliding_window"]), "null: no window is implemented")
@@ -290,6 +290,7 @@ def _refuse_unsupported(section: _Section) -> None:
     section.must_be("hidden_act", ("silu",))
     section.must_be("decoder_sparse_step", (1,))
     section.must_be("mlp_only_layers", ([],))
+    section.must_be("use_qk_norm", (True,))
     for key in ("rope_scaling", "rope_parameters"):
         rope = section.values.get(key)
         if isinstance(rope, dict):

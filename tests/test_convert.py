@@ -15,6 +15,7 @@ from typing import Any
 import gguf
 import numpy as np
 import pytest
+
 from omniggml.convert import GEOMETRIES, PRECISIONS, convert, write_random_checkpoint
 from omniggml.convert.config_json import read_model_config
 from omniggml.convert.expected_tensors import TEXT_EMBEDDING, expert_prefix, speech_tensors, thinker_tensors

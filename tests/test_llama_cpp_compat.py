@@ -15,6 +15,7 @@ from typing import Any
 
 import gguf
 import pytest
+
 from omniggml.convert import GEOMETRIES, convert, write_random_checkpoint
 from omniggml.tokenizer import Tokenizer
 

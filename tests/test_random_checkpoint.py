@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from omniggml.convert.bfloat16 import from_bfloat16, to_bfloat16
 from omniggml.convert.config_json import read_model_config
 from omniggml.convert.expected_tensors import Named, speech_tensors, thinker_tensors
@@ -122,7 +123,7 @@ def test_blocks_do_not_depend_on_their_size(monkeypatch: pytest.MonkeyPatch) -> 
 def test_a_large_tensor_is_never_whole_in_memory() -> None:
     blocks = weight_blocks(GEOMETRIES["tiny"], 0, "thinker.model.embed_tokens.weight", (152064, 2048))
     first = next(blocks)
-    assert first.shape == (512, 2048)
+    assert first.shape == (128, 2048)
     assert abs(float(first.std()) - 1.0) < 0.01
 
 

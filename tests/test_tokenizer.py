@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+
 from omniggml.convert.geometries import GEOMETRIES
 from omniggml.convert.random_checkpoint import write_random_checkpoint
 from omniggml.convert.tokenizer_metadata import tokenizer_metadata

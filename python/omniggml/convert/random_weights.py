@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from omniggml.convert.geometries import Geometry
 
-_BLOCK = 1 << 20
+_BLOCK = 1 << 18
 """Values made at a time; bounds the memory needed for a tensor of any size."""
 
 _SUM_OF_FOUR_DEVIATION = 37837.22700  # of four uniform 16-bit integers: sqrt(4 * (65536**2 - 1) / 12)
@@ -42,7 +42,7 @@ class Recipe:
 def weight_blocks(
     geometry: Geometry, seed: int, name: str, shape: tuple[int, ...]
 ) -> Iterator[npt.NDArray[np.float32]]:
-    """Values of the tensor `name`, float32 [n, *shape[1:]] for successive n rows, about a million values at a time."""
+    """Values of the tensor `name`, float32 [n, *shape[1:]] for successive n rows, some 200,000 values at a time."""
     recipe = recipe_for(geometry, name, shape)
     digest = hashlib.sha256(f"omniggml random checkpoint 1/{geometry.name}/{seed}/{name}".encode()).digest()
     stream = np.random.PCG64(int.from_bytes(digest, "little"))

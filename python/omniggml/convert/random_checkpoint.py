@@ -32,7 +32,8 @@ def write_random_checkpoint(
     """Write configuration, tokenizer and BF16 weights of `geometry` into `directory`, which is created if need be.
 
     The same geometry and seed give the same bytes everywhere. Weights are made and written in small blocks, so that
-    a model of the published size needs no more memory than a small one; raise `shard_bytes` for it. Returns the directory. Raises InputError for an unknown geometry or a directory that can't be written.
+    a model of the published size needs no more memory than a small one; raise `shard_bytes` for it.
+    Returns the directory. Raises InputError for an unknown geometry or a directory that can't be written.
     """
     if isinstance(geometry, str):
         if geometry not in GEOMETRIES:

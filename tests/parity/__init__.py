@@ -1,0 +1,1 @@
+"""How closely the engine follows transformers, module by module: `docs/parity.md` tells how to run it."""

@@ -1,0 +1,69 @@
+"""Rows of the parity table: one module of one geometry, converted to one type."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from parity.cases import FloatArray
+from parity.metrics import GATES, Agreement, agreement
+
+# Modules of the reference whose output the engine has no tensor for.
+_WITHOUT_TENSOR = re.compile(
+    r"thinker|thinker\.model|thinker\.model\.language_model|talker\.model|talker\.code_predictor\.model"  # wrappers
+    r"|.*\.rotary_emb"  # sines and cosines, not activations
+    r"|.*\.layers\..*\.act_fn"  # one operation with the product that follows
+    r"|code2wav\.(upsample\.\d+\.0|decoder\.\d+\.block\.1)\.conv"  # untrimmed; the engine never computes the margins
+    r"|code2wav\..*\.[qk]_norm"  # identities
+)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table."""
+
+    module: str
+    geometry: str
+    type: str
+    agreement: Agreement
+
+    @property
+    def passes(self) -> bool:
+        return self.agreement.inside(GATES[self.type])
+
+    @property
+    def kind(self) -> str:
+        """The module with `*` for numbers: the same place in every layer."""
+        return re.sub(r"\.\d+(?=\.|$)", ".*", self.module)
+
+
+def compare(
+    geometry: str, type_: str, captured: Mapping[str, FloatArray], reference: Mapping[str, FloatArray]
+) -> list[Row]:
+    """A row for every captured module.
+
+    Raises ValueError when a captured name is not the reference's, or a module of the reference was not captured.
+    """
+    unknown = sorted(set(captured) - set(reference))
+    missing = sorted(name for name in set(reference) - set(captured) if not _WITHOUT_TENSOR.fullmatch(name))
+    if unknown or missing:
+        raise ValueError(f"names that transformers doesn't have: {unknown}; modules without a name: {missing}")
+    return [Row(name, geometry, type_, agreement(captured[name], reference[name])) for name in sorted(captured)]
+
+
+def worst_of_kind(rows: Iterable[Row]) -> list[Row]:
+    """For each kind of module, geometry and type, the row that is furthest up its gate, in the order they came."""
+    worst: dict[tuple[str, str, str], Row] = {}
+    for row in rows:
+        key = (row.geometry, row.type, row.kind)
+        if key not in worst or strain(row) > strain(worst[key]):
+            worst[key] = row
+    return list(worst.values())
+
+
+def strain(row: Row) -> float:
+    """How far up its gate a row is: above 1 it is outside."""
+    gate, seen = GATES[row.type], row.agreement
+    parts = ((1 - seen.cosine) / (1 - gate.cosine), seen.nmse / gate.nmse, abs(seen.gain - 1) / gate.gain)
+    return max(float("inf") if part != part else part for part in parts)

@@ -1,0 +1,120 @@
+"""Print how closely the engine follows transformers: module x geometry x type, then greedy speech.
+
+    python tests/parity_table.py [--geometry NAME ...] [--type TYPE ...] [--all-rows] [--stages]
+
+Needs torch and transformers (`pip install '.[reference]'`). Ends with status 1 when a row is outside of its gate or a
+greedy code differs. `docs/parity.md` says what is compared and why.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import omniggml
+from omniggml.convert import GEOMETRIES
+from parity import engine_side, greedy
+from parity.cases import make_case
+from parity.files import ModelFiles
+from parity.metrics import GATES
+from parity.rows import Row, compare, strain, worst_of_kind
+
+# The last of them speaks no frame.
+_NAMES = [name for name in GEOMETRIES if name != "eos-first"]
+
+_COLUMNS = "{:<13} {:<5} {:<68} {:>12} {:>9} {:>10}  {}"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Print the table; the status to exit with."""
+    options = _parser().parse_args(arguments)
+    # Not at the top, so that --help answers where they are missing.
+    import torch
+
+    from parity import transformers_side
+
+    # The tensors are tiny: more threads would only wait for each other.
+    torch.set_num_threads(1)
+    rows: list[Row] = []
+    n_different = 0
+    print(_COLUMNS.format("geometry", "type", "module", "cosine", "nmse", "gain", ""))
+    with tempfile.TemporaryDirectory() as directory:
+        files = ModelFiles(Path(directory))
+        for name in options.geometry:
+            reference = transformers_side.load_reference(files.checkpoint(name))
+            for some in _rows(files, name, options.type, transformers_side, reference, forced=not options.stages):
+                _print_rows(some if options.all_rows else worst_of_kind(some))
+                rows += some
+            n_different += _compare_greedy(files, name, transformers_side, reference)
+    return _print_summary(rows, n_different)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--geometry", nargs="+", choices=_NAMES, default=_NAMES, metavar="NAME", help=", ".join(_NAMES))
+    parser.add_argument(
+        "--type", nargs="+", choices=list(GATES), default=list(GATES), metavar="TYPE", help=", ".join(GATES)
+    )
+    parser.add_argument("--all-rows", action="store_true", help="every module, not the worst layer of each kind")
+    parser.add_argument(
+        "--stages",
+        action="store_true",
+        help="teacher-force whole stages only, so that errors add up through the layers",
+    )
+    return parser
+
+
+def _rows(
+    files: ModelFiles, name: str, types: list[str], transformers_side: Any, reference: Any, *, forced: bool
+) -> Iterator[list[Row]]:
+    """The rows of one geometry, type by type."""
+    case = make_case(GEOMETRIES[name])
+    recording = transformers_side.record(reference, case)
+    for type_ in types:
+        captured = engine_side.Engine(*files.gguf(name, type_)).capture(case, recording, forced=forced)
+        yield compare(name, type_, captured, recording.outputs)
+
+
+def _compare_greedy(files: ModelFiles, name: str, transformers_side: Any, reference: Any) -> int:
+    """How many requests were spoken differently, in F32."""
+    speech, thinker = files.gguf(name, "f32")
+    model = omniggml.load(speech, thinker=thinker, device="cpu", n_threads=1)
+    n_different = 0
+    for title, request in greedy.standard_requests(model).items():
+        spoken = greedy.speak(model, request)
+        differences = spoken.differences(transformers_side.speak(reference, request))
+        n_different += bool(differences)
+        what = f"{len(spoken.answer)} text ids, {spoken.codes.size} codes, {spoken.audio.size} samples"
+        print(f"{name:<13} f32   greedy: {title}: {what}: {'; '.join(differences) or 'equal'}", flush=True)
+    return n_different
+
+
+def _print_rows(rows: list[Row]) -> None:
+    for row in rows:
+        seen = row.agreement
+        numbers = (f"{seen.cosine:.10f}", f"{seen.nmse:.2e}", f"{seen.gain:.7f}")
+        print(
+            _COLUMNS.format(row.geometry, row.type, row.module, *numbers, "ok" if row.passes else "OUTSIDE"), flush=True
+        )
+
+
+def _print_summary(rows: list[Row], n_different: int) -> int:
+    print("\nfurthest up its gate, of each type:")
+    for type_ in GATES:
+        of_type = [row for row in rows if row.type == type_]
+        if of_type:
+            gate = GATES[type_]
+            bounds = f"cosine >= {gate.cosine}, nmse <= {gate.nmse}, |gain - 1| <= {gate.gain}"
+            print(f"{type_}: {len(of_type)} rows, gates {bounds}")
+            _print_rows([max(of_type, key=strain)])
+    n_outside = sum(not row.passes for row in rows)
+    print(f"{len(rows)} rows, {n_outside} outside of their gates; {n_different} greedy speeches differ")
+    return 1 if n_outside or n_different else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

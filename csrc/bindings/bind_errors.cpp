@@ -20,7 +20,10 @@ const char * class_name(ErrorKind kind) {
 
 void raise(ErrorKind kind, const std::string & message) {
     const py::object type = py::module_::import("omniggml.errors").attr(class_name(kind));
-    PyErr_SetString(type.ptr(), message.c_str());
+    // Paths come as bytes from the file system, and names as bytes from files: they need not be UTF-8.
+    const auto text = py::reinterpret_steal<py::str>(
+        PyUnicode_DecodeUTF8(message.data(), (py::ssize_t) message.size(), "backslashreplace"));
+    PyErr_SetObject(type.ptr(), text.ptr());
 }
 
 }  // namespace
@@ -35,6 +38,10 @@ void bind_errors(py::module_ & /*m*/) {
             raise(error.kind(), error.what());
         } catch (const std::bad_alloc &) {
             raise(ErrorKind::memory, "not enough memory");
+        } catch (const std::length_error &) {
+            raise(ErrorKind::memory, "not enough memory");
+        } catch (const std::system_error & error) {
+            raise(ErrorKind::internal, std::string("the system refused a resource: ") + error.what());
         }
     });
 }

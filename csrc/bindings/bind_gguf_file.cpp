@@ -57,7 +57,7 @@ py::list tensors(const GgufFile & file) {
 void bind_gguf_file(py::module_ & m) {
     py::class_<GgufFile, std::shared_ptr<GgufFile>>(m, "GgufFile")
         .def(py::init<const std::string &>(), py::arg("path"), py::call_guard<py::gil_scoped_release>())
-        .def_property_readonly("path", &GgufFile::path)
+        .def_property_readonly("path", [](const GgufFile & self) { return text(self.path()); })
         .def_property_readonly("size", &GgufFile::size)
         .def("metadata", &metadata)
         .def("tensors", &tensors);

@@ -33,13 +33,19 @@ class BoundSpeech {
                const py::object & thinker_hidden) {
         std::vector<float> hidden;
         if (!thinker_hidden.is_none()) {
-            hidden = to_vector(py::cast<FloatArray>(thinker_hidden));
+            const auto states = py::cast<FloatArray>(thinker_hidden);
+            require_columns(states, model_->talker().geometry().thinker_hidden, "thinker hidden states");
+            hidden = to_vector(states);
         }
         py::gil_scoped_release release;
         speech_.begin(conversation, answer, speaker, hidden);
     }
 
     void begin_from(const FloatArray & inputs, const FloatArray & trailing, const FloatArray & pad) {
+        const int64_t width = model_->talker().geometry().decoder.hidden;
+        require_columns(inputs, width, "the inputs of a talker prompt");
+        require_columns(trailing, width, "the trailing text of a talker prompt");
+        require_columns(pad, width, "the pad of a talker prompt");
         TalkerPrompt           prompt{ to_vector(inputs), to_vector(trailing), to_vector(pad) };
         py::gil_scoped_release release;
         speech_.begin(std::move(prompt));

@@ -58,7 +58,9 @@ py::tuple assemble(BoundTalker & self, const std::vector<int32_t> & conversation
                    int32_t speaker, const py::object & thinker_hidden) {
     std::vector<float> hidden;
     if (!thinker_hidden.is_none()) {
-        hidden = to_vector(py::cast<FloatArray>(thinker_hidden));
+        const auto states = py::cast<FloatArray>(thinker_hidden);
+        require_columns(states, self.geometry().thinker_hidden, "thinker hidden states");
+        hidden = to_vector(states);
     }
     TalkerPrompt made;
     {

@@ -69,7 +69,8 @@ void bind_thinker(py::module_ & m) {
     py::class_<Thinker, std::shared_ptr<Thinker>>(m, "Thinker")
         .def(py::init<const std::string &, const std::string &>(), py::arg("path"), py::arg("device"), release)
         .def_property_readonly("geometry", &geometry)
-        .def_property_readonly("nbytes", &Thinker::nbytes);
+        .def_property_readonly("nbytes", &Thinker::nbytes)
+        .def("default_sampling", [](const Thinker & self) { return self.geometry().sampling; });
 
     py::class_<BoundSession>(m, "ThinkerSession")
         .def(py::init([](std::shared_ptr<Thinker> model, int n_threads, std::shared_ptr<Probe> probe) {

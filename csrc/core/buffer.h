@@ -15,11 +15,15 @@ struct FreeContext {
 };
 
 struct FreeBuffer {
-    void operator()(ggml_backend_buffer * buffer) const { ggml_backend_buffer_free(buffer); }
+    void operator()(ggml_backend_buffer * buffer) const;
 };
 
 using ContextPtr = std::unique_ptr<ggml_context, FreeContext>;
 using BufferPtr  = std::unique_ptr<ggml_backend_buffer, FreeBuffer>;
+
+// Throws Error(memory) unless the process could have `nbytes` more at this moment. ggml's bookkeeping does not check
+// what malloc gives it, so this is asked before it starts.
+void require_memory(size_t nbytes, const std::string & purpose);
 
 // A context for `n_tensors` tensors (and a graph of that many nodes, if asked) whose data live elsewhere.
 ContextPtr make_context(size_t n_tensors, size_t graph_nodes = 0);

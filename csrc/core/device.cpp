@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <future>
 #include <mutex>
 #include <thread>
 
@@ -65,6 +66,44 @@ bool is_endpoint(const std::string & name) {
                        [](unsigned char c) { return std::isdigit(c) != 0; });
 }
 
+void check_port(const std::string & endpoint) {
+    const std::string digits = endpoint.substr(endpoint.rfind(':') + 1);
+    const long        port   = digits.size() <= 5 ? std::stol(digits) : 0;
+    if (port < 1 || port > 65535) {
+        throw Error(ErrorKind::input,
+                    "device \"" + endpoint + "\" names the port " + digits + "; a port is a number from 1 to 65535");
+    }
+}
+
+// A runtime that can't start its threads ends the process; these are started to see whether the system allows it.
+void check_threads(int n_threads) {
+    if (n_threads < 0 || n_threads > GGML_MAX_N_THREADS) {
+        throw Error(ErrorKind::input, "the number of threads is " + std::to_string(n_threads) +
+                                          "; it must be 0 (all cores) to " + std::to_string(GGML_MAX_N_THREADS));
+    }
+    std::promise<void>       go;
+    const auto               gate = go.get_future().share();
+    std::vector<std::thread> started;
+    bool                     refused = false;
+    try {
+        while ((int) started.size() + 1 < n_threads) {
+            started.emplace_back([gate] { gate.wait(); });
+        }
+    } catch (const std::exception &) {
+        refused = true;
+    }
+    const size_t n_started = started.size();
+    go.set_value();
+    for (auto & thread : started) {
+        thread.join();
+    }
+    if (refused) {
+        throw Error(ErrorKind::memory, "the system started " + std::to_string(n_started) + " of " +
+                                           std::to_string(n_threads - 1) +
+                                           " further threads; use fewer threads, or allow more memory or processes");
+    }
+}
+
 // Asks whichever backend can add servers for the devices behind an endpoint; the first of them, or nullptr.
 ggml_backend_dev_t remote_device(const std::string & endpoint) {
     using add_server_t = ggml_backend_reg_t (*)(const char *);
@@ -112,6 +151,7 @@ ggml_backend_dev_t find_device(const std::string & name) {
         return preferred_device();
     }
     if (is_endpoint(name)) {
+        check_port(name);
         return remote_device(name);
     }
     if (ggml_backend_dev_t device = device_by_name(name)) {
@@ -125,9 +165,10 @@ ggml_backend_dev_t find_device(const std::string & name) {
 }
 
 Backends::Backends(ggml_backend_dev_t device, int n_threads) : device_(device) {
-    if (n_threads <= 0) {
-        n_threads = std::max(1, (int) std::thread::hardware_concurrency());
+    if (n_threads == 0) {
+        n_threads = std::clamp((int) std::thread::hardware_concurrency(), 1, GGML_MAX_N_THREADS);
     }
+    check_threads(n_threads);
     add(device, n_threads);
     if (device != cpu_device()) {
         add(cpu_device(), n_threads);
@@ -146,6 +187,22 @@ void Backends::add(ggml_backend_dev_t device, int n_threads) {
     if (set_n_threads != nullptr) {
         set_n_threads(backend, n_threads);
     }
+}
+
+void Backends::Free::operator()(ggml_backend_t backend) const {
+    try {
+        ggml_backend_free(backend);
+    } catch (const Error &) {
+        // The device is gone.
+    }
+}
+
+void Backends::abandon() const {
+    abandoned_ = true;
+    for (auto & handle : handles_) {
+        (void) handle.release();
+    }
+    handles_.clear();
 }
 
 std::vector<ggml_backend_t> Backends::handles() const {

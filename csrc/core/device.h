@@ -31,7 +31,8 @@ ggml_backend_dev_t find_device(const std::string & name);
 // memory and must not be shared by threads; this is why a session owns its own.
 class Backends {
   public:
-    // n_threads <= 0: as many as there are cores.
+    // n_threads 0: as many as there are cores. Throws Error(input) for a number that can't be, Error(memory) where the
+    // system refuses that many threads.
     Backends(ggml_backend_dev_t device, int n_threads);
 
     std::vector<ggml_backend_t> handles() const;
@@ -41,16 +42,23 @@ class Backends {
     // Can any of these backends compute this node?
     bool supports(const ggml_tensor * node) const;
 
+    // After a computation ran out of memory ggml's CPU backend holds a pointer to freed scratch memory: it must be
+    // neither used nor freed any more.
+    void abandon() const;
+
+    bool abandoned() const { return abandoned_; }
+
   private:
     struct Free {
-        void operator()(ggml_backend_t backend) const { ggml_backend_free(backend); }
+        void operator()(ggml_backend_t backend) const;
     };
     using Handle = std::unique_ptr<ggml_backend, Free>;
 
     void add(ggml_backend_dev_t device, int n_threads);
 
-    ggml_backend_dev_t  device_;
-    std::vector<Handle> handles_;
+    ggml_backend_dev_t          device_;
+    mutable std::vector<Handle> handles_;
+    mutable bool                abandoned_ = false;
 };
 
 }  // namespace omni

@@ -19,12 +19,27 @@ enum class ErrorKind {
 
 class Error : public std::runtime_error {
   public:
-    Error(ErrorKind kind, const std::string & message) : std::runtime_error(message), kind_(kind) {}
+    // Control characters in the message, which may quote a file, become question marks.
+    Error(ErrorKind kind, const std::string & message);
 
     ErrorKind kind() const { return kind_; }
 
   private:
     ErrorKind kind_;
+};
+
+// The net below all checks: from now on a failed assertion of ggml is thrown as Error(internal) in the thread that
+// called ggml. Threads of ggml's own (a computation's workers, the RPC client's sender) can't throw: there the process
+// ends after one line on stderr.
+void catch_ggml_aborts();
+
+// While one lives, an assertion in this thread is not thrown: a parallel region must not be left by an exception.
+class ComputeScope {
+  public:
+    ComputeScope();
+    ~ComputeScope();
+    ComputeScope(const ComputeScope &)             = delete;
+    ComputeScope & operator=(const ComputeScope &) = delete;
 };
 
 }  // namespace omni

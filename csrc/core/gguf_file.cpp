@@ -4,6 +4,7 @@
 #include <cerrno>
 #include <cmath>
 #include <cstring>
+#include <filesystem>
 #include <limits>
 
 #include "core/error.h"
@@ -17,6 +18,7 @@ constexpr uint32_t k_type_string       = 8;
 constexpr uint32_t k_type_array        = 9;
 constexpr uint64_t k_default_alignment = 32;
 constexpr uint64_t k_longest_name      = 1024;
+constexpr uint64_t k_longest_array     = 1 << 26;  // the largest vocabularies have less than 2^20
 // A tensor's header entry takes at least this: name length, dimension count, type, offset.
 constexpr uint64_t k_least_tensor_entry = 24;
 constexpr uint64_t k_least_metadata     = 13;
@@ -51,6 +53,48 @@ size_t scalar_size(uint32_t type) {
 
 bool is_float_type(uint32_t type) {
     return type == 6 || type == 12;
+}
+
+// The well-formed sequences of Unicode's table 3-7.
+bool is_utf8(const std::string & text) {
+    size_t i = 0;
+    while (i < text.size()) {
+        const auto   lead   = (unsigned char) text[i];
+        const size_t length = lead < 0x80   ? 1
+                              : lead < 0xc2 ? 0
+                              : lead < 0xe0 ? 2
+                              : lead < 0xf0 ? 3
+                              : lead < 0xf5 ? 4
+                                            : 0;
+        if (length == 0 || i + length > text.size()) {
+            return false;
+        }
+        for (size_t j = 1; j < length; ++j) {
+            const auto next = (unsigned char) text[i + j];
+            const auto low  = j > 1 ? 0x80 : lead == 0xe0 ? 0xa0 : lead == 0xf0 ? 0x90 : 0x80;
+            const auto high = j > 1 ? 0xbf : lead == 0xed ? 0x9f : lead == 0xf4 ? 0x8f : 0xbf;
+            if (next < low || next > high) {
+                return false;
+            }
+        }
+        i += length;
+    }
+    return true;
+}
+
+// Opening a FIFO would wait for ever, and a directory opens but can't be read.
+void check_kind(const std::string & path) {
+    if (path.find('\0') != std::string::npos) {
+        throw Error(ErrorKind::file, path + ": a path can't hold a zero byte");
+    }
+    std::error_code error;
+    const auto      status = std::filesystem::status(path, error);
+    if (std::filesystem::is_directory(status)) {
+        throw Error(ErrorKind::file, path + " is a directory; name a .gguf file in it");
+    }
+    if (std::filesystem::exists(status) && !std::filesystem::is_regular_file(status)) {
+        throw Error(ErrorKind::file, path + " is not a regular file");
+    }
 }
 
 std::string printable(const std::string & name) {
@@ -149,6 +193,7 @@ template <typename Cursor> double read_float(Cursor & cursor, uint32_t type) {
 }  // namespace
 
 GgufFile::GgufFile(const std::string & path) : path_(path) {
+    check_kind(path);
     file_ = std::fopen(path.c_str(), "rb");
     if (file_ == nullptr) {
         throw Error(ErrorKind::file, path + ": " + std::strerror(errno));
@@ -259,6 +304,9 @@ GgufValue GgufFile::read_array(Cursor & cursor, const std::string & key) const {
     if (count > cursor.left() / least) {
         fail("is damaged: metadata key " + printable(key) + " claims " + std::to_string(count) +
              " elements, more than the file has room for");
+    }
+    if (count > k_longest_array) {
+        fail("holds metadata key " + printable(key) + " with " + std::to_string(count) + " elements, more than 2^26");
     }
     if (type == k_type_string) {
         std::vector<std::string> values;
@@ -388,6 +436,12 @@ template <typename T> const T & required_as(const GgufFile & file, const std::st
     return *value;
 }
 
+void check_utf8(const GgufFile & file, const std::string & key, const std::string & value) {
+    if (!is_utf8(value)) {
+        file.fail("has a metadata key " + key + " that is not UTF-8");
+    }
+}
+
 void check_range(const GgufFile & file, const std::string & key, int64_t value, int64_t low, int64_t high) {
     if (value < low || value > high) {
         file.fail("has " + key + " = " + std::to_string(value) + ", outside of " + std::to_string(low) + " to " +
@@ -423,7 +477,9 @@ bool GgufFile::boolean(const std::string & key) const {
 }
 
 std::string GgufFile::string(const std::string & key) const {
-    return required_as<std::string>(*this, key, "a string");
+    const auto & value = required_as<std::string>(*this, key, "a string");
+    check_utf8(*this, key, value);
+    return value;
 }
 
 std::vector<int64_t> GgufFile::integers(const std::string & key, int64_t low, int64_t high) const {
@@ -435,7 +491,11 @@ std::vector<int64_t> GgufFile::integers(const std::string & key, int64_t low, in
 }
 
 std::vector<std::string> GgufFile::strings(const std::string & key) const {
-    return required_as<std::vector<std::string>>(*this, key, "an array of strings");
+    const auto & values = required_as<std::vector<std::string>>(*this, key, "an array of strings");
+    for (const auto & value : values) {
+        check_utf8(*this, key, value);
+    }
+    return values;
 }
 
 int64_t GgufFile::integer_or(const std::string & key, int64_t low, int64_t high, int64_t otherwise) const {

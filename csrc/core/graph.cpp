@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <new>
 
 #include "core/error.h"
 
@@ -123,8 +124,32 @@ void Graph::check_support() const {
     }
 }
 
+// A bound of what ggml's scheduler and allocator take from malloc, none of which they check: for each node, 60 tensor
+// headers for the inputs of a possible split, four arrays of indices as long, and a few hash tables.
+size_t Graph::bookkeeping_nbytes() const {
+    constexpr size_t split_inputs = 60;
+    return max_nodes_ * (split_inputs * (sizeof(ggml_tensor) + 4 * sizeof(int)) + 1024) + (1 << 20);
+}
+
+// Memory that ran out in a computation leaves the backends unusable.
+void Graph::check_alive() const {
+    if (backends_.abandoned()) {
+        throw Error(ErrorKind::memory, "memory ran out earlier in this session; begin a new one");
+    }
+}
+
+void Graph::FreeScheduler::operator()(ggml_backend_sched * scheduler) const {
+    try {
+        ggml_backend_sched_free(scheduler);
+    } catch (const Error &) {
+        // The device is gone.
+    }
+}
+
 void Graph::finish() {
+    check_alive();
     check_support();
+    require_memory(bookkeeping_nbytes(), "the plan of a computation");
     auto handles = backends_.handles();
     constants_.allocate(backends_.device_buffer_type(), GGML_BACKEND_BUFFER_USAGE_ANY);
     auto * constant = ggml_get_first_tensor(constants_.context());
@@ -169,8 +194,16 @@ void Graph::deliver_captures() {
 }
 
 void Graph::compute() {
+    check_alive();
     feed_replacements();
-    const ggml_status status = ggml_backend_sched_graph_compute(scheduler_.get(), graph_);
+    ggml_status status = GGML_STATUS_SUCCESS;
+    try {
+        const ComputeScope computing;
+        status = ggml_backend_sched_graph_compute(scheduler_.get(), graph_);
+    } catch (const std::bad_alloc &) {
+        backends_.abandon();
+        status = GGML_STATUS_ALLOC_FAILED;
+    }
     if (status == GGML_STATUS_ALLOC_FAILED) {
         throw Error(ErrorKind::memory, "not enough memory for a computation");
     }

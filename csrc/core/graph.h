@@ -52,7 +52,7 @@ class Graph {
 
   private:
     struct FreeScheduler {
-        void operator()(ggml_backend_sched * scheduler) const { ggml_backend_sched_free(scheduler); }
+        void operator()(ggml_backend_sched * scheduler) const;
     };
 
     struct Capture {
@@ -70,6 +70,8 @@ class Graph {
     ggml_tensor * add_constant(ggml_type type, const void * data, size_t n);
     void          capture(const std::string & name, ggml_tensor * x, Axes axes);
     void          check_support() const;
+    void          check_alive() const;
+    size_t        bookkeeping_nbytes() const;
     void          feed_replacements();
     void          deliver_captures();
 

@@ -13,6 +13,11 @@ KvCache::KvCache(const Backends & backends, int n_layers, int64_t width, int64_t
     capacity_(capacity),
     n_sequences_(n_sequences),
     store_((size_t) n_layers * 2, "the key-value cache of " + std::to_string(capacity) + " positions") {
+    // Cells are addressed by int32.
+    if (width > std::numeric_limits<int32_t>::max() / capacity) {
+        throw Error(ErrorKind::input, "a key-value cache of " + std::to_string(capacity) + " positions of width " +
+                                          std::to_string(width) + " is too large; speak a shorter text");
+    }
     for (int i = 0; i < n_layers; ++i) {
         keys_.push_back(ggml_new_tensor_3d(store_.context(), GGML_TYPE_F32, width, capacity, n_sequences));
         values_.push_back(ggml_new_tensor_3d(store_.context(), GGML_TYPE_F32, capacity, width, n_sequences));

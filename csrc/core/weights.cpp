@@ -29,6 +29,50 @@ bool readable(ggml_type type) {
     return ggml_is_quantized(type) && ggml_get_type_traits(type)->to_float != nullptr;
 }
 
+template <typename Bits> bool all_finite(const char * bytes, size_t n, Bits exponent) {
+    const auto * values = reinterpret_cast<const Bits *>(bytes);
+    return std::all_of(values, values + n, [exponent](Bits value) { return (value & exponent) != exponent; });
+}
+
+// Where a block of a quantized type holds its float16 scales; empty for types whose scales are no float16.
+std::vector<size_t> scale_offsets(ggml_type type) {
+    const size_t last = ggml_type_size(type) - sizeof(uint16_t);
+    switch (type) {
+        case GGML_TYPE_Q4_0:
+        case GGML_TYPE_Q5_0:
+        case GGML_TYPE_Q8_0:
+        case GGML_TYPE_IQ4_NL:
+        case GGML_TYPE_IQ4_XS: return { 0 };
+        case GGML_TYPE_Q4_1:
+        case GGML_TYPE_Q5_1:
+        case GGML_TYPE_Q4_K:
+        case GGML_TYPE_Q5_K: return { 0, sizeof(uint16_t) };
+        case GGML_TYPE_Q3_K:
+        case GGML_TYPE_Q6_K: return { last };
+        case GGML_TYPE_Q2_K: return { last - sizeof(uint16_t), last };
+        default: return {};
+    }
+}
+
+// ggml's own check knows every type, but reports to stderr beside our error: it is asked about the rare ones only.
+bool finite(ggml_type type, const std::vector<char> & bytes) {
+    switch (type) {
+        case GGML_TYPE_F32: return all_finite<uint32_t>(bytes.data(), bytes.size() / 4, 0x7f800000);
+        case GGML_TYPE_F16: return all_finite<uint16_t>(bytes.data(), bytes.size() / 2, 0x7c00);
+        case GGML_TYPE_BF16: return all_finite<uint16_t>(bytes.data(), bytes.size() / 2, 0x7f80);
+        default: break;
+    }
+    const auto offsets = scale_offsets(type);
+    for (size_t block = 0; block < bytes.size() && !offsets.empty(); block += ggml_type_size(type)) {
+        for (const size_t offset : offsets) {
+            if (!all_finite<uint16_t>(bytes.data() + block + offset, 1, 0x7c00)) {
+                return false;
+            }
+        }
+    }
+    return !offsets.empty() || ggml_validate_row_data(type, bytes.data(), bytes.size());
+}
+
 std::vector<char> to_f32(const GgufTensor & from, const std::vector<char> & bytes) {
     const int64_t     n = from.ne[0] * from.ne[1] * from.ne[2] * from.ne[3];
     std::vector<char> out((size_t) n * sizeof(float));
@@ -169,7 +213,7 @@ void Weights::load_entry(const Entry & entry) const {
     for (size_t done = 0; done < from.nbytes; done += chunk) {
         std::vector<char> bytes(std::min(chunk, from.nbytes - done));
         file_->read(from.offset + done, bytes.data(), bytes.size());
-        if (!ggml_validate_row_data(from.type, bytes.data(), bytes.size())) {
+        if (!finite(from.type, bytes)) {
             file_->fail("holds NaN or infinity in tensor " + from.name + "; convert the model again");
         }
         if (entry.convert) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "core/error.h"
 #include "models/speech_model.h"
@@ -34,6 +35,10 @@ Code2WavGeometry read_geometry(const GgufFile & file) {
         file.fail("has " + std::to_string(g.ratios.size()) + " upsampling ratios and " +
                   std::to_string(g.rates.size()) +
                   " decoder rates; up to 8 of each, and at least one rate, can be run");
+    }
+    if (g.codebook_size * g.n_groups > std::numeric_limits<int32_t>::max()) {
+        file.fail("has " + std::to_string(g.n_groups) + " codebooks of " + std::to_string(g.codebook_size) +
+                  " codes, more than 2^31 rows");
     }
     if (g.decoder_dim % (1ll << g.rates.size()) != 0) {
         file.fail("has a decoder of width " + std::to_string(g.decoder_dim) + ", which " +

@@ -20,9 +20,7 @@ CodePredictorGeometry read_geometry(const GgufFile & file) {
     g.n_groups = file.integer(p + "num_code_groups", 2, 256);
     g.vocab    = file.integer(p + "vocab_size", 1, 1 << 24);
 
-    g.sampling.temperature = (float) file.real_or(p + "generation.temperature", 1e-6, 1e3, 1.0);
-    g.sampling.top_k       = file.integer_or(p + "generation.top_k", 0, 1 << 30, 50);
-    g.sampling.top_p       = (float) file.real_or(p + "generation.top_p", 0, 1, 0.8);
+    g.sampling = read_sampling(file, p + "generation.", { true, 1.0f, 50, 0.8f, 1.0f });
     return g;
 }
 
@@ -151,7 +149,10 @@ std::vector<float> CodePredictorSession::start(const std::vector<float> & hidden
 
 std::vector<float> CodePredictorSession::next(const std::vector<int32_t> & codes) {
     check_codes(codes, n_sequences_, predictor_.geometry_.vocab);
-    if (step_ < 1 || step_ >= (int64_t) steps_.size()) {
+    if (step_ < 1) {
+        throw Error(ErrorKind::input, "the code predictor has no frame yet; start one with the talker's hidden state");
+    }
+    if (step_ >= (int64_t) steps_.size()) {
         throw Error(ErrorKind::input, "the code predictor has no further group; start the next frame");
     }
     auto & slot = steps_[(size_t) step_];

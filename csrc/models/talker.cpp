@@ -55,21 +55,16 @@ std::map<std::string, int32_t> read_speakers(const GgufFile & file, const std::s
         file.fail("names " + std::to_string(names.size()) + " speakers and gives " + std::to_string(ids.size()) +
                   " ids");
     }
+    if (names.empty()) {
+        file.fail("names no speaker in " + p + "speaker_names; convert the model again");
+    }
     std::map<std::string, int32_t> speakers;
     for (size_t i = 0; i < names.size(); ++i) {
-        speakers[names[i]] = (int32_t) ids[i];
+        if (!speakers.emplace(names[i], (int32_t) ids[i]).second) {
+            file.fail("names the speaker \"" + names[i] + "\" twice in " + p + "speaker_names");
+        }
     }
     return speakers;
-}
-
-SamplingParams read_sampling(const GgufFile & file, const std::string & p) {
-    SamplingParams s;
-    s.sample             = file.boolean_or(p + "do_sample", true);
-    s.temperature        = (float) file.real_or(p + "temperature", 1e-6, 1e3, 0.9);
-    s.top_k              = file.integer_or(p + "top_k", 0, 1 << 30, 50);
-    s.top_p              = (float) file.real_or(p + "top_p", 0, 1, 1.0);
-    s.repetition_penalty = (float) file.real_or(p + "repetition_penalty", 1e-3, 1e3, 1.05);
-    return s;
 }
 
 TalkerGeometry read_geometry(const GgufFile & file) {
@@ -97,7 +92,7 @@ TalkerGeometry read_geometry(const GgufFile & file) {
     geometry.codec      = read_codec_tokens(file, p, geometry.vocab);
     geometry.text       = read_text_tokens(file, geometry.text_vocab);
     geometry.speakers   = read_speakers(file, p, geometry.vocab);
-    geometry.sampling   = read_sampling(file, p + "generation.");
+    geometry.sampling   = read_sampling(file, p + "generation.", { true, 0.9f, 50, 1.0f, 1.05f });
     geometry.max_frames = file.integer_or(p + "generation.max_new_tokens", 1, 1 << 24, 4096);
     return geometry;
 }
@@ -288,6 +283,9 @@ TalkerOutput TalkerSession::frame(const std::vector<int32_t> & codes, const std:
                                               std::to_string((int64_t) i % groups) + " is outside of 0 to " +
                                               std::to_string(size - 1));
         }
+    }
+    if (*std::min_element(positions_.begin(), positions_.end()) == 0) {
+        throw Error(ErrorKind::input, "a frame was given to a speech without a prompt; give the prompt first");
     }
     const int64_t last = *std::max_element(positions_.begin(), positions_.end());
     check_room(last, 1);

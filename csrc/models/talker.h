@@ -11,20 +11,12 @@
 #include <vector>
 
 #include "models/decoder.h"
+#include "models/sampling.h"
 
 namespace omni {
 
 inline const std::string k_speech_arch   = "qwen3omni-speech";
 inline const std::string k_speech_prefix = k_speech_arch + ".";
-
-// How the next code is drawn. Reference: the logits processors and warpers of `generate`.
-struct SamplingParams {
-    bool    sample             = true;  // false: the most probable
-    float   temperature        = 1.0f;
-    int64_t top_k              = 0;  // 0: all
-    float   top_p              = 1.0f;
-    float   repetition_penalty = 1.0f;
-};
 
 // Ids of the codec vocabulary that are no codes.
 struct CodecTokens {
@@ -108,6 +100,9 @@ class TalkerSession {
     // Appends one frame to every sequence: the sum of the embeddings of its codes ([n_sequences, groups]) plus text
     // ([n_sequences, hidden]).
     TalkerOutput frame(const std::vector<int32_t> & codes, const std::vector<float> & text);
+
+    // Positions that a sequence can still take.
+    int64_t room(int64_t sequence) const { return talker_.geometry_.decoder.context - positions_[(size_t) sequence]; }
 
     int64_t position(int64_t sequence) const { return positions_[(size_t) sequence]; }
 

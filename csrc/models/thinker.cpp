@@ -42,6 +42,7 @@ ThinkerGeometry read_geometry(const GgufFile & file) {
     }
     geometry.vocab        = table->ne[1];
     geometry.accept_layer = file.integer_or("qwen3omni.accept_hidden_layer", 0, g.n_layers, -1);
+    geometry.sampling     = read_sampling(file, "qwen3omni.generation.", {});
     return geometry;
 }
 

@@ -10,12 +10,14 @@
 #include <vector>
 
 #include "models/decoder.h"
+#include "models/sampling.h"
 
 namespace omni {
 
 struct ThinkerGeometry {
     DecoderGeometry decoder;
-    int64_t         vocab        = 0;
+    int64_t         vocab = 0;
+    SamplingParams  sampling;
     int64_t         accept_layer = -1;  // of hidden_states, the entry a talker reads; -1: not known
 };
 

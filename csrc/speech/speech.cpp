@@ -1,5 +1,6 @@
 #include "speech/speech.h"
 
+#include <algorithm>
 #include <limits>
 
 #include "core/error.h"
@@ -46,8 +47,22 @@ void Speech::begin(TalkerPrompt prompt) {
                                           std::to_string(hidden) + "]");
     }
     prompt_ = std::move(prompt);
+    check_room();
     latest_ = talker_.prompt(0, prompt_.inputs);
     begun_  = true;
+}
+
+// Refuses a text that can't be spoken to its end, before any of it is.
+void Speech::check_room() const {
+    const auto    hidden   = (size_t) model_->talker().geometry().decoder.hidden;
+    const auto    trailing = (int64_t) (prompt_.trailing.size() / hidden);
+    const int64_t needed   = (int64_t) (prompt_.inputs.size() / hidden) + std::min(trailing, params_.max_frames);
+    const int64_t room     = talker_.room(0);
+    if (needed > room) {
+        throw Error(ErrorKind::input, "the speech needs " + std::to_string(needed) +
+                                          " positions; the talker's context holds " + std::to_string(room) +
+                                          "; speak a shorter text");
+    }
 }
 
 // The ids above the codes are special: they are inputs, never spoken. Reference: `suppress_tokens` in generate.
@@ -111,7 +126,9 @@ std::vector<int32_t> Speech::frames(int64_t n, const std::function<bool()> & can
     }
     std::vector<int32_t> out;
     for (int64_t i = 0; i < n && stop_ == StopReason::none; ++i) {
-        if (n_frames_ >= params_.max_frames) {
+        // The newest frame is read before the next is drawn, which takes one more position.
+        const bool full = !unread_.empty() && talker_.room(0) == 0;
+        if (n_frames_ >= params_.max_frames || full) {
             stop_ = StopReason::frame_limit;
         } else if (cancelled && cancelled()) {
             stop_ = StopReason::cancelled;

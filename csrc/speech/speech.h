@@ -47,6 +47,7 @@ class Speech {
     bool                 next_first_code();
     std::vector<int32_t> complete_frame();
     void                 advance();
+    void                 check_room() const;
     void                 suppress(std::vector<float> & logits) const;
 
     std::shared_ptr<const SpeechModel> model_;

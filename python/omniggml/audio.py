@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import io
 import os
 import secrets
@@ -80,8 +81,9 @@ class AudioWriter:
     """
 
     def __init__(self, path: str | os.PathLike[str], sample_rate: int, subtype: str = "PCM_16") -> None:
-        self.path = Path(path)
-        container = check_target(self.path)
+        # A link stays a link: what it leads to is replaced.
+        self.path = Path(os.path.realpath(path))
+        container = check_target(Path(path))
         if subtype not in _SUBTYPES:
             raise InputError(f"the sample format is {subtype!r}; it can be {', '.join(_SUBTYPES)}")
         self._aside = _new_file_beside(self.path)
@@ -111,7 +113,9 @@ class AudioWriter:
 
     def discard(self) -> None:
         """Remove what was written."""
-        self._file.close()
+        # On a full disk the last bytes can't be written, and need not be.
+        with contextlib.suppress(soundfile.LibsndfileError, OSError):
+            self._file.close()
         self._aside.unlink(missing_ok=True)
 
     def __enter__(self) -> AudioWriter:
@@ -128,18 +132,25 @@ class AudioWriter:
 
 def check_target(path: Path) -> str:
     """The container format for a file of that name. Raises InputError where no audio file can be written there."""
+    if "\0" in str(path):
+        raise InputError("the path of an audio file holds a zero byte")
     container = path.suffix.lstrip(".").upper() or "WAV"
     if container not in soundfile.available_formats():
         raise InputError(f"{path}: the ending {path.suffix!r} is no known audio format; use .wav or .flac")
     if path.is_dir():
         raise InputError(f"{path} is a directory; name a file to write")
+    # What is renamed to the path of a device or pipe would take its place.
+    if path.exists() and not path.is_file():
+        raise InputError(f"{path} is not a regular file; name one, or write to standard output with -")
+    if path.exists() and not os.access(path, os.W_OK):
+        raise InputError(f"{path} can't be written: it is read-only")
     _new_file_beside(path).unlink()
     return container
 
 
 def _new_file_beside(path: Path) -> Path:
     """An empty file in the same directory, so that renaming it to `path` replaces that in one step."""
-    aside = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    aside = path.with_name(f".{secrets.token_hex(8)}.part")
     try:
         aside.open("xb").close()
     except OSError as error:

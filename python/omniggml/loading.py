@@ -8,7 +8,6 @@ import warnings
 from pathlib import Path
 
 from omniggml.convert import convert, write_random_checkpoint
-from omniggml.errors import InputError
 from omniggml.model import Model
 
 _SPEECH_SUFFIX = "-speech.gguf"
@@ -32,8 +31,6 @@ def load(
 
     Raises ModelFileError for a file that can't be used, InputError for an unknown device, OutOfMemoryError.
     """
-    if n_threads < 0:
-        raise InputError(f"n_threads is {n_threads}; it must be 0 (all cores) or more")
     if speech is None:
         return _stand_in(device, n_threads)
     path = Path(speech)

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from omniggml import _native
 from omniggml.audio import Audio
 from omniggml.errors import InputError, ModelFileError
-from omniggml.options import SpeechOptions, TextOptions
+from omniggml.options import SpeechOptions, TextOptions, check_integer
 from omniggml.probe import Reading, active, new_probe
 from omniggml.tokenizer import Tokenizer
 
@@ -24,6 +24,7 @@ from omniggml.tokenizer import Tokenizer
 _CHUNKS = (2, 4, 8, 16)
 _LARGEST_CHUNK = 25
 _SPEAK_CHUNK = 32
+_MOST_THREADS = 512  # ggml's GGML_MAX_N_THREADS
 
 FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int32]
@@ -86,18 +87,20 @@ class Model:
         max_frames: int | None = None,
     ) -> None:
         self.path = Path(speech)
+        _check_threads(n_threads)
+        if max_frames is not None:
+            check_integer("max_frames", max_frames, 0)
         self._max_frames = max_frames
         self._n_threads = n_threads
-        self._speech = _native.SpeechModel(str(speech), device)
-        self._metadata = _native.GgufFile(str(speech)).metadata()
+        # As bytes: a path need not be valid Unicode.
+        self._speech = _native.SpeechModel(os.fsencode(speech), device)
+        self._metadata = _native.GgufFile(os.fsencode(speech)).metadata()
         self._thinker: _native.Thinker | None = None
-        self._thinker_metadata: dict[str, Any] = {}
         if thinker is not None:
-            self._load_thinker(str(thinker), device)
+            self._load_thinker(os.fspath(thinker), device)
 
     def _load_thinker(self, path: str, device: str) -> None:
-        self._thinker = _native.Thinker(path, device)
-        self._thinker_metadata = _native.GgufFile(path).metadata()
+        self._thinker = _native.Thinker(os.fsencode(path), device)
         rows, expected = self._thinker.geometry["vocab_size"], self._speech.talker_geometry["text_vocab_size"]
         if rows != expected:
             raise ModelFileError(
@@ -145,7 +148,13 @@ class Model:
     @cached_property
     def tokenizer(self) -> Tokenizer:
         """The tokenizer of the speech file, which is the thinker's too."""
-        return tokenizer_from(self._metadata, str(self.path))
+        tokenizer = tokenizer_from(self._metadata, str(self.path))
+        rows = self._speech.talker_geometry["text_vocab_size"]
+        if tokenizer.vocab_size > rows:
+            raise ModelFileError(
+                f"{self.path} has {tokenizer.vocab_size} tokens and text embeddings for {rows}; convert the model again"
+            )
+        return tokenizer
 
     def n_samples(self, n_frames: int) -> int:
         """Samples that n frames make: 1920 n - 555 with the published geometry."""
@@ -168,6 +177,8 @@ class Model:
         Ctrl-C ends the speech within a frame: what was spoken is still yielded, then KeyboardInterrupt is raised.
         """
         chosen = _options(SpeechOptions, options)
+        if not isinstance(text, str):
+            raise InputError(f"the text to speak is of type {type(text).__name__}; expected str")
         if not text.strip():
             raise InputError("there is no text to speak")
         conversation = self._conversation([{"role": "user", "content": chosen.prompt}])
@@ -220,9 +231,12 @@ class Model:
         return self._stream_answer(conversation, answer, _options(SpeechOptions, options), thinker_hidden)
 
     def _conversation(self, turns: Sequence[Mapping[str, Any]]) -> list[int]:
-        if self.tokenizer.has_chat_template:
+        if not self.tokenizer.has_chat_template:
+            raise ModelFileError(f"{self.path} holds no chat template; convert the model again")
+        try:
             return self.tokenizer.encode_chat(turns)
-        raise ModelFileError(f"{self.path} holds no chat template; convert the model again")
+        except ModelFileError as error:
+            raise ModelFileError(f"{self.path}: {error}") from error
 
     def _silence(self) -> Audio:
         groups = self._speech.predictor_geometry["num_code_groups"]
@@ -266,10 +280,11 @@ class Model:
         Raises InputError without a thinker file or for more tokens than its context holds.
         """
         options = options or TextOptions()
+        thinker = self._loaded_thinker()
         generator = _native.TextGenerator(
-            self._thinker_session(),
+            _native.ThinkerSession(thinker, self._n_threads, active.get()),
             np.array(_ids(conversation), np.int32),
-            options.params(self._thinker_metadata),
+            options.params(thinker),
             options.seed,
             options.max_tokens,
             {self.tokenizer.eos_id, self._speech.text_tokens["im_end"]},
@@ -281,18 +296,19 @@ class Model:
 
     def thinker(self, tokens: Sequence[int]) -> ThinkerOutput:
         """Tokens -> logits and hidden states of every position. Raises InputError without a thinker file."""
-        session = self._thinker_session()
-        known = self._thinker is not None and self._thinker.geometry["accept_hidden_layer"] >= 0
+        thinker = self._loaded_thinker()
+        session = _native.ThinkerSession(thinker, self._n_threads, active.get())
+        known = thinker.geometry["accept_hidden_layer"] >= 0
         logits, hidden = session.forward(np.array(_ids(tokens), np.int32), True, known)
         return ThinkerOutput(logits, hidden)
 
-    def _thinker_session(self) -> _native.ThinkerSession:
+    def _loaded_thinker(self) -> _native.Thinker:
         if self._thinker is None:
             raise InputError(
                 f"{self.path} was loaded without a thinker, which writes the answers; "
                 "load it with thinker=NAME-thinker.gguf, or speak a given text"
             )
-        return _native.ThinkerSession(self._thinker, self._n_threads, active.get())
+        return self._thinker
 
     def talker_prompt(
         self,
@@ -329,18 +345,20 @@ class Model:
         numbers that are no integers, and for codes outside the codebook.
         """
         checked = self._checked_codes(codes)
+        if chunk_frames is not None:
+            check_integer("chunk_frames", chunk_frames, 1)
         session = _native.Code2WavSession(self._speech, self._n_threads, active.get())
-        step = chunk_frames or max(1, checked.shape[1])
+        step = chunk_frames or _SPEAK_CHUNK  # between pieces Python looks for Ctrl-C
         pieces = [session.decode(checked[:, i : i + step]) for i in range(0, checked.shape[1], step)]
         return np.concatenate([np.zeros(0, np.float32), *pieces])
 
     def _checked_codes(self, codes: npt.ArrayLike) -> IntArray:
-        array = np.asarray(codes)
+        array = _array("codes", codes)
         groups = self._speech.code2wav_geometry["num_quantizers"]
         if array.ndim != 2 or array.shape[0] != groups:
             hint = "; it looks transposed" if array.ndim == 2 and array.shape[1] == groups else ""
             raise InputError(f"codes have the shape {list(array.shape)}; expected [{groups}, frames]{hint}")
-        if not np.issubdtype(array.dtype, np.integer):
+        if array.size and not np.issubdtype(array.dtype, np.integer):
             raise InputError(f"codes are {array.dtype}; expected integers")
         size = self._speech.code2wav_geometry["codebook_size"]
         outside = np.argwhere((array < 0) | (array >= size))
@@ -372,11 +390,14 @@ class Model:
 
 def tokenizer_from(metadata: Mapping[str, Any], path: str) -> Tokenizer:
     """The tokenizer in a GGUF file's metadata. Raises ModelFileError where it is missing or damaged."""
-    missing = [
-        key for key in ("tokens", "token_type", "merges", "eos_token_id") if f"tokenizer.ggml.{key}" not in metadata
-    ]
-    if missing:
-        raise ModelFileError(f"{path} lacks the metadata key tokenizer.ggml.{missing[0]}; convert the model again")
+    for key, (kind, element, required) in _TOKENIZER_KEYS.items():
+        value = metadata.get(key)
+        if value is None and required:
+            raise ModelFileError(f"{path} lacks the metadata key {key}; convert the model again")
+        if value is not None and not _is_of(value, kind, element):
+            raise ModelFileError(
+                f"{path} has a metadata key {key} of a type that a tokenizer does not have; convert the model again"
+            )
     try:
         return Tokenizer(
             metadata["tokenizer.ggml.tokens"],
@@ -391,6 +412,28 @@ def tokenizer_from(metadata: Mapping[str, Any], path: str) -> Tokenizer:
         raise ModelFileError(f"{path}: {error}") from error
 
 
+# Key -> type of the value, of its elements, and whether it must be there.
+_TOKENIZER_KEYS: dict[str, tuple[type, type | None, bool]] = {
+    "tokenizer.ggml.tokens": (list, str, True),
+    "tokenizer.ggml.token_type": (list, int, True),
+    "tokenizer.ggml.merges": (list, str, True),
+    "tokenizer.ggml.eos_token_id": (int, None, True),
+    "tokenizer.ggml.padding_token_id": (int, None, False),
+    "tokenizer.ggml.pre": (str, None, False),
+    "tokenizer.chat_template": (str, None, False),
+}
+
+
+def _is_of(value: Any, kind: type, element: type | None) -> bool:
+    if isinstance(value, list):
+        return kind is list and all(type(item) is element for item in value)
+    return type(value) is kind
+
+
+def _check_threads(n_threads: int) -> None:
+    check_integer("n_threads", n_threads, 0, _MOST_THREADS)
+
+
 def _options(kind: Any, options: dict[str, Any]) -> Any:
     try:
         return kind(**options)
@@ -401,7 +444,7 @@ def _options(kind: Any, options: dict[str, Any]) -> Any:
 
 
 def _ids(tokens: Sequence[int]) -> list[int]:
-    array = np.asarray(tokens)
+    array = _array("token ids", tokens)
     if array.size == 0:
         return []
     if array.ndim != 1 or not np.issubdtype(array.dtype, np.integer):
@@ -412,9 +455,18 @@ def _ids(tokens: Sequence[int]) -> list[int]:
 
 
 def _floats(name: str, values: npt.ArrayLike) -> FloatArray:
-    array = np.asarray(values)
+    array = _array(name, values)
     if not (np.issubdtype(array.dtype, np.floating) or np.issubdtype(array.dtype, np.integer)):
         raise InputError(f"{name} is {array.dtype}; expected numbers")
-    if not np.isfinite(array).all():
+    with np.errstate(over="ignore"):
+        narrowed = np.ascontiguousarray(array, dtype=np.float32)
+    if not np.isfinite(narrowed).all():
         raise InputError(f"{name} holds NaN or infinity")
-    return np.ascontiguousarray(array, dtype=np.float32)
+    return narrowed
+
+
+def _array(name: str, values: npt.ArrayLike) -> npt.NDArray[Any]:
+    try:
+        return np.asarray(values)
+    except (ValueError, TypeError, OverflowError) as error:
+        raise InputError(f"{name} can't be made an array: {str(error).splitlines()[0]}") from None

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from omniggml import _native
 from omniggml.errors import InputError
 
@@ -35,11 +37,15 @@ class SpeechOptions:
     prompt: str = ""
 
     def __post_init__(self) -> None:
-        _check_seed(self.seed)
-        if self.chunk_frames is not None and self.chunk_frames < 1:
-            raise InputError(f"chunk_frames is {self.chunk_frames}; a piece has at least 1 frame")
-        if self.max_frames is not None and self.max_frames < 0:
-            raise InputError(f"max_frames is {self.max_frames}; it must be 0 or more")
+        check_integer("seed", self.seed, 0, 2**64 - 1)
+        if self.chunk_frames is not None:
+            check_integer("chunk_frames", self.chunk_frames, 1)
+        if self.max_frames is not None:
+            check_integer("max_frames", self.max_frames, 0)
+        for name in ("speaker", "prompt"):
+            value = getattr(self, name)
+            if value is not None and not isinstance(value, str):
+                raise InputError(f"{name} is {value!r:.80}; expected a text")
 
     def params(self, model: _native.SpeechModel) -> _native.SpeechParams:
         """The model's defaults with these options in their place."""
@@ -74,21 +80,15 @@ class TextOptions:
     max_tokens: int = 1024
 
     def __post_init__(self) -> None:
-        _check_seed(self.seed)
-        if self.max_tokens < 0:
-            raise InputError(f"max_tokens is {self.max_tokens}; it must be 0 or more")
+        check_integer("seed", self.seed, 0, 2**64 - 1)
+        check_integer("max_tokens", self.max_tokens, 0)
 
-    def params(self, metadata: dict[str, Any]) -> _native.SamplingParams:
+    def params(self, thinker: _native.Thinker) -> _native.SamplingParams:
         """The thinker file's defaults with these options in their place."""
-        prefix = "qwen3omni.generation."
-        stored = {
-            key: metadata[prefix + key]
-            for key in ("temperature", "top_k", "top_p", "repetition_penalty")
-            if prefix + key in metadata
-        }
-        sample = bool(metadata.get(prefix + "do_sample", True)) and not self.greedy
+        params = thinker.default_sampling()
         return _changed(
-            _native.SamplingParams(sample=sample, **stored),
+            params,
+            sample=params.sample and not self.greedy,
             temperature=self.temperature,
             top_k=self.top_k,
             top_p=self.top_p,
@@ -96,9 +96,13 @@ class TextOptions:
         )
 
 
-def _check_seed(seed: int) -> None:
-    if not 0 <= seed < 2**64:
-        raise InputError(f"the seed is {seed}; it must be between 0 and 2^64 - 1")
+def check_integer(name: str, value: object, low: int, high: int = 2**63 - 1) -> None:
+    """Raises InputError unless `value` is an integer from `low` to `high`; True and False are none."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+        raise InputError(f"{name} is {value!r:.80}; expected an integer")
+    if not low <= value <= high:
+        most = "2^63 - 1" if high == 2**63 - 1 else "2^64 - 1" if high == 2**64 - 1 else high
+        raise InputError(f"{name} is {value}; it must be between {low} and {most}")
 
 
 def _changed(params: _native.SamplingParams, **changes: Any) -> _native.SamplingParams:
@@ -108,5 +112,5 @@ def _changed(params: _native.SamplingParams, **changes: Any) -> _native.Sampling
         try:
             setattr(params, name, value)
         except TypeError:
-            raise InputError(f"{name} is {value!r}, which is no number it can take") from None
+            raise InputError(f"{name} is {value!r:.80}, which is no number it can take") from None
     return params

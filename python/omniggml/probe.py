@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from omniggml import _native
+from omniggml.errors import InputError
 
 # The probe that sessions started in this context listen to.
 active: ContextVar[Any | None] = ContextVar("omniggml_probe", default=None)
@@ -60,7 +61,15 @@ def _joined(axes: str, chunks: list[npt.NDArray[np.float32]]) -> npt.NDArray[np.
 
 def new_probe(patterns: tuple[str, ...], replace: Mapping[str, npt.ArrayLike] | None) -> Any:
     """A native probe for these patterns and replacements."""
+    for pattern in patterns:
+        if not isinstance(pattern, str):
+            raise InputError(f"a probe's pattern is {pattern!r:.80}; expected a text")
     probe = _native.Probe(list(patterns))
     for name, values in (replace or {}).items():
-        probe.replace(name, np.ascontiguousarray(values, dtype=np.float32))
+        try:
+            array = np.ascontiguousarray(values, dtype=np.float32)
+        except (ValueError, TypeError) as error:
+            message = str(error).splitlines()[0]
+            raise InputError(f"the replacement for {name} can't be made an array of numbers: {message}") from None
+        probe.replace(name, array)
     return probe

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from typing import Any
 
 import omniggml
+from omniggml.errors import InputError
 from omniggml.model import Model
 
 # Command-line names of the options of a speech; see SpeechOptions.
@@ -28,6 +30,18 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--thinker", metavar="FILE", help="default: NAME-thinker.gguf beside the speech file")
     group.add_argument("--device", default="auto", help="a name from `omniggml devices`, or HOST:PORT of an RPC server")
     group.add_argument("--threads", type=int, default=0, metavar="N", help="CPU threads; default: all cores")
+
+
+def given_text(argument: str) -> str:
+    """The argument itself, or standard input where it is -. Raises InputError where that can't be read."""
+    if argument != "-":
+        return argument
+    if sys.stdin is None:
+        raise InputError("standard input is closed; give the text as an argument")
+    try:
+        return sys.stdin.read()
+    except UnicodeDecodeError as error:
+        raise InputError(f"standard input is not {error.encoding}: {error.reason} at byte {error.start}") from None
 
 
 def load_model(args: argparse.Namespace) -> Model:

@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import Any
 
-from omniggml.cli.arguments import add_model, add_output, add_speech, load_model, speech_options
+from omniggml.cli.arguments import add_model, add_output, add_speech, given_text, load_model, speech_options
 from omniggml.cli.output import check_output, report, write_audio
 from omniggml.options import TextOptions
 
@@ -26,7 +26,7 @@ def add_parser(subparsers: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    question = sys.stdin.read() if args.question == "-" else args.question
+    question = given_text(args.question)
     turns = [{"role": "user", "content": question}]
     if args.system:
         turns.insert(0, {"role": "system", "content": args.system})

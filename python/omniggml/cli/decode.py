@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -36,13 +37,13 @@ def run(args: argparse.Namespace) -> int:
 
 def read_codes(path: str) -> npt.NDArray[Any]:
     """The array in a .npy file. Raises InputError for anything else."""
-    if not Path(path).exists():
+    if not Path(path).is_file():
         raise InputError(f"{path}: no such file")
     try:
         # Never unpickle: the file is somebody else's.
         array = np.load(path, allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
-        raise InputError(f"{path} is no .npy file of numbers: {error}") from error
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        raise InputError(f"{path} is no .npy file of numbers: {' '.join(str(error).split())}") from error
     if not isinstance(array, np.ndarray):
         raise InputError(f"{path} holds several arrays; expected one, in a .npy file")
     return array

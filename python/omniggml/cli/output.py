@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from omniggml.audio import Audio, AudioWriter, check_target
+from omniggml.errors import InputError
 
 
 def check_output(target: str) -> None:
@@ -19,10 +20,7 @@ def check_output(target: str) -> None:
 def write_audio(pieces: Iterable[Audio], target: str, sample_rate: int) -> Audio:
     """Write the pieces as they come, and return them joined. Ctrl-C keeps what was spoken, then goes on its way."""
     if target == "-":
-        audio = _collect(pieces)
-        sys.stdout.buffer.write(audio.wav_bytes())
-        sys.stdout.buffer.flush()
-        return audio
+        return _write_stdout(pieces)
     return _write_file(pieces, target, sample_rate)
 
 
@@ -34,15 +32,38 @@ def _write_file(pieces: Iterable[Audio], target: str, sample_rate: int) -> Audio
                 writer.write(piece.samples)
                 written.append(piece)
         except KeyboardInterrupt:
-            writer.keep()
             seconds = sum(piece.duration for piece in written)
+            if not seconds:
+                raise
+            writer.keep()
             print(f"stopped; the {seconds:.1f} s spoken so far are in {target}", file=sys.stderr)
             raise
     return Audio.join(written)
 
 
-def _collect(pieces: Iterable[Audio]) -> Audio:
-    return Audio.join(list(_with_progress(pieces)))
+def _write_stdout(pieces: Iterable[Audio]) -> Audio:
+    """Collects first: the head of a WAV file holds its length."""
+    if sys.stdout is None:
+        raise InputError("standard output is closed")
+    collected: list[Audio] = []
+    try:
+        for piece in _with_progress(pieces):
+            collected.append(piece)
+    finally:
+        # Interrupted or not, what was spoken is written.
+        if collected:
+            _write_bytes(Audio.join(collected).wav_bytes())
+    return Audio.join(collected)
+
+
+def _write_bytes(data: bytes) -> None:
+    try:
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise InputError(f"standard output can't be written: {error.strerror}") from error
 
 
 def _with_progress(pieces: Iterable[Audio]) -> Iterable[Audio]:

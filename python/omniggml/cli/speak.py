@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from typing import Any
 
-from omniggml.cli.arguments import add_model, add_output, add_speech, load_model, speech_options
+from omniggml.cli.arguments import add_model, add_output, add_speech, given_text, load_model, speech_options
 from omniggml.cli.output import check_output, report, write_audio
 
 
@@ -20,7 +19,7 @@ def add_parser(subparsers: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    text = sys.stdin.read() if args.text == "-" else args.text
+    text = given_text(args.text)
     check_output(args.output)
     model = load_model(args)
     audio = write_audio(model.stream(text, **speech_options(args)), args.output, model.sample_rate)

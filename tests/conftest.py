@@ -1,0 +1,40 @@
+"""What several test modules need."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from omniggml.convert import convert, write_random_checkpoint
+from parity.files import ModelFiles
+from worker import Worker
+
+
+class Files(NamedTuple):
+    speech: Path
+    thinker: Path
+
+
+@pytest.fixture(scope="session")
+def tiny_files(tmp_path_factory: pytest.TempPathFactory) -> Files:
+    """The geometry "tiny" in F32, not to be changed."""
+    root = tmp_path_factory.mktemp("tiny")
+    checkpoint = write_random_checkpoint("tiny", root / "checkpoint")
+    return Files(*convert(checkpoint, root, type="f32", name="tiny"))
+
+
+@pytest.fixture(scope="session")
+def worker() -> Iterator[Worker]:
+    """A process for code that might abort."""
+    process = Worker()
+    yield process
+    process.close()
+
+
+@pytest.fixture(scope="session")
+def model_files(tmp_path_factory: pytest.TempPathFactory) -> ModelFiles:
+    """Every geometry in every type, made when first asked for; not to be changed."""
+    return ModelFiles(tmp_path_factory.mktemp("models"))

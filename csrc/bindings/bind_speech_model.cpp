@@ -74,9 +74,14 @@ py::dict text_tokens(const SpeechModel & model) {
 }  // namespace
 
 void bind_speech_model(py::module_ & m) {
+    py::enum_<VocoderPrecision>(m, "VocoderPrecision")
+        .value("auto", VocoderPrecision::automatic)
+        .value("f32", VocoderPrecision::f32)
+        .value("bf16", VocoderPrecision::bf16);
+
     py::class_<SpeechModel, std::shared_ptr<SpeechModel>>(m, "SpeechModel")
-        .def(py::init<const std::string &, const std::string &>(), py::arg("path"), py::arg("device"),
-             py::call_guard<py::gil_scoped_release>())
+        .def(py::init<const std::string &, const std::string &, VocoderPrecision>(), py::arg("path"), py::arg("device"),
+             py::arg("vocoder_precision") = VocoderPrecision::automatic, py::call_guard<py::gil_scoped_release>())
         .def_property_readonly("talker_geometry", &talker_geometry)
         .def_property_readonly("predictor_geometry", &predictor_geometry)
         .def_property_readonly("code2wav_geometry", &code2wav_geometry)

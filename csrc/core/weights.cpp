@@ -84,14 +84,26 @@ std::vector<char> to_f32(const GgufTensor & from, const std::vector<char> & byte
     return out;
 }
 
-template <typename T>
-std::vector<char> moved(const std::vector<char> & bytes, const std::function<int64_t(int64_t)> & source) {
-    std::vector<char> out(bytes.size());
-    const auto *      from = reinterpret_cast<const T *>(bytes.data());
-    auto *            to   = reinterpret_cast<T *>(out.data());
-    const auto        n    = (int64_t) (bytes.size() / sizeof(T));
-    for (int64_t i = 0; i < n; ++i) {
-        to[i] = from[source(i)];
+// Element i is element source(i) of `values`, zero where that is negative.
+std::vector<float> moved(const std::vector<char> & bytes, size_t n, const std::function<int64_t(int64_t)> & source) {
+    std::vector<float> out(n);
+    const auto *       values = reinterpret_cast<const float *>(bytes.data());
+    for (size_t i = 0; i < n; ++i) {
+        const int64_t from = source((int64_t) i);
+        out[i]             = from < 0 ? 0.0f : values[from];
+    }
+    return out;
+}
+
+std::vector<char> from_f32(const std::vector<float> & values, ggml_type type) {
+    std::vector<char> out(values.size() * ggml_type_size(type));
+    const auto        n = (int64_t) values.size();
+    if (type == GGML_TYPE_F16) {
+        ggml_fp32_to_fp16_row(values.data(), reinterpret_cast<ggml_fp16_t *>(out.data()), n);
+    } else if (type == GGML_TYPE_BF16) {
+        ggml_fp32_to_bf16_row(values.data(), reinterpret_cast<ggml_bf16_t *>(out.data()), n);
+    } else {
+        std::memcpy(out.data(), values.data(), out.size());
     }
     return out;
 }
@@ -173,14 +185,24 @@ ggml_tensor * Weights::f32_changed(const std::string & name, std::vector<int64_t
     });
 }
 
-ggml_tensor * Weights::rearranged(const std::string & name, std::vector<int64_t> stored, std::vector<int64_t> ne,
-                                  std::function<int64_t(int64_t)> source) {
-    const GgufTensor & from  = require(name, stored);
-    const bool         small = from.type == GGML_TYPE_F16 || from.type == GGML_TYPE_BF16;
-    return declare(from, small ? from.type : GGML_TYPE_F32, ne,
-                   [source, small](const GgufTensor & tensor, std::vector<char> bytes) {
-                       return small ? moved<uint16_t>(bytes, source) : moved<float>(to_f32(tensor, bytes), source);
-                   });
+ggml_tensor * Weights::rearranged(const std::string & name, std::vector<int64_t> stored, ggml_type type,
+                                  std::vector<int64_t> ne, std::function<int64_t(int64_t)> source) {
+    const GgufTensor & from = require(name, stored);
+    size_t             n    = 1;
+    for (int64_t extent : ne) {
+        n *= (size_t) extent;
+    }
+    return declare(from, type, ne, [source, type, n](const GgufTensor & tensor, std::vector<char> bytes) {
+        return from_f32(moved(to_f32(tensor, bytes), n, source), type);
+    });
+}
+
+ggml_type Weights::stored_type(const std::string & name) const {
+    const GgufTensor * tensor = file_->find_tensor(stored_name(name));
+    if (tensor == nullptr) {
+        file_->fail("lacks tensor " + stored_name(name) + "; convert the model again");
+    }
+    return tensor->type;
 }
 
 void Weights::refuse_unknown_tensors() const {

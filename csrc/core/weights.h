@@ -37,10 +37,13 @@ class Weights {
     // F32 values, each replaced by change(value).
     ggml_tensor * f32_changed(const std::string & name, std::vector<int64_t> ne, std::function<float(float)> change);
 
-    // A tensor stored with ne = `stored`, its elements moved: element i of the result is element source(i) of the
-    // stored one. F16, BF16 and F32 keep their type, anything else becomes F32.
-    ggml_tensor * rearranged(const std::string & name, std::vector<int64_t> stored, std::vector<int64_t> ne,
-                             std::function<int64_t(int64_t)> source);
+    // A tensor stored with ne = `stored`, its elements moved: element i of the result, of shape ne and of `type` (F32,
+    // F16 or BF16), is element source(i) of the stored one, or zero where source(i) is negative.
+    ggml_tensor * rearranged(const std::string & name, std::vector<int64_t> stored, ggml_type type,
+                             std::vector<int64_t> ne, std::function<int64_t(int64_t)> source);
+
+    // The type a tensor has in the file. Throws Error(file) when it is missing.
+    ggml_type stored_type(const std::string & name) const;
 
     bool has(const std::string & name) const { return file_->find_tensor(stored_name(name)) != nullptr; }
 

@@ -16,6 +16,10 @@ constexpr int64_t k_dilations[]    = { 1, 3, 9 };
 constexpr int64_t k_conv_taps      = 7;
 constexpr float   k_layer_norm_eps = 1e-6f;
 constexpr size_t  k_max_graphs     = 4;
+// ggml sums a product with a single column in another order. A lone frame is therefore computed beside a stand-in for
+// its successor, whose results are dropped and whose cache slot is written again when the successor comes: so every
+// chunk size gives the same bits. (Under a probe the stand-in would show.)
+constexpr int64_t k_least_tokens = 2;
 
 // --- hyperparameters ------------------------------------------------------------------------------------------------
 
@@ -76,7 +80,7 @@ int64_t Code2WavGeometry::n_samples(int64_t n_frames) const {
 
 // --- tensors --------------------------------------------------------------------------------------------------------
 
-Code2Wav::Code2Wav(Weights & w) : geometry_(read_geometry(w.file())) {
+Code2Wav::Code2Wav(Weights & w, ConvForm form) : geometry_(read_geometry(w.file())), form_(form) {
     const DecoderGeometry & t = geometry_.transformer;
     const std::string       p = "code2wav.";
     code_embedding_ = w.matrix(p + "code_embedding.weight", { t.hidden, geometry_.codebook_size * geometry_.n_groups });
@@ -102,21 +106,40 @@ Code2Wav::Code2Wav(Weights & w) : geometry_(read_geometry(w.file())) {
     last_ = declare_conv(w, p + "decoder." + std::to_string(n_blocks + 2), last_dim, 1, k_conv_taps, 1);
 }
 
-// Stored [out, in, taps] as in PyTorch; laid out as rows of [taps, in] for each output.
+// Lays the weights out as the convolution's form wants them. The plain form keeps the precision of the file.
+void Code2Wav::declare_weight(Weights & w, Conv & conv, std::vector<int64_t> stored, StoredIndex index) const {
+    const std::string name    = conv.path + ".conv.weight";
+    const int64_t     in      = conv.in;
+    const int64_t     taps    = conv.taps;
+    const int64_t     outputs = conv.rate * conv.out;
+    conv.form                 = conv_form_for(form_, in);
+    const ConvForm form       = conv.form;
+    const auto     source     = [=](int64_t i) -> int64_t {
+        const ConvWeight at = conv_weight_at(form, i, in, taps);
+        return at.output < outputs ? index(at) : -1;
+    };
+    if (form == ConvForm::plain) {
+        const ggml_type type  = w.stored_type(name);
+        const bool      small = type == GGML_TYPE_F16 || type == GGML_TYPE_BF16;
+        conv.weight = w.rearranged(name, stored, small ? type : GGML_TYPE_F32, { taps * in, outputs }, source);
+        return;
+    }
+    conv.weight =
+        w.rearranged(name, stored, conv_input_type(form), { conv_weight_size(form, in, outputs, taps) }, source);
+}
+
+// Stored [out, in, taps] as in PyTorch.
 Code2Wav::Conv Code2Wav::declare_conv(Weights & w, const std::string & path, int64_t in, int64_t out, int64_t taps,
                                       int64_t dilation) const {
     Conv conv;
     conv.path     = path;
     conv.in       = in;
+    conv.out      = out;
     conv.taps     = taps;
     conv.dilation = dilation;
-    conv.weight   = w.rearranged(path + ".conv.weight", { taps, in, out }, { taps * in, out }, [=](int64_t i) {
-        const int64_t channel = i % in;
-        const int64_t tap     = i / in % taps;
-        const int64_t row     = i / (in * taps);
-        return (row * in + channel) * taps + tap;
-    });
-    conv.bias     = w.f32(path + ".conv.bias", { out });
+    declare_weight(w, conv, { taps, in, out },
+                   [=](const ConvWeight & at) { return (at.output * in + at.channel) * taps + at.tap; });
+    conv.bias = w.f32(path + ".conv.bias", { out });
     return conv;
 }
 
@@ -127,17 +150,15 @@ Code2Wav::Conv Code2Wav::declare_upsampling(Weights & w, const std::string & pat
     Conv conv;
     conv.path            = path;
     conv.in              = in;
+    conv.out             = out;
     conv.taps            = taps;
     conv.rate            = rate;
     const int64_t kernel = taps * rate;
-    conv.weight = w.rearranged(path + ".conv.weight", { kernel, out, in }, { taps * in, rate * out }, [=](int64_t i) {
-        const int64_t channel = i % in;
-        const int64_t tap     = i / in % taps;
-        const int64_t row     = i / (in * taps);
-        const int64_t step    = row / out + (taps - 1 - tap) * rate;
-        return (channel * out + row % out) * kernel + step;
+    declare_weight(w, conv, { kernel, out, in }, [=](const ConvWeight & at) {
+        const int64_t step = at.output / out + (taps - 1 - at.tap) * rate;
+        return (at.channel * out + at.output % out) * kernel + step;
     });
-    conv.bias   = w.f32(path + ".conv.bias", { out });
+    conv.bias = w.f32(path + ".conv.bias", { out });
     return conv;
 }
 
@@ -152,21 +173,22 @@ Code2Wav::Snake Code2Wav::declare_snake(Weights & w, const std::string & path, i
 
 Code2Wav::ConvNeXt Code2Wav::declare_convnext(Weights & w, const std::string & path, int64_t channels) const {
     ConvNeXt block;
-    block.path             = path;
-    block.depthwise.path   = path + ".dwconv";
-    block.depthwise.in     = channels;
-    block.depthwise.taps   = k_conv_taps;
-    const int64_t taps     = k_conv_taps;
-    block.depthwise.weight = w.rearranged(path + ".dwconv.conv.weight", { taps, 1, channels }, { channels, taps },
-                                          [=](int64_t i) { return i % channels * taps + i / channels; });
-    block.depthwise.bias   = w.f32(path + ".dwconv.conv.bias", { channels });
-    block.norm             = w.f32(path + ".norm.weight", { channels });
-    block.norm_bias        = w.f32(path + ".norm.bias", { channels });
-    block.pw1              = w.matrix(path + ".pwconv1.weight", { channels, 4 * channels });
-    block.pw1_bias         = w.f32(path + ".pwconv1.bias", { 4 * channels });
-    block.pw2              = w.wide_matrix(path + ".pwconv2.weight", { 4 * channels, channels });
-    block.pw2_bias         = w.f32(path + ".pwconv2.bias", { channels });
-    block.layer_scale      = w.f32(path + ".gamma", { channels });
+    block.path           = path;
+    block.depthwise.path = path + ".dwconv";
+    block.depthwise.in   = channels;
+    block.depthwise.taps = k_conv_taps;
+    const int64_t taps   = k_conv_taps;
+    block.depthwise.weight =
+        w.rearranged(path + ".dwconv.conv.weight", { taps, 1, channels }, GGML_TYPE_F32, { channels, taps },
+                     [=](int64_t i) { return i % channels * taps + i / channels; });
+    block.depthwise.bias = w.f32(path + ".dwconv.conv.bias", { channels });
+    block.norm           = w.f32(path + ".norm.weight", { channels });
+    block.norm_bias      = w.f32(path + ".norm.bias", { channels });
+    block.pw1            = w.matrix(path + ".pwconv1.weight", { channels, 4 * channels });
+    block.pw1_bias       = w.f32(path + ".pwconv1.bias", { 4 * channels });
+    block.pw2            = w.wide_matrix(path + ".pwconv2.weight", { 4 * channels, channels });
+    block.pw2_bias       = w.f32(path + ".pwconv2.bias", { channels });
+    block.layer_scale    = w.f32(path + ".gamma", { channels });
     return block;
 }
 
@@ -224,9 +246,14 @@ class Code2WavGraph {
     ggml_tensor * build();
     ggml_tensor * embed();
     ggml_tensor * with_context(ggml_tensor * x, const Conv & conv);
-    ggml_tensor * gather(ggml_tensor * padded, const Conv & conv, int64_t time);
-    ggml_tensor * convolve(ggml_tensor * x, const Conv & conv);
-    ggml_tensor * upsample(ggml_tensor * x, const Conv & conv, bool trims);
+    ggml_tensor * slot_of(const Conv & conv) const;
+    void          keep_context(ggml_tensor * padded, int64_t time, const Conv & conv);
+    ggml_tensor * taps_of(ggml_tensor * x, const Conv & conv);
+    ggml_tensor * one_node(ggml_tensor * x, const Conv & conv, const Code2Wav::Snake * act, ggml_tensor * residual);
+    ggml_tensor * product(ggml_tensor * x, const Conv & conv, const Code2Wav::Snake * act, ggml_tensor * residual);
+    ggml_tensor * convolve(ggml_tensor * x, const Conv & conv, const Code2Wav::Snake * act = nullptr,
+                           ggml_tensor * residual = nullptr);
+    ggml_tensor * upsample(ggml_tensor * x, const Conv & conv, const Code2Wav::Snake * act);
     ggml_tensor * depthwise(ggml_tensor * x, const Conv & conv);
     ggml_tensor * snake(ggml_tensor * x, const Code2Wav::Snake & snake);
     ggml_tensor * convnext(ggml_tensor * x, const Code2Wav::ConvNeXt & block);
@@ -236,8 +263,11 @@ class Code2WavGraph {
     const std::vector<ggml_tensor *> & slots_;
     std::vector<const Conv *>          convs_;
     Graph                              graph_;
+    const int64_t                      n_tokens_;  // of the transformer
     KvInputs                           kv_;
     ggml_context *                     c_;
+    ConvNodes                          nodes_;
+    const bool                         probed_;
     ggml_tensor *                      rows_      = nullptr;  // I32 [n_frames, groups]
     ggml_tensor *                      unclamped_ = nullptr;  // [1, samples]
     ggml_tensor *                      samples_   = nullptr;  // [1, samples]
@@ -252,68 +282,113 @@ Code2WavGraph::Code2WavGraph(const Code2Wav & vocoder, const Backends & backends
     convs_(vocoder.stateful_convs()),
     graph_(backends, probe,
            1024 + 4 * (size_t) vocoder.geometry_.n_groups + vocoder.layers_.size() * 96 + convs_.size() * 64),
-    kv_(graph_, cache, frames, cache.capacity(), 0, 1),
-    c_(graph_.context()) {
+    n_tokens_(probe == nullptr ? std::max(frames, k_least_tokens) : frames),
+    kv_(graph_, cache, n_tokens_, cache.capacity(), 0, 1),
+    c_(graph_.context()),
+    nodes_(c_),
+    probed_(probe != nullptr) {
     samples_ = graph_.output(build());
     graph_.finish();
 }
 
-// The mean over groups of the embeddings of a frame's codes: [hidden, n_frames].
+// The mean over groups of the embeddings of a frame's codes: [hidden, n_tokens].
 ggml_tensor * Code2WavGraph::embed() {
     const int64_t groups = vocoder_.geometry_.n_groups;
     const int64_t hidden = vocoder_.geometry_.transformer.hidden;
-    rows_                = graph_.input(GGML_TYPE_I32, { n_frames * groups });
+    rows_                = graph_.input(GGML_TYPE_I32, { n_tokens_ * groups });
     ggml_tensor * all    = ggml_get_rows(c_, vocoder_.code_embedding_, rows_);
-    all                  = ggml_reshape_3d(c_, all, hidden, n_frames, groups);
+    all                  = ggml_reshape_3d(c_, all, hidden, n_tokens_, groups);
     all                  = graph_.module("code2wav.code_embedding", all, Axes::group_time_channel);
-    ggml_tensor * sum    = ggml_view_2d(c_, all, hidden, n_frames, all->nb[1], 0);
+    ggml_tensor * sum    = ggml_view_2d(c_, all, hidden, n_tokens_, all->nb[1], 0);
     for (int64_t g = 1; g < groups; ++g) {
-        sum = ggml_add(c_, sum, ggml_view_2d(c_, all, hidden, n_frames, all->nb[1], (size_t) g * all->nb[2]));
+        sum = ggml_add(c_, sum, ggml_view_2d(c_, all, hidden, n_tokens_, all->nb[1], (size_t) g * all->nb[2]));
     }
     return ggml_scale(c_, sum, 1.0f / (float) groups);
 }
 
-// x: [in, time] behind the last `context` inputs of the stream, which the state keeps for the next run.
+// x: [in, time] behind the last `context` inputs of the stream.
 ggml_tensor * Code2WavGraph::with_context(ggml_tensor * x, const Conv & conv) {
-    const auto    slot   = (size_t) (std::find(convs_.begin(), convs_.end(), &conv) - convs_.begin());
-    ggml_tensor * state  = slots_[slot];
-    ggml_tensor * padded = ggml_concat(c_, state, x, 1);
-    ggml_tensor * newest =
-        ggml_view_2d(c_, padded, conv.in, conv.context(), padded->nb[1], (size_t) x->ne[1] * padded->nb[1]);
-    graph_.effect(ggml_cpy(c_, newest, state));
+    ggml_tensor * padded = ggml_concat(c_, slot_of(conv), x, 1);
+    keep_context(padded, x->ne[1], conv);
     return padded;
 }
 
+ggml_tensor * Code2WavGraph::slot_of(const Conv & conv) const {
+    return slots_[(size_t) (std::find(convs_.begin(), convs_.end(), &conv) - convs_.begin())];
+}
+
+// The newest inputs become the state for the next run.
+void Code2WavGraph::keep_context(ggml_tensor * padded, int64_t time, const Conv & conv) {
+    const size_t from = (size_t) time * padded->nb[1];
+    graph_.effect(ggml_cpy(c_, ggml_view_2d(c_, padded, conv.in, conv.context(), padded->nb[1], from), slot_of(conv)));
+}
+
 // The taps of every output as one column: [taps * in, time].
-ggml_tensor * Code2WavGraph::gather(ggml_tensor * padded, const Conv & conv, int64_t time) {
+ggml_tensor * Code2WavGraph::taps_of(ggml_tensor * x, const Conv & conv) {
+    if (conv.taps == 1) {
+        return x;
+    }
     std::vector<int32_t> rows;
-    for (int64_t t = 0; t < time; ++t) {
+    for (int64_t t = 0; t < x->ne[1]; ++t) {
         for (int64_t tap = 0; tap < conv.taps; ++tap) {
             rows.push_back((int32_t) (t + tap * conv.dilation));
         }
     }
-    ggml_tensor * columns = ggml_get_rows(c_, padded, graph_.constant(rows));
-    return ggml_reshape_2d(c_, columns, conv.taps * conv.in, time);
+    ggml_tensor * columns = ggml_get_rows(c_, with_context(x, conv), graph_.constant(rows));
+    return ggml_reshape_2d(c_, columns, conv.taps * conv.in, x->ne[1]);
 }
 
-// A causal convolution. x: [in, time], returns [out, time].
-ggml_tensor * Code2WavGraph::convolve(ggml_tensor * x, const Conv & conv) {
-    ggml_tensor * columns = conv.taps == 1 ? x : gather(with_context(x, conv), conv, x->ne[1]);
-    ggml_tensor * y       = ggml_add(c_, ggml_mul_mat(c_, conv.weight, columns), conv.bias);
-    y                     = graph_.module(conv.path + ".conv", y, Axes::batch_channel_time);
-    return graph_.module(conv.path, y, Axes::batch_channel_time);
+// conv(snake(x)) + residual, with the CPU's nodes. Under a probe Snake and the sum are nodes of their own, so that each
+// module's output exists.
+ggml_tensor * Code2WavGraph::one_node(ggml_tensor * x, const Conv & conv, const Code2Wav::Snake * act,
+                                      ggml_tensor * residual) {
+    const int64_t time = x->ne[1];
+    if (act != nullptr && probed_) {
+        x   = snake(x, *act);
+        act = nullptr;
+    }
+    ggml_tensor * inputs = x;
+    if (conv.context() > 0 || act != nullptr || conv.form == ConvForm::bf16) {
+        inputs = nodes_.inputs(conv.form, conv.context() > 0 ? slot_of(conv) : nullptr, x,
+                               act != nullptr ? act->frequency : nullptr, act != nullptr ? act->magnitude : nullptr);
+    }
+    if (conv.context() > 0) {
+        keep_context(inputs, time, conv);
+    }
+    return nodes_.convolve(conv.form, inputs, conv.weight, conv.bias, residual, time, conv.rate * conv.out, conv.taps,
+                           conv.dilation);
 }
 
-// A transposed convolution. x: [in, time], returns [out, rate * time], at the start of a stream without its first
-// `rate` outputs where the reference trims them: they have no previous input.
-ggml_tensor * Code2WavGraph::upsample(ggml_tensor * x, const Conv & conv, bool trims) {
-    const int64_t time    = x->ne[1];
-    ggml_tensor * columns = conv.taps == 1 ? x : gather(with_context(x, conv), conv, time);
-    ggml_tensor * y       = ggml_mul_mat(c_, conv.weight, columns);
-    y                     = ggml_add(c_, ggml_reshape_2d(c_, y, conv.bias->ne[0], conv.rate * time), conv.bias);
-    if (trims && at_start) {
-        y = ggml_cont(c_,
-                      ggml_view_2d(c_, y, y->ne[0], conv.rate * (time - 1), y->nb[1], (size_t) conv.rate * y->nb[1]));
+// [rate * out, time], bias and residual included.
+ggml_tensor * Code2WavGraph::product(ggml_tensor * x, const Conv & conv, const Code2Wav::Snake * act,
+                                     ggml_tensor * residual) {
+    if (conv.form != ConvForm::plain) {
+        return one_node(x, conv, act, residual);
+    }
+    ggml_tensor * y = ggml_mul_mat(c_, conv.weight, taps_of(act != nullptr ? snake(x, *act) : x, conv));
+    y               = ggml_reshape_2d(c_, y, conv.out, conv.rate * y->ne[1]);
+    y               = ggml_add(c_, y, conv.bias);
+    return residual != nullptr ? ggml_add(c_, y, residual) : y;
+}
+
+// A causal convolution of snake(x), plus the residual. x: [in, time], returns [out, time].
+ggml_tensor * Code2WavGraph::convolve(ggml_tensor * x, const Conv & conv, const Code2Wav::Snake * act,
+                                      ggml_tensor * residual) {
+    ggml_tensor * y = product(x, conv, act, probed_ ? nullptr : residual);
+    y               = graph_.module(conv.path + ".conv", y, Axes::batch_channel_time);
+    y               = graph_.module(conv.path, y, Axes::batch_channel_time);
+    return probed_ && residual != nullptr ? ggml_add(c_, y, residual) : y;
+}
+
+// A transposed convolution of snake(x). x: [in, time], returns [out, rate * time]; with two taps, at the start of a
+// stream, without its first `rate` outputs: they have no previous input, and the reference trims them.
+ggml_tensor * Code2WavGraph::upsample(ggml_tensor * x, const Conv & conv, const Code2Wav::Snake * act) {
+    const int64_t time = x->ne[1];
+    ggml_tensor * y    = product(x, conv, act, nullptr);
+    y                  = ggml_reshape_2d(c_, y, conv.out, conv.rate * time);
+    if (conv.taps > 1 && at_start) {
+        const size_t from = (size_t) conv.rate * y->nb[1];
+        y                 = ggml_cont(c_, ggml_view_2d(c_, y, conv.out, conv.rate * (time - 1), y->nb[1], from));
     }
     return graph_.module(conv.path, y, Axes::batch_channel_time);
 }
@@ -352,40 +427,45 @@ ggml_tensor * Code2WavGraph::convnext(ggml_tensor * x, const Code2Wav::ConvNeXt 
 }
 
 ggml_tensor * Code2WavGraph::residual_unit(ggml_tensor * x, const Code2Wav::ResidualUnit & unit) {
-    ggml_tensor * y = convolve(snake(x, unit.act1), unit.conv1);
-    y               = convolve(snake(y, unit.act2), unit.conv2);
-    return graph_.module(unit.path, ggml_add(c_, y, x), Axes::batch_channel_time);
+    ggml_tensor * y = convolve(convolve(x, unit.conv1, &unit.act1), unit.conv2, &unit.act2, x);
+    return graph_.module(unit.path, y, Axes::batch_channel_time);
 }
 
 ggml_tensor * Code2WavGraph::build() {
     const DecoderGeometry & t = vocoder_.geometry_.transformer;
-    ggml_tensor *           x = ggml_reshape_3d(c_, embed(), t.hidden, n_frames, 1);
+    ggml_tensor *           x = ggml_reshape_3d(c_, embed(), t.hidden, n_tokens_, 1);
     for (int i = 0; i < t.n_layers; ++i) {
         x = decoder_layer(graph_, "code2wav.pre_transformer.layers." + std::to_string(i), x,
                           vocoder_.layers_[(size_t) i], t, kv_, i);
     }
     x = rms_norm(graph_, "code2wav.pre_transformer.norm", x, vocoder_.norm_, t.rms_eps);
     x = graph_.module("code2wav.pre_transformer", x);
-    x = ggml_reshape_2d(c_, x, t.hidden, n_frames);
+    x = ggml_view_2d(c_, x, t.hidden, n_frames, x->nb[1], 0);
     for (const auto & stage : vocoder_.upsample_) {
-        x = convnext(upsample(x, stage.up, false), stage.block);
+        x = convnext(upsample(x, stage.up, nullptr), stage.block);
     }
     x = convolve(x, vocoder_.first_);
     for (const auto & block : vocoder_.blocks_) {
-        x = upsample(snake(x, block.act), block.up, true);
+        x = upsample(x, block.up, &block.act);
         for (const auto & unit : block.units) {
             x = residual_unit(x, unit);
         }
         x = graph_.module(block.path, x, Axes::batch_channel_time);
     }
-    x = convolve(snake(x, vocoder_.last_act_), vocoder_.last_);
+    x = convolve(x, vocoder_.last_, &vocoder_.last_act_);
     // Clamping would turn NaN into 1, so the values before it are kept for a check. ggml clamps in place: a copy.
     unclamped_ = graph_.output(x);
     return graph_.module("code2wav", ggml_clamp(c_, ggml_cont(c_, x), -1.0f, 1.0f), Axes::batch_channel_time);
 }
 
 std::vector<float> Code2WavGraph::compute(const std::vector<int32_t> & rows, int64_t position) {
-    graph_.set(rows_, rows.data(), rows.size() * sizeof(int32_t));
+    // [groups, n_frames], each group's last repeated for the stand-in.
+    std::vector<int32_t> padded;
+    for (size_t i = 0; i < rows.size(); ++i) {
+        const bool last = (int64_t) (i + 1) % n_frames == 0;
+        padded.insert(padded.end(), last ? (size_t) (n_tokens_ - n_frames + 1) : 1, rows[i]);
+    }
+    graph_.set(rows_, padded.data(), padded.size() * sizeof(int32_t));
     kv_.set(graph_, { position }, vocoder_.geometry_.window);
     graph_.compute();
     const auto before = graph_.read(unclamped_);
@@ -408,7 +488,7 @@ Code2WavSession::Code2WavSession(std::shared_ptr<const SpeechModel> model, int n
            vocoder_.geometry_.window - 1 + k_piece, 1),
     state_(vocoder_.stateful_convs().size(), "the vocoder's state") {
     for (const auto * conv : vocoder_.stateful_convs()) {
-        slots_.push_back(ggml_new_tensor_2d(state_.context(), GGML_TYPE_F32, conv->in, conv->context()));
+        slots_.push_back(ggml_new_tensor_2d(state_.context(), conv_input_type(conv->form), conv->in, conv->context()));
     }
     state_.allocate(backends_.device_buffer_type(), GGML_BACKEND_BUFFER_USAGE_ANY);
     state_.clear();

@@ -9,10 +9,12 @@
 // kernel 2r and stride r is the same with two taps, the previous and the present input, and r * channels outputs.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "core/conv_op.h"
 #include "models/decoder.h"
 
 namespace omni {
@@ -36,7 +38,8 @@ struct Code2WavGeometry {
 // Weights and geometry; a part of SpeechModel.
 class Code2Wav {
   public:
-    explicit Code2Wav(Weights & weights);
+    // `form`: how convolutions are computed, see ConvForm.
+    Code2Wav(Weights & weights, ConvForm form);
 
     const Code2WavGeometry & geometry() const { return geometry_; }
 
@@ -46,12 +49,14 @@ class Code2Wav {
 
     struct Conv {
         std::string   path;
-        ggml_tensor * weight   = nullptr;  // [taps * in, out]
+        ConvForm      form     = ConvForm::plain;
+        ggml_tensor * weight   = nullptr;  // plain: [taps * in, rate * out]; else packed, one axis
         ggml_tensor * bias     = nullptr;  // [out]
         int64_t       in       = 0;
+        int64_t       out      = 0;
         int64_t       taps     = 1;
         int64_t       dilation = 1;
-        int64_t       rate     = 1;  // of a transposed convolution: weight is [taps * in, rate * out]
+        int64_t       rate     = 1;  // of a transposed convolution
 
         int64_t context() const { return (taps - 1) * dilation; }
     };
@@ -92,6 +97,10 @@ class Code2Wav {
         std::vector<ResidualUnit> units;
     };
 
+    // Which element of the stored weights a (output, tap, channel) is.
+    using StoredIndex = std::function<int64_t(const ConvWeight & at)>;
+
+    void         declare_weight(Weights & w, Conv & conv, std::vector<int64_t> stored, StoredIndex index) const;
     Conv         declare_conv(Weights & w, const std::string & path, int64_t in, int64_t out, int64_t taps,
                               int64_t dilation) const;
     Conv         declare_upsampling(Weights & w, const std::string & path, int64_t in, int64_t out, int64_t rate,
@@ -104,6 +113,7 @@ class Code2Wav {
     std::vector<const Conv *> stateful_convs() const;
 
     Code2WavGeometry          geometry_;
+    ConvForm                  form_;
     ggml_tensor *             code_embedding_ = nullptr;
     std::vector<DecoderLayer> layers_;
     ggml_tensor *             norm_ = nullptr;

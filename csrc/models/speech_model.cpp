@@ -18,14 +18,25 @@ std::unique_ptr<Weights> open_weights(const std::string & path, ggml_backend_dev
     return std::make_unique<Weights>(file, ggml_backend_dev_buffer_type(device));
 }
 
+ConvForm vocoder_form(const Weights & weights, ggml_backend_dev_t device, VocoderPrecision precision) {
+    const bool     on_cpu    = ggml_backend_dev_type(device) == GGML_BACKEND_DEVICE_TYPE_CPU;
+    const bool     automatic = precision == VocoderPrecision::automatic;
+    const bool     stored    = automatic && weights.stored_type("code2wav.decoder.0.conv.weight") == GGML_TYPE_F32;
+    const ConvForm form      = choose_conv_form(on_cpu, stored || precision == VocoderPrecision::f32);
+    if (precision == VocoderPrecision::bf16 && form != ConvForm::bf16) {
+        throw Error(ErrorKind::input, "this device has no bfloat16 tiles; let the vocoder's precision be \"auto\"");
+    }
+    return form;
+}
+
 }  // namespace
 
-SpeechModel::SpeechModel(const std::string & path, const std::string & device) :
+SpeechModel::SpeechModel(const std::string & path, const std::string & device, VocoderPrecision precision) :
     device_(find_device(device)),
     weights_(open_weights(path, device_)),
     talker_(*weights_),
     predictor_(*weights_),
-    code2wav_(*weights_) {
+    code2wav_(*weights_, vocoder_form(*weights_, device_, precision)) {
     check_parts_agree();
     weights_->load();
 }

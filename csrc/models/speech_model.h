@@ -11,9 +11,17 @@
 
 namespace omni {
 
+// How code2wav's convolutions are computed on a CPU.
+enum class VocoderPrecision {
+    automatic,  // float32 for weights stored so, else the fastest this CPU has
+    f32,
+    bf16,  // bfloat16 products summed in float32
+};
+
 class SpeechModel {
   public:
-    SpeechModel(const std::string & path, const std::string & device);
+    // Throws Error(input) for a precision this CPU or device has no instructions for.
+    SpeechModel(const std::string & path, const std::string & device, VocoderPrecision precision);
 
     const GgufFile & file() const { return weights_->file(); }
 

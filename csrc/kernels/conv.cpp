@@ -1,0 +1,104 @@
+#include "kernels/conv.h"
+
+#include <algorithm>
+
+namespace omni {
+
+int64_t packed_conv_size(int64_t in, int64_t out, int64_t taps) {
+    return (out + k_conv_panel - 1) / k_conv_panel * k_conv_panel * taps * in;
+}
+
+ConvIndex packed_f32_index(int64_t i, int64_t in, int64_t taps) {
+    const int64_t lane    = i % k_conv_panel;
+    const int64_t channel = i / k_conv_panel % in;
+    const int64_t tap     = i / (k_conv_panel * in) % taps;
+    const int64_t panel   = i / (k_conv_panel * in * taps);
+    return { panel * k_conv_panel + lane, tap, channel };
+}
+
+ConvIndex packed_bf16_index(int64_t i, int64_t in, int64_t taps) {
+    const int64_t half  = i % 2;
+    const int64_t lane  = i / 2 % k_conv_panel;
+    const int64_t pair  = i / (2 * k_conv_panel) % (k_bf16_block / 2);
+    const int64_t tile  = i / (k_bf16_block * k_conv_panel);
+    const int64_t block = tile % (in / k_bf16_block);
+    const int64_t tap   = tile / (in / k_bf16_block) % taps;
+    const int64_t panel = tile / (in / k_bf16_block * taps);
+    return { panel * k_conv_panel + lane, tap, block * k_bf16_block + 2 * pair + half };
+}
+
+namespace {
+
+// Splits by rows where there are many, so that each part reads all weights once and its rows stay in its cache; else
+// by panels.
+ConvBlock share(const ConvJob & job, int64_t row_step, int64_t panel_step, int part, int parts) {
+    const int64_t panels    = (job.out + k_conv_panel - 1) / k_conv_panel;
+    const int64_t row_steps = (job.rows + row_step - 1) / row_step;
+    const auto    cut       = [part, parts](int64_t steps, int64_t step, int64_t end, int more) {
+        return std::min(end, steps * (part + more) / parts * step);
+    };
+    if (row_steps >= 8 * parts) {
+        return { cut(row_steps, row_step, job.rows, 0), cut(row_steps, row_step, job.rows, 1), 0, panels };
+    }
+    const int64_t panel_steps = (panels + panel_step - 1) / panel_step;
+    return { 0, job.rows, cut(panel_steps, panel_step, panels, 0), cut(panel_steps, panel_step, panels, 1) };
+}
+
+}  // namespace
+
+void conv_f32(const ConvJob & job, Simd simd, int part, int parts) {
+    switch (simd) {
+        case Simd::avx512: conv_f32_avx512(job, share(job, 12, 2, part, parts)); break;
+        case Simd::avx2: conv_f32_avx2(job, share(job, 6, 1, part, parts)); break;
+        case Simd::generic: conv_f32_generic(job, share(job, 4, 1, part, parts)); break;
+    }
+}
+
+void conv_bf16(const ConvJob & job, int part, int parts) {
+    conv_bf16_amx(job, share(job, 32, 2, part, parts));
+}
+
+void conv_f32_generic(const ConvJob & job, const ConvBlock & block) {
+    const auto *  x      = static_cast<const float *>(job.x);
+    const auto *  weight = static_cast<const float *>(job.weight);
+    const int64_t depth  = job.taps * job.in;
+    for (int64_t panel = block.panel_begin; panel < block.panel_end; ++panel) {
+        const float * w     = weight + panel * depth * k_conv_panel;
+        const int64_t first = panel * k_conv_panel;
+        const int64_t width = std::min(k_conv_panel, job.out - first);
+        for (int64_t row = block.row_begin; row < block.row_end; ++row) {
+            float sum[k_conv_panel] = {};
+            for (int64_t tap = 0; tap < job.taps; ++tap) {
+                const float * from = x + (row + tap * job.dilation) * job.in;
+                const float * with = w + tap * job.in * k_conv_panel;
+                for (int64_t c = 0; c < job.in; ++c) {
+                    for (int64_t lane = 0; lane < k_conv_panel; ++lane) {
+                        sum[lane] += from[c] * with[c * k_conv_panel + lane];
+                    }
+                }
+            }
+            for (int64_t lane = 0; lane < width; ++lane) {
+                const int64_t o  = first + lane;
+                const int64_t at = row * job.out + o;
+                job.y[at] =
+                    sum[lane] + job.bias[o % job.bias_period] + (job.residual != nullptr ? job.residual[at] : 0.0f);
+            }
+        }
+    }
+}
+
+#if !defined(__x86_64__)
+
+void conv_f32_avx512(const ConvJob & job, const ConvBlock & block) {
+    conv_f32_generic(job, block);
+}
+
+void conv_f32_avx2(const ConvJob & job, const ConvBlock & block) {
+    conv_f32_generic(job, block);
+}
+
+void conv_bf16_amx(const ConvJob & /*job*/, const ConvBlock & /*block*/) {}
+
+#endif
+
+}  // namespace omni

@@ -1,0 +1,66 @@
+// A causal convolution as one matrix product without gathering its taps.
+//
+//   y[t][o] = bias[o] + residual[t][o] + sum over tap, c of w[o][tap][c] * x[t + tap * dilation][c]
+//
+// x has `context` rows of the past in front. Rows are contiguous, channels fastest. A row of x serves up to `taps`
+// outputs, so nothing is copied: the kernel walks the rows where they lie.
+//
+// Every output is one chain of fused multiply-adds in the order of (tap, c), whatever the split into tiles and threads
+// (in f32; with bf16 tiles in blocks of 32): the same frames give the same samples for every chunk size.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "kernels/cpu_features.h"
+
+namespace omni {
+
+constexpr int64_t k_conv_panel = 16;  // outputs packed side by side
+
+struct ConvJob {
+    const void *  x;         // [rows + context][in], float or bfloat16
+    const void *  weight;    // packed, see below
+    const float * bias;      // [out] or, when the outputs are rate positions, [out / rate], repeated
+    const float * residual;  // [rows][out] or null
+    float *       y;         // [rows][out]
+    int64_t       rows;
+    int64_t       in;
+    int64_t       out;
+    int64_t       taps;
+    int64_t       dilation;
+    int64_t       bias_period;  // bias[o % bias_period]
+};
+
+// Weights of f32 jobs: [panel][tap][in][16 outputs]; missing outputs of the last panel are zero.
+// Weights of bf16 jobs: [panel][tap][in / 32][16 pairs][16 outputs][2], as AMX tiles want them.
+int64_t packed_conv_size(int64_t in, int64_t out, int64_t taps);
+
+// Where element i of the packed weights comes from, as (output, tap, channel).
+struct ConvIndex {
+    int64_t output, tap, channel;
+};
+ConvIndex packed_f32_index(int64_t i, int64_t in, int64_t taps);
+ConvIndex packed_bf16_index(int64_t i, int64_t in, int64_t taps);
+
+// bf16 jobs need channels in multiples of 32, and k_bf16_tail further rows of x that may hold anything finite.
+constexpr int64_t k_bf16_block = 32;
+constexpr int64_t k_bf16_tail  = 15;
+
+// The share of part `part` of `parts`; parts run side by side.
+void conv_f32(const ConvJob & job, Simd simd, int part, int parts);
+void conv_bf16(const ConvJob & job, int part, int parts);
+
+// --- for the kernels ------------------------------------------------------------------------------------------------
+
+// A block of the output: rows [row_begin, row_end), panels [panel_begin, panel_end).
+struct ConvBlock {
+    int64_t row_begin, row_end, panel_begin, panel_end;
+};
+
+void conv_f32_avx512(const ConvJob & job, const ConvBlock & block);
+void conv_f32_avx2(const ConvJob & job, const ConvBlock & block);
+void conv_f32_generic(const ConvJob & job, const ConvBlock & block);
+void conv_bf16_amx(const ConvJob & job, const ConvBlock & block);
+
+}  // namespace omni

@@ -1,0 +1,106 @@
+"""The engine against recordings of transformers, which need no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import omniggml
+from omniggml.convert import GEOMETRIES
+from parity import golden, greedy
+from parity.engine_side import Engine
+from parity.files import ModelFiles, digest
+from parity.golden import Golden
+from parity.metrics import GATES, Agreement, Gate, agreement
+
+GOLDENS = Path(__file__).parent / "goldens"
+NAMES = [name for name in GEOMETRIES if name != "eos-first"]
+
+Reader = Callable[[str], Golden]
+
+
+@pytest.fixture(scope="module")
+def goldens() -> Reader:
+    return cache(lambda name: golden.load(GOLDENS / f"{name}.npz"))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_goldens_belong_to_these_checkpoints(model_files: ModelFiles, goldens: Reader, name: str) -> None:
+    """Where this fails, the recipe has changed: python tests/goldens/make_goldens.py."""
+    about = goldens(name).about
+    assert about["checkpoint"] == digest(model_files.checkpoint(name))
+    assert int(about["transformers"].split(".")[0]) >= 5, "older versions sample the code predictor even when greedy"
+
+
+def test_goldens_stay_small() -> None:
+    assert sum(path.stat().st_size for path in GOLDENS.glob("*.npz")) < 4_000_000
+
+
+@pytest.mark.parametrize("type_", list(GATES))
+@pytest.mark.parametrize("name", NAMES)
+def test_blocks_agree(model_files: ModelFiles, goldens: Reader, name: str, type_: str) -> None:
+    """Every block, given what the reference computed before it."""
+    case, recording = goldens(name).case, goldens(name).recording
+    captured = Engine(*model_files.gguf(name, type_)).capture(case, recording)
+    failures = {
+        module: seen
+        for module, want in recording.outputs.items()
+        if not (seen := agreement(captured[module], want)).inside(GATES[type_])
+    }
+    assert len(recording.outputs) > 15
+    assert failures == {}
+
+
+@pytest.mark.parametrize("type_", ["f32", "f16"])
+@pytest.mark.parametrize("name", NAMES)
+def test_stages_agree(model_files: ModelFiles, goldens: Reader, name: str, type_: str) -> None:
+    """Whole stages, errors adding up. With coarser weights a random model chooses other experts now and then."""
+    case, recording = goldens(name).case, goldens(name).recording
+    captured = Engine(*model_files.gguf(name, type_)).capture(case, recording, forced=False)
+    for module in ("thinker.lm_head", "talker.codec_head", "talker.code_predictor.lm_head.2", "code2wav"):
+        assert agreement(captured[module], recording.outputs[module]).inside(GATES[type_]), module
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_greedy_speech_is_the_same(model_files: ModelFiles, goldens: Reader, name: str) -> None:
+    """Text ids and every code equal, audio within 1e-4."""
+    speech, thinker = model_files.gguf(name, "f32")
+    model = omniggml.load(speech, thinker=thinker, device="cpu", n_threads=1)
+    assert len(goldens(name).speeches) == 2
+    for title, (request, want) in goldens(name).speeches.items():
+        assert tuple(model.tokenizer.encode_chat(greedy.CONVERSATIONS[title.split(",")[0]])) == request.conversation
+        spoken = greedy.speak(model, request)
+        assert spoken.differences(want) == [], title
+        assert spoken.codes.shape[1] > 0
+        assert spoken.audio.size == model.n_samples(spoken.codes.shape[1])
+
+
+def test_thread_count_changes_nothing(model_files: ModelFiles, goldens: Reader) -> None:
+    speech, thinker = model_files.gguf("odd", "f32")
+    request, _ = next(iter(goldens("odd").speeches.values()))
+    one, two = (
+        greedy.speak(omniggml.load(speech, thinker=thinker, device="cpu", n_threads=n), request) for n in (1, 2)
+    )
+    np.testing.assert_array_equal(two.codes, one.codes)
+    np.testing.assert_array_equal(two.audio, one.audio)
+
+
+def test_agreement_knows_what_cosine_alone_hides() -> None:
+    want = np.random.default_rng(0).standard_normal(10_000).astype(np.float32)
+    gate = GATES["q8_0"]
+    assert agreement(want, want).inside(Gate(1 - 1e-12, 0, 1e-12))
+    louder = agreement(want * 1.01, want)
+    assert louder.cosine > 0.999999
+    assert louder.nmse < gate.nmse
+    assert not louder.inside(gate), "a gain of 1 % passes for noise"
+    assert not agreement(np.roll(want, 1), want).inside(gate)
+    assert not agreement(np.full_like(want, np.nan), want).inside(gate)
+    assert not agreement(want, np.zeros_like(want)).inside(gate)
+    assert agreement(np.zeros_like(want), np.zeros_like(want)) == Agreement(1, 0, 1)
+    assert agreement(np.zeros_like(want), want).cosine == 0
+    with pytest.raises(ValueError, match="shape"):
+        agreement(want[:-1], want)

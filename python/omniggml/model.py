@@ -238,6 +238,9 @@ class Model:
         except ModelFileError as error:
             raise ModelFileError(f"{self.path}: {error}") from error
 
+    def _speaker_id(self, name: str | None) -> int:
+        return self._speech.find_speaker((name or self.default_speaker).encode(errors="backslashreplace"))
+
     def _silence(self) -> Audio:
         groups = self._speech.predictor_geometry["num_code_groups"]
         return Audio(np.zeros(0, np.float32), self.sample_rate, np.zeros((groups, 0), np.int32), "empty")
@@ -255,7 +258,7 @@ class Model:
         options: SpeechOptions,
         thinker_hidden: npt.ArrayLike | None = None,
     ) -> Iterator[Audio]:
-        speaker = self._speech.find_speaker(options.speaker or self.default_speaker)
+        speaker = self._speaker_id(options.speaker)
         hidden = None if thinker_hidden is None else _floats("thinker_hidden", thinker_hidden)
         speech = _native.Speech(self._speech, self._params(options), self._n_threads, active.get())
         speech.begin(_ids(conversation), _ids(answer), speaker, hidden)
@@ -321,7 +324,7 @@ class Model:
         """Tokens -> the talker's inputs. Arguments as in `stream_answer`."""
         session = _native.TalkerSession(self._speech, 1, self._n_threads, active.get())
         hidden = None if thinker_hidden is None else _floats("thinker_hidden", thinker_hidden)
-        speaker_id = self._speech.find_speaker(speaker or self.default_speaker)
+        speaker_id = self._speaker_id(speaker)
         return TalkerPrompt(*session.assemble_prompt(_ids(conversation), _ids(answer), speaker_id, hidden))
 
     def talker(self, prompt: TalkerPrompt, **options: Any) -> IntArray:

@@ -20,7 +20,7 @@ from omniggml.convert import GEOMETRIES
 from parity import engine_side, greedy
 from parity.cases import make_case
 from parity.files import ModelFiles
-from parity.metrics import GATES
+from parity.metrics import GATES, agreement
 from parity.rows import Row, compare, strain, worst_of_kind
 
 # The last of them speaks no frame.
@@ -75,8 +75,10 @@ def _rows(
     case = make_case(GEOMETRIES[name])
     recording = transformers_side.record(reference, case)
     for type_ in types:
-        captured = engine_side.Engine(*files.gguf(name, type_)).capture(case, recording, forced=forced)
-        yield compare(name, type_, captured, recording.outputs)
+        engine = engine_side.Engine(*files.gguf(name, type_))
+        rows = compare(name, type_, engine.capture(case, recording, forced=forced), recording.outputs)
+        whole = agreement(engine.waveform(case), recording.outputs["code2wav"])
+        yield [*rows, Row("code2wav, whole, without a probe", name, type_, whole)]
 
 
 def _compare_greedy(files: ModelFiles, name: str, transformers_side: Any, reference: Any) -> int:

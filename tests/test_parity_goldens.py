@@ -55,6 +55,14 @@ def test_blocks_agree(model_files: ModelFiles, goldens: Reader, name: str, type_
     assert failures == {}
 
 
+@pytest.mark.parametrize("type_", list(GATES))
+@pytest.mark.parametrize("name", NAMES)
+def test_waveform_without_a_probe_agrees(model_files: ModelFiles, goldens: Reader, name: str, type_: str) -> None:
+    """The whole of code2wav as it is used: without a probe it may fuse operations."""
+    samples = Engine(*model_files.gguf(name, type_)).waveform(goldens(name).case)
+    assert agreement(samples, goldens(name).recording.outputs["code2wav"]).inside(GATES[type_])
+
+
 @pytest.mark.parametrize("type_", ["f32", "f16"])
 @pytest.mark.parametrize("name", NAMES)
 def test_stages_agree(model_files: ModelFiles, goldens: Reader, name: str, type_: str) -> None:

@@ -61,6 +61,10 @@ class Engine:
             captured |= dict(Reading(probe))
         return captured
 
+    def waveform(self, case: Case) -> FloatArray:
+        """The samples [1, 1, n] of code2wav without a probe, which may fuse what a probe has to tell apart."""
+        return _native.Code2WavSession(self.speech, _THREADS, None).decode(case.wave_codes)[np.newaxis, np.newaxis]
+
     def _run_thinker(self, case: Case, recording: Recording, probe: _native.Probe) -> None:
         session = _native.ThinkerSession(self.thinker, _THREADS, probe)
         session.forward(case.tokens[:_PREFILL], True, False)

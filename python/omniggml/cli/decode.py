@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +41,7 @@ def read_codes(path: str) -> npt.NDArray[Any]:
     try:
         # Never unpickle: the file is somebody else's.
         array = np.load(path, allow_pickle=False)
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+    except Exception as error:  # NumPy lets out whatever its parsers of headers and archives raise
         raise InputError(f"{path} is no .npy file of numbers: {' '.join(str(error).split())}") from error
     if not isinstance(array, np.ndarray):
         raise InputError(f"{path} holds several arrays; expected one, in a .npy file")

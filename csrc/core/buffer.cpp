@@ -26,7 +26,7 @@ void require_memory(size_t nbytes, const std::string & purpose) {
     // The compiler may not assume that an allocation nobody reads succeeds.
     void * volatile probe = std::malloc(nbytes);
     if (probe == nullptr) {
-        throw Error(ErrorKind::memory, "not enough memory: " + purpose + " takes " + mebibytes(nbytes));
+        throw Error(ErrorKind::memory, "not enough memory for " + purpose + " (" + mebibytes(nbytes) + ")");
     }
     std::free(probe);
 }
@@ -57,8 +57,8 @@ void TensorStore::allocate(ggml_backend_buffer_type_t type, ggml_backend_buffer_
              t        = ggml_get_next_tensor(context_.get(), t)) {
             nbytes += ggml_nbytes(t);
         }
-        throw Error(ErrorKind::memory, "not enough memory: " + purpose_ + " takes " + mebibytes(nbytes) + " on " +
-                                           ggml_backend_buft_name(type));
+        throw Error(ErrorKind::memory, "not enough memory for " + purpose_ + " (" + mebibytes(nbytes) + " on " +
+                                           ggml_backend_buft_name(type) + ")");
     }
     ggml_backend_buffer_set_usage(buffer_.get(), usage);
 }

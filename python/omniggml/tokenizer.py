@@ -9,13 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
+from mmap import mmap
 from typing import Any
 
 from tokenizers import AddedToken, Regex, decoders, models, normalizers, pre_tokenizers
 from tokenizers import Tokenizer as _Backend
 
 from omniggml.chat_template import ChatTemplate
-from omniggml.errors import InputError, ModelFileError
+from omniggml.errors import InputError, ModelFileError, OmniError, OutOfMemoryError
 
 # Kinds of token, as numbered in `tokenizer.ggml.token_type`.
 _CONTROL, _USER_DEFINED, _UNUSED = 3, 4, 5
@@ -27,6 +28,10 @@ _SPLIT_RULES = {
         r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
     ),
 }
+
+# Bounds of what the library takes; its arena of regular expressions comes on top.
+_BYTES_A_TOKEN = 1024
+_BYTES_A_LETTER = 256
 
 # Code points that Unicode promises never to assign; one that is in no text marks what must not be parsed.
 _NONCHARACTERS = [chr(code) for code in range(0xFDD0, 0xFDF0)]
@@ -165,6 +170,7 @@ class Tokenizer:
             raise InputError(
                 f"the text is not valid Unicode at character {error.start}: it can't be encoded"
             ) from error
+        _require_memory(len(text) * _BYTES_A_LETTER)
         return list(self._backend.encode(text, add_special_tokens=False).ids)
 
     def _split_at_control(self, text: str) -> Iterator[str]:
@@ -193,8 +199,9 @@ def _backend(tokens: Sequence[str], kinds: Sequence[int], merges: Sequence[str],
         )
     try:
         pairs = [_pair(merge) for merge in merges]
+        _require_memory((len(vocabulary) + len(pairs)) * _BYTES_A_TOKEN)
         backend = _Backend(models.BPE(vocab=vocabulary, merges=pairs))
-    except ModelFileError:
+    except OmniError:
         raise
     except Exception as error:  # the library raises nothing more precise
         raise ModelFileError(f"the file's vocabulary and merges don't fit each other: {error}") from error
@@ -207,6 +214,15 @@ def _backend(tokens: Sequence[str], kinds: Sequence[int], merges: Sequence[str],
     whole = [tokens[index] for index, kind in enumerate(kinds) if kind == _USER_DEFINED]
     backend.add_tokens([AddedToken(token, normalized=False, special=False) for token in whole])
     return backend
+
+
+def _require_memory(nbytes: int) -> None:
+    """Raises OutOfMemoryError unless as much could be had: the library ends the process where it can't."""
+    nbytes += 4 << 20
+    try:
+        mmap(-1, nbytes).close()
+    except (OSError, MemoryError):
+        raise OutOfMemoryError(f"not enough memory for the tokenizer ({nbytes >> 20} MiB)") from None
 
 
 def _pair(merge: str) -> tuple[str, str]:

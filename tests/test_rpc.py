@@ -1,0 +1,171 @@
+"""A device served over the network by ggml's RPC server gives what the CPU gives.
+
+Needs a build with RPC; run alone with
+
+    CMAKE_ARGS="-DGGML_RPC=ON" pip install '.[test]' && pytest tests/test_rpc.py
+"""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+import omniggml
+from conftest import Files
+from sentences import one_sentence
+from worker import Worker
+
+SERVER = Path(omniggml.__file__).parent / "bin" / "omniggml-rpc-server"
+
+pytestmark = pytest.mark.skipif(not SERVER.exists(), reason="this build has no RPC (CMAKE_ARGS=-DGGML_RPC=ON)")
+
+DEADLINE = 60.0
+
+COMPARE = """
+import numpy as np
+here = omniggml.load(speech, thinker=thinker, device="cpu", n_threads=1)
+there = omniggml.load(speech, thinker=thinker, device=endpoint, n_threads=1)
+options = {"max_frames": 20, "chunk_frames": 7, **options}
+a, b = here.speak("hello world", **options), there.speak("hello world", **options)
+result = [bool((a.codes == b.codes).all()), a.codes.shape[1], float(abs(a.samples - b.samples).max())]
+"""
+
+
+def free_port() -> int:
+    with closing(socket.socket()) as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+class Server:
+    """The server on a free port of the loopback interface, lending the CPU."""
+
+    def __init__(self) -> None:
+        self.port = free_port()
+        self.endpoint = f"127.0.0.1:{self.port}"
+        self.process = subprocess.Popen(
+            [str(SERVER), str(self.port)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        deadline = time.monotonic() + DEADLINE
+        while not self._listens():
+            assert self.process.poll() is None and time.monotonic() < deadline, "the server did not start"
+            time.sleep(0.1)
+
+    def _listens(self) -> bool:
+        with closing(socket.socket()) as probe:
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
+    def stop(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    running = Server()
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def client() -> Iterator[Worker]:
+    """A process of its own: the server serves one client at a time, for as long as that lives."""
+    process = Worker()
+    yield process
+    process.close()
+
+
+@pytest.mark.parametrize("options", [{"greedy": True}, {"seed": 5}], ids=["greedy", "sampled"])
+def test_speaks_as_the_cpu_does(server: Server, client: Worker, tiny_files: Files, options: dict[str, object]) -> None:
+    outcome = client.run(
+        COMPARE,
+        speech=str(tiny_files.speech),
+        thinker=str(tiny_files.thinker),
+        endpoint=server.endpoint,
+        options=options,
+    )
+    assert outcome.error == "", outcome
+    same, n_frames, difference = outcome.value
+    assert same and n_frames == 20 and difference <= 1e-5
+
+
+def test_answers_as_the_cpu_does(server: Server, client: Worker, tiny_files: Files) -> None:
+    outcome = client.run(
+        """
+models = [omniggml.load(speech, thinker=thinker, device=device, n_threads=1) for device in ("cpu", endpoint)]
+tokens = [model.generate_text([1, 2, 3], omniggml.TextOptions(max_tokens=8, greedy=True))[0] for model in models]
+logits = [model.thinker(list(range(50))).logits for model in models]
+result = [tokens[0] == tokens[1], float(abs(logits[0] - logits[1]).max())]
+""",
+        speech=str(tiny_files.speech),
+        thinker=str(tiny_files.thinker),
+        endpoint=server.endpoint,
+    )
+    assert outcome.error == "", outcome
+    assert outcome.value[0] and outcome.value[1] <= 1e-3
+
+
+def test_a_second_model_and_probes(server: Server, client: Worker, tiny_files: Files) -> None:
+    outcome = client.run(
+        """
+models = [omniggml.load(speech, device=device, n_threads=1) for device in (endpoint, endpoint, "cpu")]
+codes = [[i % 64 for i in range(40)]] * 4
+seen = []
+for model in models:
+    with model.probe("code2wav.pre_transformer.layers.1", "code2wav") as reading:
+        model.code2wav(codes, chunk_frames=9)
+    seen.append({name: reading[name] for name in reading})
+result = [float(abs(seen[i][name] - seen[2][name]).max()) for i in (0, 1) for name in seen[2]]
+""",
+        speech=str(tiny_files.speech),
+        endpoint=server.endpoint,
+    )
+    assert outcome.error == "", outcome
+    assert len(outcome.value) == 4 and max(outcome.value) <= 1e-4
+
+
+def test_the_next_client_is_served(server: Server, tiny_files: Files) -> None:
+    for _ in range(2):
+        client = Worker()
+        outcome = client.run(
+            "omniggml.load(speech, device=endpoint).speak('a', max_frames=2)",
+            speech=str(tiny_files.speech),
+            endpoint=server.endpoint,
+        )
+        client.close()
+        assert outcome.error == "", outcome
+
+
+def test_nobody_listens(client: Worker, tiny_files: Files) -> None:
+    endpoint = f"127.0.0.1:{free_port()}"
+    for _ in range(2):
+        outcome = client.run("omniggml.load(speech, device=endpoint)", speech=str(tiny_files.speech), endpoint=endpoint)
+        assert outcome.error == "InputError", outcome
+        one_sentence(outcome.message, endpoint)
+
+
+def test_somebody_else_listens(client: Worker, tiny_files: Files) -> None:
+    """A server that hangs up at once, as one of another protocol does."""
+    with closing(socket.socket()) as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        endpoint = f"127.0.0.1:{listener.getsockname()[1]}"
+
+        def hang_up() -> None:
+            while True:
+                try:
+                    listener.accept()[0].close()
+                except OSError:
+                    return
+
+        threading.Thread(target=hang_up, daemon=True).start()
+        outcome = client.run("omniggml.load(speech, device=endpoint)", speech=str(tiny_files.speech), endpoint=endpoint)
+    assert outcome.error in ("InputError", "OmniError"), outcome
+    one_sentence(outcome.message, endpoint)

@@ -24,7 +24,7 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))  # for the package `parity`
 
 # Shorter than the live comparison's, and still over 32 frames of audio, the engine's piece.
-_SIZES = {"n_tokens": 20, "n_prompt": 14, "n_frames": 3, "n_wave": 36}
+_SIZES = {"n_tokens": 30, "n_prompt": 14, "n_frames": 3, "n_wave": 36}
 
 # Longer than a chunk of 300 frames. The published rates make 1920 samples of a frame; there fewer have to do.
 _WAVE_FRAMES = {"mini": 60, "long-window": 330}

@@ -13,7 +13,7 @@ from omniggml.probe import Reading, new_probe
 from parity.cases import Case, FloatArray, Recording
 
 _THREADS = 1
-_PREFILL = 50
+_SINGLE_STEPS = 20
 
 # Where the reference's output takes the place of ours, so that an error doesn't reach the next block: embeddings, what
 # a residual stream holds between blocks, the input of each feed-forward block (an expert chosen differently is an
@@ -67,8 +67,8 @@ class Engine:
 
     def _run_thinker(self, case: Case, recording: Recording, probe: _native.Probe) -> None:
         session = _native.ThinkerSession(self.thinker, _THREADS, probe)
-        session.forward(case.tokens[:_PREFILL], True, False)
-        for token in case.tokens[_PREFILL:]:
+        session.forward(case.tokens[:-_SINGLE_STEPS], True, False)
+        for token in case.tokens[-_SINGLE_STEPS:]:
             session.forward(np.array([token], np.int32), True, False)
 
     def _run_text_projection(self, case: Case, recording: Recording, probe: _native.Probe) -> None:

@@ -90,6 +90,27 @@ def decode(model: Any, codes: IntArray) -> FloatArray:
     return np.asarray(model.code2wav(_tensor(codes)[None]).numpy(), dtype=np.float32).ravel()
 
 
+@torch.no_grad()
+def talker_prompt(
+    model: Any, conversation: list[int], answer: list[int], speaker: str, hidden: FloatArray
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """What `generate` hands to the talker for a conversation of one user's turn: inputs, trailing text, padding."""
+    config = model.config
+    ids = _row(np.array(conversation + answer))
+    embedded = model.thinker.get_input_embeddings()
+    thinker = config.thinker_config
+    other = torch.isin(ids, torch.tensor([thinker.audio_token_id, thinker.image_token_id, thinker.video_token_id]))
+    start = len(conversation) - 3  # the answer's header
+    user = model._get_talker_user_parts(0, start, other, torch.from_numpy(hidden)[None], embedded(ids))
+    special = torch.tensor([[config.tts_bos_token_id, config.tts_eos_token_id, config.tts_pad_token_id]])
+    bos, eos, pad = model.talker.text_projection(embedded(special)).chunk(3, dim=1)
+    speaker_id = config.talker_config.speaker_id[speaker]
+    spoken, _, trailing = model._get_talker_assistant_parts(
+        start, ids.shape[1], speaker_id, embedded(ids), pad, bos, eos
+    )
+    return _rows(torch.cat([user, spoken], dim=1)), _rows(trailing), _rows(pad)
+
+
 def _talker_inputs(model: Any, case: Case, hidden: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Prompt [1, positions, hidden] and the text of each frame [1, frames, hidden], projected in one call."""
     tokens = np.concatenate([case.prompt_tokens, case.text_tokens])

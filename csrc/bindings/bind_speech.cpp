@@ -1,6 +1,7 @@
 #include <pybind11/stl.h>
 
 #include <atomic>
+#include <optional>
 
 #include "bindings/arrays.h"
 #include "bindings/bindings.h"
@@ -71,7 +72,14 @@ class BoundSpeech {
 
     void cancel() { cancelled_ = true; }
 
-    bool interrupted() const { return interrupted_; }
+    bool interrupted() const { return raised_.has_value(); }
+
+    // Raises what the signal's handler raised: KeyboardInterrupt, or an exception of the program's own.
+    void raise_interruption() const {
+        if (raised_) {
+            throw py::error_already_set(*raised_);
+        }
+    }
 
     const char * stop_reason() const { return stop_name(speech_.stop_reason()); }
 
@@ -80,16 +88,15 @@ class BoundSpeech {
     bool asked_to_stop() {
         py::gil_scoped_acquire acquire;
         if (PyErr_CheckSignals() != 0) {
-            PyErr_Clear();
-            interrupted_ = true;
+            raised_.emplace();
         }
-        return interrupted_ || cancelled_;
+        return interrupted() || cancelled_;
     }
 
-    std::shared_ptr<SpeechModel> model_;
-    Speech                       speech_;
-    std::atomic<bool>            cancelled_{ false };
-    bool                         interrupted_ = false;
+    std::shared_ptr<SpeechModel>         model_;
+    Speech                               speech_;
+    std::atomic<bool>                    cancelled_{ false };
+    std::optional<py::error_already_set> raised_;
 };
 
 }  // namespace
@@ -104,6 +111,7 @@ void bind_speech(py::module_ & m) {
         .def("frames", &BoundSpeech::frames, py::arg("n"))
         .def("cancel", &BoundSpeech::cancel)
         .def_property_readonly("interrupted", &BoundSpeech::interrupted)
+        .def("raise_interruption", &BoundSpeech::raise_interruption)
         .def_property_readonly("stop_reason", &BoundSpeech::stop_reason);
 }
 

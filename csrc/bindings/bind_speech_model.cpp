@@ -77,7 +77,8 @@ void bind_speech_model(py::module_ & m) {
     py::enum_<VocoderPrecision>(m, "VocoderPrecision")
         .value("auto", VocoderPrecision::automatic)
         .value("f32", VocoderPrecision::f32)
-        .value("bf16", VocoderPrecision::bf16);
+        .value("bf16", VocoderPrecision::bf16)
+        .value("plain", VocoderPrecision::plain);
 
     py::class_<SpeechModel, std::shared_ptr<SpeechModel>>(m, "SpeechModel")
         .def(py::init<const std::string &, const std::string &, VocoderPrecision>(), py::arg("path"), py::arg("device"),

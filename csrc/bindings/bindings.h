@@ -8,6 +8,7 @@ namespace omni {
 void bind_errors(pybind11::module_ & m);
 void bind_devices(pybind11::module_ & m);
 void bind_gguf_file(pybind11::module_ & m);
+void bind_kernels(pybind11::module_ & m);
 void bind_probe(pybind11::module_ & m);
 void bind_sampler(pybind11::module_ & m);
 void bind_thinker(pybind11::module_ & m);

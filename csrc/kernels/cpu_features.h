@@ -5,7 +5,7 @@ namespace omni {
 
 enum class Simd { generic, avx2, avx512 };
 
-// The widest instruction set for float arithmetic. OMNIGGML_SIMD does not exist on purpose: tests pass one explicitly.
+// The widest instruction set for float arithmetic.
 Simd best_simd();
 
 // AMX with bfloat16 tiles: the CPU has it and the kernel lets this process use it.

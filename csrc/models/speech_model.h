@@ -15,7 +15,8 @@ namespace omni {
 enum class VocoderPrecision {
     automatic,  // float32 for weights stored so, else the fastest this CPU has
     f32,
-    bf16,  // bfloat16 products summed in float32
+    bf16,   // bfloat16 products summed in float32
+    plain,  // ordinary ggml nodes, as on every other device
 };
 
 class SpeechModel {

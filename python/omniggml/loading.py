@@ -21,29 +21,39 @@ def load(
     thinker: str | os.PathLike[str] | None = None,
     device: str = "auto",
     n_threads: int = 0,
+    vocoder_precision: str = "auto",
 ) -> Model:
     """Load a model.
 
     `speech`: a NAME-speech.gguf; without it a small random model is made on the spot, which makes noise. `thinker`: a
     file in llama.cpp's qwen3vlmoe layout; without it the NAME-thinker.gguf beside the speech file is taken, if there
     is one. `device`: a name from `devices()`, "auto" for the first GPU or else the CPU, or "HOST:PORT" of an RPC
-    server. `n_threads`: CPU threads a call, 0 for as many as there are cores.
+    server. `n_threads`: CPU threads a call, 0 for as many as there are cores. `vocoder_precision`: how code2wav's
+    convolutions are computed on a CPU: "f32"; "bf16", bfloat16 products summed in float32, where the CPU has tiles for
+    them; "plain", ordinary ggml nodes; "auto", f32 for weights stored in F32, else the fastest.
 
     Raises ModelFileError for a file that can't be used, InputError for an unknown device, OutOfMemoryError.
     """
     if speech is None:
-        return _stand_in(device, n_threads)
+        return _stand_in(device, n_threads, vocoder_precision)
     path = Path(speech)
     if thinker is None and path.name.endswith(_SPEECH_SUFFIX):
         beside = path.with_name(path.name.removesuffix(_SPEECH_SUFFIX) + _THINKER_SUFFIX)
         thinker = beside if beside.exists() else None
-    return Model(path, thinker, device=device, n_threads=n_threads)
+    return Model(path, thinker, device=device, n_threads=n_threads, vocoder_precision=vocoder_precision)
 
 
-def _stand_in(device: str, n_threads: int) -> Model:
+def _stand_in(device: str, n_threads: int, vocoder_precision: str) -> Model:
     warnings.warn("no model was named: a small model with random weights speaks, which sounds like noise", stacklevel=3)
     with tempfile.TemporaryDirectory() as directory:
         checkpoint = write_random_checkpoint("mini", Path(directory) / "random")
         speech, thinker = convert(checkpoint, directory, type="f16", name="random")
         # Random weights never find an end.
-        return Model(speech, thinker, device=device, n_threads=n_threads, max_frames=_STAND_IN_FRAMES)
+        return Model(
+            speech,
+            thinker,
+            device=device,
+            n_threads=n_threads,
+            vocoder_precision=vocoder_precision,
+            max_frames=_STAND_IN_FRAMES,
+        )

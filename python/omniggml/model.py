@@ -84,6 +84,7 @@ class Model:
         *,
         device: str = "auto",
         n_threads: int = 0,
+        vocoder_precision: str = "auto",
         max_frames: int | None = None,
     ) -> None:
         self.path = Path(speech)
@@ -93,7 +94,7 @@ class Model:
         self._max_frames = max_frames
         self._n_threads = n_threads
         # As bytes: a path need not be valid Unicode.
-        self._speech = _native.SpeechModel(os.fsencode(speech), device)
+        self._speech = _native.SpeechModel(os.fsencode(speech), device, _precision(vocoder_precision))
         self._metadata = _native.GgufFile(os.fsencode(speech)).metadata()
         self._thinker: _native.Thinker | None = None
         if thinker is not None:
@@ -389,6 +390,13 @@ class Model:
             yield Reading(native)
         finally:
             active.reset(token)
+
+
+def _precision(name: str) -> _native.VocoderPrecision:
+    known = _native.VocoderPrecision.__members__
+    if name not in known:
+        raise InputError(f"vocoder_precision is {name!r}; it can be {', '.join(known)}")
+    return known[name]
 
 
 def tokenizer_from(metadata: Mapping[str, Any], path: str) -> Tokenizer:

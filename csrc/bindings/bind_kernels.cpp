@@ -1,0 +1,115 @@
+// The CPU kernels alone, for tests and benchmarks.
+#include <pybind11/stl.h>
+
+#include "bindings/arrays.h"
+#include "bindings/bindings.h"
+#include "core/conv_op.h"
+#include "kernels/conv.h"
+#include "kernels/snake.h"
+
+namespace py = pybind11;
+
+namespace omni {
+
+namespace {
+
+constexpr int k_parts = 3;  // as if by three threads
+
+void require(bool holds, const char * what) {
+    if (!holds) {
+        throw Error(ErrorKind::input, what);
+    }
+}
+
+Simd simd_named(const std::string & name) {
+    const Simd wanted = name == "avx512" ? Simd::avx512 : name == "avx2" ? Simd::avx2 : Simd::generic;
+    require(wanted <= best_simd(), "this CPU does not have that instruction set");
+    return wanted;
+}
+
+std::vector<uint16_t> to_bf16(const std::vector<float> & values) {
+    std::vector<uint16_t> out(values.size());
+    ggml_fp32_to_bf16_row(values.data(), reinterpret_cast<ggml_bf16_t *>(out.data()), (int64_t) values.size());
+    return out;
+}
+
+// x [rows + (taps - 1) * dilation, in], weight [out, in, taps], bias [out], residual [rows, out] -> [rows, out].
+py::array_t<float> convolve(const FloatArray & x, const FloatArray & weight, const FloatArray & bias,
+                            const FloatArray & residual, int64_t dilation, const std::string & kind) {
+    require(x.ndim() == 2 && weight.ndim() == 3 && residual.ndim() == 2 && dilation > 0,
+            "x, weight or residual is off");
+    const int64_t  in   = weight.shape(1);
+    const int64_t  taps = weight.shape(2);
+    const int64_t  out  = weight.shape(0);
+    const int64_t  rows = x.shape(0) - (taps - 1) * dilation;
+    const ConvForm form = kind == "bf16" ? ConvForm::bf16 : ConvForm::f32;
+    require(x.shape(1) == in && rows > 0 && bias.size() == out && residual.shape(0) == rows && residual.shape(1) == out,
+            "the shapes do not fit each other");
+    require(form == ConvForm::f32 || (has_amx_bf16() && in % k_bf16_block == 0), "this CPU has no bfloat16 tiles");
+
+    std::vector<float> packed((size_t) conv_weight_size(form, in, out, taps));
+    for (size_t i = 0; i < packed.size(); ++i) {
+        const ConvWeight at = conv_weight_at(form, (int64_t) i, in, taps);
+        packed[i]           = at.output < out ? weight.at(at.output, at.channel, at.tap) : 0.0f;
+    }
+    std::vector<float> input(x.data(), x.data() + x.size());
+    input.resize(input.size() + (size_t) (k_bf16_tail * in));
+    const auto         small_input  = to_bf16(input);
+    const auto         small_weight = to_bf16(packed);
+    std::vector<float> y((size_t) (rows * out));
+    const bool         small = form == ConvForm::bf16;
+    const ConvJob      job{ small ? (const void *) small_input.data() : input.data(),
+                            small ? (const void *) small_weight.data() : packed.data(),
+                            bias.data(),
+                            residual.data(),
+                            y.data(),
+                            rows,
+                            in,
+                            out,
+                            taps,
+                            dilation,
+                            out };
+    for (int part = 0; part < k_parts; ++part) {
+        if (small) {
+            conv_bf16(job, part, k_parts);
+        } else {
+            conv_f32(job, simd_named(kind), part, k_parts);
+        }
+    }
+    return to_array(std::move(y), { rows, out });
+}
+
+// x [rows, channels] -> the same.
+py::array_t<float> snake(const FloatArray & x, const FloatArray & frequency, const FloatArray & magnitude,
+                         const std::string & kind) {
+    require(x.ndim() == 2 && x.shape(1) == frequency.size() && frequency.size() == magnitude.size(),
+            "the shapes do not fit each other");
+    std::vector<float> y((size_t) x.size());
+    snake_f32({ x.data(), frequency.data(), magnitude.data(), x.shape(0), x.shape(1) }, y.data(), simd_named(kind));
+    return to_array(std::move(y), { x.shape(0), x.shape(1) });
+}
+
+std::vector<std::string> kinds() {
+    std::vector<std::string> names{ "generic" };
+    if (best_simd() >= Simd::avx2) {
+        names.emplace_back("avx2");
+    }
+    if (best_simd() >= Simd::avx512) {
+        names.emplace_back("avx512");
+    }
+    if (has_amx_bf16()) {
+        names.emplace_back("bf16");
+    }
+    return names;
+}
+
+}  // namespace
+
+void bind_kernels(py::module_ & m) {
+    m.def("kernel_kinds", [] { return py::tuple(py::cast(kinds())); });
+    m.def("kernel_convolve", &convolve, py::arg("x"), py::arg("weight"), py::arg("bias"), py::arg("residual"),
+          py::arg("dilation"), py::arg("kind"));
+    m.def("kernel_snake", &snake, py::arg("x"), py::arg("frequency"), py::arg("magnitude"), py::arg("kind"));
+}
+
+}  // namespace omni

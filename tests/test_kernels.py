@@ -1,0 +1,86 @@
+"""The CPU's own kernels against NumPy in float64, and the vocoder computed with them against ordinary ggml nodes."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+import omniggml
+from omniggml import _native
+from parity.files import ModelFiles
+
+FloatArray = npt.NDArray[np.float32]
+
+# (rows, in, out, taps, dilation): tiles cut short in rows and in outputs, one output, more taps than rows.
+SHAPES = [(37, 64, 96, 7, 3), (5, 32, 17, 2, 1), (100, 96, 1, 7, 1), (1, 32, 32, 7, 9), (64, 160, 33, 1, 1)]
+
+
+def bf16(values: FloatArray) -> FloatArray:
+    """Cut to what bfloat16 holds exactly."""
+    return (values.view(np.uint32) & 0xFFFF0000).view(np.float32)
+
+
+def numbers(rng: np.random.Generator, *shape: int) -> FloatArray:
+    return rng.standard_normal(shape, dtype=np.float32)
+
+
+@pytest.mark.parametrize("kind", _native.kernel_kinds())
+@pytest.mark.parametrize("shape", SHAPES)
+def test_convolution(kind: str, shape: tuple[int, int, int, int, int]) -> None:
+    rows, width, out, taps, dilation = shape
+    rng = np.random.default_rng(0)
+    x = bf16(numbers(rng, rows + (taps - 1) * dilation, width))
+    weight, bias, residual = bf16(numbers(rng, out, width, taps)), numbers(rng, out), numbers(rng, rows, out)
+    got = _native.kernel_convolve(x, weight, bias, residual, dilation, kind)
+    want = bias.astype(np.float64) + residual
+    for tap in range(taps):
+        want += x[tap * dilation : tap * dilation + rows].astype(np.float64) @ weight[:, :, tap].T
+    assert ((got - want) ** 2).sum() <= 1e-12 * (want**2).sum()
+
+
+@pytest.mark.parametrize("kind", [kind for kind in _native.kernel_kinds() if kind != "bf16"])
+def test_snake(kind: str) -> None:
+    rng = np.random.default_rng(0)
+    x, frequency = 5 * numbers(rng, 50, 70), np.exp(numbers(rng, 70))
+    magnitude = np.exp(numbers(rng, 70))
+    x[3, 4] = 1e6  # beyond what the polynomial reduces
+    got = _native.kernel_snake(x, frequency, magnitude, kind)
+    want = x + magnitude * np.sin((x * frequency).astype(np.float64)) ** 2
+    assert np.abs((got - want) / np.maximum(1, np.abs(want))).max() < 2e-6
+
+
+@pytest.mark.parametrize("kind", [kind for kind in _native.kernel_kinds() if kind != "bf16"])
+def test_snake_passes_nan_and_infinity_on(kind: str) -> None:
+    x = np.array([[np.nan, np.inf, 1.0]], np.float32)
+    got = _native.kernel_snake(x, np.ones(3, np.float32), np.ones(3, np.float32), kind)
+    assert not np.isfinite(got[0, :2]).any()
+    assert np.isfinite(got[0, 2])
+
+
+def vocoded(model_files: ModelFiles, geometry: str, precision: str, step: int) -> FloatArray:
+    model = omniggml.load(model_files.gguf(geometry, "f32")[0], device="cpu", vocoder_precision=precision)
+    sizes = model.geometry["code2wav"]
+    codes = np.random.default_rng(1).integers(0, sizes["codebook_size"], (sizes["num_quantizers"], 70))
+    return model.code2wav(codes, chunk_frames=step)
+
+
+@pytest.mark.parametrize("geometry", ["tiny", "odd", "grouped"])
+def test_vocoder_in_one_node_a_convolution_equals_ordinary_nodes(model_files: ModelFiles, geometry: str) -> None:
+    plain = vocoded(model_files, geometry, "plain", 70)
+    ours = vocoded(model_files, geometry, "f32", 70)
+    assert np.abs(ours - plain).max() < 1e-5
+
+
+@pytest.mark.parametrize("precision", ["f32", *(kind for kind in _native.kernel_kinds() if kind == "bf16")])
+def test_every_chunk_size_gives_the_same_bits(model_files: ModelFiles, precision: str) -> None:
+    whole = vocoded(model_files, "tiny", precision, 70)
+    for step in (1, 2, 3, 25, 33):
+        assert np.array_equal(vocoded(model_files, "tiny", precision, step), whole), f"chunks of {step}"
+
+
+@pytest.mark.skipif("bf16" not in _native.kernel_kinds(), reason="this CPU has no bfloat16 tiles")
+def test_bfloat16_stays_inside_its_gate(model_files: ModelFiles) -> None:
+    plain = vocoded(model_files, "tiny", "plain", 70).astype(np.float64)
+    fast = vocoded(model_files, "tiny", "bf16", 70)
+    assert ((fast - plain) ** 2).sum() <= 1e-4 * (plain**2).sum()

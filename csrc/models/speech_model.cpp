@@ -19,6 +19,9 @@ std::unique_ptr<Weights> open_weights(const std::string & path, ggml_backend_dev
 }
 
 ConvForm vocoder_form(const Weights & weights, ggml_backend_dev_t device, VocoderPrecision precision) {
+    if (precision == VocoderPrecision::plain) {
+        return ConvForm::plain;
+    }
     const bool     on_cpu    = ggml_backend_dev_type(device) == GGML_BACKEND_DEVICE_TYPE_CPU;
     const bool     automatic = precision == VocoderPrecision::automatic;
     const bool     stored    = automatic && weights.stored_type("code2wav.decoder.0.conv.weight") == GGML_TYPE_F32;

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import socket
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -167,5 +168,23 @@ def test_somebody_else_listens(client: Worker, tiny_files: Files) -> None:
 
         threading.Thread(target=hang_up, daemon=True).start()
         outcome = client.run("omniggml.load(speech, device=endpoint)", speech=str(tiny_files.speech), endpoint=endpoint)
-    assert outcome.error in ("InputError", "OmniError"), outcome
+    assert outcome.error == "InputError", outcome
     one_sentence(outcome.message, endpoint)
+
+
+def test_the_server_dies(server: Server, tiny_files: Files) -> None:
+    """ggml's client can't go on, and ends the process, as docs/devices.md says: after one line, and without a hang."""
+    code = """
+import sys, omniggml
+model = omniggml.load(sys.argv[1], device=sys.argv[2], n_threads=1)
+for piece in model.stream("hello world", max_frames=4000, chunk_frames=1):
+    print(piece.codes.shape[1], flush=True)
+"""
+    arguments = [sys.executable, "-c", code, str(tiny_files.speech), server.endpoint]
+    speaking = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert speaking.stdout is not None and speaking.stdout.readline() == "1\n"
+    server.stop()
+    _, errors = speaking.communicate(timeout=DEADLINE)
+    assert speaking.returncode not in (0, None)
+    assert errors.startswith("omniggml: "), errors
+    one_sentence(errors.strip())

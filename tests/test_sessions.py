@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -326,3 +327,22 @@ def test_a_speech_longer_than_the_first_cache(model: Model) -> None:
     if long.codes.shape[1] < 260:
         pytest.skip("this seed ends early")
     same(speak(model, max_frames=300, chunk_frames=7), long)
+
+
+def test_what_a_signals_handler_raises_comes_out(model: Model) -> None:
+    """Ctrl-C is not the only signal; a deadline of the program's own is not KeyboardInterrupt."""
+
+    class Late(Exception):
+        pass
+
+    def on_alarm(*_: object) -> None:
+        raise Late
+
+    before = signal.signal(signal.SIGALRM, on_alarm)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.3)
+        with pytest.raises(Late):
+            speak(model, max_frames=4000, chunk_frames=4000)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)

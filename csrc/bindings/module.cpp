@@ -2,7 +2,6 @@
 #include <pybind11/pybind11.h>
 
 #include "bindings/bindings.h"
-#include "core/error.h"
 
 namespace {
 
@@ -13,7 +12,6 @@ void drop_log(ggml_log_level /*level*/, const char * /*text*/, void * /*data*/) 
 
 PYBIND11_MODULE(_native, m) {
     ggml_log_set(drop_log, nullptr);
-    omni::catch_ggml_aborts();
     m.attr("__version__")  = OMNIGGML_VERSION;
     m.attr("ggml_version") = OMNIGGML_GGML_VERSION;
     omni::bind_errors(m);

@@ -32,6 +32,7 @@ void require_memory(size_t nbytes, const std::string & purpose) {
 }
 
 ContextPtr make_context(size_t n_tensors, size_t graph_nodes) {
+    catch_ggml_aborts();
     ggml_init_params params{};
     params.mem_size = n_tensors * ggml_tensor_overhead() + 1024;
     if (graph_nodes > 0) {

@@ -121,9 +121,15 @@ ggml_backend_dev_t remote_device(const std::string & endpoint) {
         if (add_server == nullptr) {
             continue;
         }
-        ggml_backend_reg_t server = add_server(endpoint.c_str());
+        ggml_backend_reg_t server = nullptr;
+        try {
+            server = add_server(endpoint.c_str());
+        } catch (const Error &) {
+            // ggml asserts that somebody listens, and speaks the protocol.
+        }
         if (server == nullptr || ggml_backend_reg_dev_count(server) == 0) {
-            throw Error(ErrorKind::input, "no RPC server answers at " + endpoint);
+            throw Error(ErrorKind::input, "no RPC server answers at " + endpoint +
+                                              "; start omniggml-rpc-server there, of the same version");
         }
         known.emplace_back(endpoint, ggml_backend_reg_dev_get(server, 0));
         return known.back().second;
@@ -136,6 +142,7 @@ ggml_backend_dev_t remote_device(const std::string & endpoint) {
 }  // namespace
 
 std::vector<DeviceInfo> list_devices() {
+    catch_ggml_aborts();
     std::vector<DeviceInfo> devices;
     for (size_t i = 0; i < ggml_backend_dev_count(); ++i) {
         ggml_backend_dev_t device = ggml_backend_dev_get(i);
@@ -147,6 +154,7 @@ std::vector<DeviceInfo> list_devices() {
 }
 
 ggml_backend_dev_t find_device(const std::string & name) {
+    catch_ggml_aborts();
     if (name.empty() || lower(name) == "auto") {
         return preferred_device();
     }
@@ -165,6 +173,7 @@ ggml_backend_dev_t find_device(const std::string & name) {
 }
 
 Backends::Backends(ggml_backend_dev_t device, int n_threads) : device_(device) {
+    catch_ggml_aborts();
     if (n_threads == 0) {
         n_threads = std::clamp((int) std::thread::hardware_concurrency(), 1, GGML_MAX_N_THREADS);
     }

@@ -12,6 +12,7 @@ namespace {
 
 constexpr size_t k_longest_message = 4000;
 
+thread_local bool catching  = false;
 thread_local bool computing = false;
 
 // Messages quote what files hold: names with line ends, terminal codes or a megabyte of text.
@@ -33,7 +34,7 @@ void on_ggml_abort(const char * message) {
     const char * slash = std::strrchr(message, '/');
     const char * what  = slash != nullptr ? slash + 1 : message;
 #if !defined(_MSC_VER)
-    if (!computing) {
+    if (catching && !computing) {
         throw Error(ErrorKind::internal, std::string("ggml gave up: ") + what);
     }
 #endif
@@ -45,7 +46,8 @@ void on_ggml_abort(const char * message) {
 Error::Error(ErrorKind kind, const std::string & message) : std::runtime_error(one_sentence(message)), kind_(kind) {}
 
 void catch_ggml_aborts() {
-    ggml_set_abort_callback(on_ggml_abort);
+    static const bool installed = (ggml_set_abort_callback(on_ggml_abort), true);
+    catching                    = installed;
 }
 
 ComputeScope::ComputeScope() {

@@ -273,8 +273,7 @@ class Model:
         while not speech.stop_reason:
             codes = speech.frames(chunk_frames or next(sizes, _LARGEST_CHUNK))
             yield Audio(vocoder.decode(codes), self.sample_rate, codes, speech.stop_reason)
-        if speech.interrupted:
-            raise KeyboardInterrupt
+        speech.raise_interruption()
 
     # --- stages -----------------------------------------------------------------------------------------------------
 
@@ -338,8 +337,7 @@ class Model:
         pieces = []
         while not speech.stop_reason:
             pieces.append(speech.frames(_LARGEST_CHUNK))
-        if speech.interrupted:
-            raise KeyboardInterrupt
+        speech.raise_interruption()
         return np.concatenate(pieces, axis=1)
 
     def code2wav(self, codes: npt.ArrayLike, *, chunk_frames: int | None = None) -> FloatArray:

@@ -21,7 +21,7 @@ from parity import engine_side, greedy
 from parity.cases import make_case
 from parity.files import ModelFiles
 from parity.metrics import GATES, agreement
-from parity.rows import Row, compare, strain, worst_of_kind
+from parity.rows import Row, compare, worst_of_kind
 
 # The last of them speaks no frame.
 _NAMES = [name for name in GEOMETRIES if name != "eos-first"]
@@ -78,7 +78,7 @@ def _rows(
         engine = engine_side.Engine(*files.gguf(name, type_))
         rows = compare(name, type_, engine.capture(case, recording, forced=forced), recording.outputs)
         whole = agreement(engine.waveform(case), recording.outputs["code2wav"])
-        yield [*rows, Row("code2wav, whole, without a probe", name, type_, whole)]
+        yield [*rows, Row("code2wav without a probe, from the codes to the waveform", name, type_, whole)]
 
 
 def _compare_greedy(files: ModelFiles, name: str, transformers_side: Any, reference: Any) -> int:
@@ -105,16 +105,23 @@ def _print_rows(rows: list[Row]) -> None:
 
 
 def _print_summary(rows: list[Row], n_different: int) -> int:
-    print("\nfurthest up its gate, of each type:")
-    for type_ in GATES:
+    print("\nThe worst of all geometries and modules, each number by itself; the gates:")
+    line = "{:<15} {:<5} {:>5} {:>15} {:>13} {:>13}  {}"
+    print(line.format("stage", "type", "rows", "lowest cosine", "highest nmse", "|gain - 1|", ""))
+    for type_, gate in GATES.items():
         of_type = [row for row in rows if row.type == type_]
-        if of_type:
-            gate = GATES[type_]
-            bounds = f"cosine >= {gate.cosine}, nmse <= {gate.nmse}, |gain - 1| <= {gate.gain}"
-            print(f"{type_}: {len(of_type)} rows, gates {bounds}")
-            _print_rows([max(of_type, key=strain)])
+        if not of_type:
+            continue
+        for stage in sorted({row.stage for row in of_type}):
+            some = [row.agreement for row in of_type if row.stage == stage]
+            cosine, nmse = min(seen.cosine for seen in some), max(seen.nmse for seen in some)
+            gain = max(abs(seen.gain - 1) for seen in some)
+            print(line.format(stage, type_, len(some), f"{cosine:.10f}", f"{nmse:.1e}", f"{gain:.1e}", ""))
+        bounds = (f">= {gate.cosine}", f"<= {gate.nmse:.0e}", f"<= {gate.gain:.0e}")
+        n_outside = sum(not row.passes for row in of_type)
+        print(line.format("gate", type_, len(of_type), *bounds, f"{n_outside} outside"))
     n_outside = sum(not row.passes for row in rows)
-    print(f"{len(rows)} rows, {n_outside} outside of their gates; {n_different} greedy speeches differ")
+    print(f"\n{len(rows)} rows, {n_outside} outside of their gates; {n_different} greedy speeches differ")
     return 1 if n_outside or n_different else 0
 
 

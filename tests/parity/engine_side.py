@@ -34,10 +34,10 @@ def boundaries(outputs: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
 
 
 class Engine:
-    """The two files of one geometry and type, loaded."""
+    """The two files of one geometry and type, loaded; `vocoder`: its precision, see `omniggml.load`."""
 
-    def __init__(self, speech: Path, thinker: Path) -> None:
-        self.speech = _native.SpeechModel(str(speech), "cpu")
+    def __init__(self, speech: Path, thinker: Path, vocoder: str = "auto") -> None:
+        self.speech = _native.SpeechModel(str(speech), "cpu", _native.VocoderPrecision.__members__[vocoder])
         self.thinker = _native.Thinker(str(thinker), "cpu")
 
     def capture(self, case: Case, recording: Recording, *, forced: bool = True) -> dict[str, FloatArray]:

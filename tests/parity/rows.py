@@ -33,6 +33,13 @@ class Row:
         return self.agreement.inside(GATES[self.type])
 
     @property
+    def stage(self) -> str:
+        """The part of the model."""
+        if self.module.startswith("talker.code_predictor."):
+            return "code predictor"
+        return self.module.split(".")[0].split(" ")[0]
+
+    @property
     def kind(self) -> str:
         """The module with `*` for numbers: the same place in every layer."""
         return re.sub(r"\.\d+(?=\.|$)", ".*", self.module)

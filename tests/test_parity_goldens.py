@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -13,6 +13,7 @@ import omniggml
 from omniggml import _native
 from omniggml.convert import GEOMETRIES
 from parity import golden, greedy
+from parity.cases import FloatArray, IntArray
 from parity.engine_side import Engine
 from parity.files import ModelFiles, digest
 from parity.golden import Golden
@@ -101,6 +102,37 @@ def test_thread_count_changes_nothing(model_files: ModelFiles, goldens: Reader) 
     )
     np.testing.assert_array_equal(two.codes, one.codes)
     np.testing.assert_array_equal(two.audio, one.audio)
+
+
+@pytest.mark.parametrize("name", ["tiny", "odd"])
+def test_speeches_in_a_batch_are_as_if_alone(model_files: ModelFiles, goldens: Reader, name: str) -> None:
+    """Talker and code predictor of two speeches at once, the prompts of different lengths."""
+    speech = Engine(*model_files.gguf(name, "f32")).speech
+    case, recording = goldens(name).case, goldens(name).recording
+    prompts = (recording.talker_prompt, recording.talker_prompt[5:])
+    frames = np.ascontiguousarray(np.stack([case.codes.T, case.codes.T[::-1]], axis=1))
+    texts = np.stack([recording.frame_text, recording.frame_text[::-1]], axis=1)
+    together = spoken_by(speech, prompts, frames, texts)
+    for i in range(2):
+        alone = spoken_by(speech, prompts[i : i + 1], frames[:, i : i + 1].copy(), texts[:, i : i + 1].copy())
+        for got, want in zip(together, alone, strict=True):
+            np.testing.assert_allclose(got[i : i + 1], want, rtol=0, atol=1e-4)
+
+
+def spoken_by(
+    speech: _native.SpeechModel, prompts: Sequence[FloatArray], frames: IntArray, texts: FloatArray
+) -> list[FloatArray]:
+    """Logits [sequences, vocabulary] of talker and code predictor, frame by frame."""
+    talker = _native.TalkerSession(speech, len(prompts), 1, None)
+    predictor = _native.CodePredictorSession(speech, len(prompts), 1, None)
+    for sequence, prompt in enumerate(prompts):
+        talker.prompt(sequence, prompt)
+    logits = []
+    for codes, text in zip(frames, texts, strict=True):
+        scores, hidden = talker.frame(codes, text)
+        logits += [scores, predictor.start(hidden, codes[:, 0].tolist())]
+        logits += [predictor.next(column.tolist()) for column in codes.T[1:-1]]
+    return logits
 
 
 def test_agreement_knows_what_cosine_alone_hides() -> None:

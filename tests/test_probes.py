@@ -187,6 +187,14 @@ def test_a_replacement_that_is_too_short_is_refused(model: Model) -> None:
         model.code2wav(np.zeros((4, 6), np.int32))
 
 
+def test_a_replacement_that_nothing_takes_is_said(model: Model) -> None:
+    with (
+        pytest.raises(InputError, match=r"nothing ran that computes code2wav\.decoder\.99"),
+        model.probe(replace={"code2wav.decoder.99": np.zeros((1, 1, 1), np.float32)}),
+    ):
+        model.code2wav(np.zeros((4, 6), np.int32))
+
+
 def test_the_thinker_has_the_reference_s_hidden_state(model: Model, tiny: Golden) -> None:
     """`accept_hidden_layer` counts the embedding as entry 0."""
     with model.probe("thinker.model.layers.0", "thinker.lm_head") as seen:

@@ -45,6 +45,7 @@ void bind_probe(py::module_ & m) {
     py::class_<Probe, std::shared_ptr<Probe>>(m, "Probe")
         .def(py::init<std::vector<std::string>>(), py::arg("patterns"))
         .def("replace", &replace, py::arg("name"), py::arg("values"))
+        .def("unused_replacements", &Probe::unused_replacements)
         .def("take", &take);
     m.def("matches", &matches, py::arg("pattern"), py::arg("name"));
 }

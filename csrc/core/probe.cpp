@@ -127,6 +127,17 @@ std::vector<float> Probe::next_replacement(const std::string & name, Axes axes, 
     return out;
 }
 
+std::vector<std::string> Probe::unused_replacements() const {
+    std::lock_guard<std::mutex> lock(mutex_);
+    std::vector<std::string>    names;
+    for (const auto & entry : replacements_) {
+        if (entry.second.used == 0) {
+            names.push_back(entry.first);
+        }
+    }
+    return names;
+}
+
 std::map<std::string, ProbeSeries> Probe::take() {
     std::lock_guard<std::mutex> lock(mutex_);
     return std::move(captured_);

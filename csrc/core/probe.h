@@ -55,6 +55,9 @@ class Probe {
     // Error(input) when the shape does not fit `like` or the replacement is used up.
     std::vector<float> next_replacement(const std::string & name, Axes axes, const ProbeChunk & like);
 
+    // Names whose replacement no module has taken so far.
+    std::vector<std::string> unused_replacements() const;
+
     // Moves out what was captured so far.
     std::map<std::string, ProbeSeries> take();
 

@@ -381,6 +381,8 @@ class Model:
 
         `replace` puts arrays in the place of what the named modules compute, in the reference's axes, consumed along
         time. Only calls made in this block, in this thread, are seen; others run at full speed.
+
+        Raises InputError where an array doesn't fit, and at the end of the block where no module took it.
         """
         native = new_probe(patterns, replace)
         token = active.set(native)
@@ -388,6 +390,9 @@ class Model:
             yield Reading(native)
         finally:
             active.reset(token)
+        unused = native.unused_replacements()
+        if unused:
+            raise InputError(f"nothing ran that computes {', '.join(unused)}, so the replacement was not used")
 
 
 def _precision(name: str) -> _native.VocoderPrecision:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import omniggml
-from omniggml import _native
+from omniggml import TextOptions, _native
 from omniggml.convert import GEOMETRIES
 from parity import golden, greedy
 from parity.cases import FloatArray, IntArray
@@ -102,6 +102,26 @@ def test_thread_count_changes_nothing(model_files: ModelFiles, goldens: Reader) 
     )
     np.testing.assert_array_equal(two.codes, one.codes)
     np.testing.assert_array_equal(two.audio, one.audio)
+
+
+def test_eos_as_the_first_code_is_silence(model_files: ModelFiles) -> None:
+    speech, thinker = model_files.gguf("eos-first", "f32")
+    model = omniggml.load(speech, thinker=thinker, device="cpu", n_threads=1)
+    for options in ({"greedy": True}, {"seed": 3}):
+        audio = model.speak("hello", **options)
+        assert (audio.stop_reason, audio.samples.shape, audio.codes.shape) == ("eos", (0,), (4, 0))
+        assert [piece.stop_reason for piece in model.stream("hello", **options)] == ["eos"]
+    reply = model.chat("hello", text_options=TextOptions(greedy=True, max_tokens=5), greedy=True)
+    assert (reply.audio.stop_reason, reply.audio.samples.shape, len(reply.tokens)) == ("eos", (0,), 5)
+
+
+def test_an_answer_without_a_token_is_silence(model_files: ModelFiles) -> None:
+    """As when the thinker ends its turn at once, where the reference fails to build the talker's prompt."""
+    speech, thinker = model_files.gguf("tiny", "f32")
+    model = omniggml.load(speech, thinker=thinker, device="cpu", n_threads=1)
+    reply = model.chat("hello", text_options=TextOptions(max_tokens=0))
+    assert (reply.text, reply.tokens) == ("", ())
+    assert (reply.audio.stop_reason, reply.audio.samples.shape, reply.audio.codes.shape) == ("empty", (0,), (4, 0))
 
 
 @pytest.mark.parametrize("name", ["tiny", "odd"])

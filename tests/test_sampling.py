@@ -80,7 +80,7 @@ def probabilities(
     before = np.concatenate([[0], np.cumsum(weights[order])[:-1]])
     if top_p < 1:
         weights[order[before >= top_p]] = 0
-    return weights / weights.sum()
+    return np.asarray(weights / weights.sum())
 
 
 @pytest.mark.parametrize(("counter", "key", "expected"), PHILOX_VECTORS)

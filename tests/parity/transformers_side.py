@@ -61,8 +61,12 @@ def record(model: Any, case: Case) -> Recording:
 def speak(model: Any, request: Request) -> Spoken:
     """The reference's greedy speech, the audio decoded in one forward instead of the chunks of `generate`."""
     codes: list[torch.Tensor] = []
-    whole = model.code2wav.forward
-    model.code2wav.chunked_decode = lambda given, **_: codes.append(given) or whole(given)
+
+    def decode_whole(given: torch.Tensor, **_: Any) -> Any:
+        codes.append(given)
+        return model.code2wav(given)
+
+    model.code2wav.chunked_decode = decode_whole
     try:
         with warnings.catch_warnings():
             # That the repetition penalty sees spoken codes only, not the prompt: so does ours.
@@ -122,8 +126,10 @@ def _talker_inputs(model: Any, case: Case, hidden: torch.Tensor) -> tuple[torch.
 def _run_talker(model: Any, case: Case, prompt: torch.Tensor, text: torch.Tensor) -> torch.Tensor:
     """Prompt and frames in one forward. Returns the states after the final norm, [1, positions + frames, hidden]."""
     tables = [model.talker.get_input_embeddings(), *model.talker.code_predictor.get_input_embeddings()]
-    frames = sum(table(_row(codes)) for table, codes in zip(tables, case.codes, strict=True)) + text
-    return model.talker.model(inputs_embeds=torch.cat([prompt, frames], dim=1)).last_hidden_state
+    embedded = [table(_row(codes)) for table, codes in zip(tables, case.codes, strict=True)]
+    frames = torch.stack([*embedded, text]).sum(dim=0)
+    states: torch.Tensor = model.talker.model(inputs_embeds=torch.cat([prompt, frames], dim=1)).last_hidden_state
+    return states
 
 
 def _run_predictor(model: Any, case: Case, hidden: torch.Tensor) -> None:

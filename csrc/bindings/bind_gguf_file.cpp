@@ -1,7 +1,10 @@
 #include <pybind11/stl.h>
 
+#include <algorithm>
+
 #include "bindings/bindings.h"
 #include "core/gguf_file.h"
+#include "core/planned_file.h"
 
 namespace py = pybind11;
 
@@ -36,6 +39,18 @@ py::dict metadata(const GgufFile & file) {
     return out;
 }
 
+py::bytes read_bytes(const GgufFile & file, uint64_t offset, size_t size) {
+    if (offset > file.size() || size > file.size() - offset) {
+        file.fail("has no " + std::to_string(size) + " bytes at " + std::to_string(offset));
+    }
+    std::string bytes(size, '\0');
+    {
+        py::gil_scoped_release release;
+        file.read(offset, bytes.data(), size);
+    }
+    return bytes;
+}
+
 py::list tensors(const GgufFile & file) {
     py::list out;
     for (const auto & tensor : file.tensors()) {
@@ -52,6 +67,64 @@ py::list tensors(const GgufFile & file) {
     return out;
 }
 
+// The values a plan sets: booleans, numbers, texts, and lists of integers or texts.
+GgufValue to_value(const py::handle & value) {
+    if (py::isinstance<py::bool_>(value)) {
+        return value.cast<bool>();
+    }
+    if (py::isinstance<py::int_>(value)) {
+        return value.cast<int64_t>();
+    }
+    if (py::isinstance<py::float_>(value)) {
+        return value.cast<double>();
+    }
+    if (py::isinstance<py::str>(value)) {
+        return value.cast<std::string>();
+    }
+    const auto items = py::reinterpret_borrow<py::sequence>(value);
+    if (py::len(items) > 0 && py::isinstance<py::str>(items[0])) {
+        return value.cast<std::vector<std::string>>();
+    }
+    return value.cast<std::vector<int64_t>>();
+}
+
+PlannedFile::Metadata to_metadata(const py::dict & entries) {
+    PlannedFile::Metadata out;
+    for (const auto & entry : entries) {
+        out.emplace_back(entry.first.cast<std::string>(), to_value(entry.second));
+    }
+    return out;
+}
+
+// A field of the plan's dataclass; shapes come in PyTorch's order.
+PlannedTensor to_planned_tensor(const py::handle & from) {
+    PlannedTensor tensor;
+    tensor.name = from.attr("name").cast<std::string>();
+    tensor.ne   = from.attr("shape").cast<std::vector<int64_t>>();
+    tensor.view = from.attr("view").cast<std::vector<int64_t>>();
+    tensor.axes = from.attr("axes").cast<std::vector<int>>();
+    std::reverse(tensor.ne.begin(), tensor.ne.end());
+    std::reverse(tensor.view.begin(), tensor.view.end());
+    std::reverse(tensor.axes.begin(), tensor.axes.end());
+    for (auto & axis : tensor.axes) {
+        axis = (int) tensor.axes.size() - 1 - axis;
+    }
+    for (const auto & part : from.attr("parts").cast<std::vector<std::pair<size_t, std::string>>>()) {
+        tensor.parts.push_back({ part.first, part.second });
+    }
+    tensor.change = from.attr("change").cast<ValueChange>();
+    return tensor;
+}
+
+std::shared_ptr<PlannedFile> plan_file(const std::vector<std::string> & paths, const py::dict & metadata,
+                                       const py::iterable & tensors) {
+    std::vector<PlannedTensor> plan;
+    for (const auto & tensor : tensors) {
+        plan.push_back(to_planned_tensor(tensor));
+    }
+    return std::make_shared<PlannedFile>(paths, to_metadata(metadata), std::move(plan));
+}
+
 }  // namespace
 
 void bind_gguf_file(py::module_ & m) {
@@ -59,8 +132,17 @@ void bind_gguf_file(py::module_ & m) {
         .def(py::init<const std::string &>(), py::arg("path"), py::call_guard<py::gil_scoped_release>())
         .def_property_readonly("path", [](const GgufFile & self) { return text(self.path()); })
         .def_property_readonly("size", &GgufFile::size)
+        .def("read", &read_bytes, py::arg("offset"), py::arg("size"))
         .def("metadata", &metadata)
         .def("tensors", &tensors);
+
+    py::enum_<ValueChange>(m, "ValueChange")
+        .value("none", ValueChange::none)
+        .value("logarithm", ValueChange::logarithm)
+        .value("log_of_reciprocal", ValueChange::log_of_reciprocal);
+
+    py::class_<PlannedFile, GgufFile, std::shared_ptr<PlannedFile>>(m, "PlannedFile")
+        .def(py::init(&plan_file), py::arg("paths"), py::arg("metadata"), py::arg("tensors"));
 }
 
 }  // namespace omni

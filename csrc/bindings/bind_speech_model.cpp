@@ -83,6 +83,11 @@ void bind_speech_model(py::module_ & m) {
     py::class_<SpeechModel, std::shared_ptr<SpeechModel>>(m, "SpeechModel")
         .def(py::init<const std::string &, const std::string &, VocoderPrecision>(), py::arg("path"), py::arg("device"),
              py::arg("vocoder_precision") = VocoderPrecision::automatic, py::call_guard<py::gil_scoped_release>())
+        .def(py::init<std::shared_ptr<GgufFile>, const std::string &, VocoderPrecision>(), py::arg("file"),
+             py::arg("device"), py::arg("vocoder_precision") = VocoderPrecision::automatic,
+             py::call_guard<py::gil_scoped_release>())
+        .def_static(
+            "check", [](std::shared_ptr<GgufFile> file) { SpeechModel::check(std::move(file)); }, py::arg("file"))
         .def_property_readonly("talker_geometry", &talker_geometry)
         .def_property_readonly("predictor_geometry", &predictor_geometry)
         .def_property_readonly("code2wav_geometry", &code2wav_geometry)

@@ -408,6 +408,29 @@ void GgufFile::place_tensors(uint64_t data_start, uint64_t alignment) {
     }
 }
 
+void GgufFile::read_tensor(const GgufTensor & tensor, size_t from, void * target, size_t size) const {
+    read(tensor.offset + from, target, size);
+}
+
+void GgufFile::replace_tensors(std::vector<GgufTensor> tensors) {
+    tensors_ = std::move(tensors);
+    tensor_index_.clear();
+    for (size_t i = 0; i < tensors_.size(); ++i) {
+        if (!tensor_index_.emplace(tensors_[i].name, i).second) {
+            fail("holds tensor " + printable(tensors_[i].name) + " twice");
+        }
+    }
+}
+
+void GgufFile::set_metadata(const std::string & key, GgufValue value) {
+    const auto found = metadata_index_.emplace(key, metadata_.size());
+    if (found.second) {
+        metadata_.emplace_back(key, std::move(value));
+    } else {
+        metadata_[found.first->second].second = std::move(value);
+    }
+}
+
 const GgufTensor * GgufFile::find_tensor(const std::string & name) const {
     const auto it = tensor_index_.find(name);
     return it == tensor_index_.end() ? nullptr : &tensors_[it->second];

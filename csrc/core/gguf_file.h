@@ -37,7 +37,7 @@ class GgufFile {
   public:
     // Throws Error(file) unless the whole header is sound and every tensor lies inside the file.
     explicit GgufFile(const std::string & path);
-    ~GgufFile();
+    virtual ~GgufFile();
     GgufFile(const GgufFile &)             = delete;
     GgufFile & operator=(const GgufFile &) = delete;
 
@@ -70,8 +70,16 @@ class GgufFile {
     // Reads `size` bytes at `offset` of the file. Safe to call from several threads.
     void read(uint64_t offset, void * target, size_t size) const;
 
+    // Reads `size` bytes of the values of one of tensors(), from their byte `from` on.
+    virtual void read_tensor(const GgufTensor & tensor, size_t from, void * target, size_t size) const;
+
     // Throws Error(file) with the file's name in front.
     [[noreturn]] void fail(const std::string & what) const;
+
+  protected:
+    // For a file of another layout: other tensors and further keys in the place of what the header says.
+    void replace_tensors(std::vector<GgufTensor> tensors);
+    void set_metadata(const std::string & key, GgufValue value);
 
   private:
     class Cursor;

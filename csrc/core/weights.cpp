@@ -150,6 +150,10 @@ const GgufTensor & Weights::require(const std::string & full_name, const std::ve
 
 ggml_tensor * Weights::declare(const GgufTensor & from, ggml_type type, const std::vector<int64_t> & ne,
                                Convert convert) {
+    if (ne[0] % ggml_blck_size(type) != 0) {
+        file_->fail("has tensor " + from.name + " in " + ggml_type_name(type) +
+                    ", whose blocks do not divide rows of " + std::to_string(ne[0]));
+    }
     ggml_tensor * tensor = ggml_new_tensor(store_.context(), type, (int) ne.size(), ne.data());
     ggml_set_name(tensor, from.name.c_str());
     entries_.push_back({ tensor, &from, std::move(convert) });
@@ -220,6 +224,10 @@ void Weights::refuse_unknown_tensors() const {
     }
 }
 
+void Weights::check() const {
+    refuse_unknown_tensors();
+}
+
 void Weights::load() {
     refuse_unknown_tensors();
     store_.allocate(type_, GGML_BACKEND_BUFFER_USAGE_WEIGHTS);
@@ -229,12 +237,15 @@ void Weights::load() {
 }
 
 void Weights::load_entry(const Entry & entry) const {
-    const GgufTensor & from     = *entry.from;
-    const size_t       row_size = ggml_row_size(from.type, from.ne[0]);
-    const size_t       chunk    = entry.convert ? from.nbytes : std::max(row_size, k_chunk_bytes / row_size * row_size);
+    const GgufTensor & from  = *entry.from;
+    size_t             chunk = from.nbytes;
+    if (!entry.convert) {
+        const size_t row_size = ggml_row_size(from.type, from.ne[0]);
+        chunk                 = std::max(row_size, k_chunk_bytes / row_size * row_size);
+    }
     for (size_t done = 0; done < from.nbytes; done += chunk) {
         std::vector<char> bytes(std::min(chunk, from.nbytes - done));
-        file_->read(from.offset + done, bytes.data(), bytes.size());
+        file_->read_tensor(from, done, bytes.data(), bytes.size());
         if (!finite(from.type, bytes)) {
             file_->fail("holds NaN or infinity in tensor " + from.name + "; convert the model again");
         }

@@ -47,6 +47,9 @@ class Weights {
 
     bool has(const std::string & name) const { return file_->find_tensor(stored_name(name)) != nullptr; }
 
+    // Throws Error(file) for tensors nobody declared. With what declaring checks, that is all short of reading values.
+    void check() const;
+
     // Reads everything. Throws Error(file) for tensors nobody declared or for values that are not finite.
     void load();
 

@@ -8,14 +8,13 @@ namespace {
 
 constexpr int64_t k_format_version = 1;
 
-std::unique_ptr<Weights> open_weights(const std::string & path, ggml_backend_dev_t device) {
-    auto              file = std::make_shared<GgufFile>(path);
+std::unique_ptr<Weights> open_weights(std::shared_ptr<const GgufFile> file, ggml_backend_dev_t device) {
     const std::string arch = file->string("general.architecture");
     if (arch != k_speech_arch) {
         file->fail("has the architecture \"" + arch + "\"; a speech file is \"" + k_speech_arch + "\"");
     }
     file->integer(k_speech_prefix + "format_version", k_format_version, k_format_version);
-    return std::make_unique<Weights>(file, ggml_backend_dev_buffer_type(device));
+    return std::make_unique<Weights>(std::move(file), ggml_backend_dev_buffer_type(device));
 }
 
 ConvForm vocoder_form(const Weights & weights, ggml_backend_dev_t device, VocoderPrecision precision) {
@@ -35,13 +34,24 @@ ConvForm vocoder_form(const Weights & weights, ggml_backend_dev_t device, Vocode
 }  // namespace
 
 SpeechModel::SpeechModel(const std::string & path, const std::string & device, VocoderPrecision precision) :
-    device_(find_device(device)),
-    weights_(open_weights(path, device_)),
+    SpeechModel(std::make_shared<GgufFile>(path), device, precision) {}
+
+SpeechModel::SpeechModel(std::shared_ptr<const GgufFile> file, const std::string & device, VocoderPrecision precision) :
+    SpeechModel(std::move(file), find_device(device), precision) {
+    weights_->load();
+}
+
+void SpeechModel::check(std::shared_ptr<const GgufFile> file) {
+    SpeechModel(std::move(file), find_device("CPU"), VocoderPrecision::automatic).weights_->check();
+}
+
+SpeechModel::SpeechModel(std::shared_ptr<const GgufFile> file, ggml_backend_dev_t device, VocoderPrecision precision) :
+    device_(device),
+    weights_(open_weights(std::move(file), device_)),
     talker_(*weights_),
     predictor_(*weights_),
     code2wav_(*weights_, vocoder_form(*weights_, device_, precision)) {
     check_parts_agree();
-    weights_->load();
 }
 
 void SpeechModel::check_parts_agree() const {

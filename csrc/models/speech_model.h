@@ -24,6 +24,12 @@ class SpeechModel {
     // Throws Error(input) for a precision this CPU or device has no instructions for.
     SpeechModel(const std::string & path, const std::string & device, VocoderPrecision precision);
 
+    // The same from an open file, of our layout or planned into it.
+    SpeechModel(std::shared_ptr<const GgufFile> file, const std::string & device, VocoderPrecision precision);
+
+    // Throws what loading would throw, short of reading values. Allocates next to nothing.
+    static void check(std::shared_ptr<const GgufFile> file);
+
     const GgufFile & file() const { return weights_->file(); }
 
     ggml_backend_dev_t device() const { return device_; }
@@ -37,6 +43,8 @@ class SpeechModel {
     size_t nbytes() const { return weights_->nbytes(); }
 
   private:
+    SpeechModel(std::shared_ptr<const GgufFile> file, ggml_backend_dev_t device, VocoderPrecision precision);
+
     void check_parts_agree() const;
 
     ggml_backend_dev_t       device_;

@@ -69,10 +69,22 @@ DecoderNames layer_names(int i) {
 
 }  // namespace
 
-Thinker::Thinker(const std::string & path, const std::string & device) : device_(find_device(device)) {
-    auto file = std::make_shared<GgufFile>(path);
-    geometry_ = read_geometry(*file);
-    weights_  = std::make_unique<Weights>(file, ggml_backend_dev_buffer_type(device_));
+Thinker::Thinker(const std::string & path, const std::string & device) :
+    Thinker(std::make_shared<GgufFile>(path), device) {}
+
+Thinker::Thinker(std::shared_ptr<const GgufFile> file, const std::string & device) :
+    Thinker(std::move(file), find_device(device)) {
+    weights_->load();
+}
+
+void Thinker::check(std::shared_ptr<const GgufFile> file) {
+    Thinker(std::move(file), find_device("CPU")).weights_->check();
+}
+
+Thinker::Thinker(std::shared_ptr<const GgufFile> file, ggml_backend_dev_t device) :
+    device_(device),
+    geometry_(read_geometry(*file)) {
+    weights_ = std::make_unique<Weights>(file, ggml_backend_dev_buffer_type(device_));
 
     const DecoderGeometry & g = geometry_.decoder;
     embed_tokens_             = weights_->matrix("token_embd.weight", { g.hidden, geometry_.vocab });
@@ -83,7 +95,6 @@ Thinker::Thinker(const std::string & path, const std::string & device) : device_
     // A file without a head of its own ties it to the embedding.
     lm_head_ = weights_->has("output.weight") ? weights_->matrix("output.weight", { g.hidden, geometry_.vocab })
                                               : embed_tokens_;
-    weights_->load();
 }
 
 // --- graph ----------------------------------------------------------------------------------------------------------

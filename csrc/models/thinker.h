@@ -26,6 +26,12 @@ class Thinker {
   public:
     Thinker(const std::string & path, const std::string & device);
 
+    // The same from an open file, in llama.cpp's layout or planned into it.
+    Thinker(std::shared_ptr<const GgufFile> file, const std::string & device);
+
+    // Throws what loading would throw, short of reading values. Allocates next to nothing.
+    static void check(std::shared_ptr<const GgufFile> file);
+
     const ThinkerGeometry & geometry() const { return geometry_; }
 
     const GgufFile & file() const { return weights_->file(); }
@@ -35,6 +41,8 @@ class Thinker {
     size_t nbytes() const { return weights_->nbytes(); }
 
   private:
+    Thinker(std::shared_ptr<const GgufFile> file, ggml_backend_dev_t device);
+
     friend class ThinkerSession;
 
     ggml_backend_dev_t        device_;

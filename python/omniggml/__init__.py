@@ -10,6 +10,7 @@ Text -> Thinker -> Talker -> Code2Wav -> samples, natively, with every intermedi
 from omniggml._native import __version__, devices, ggml_version
 from omniggml.audio import Audio
 from omniggml.errors import InputError, ModelFileError, NumericError, OmniError, OutOfMemoryError
+from omniggml.files import Inspection, inspect
 from omniggml.loading import load
 from omniggml.model import Model, Reply, StreamedReply, TalkerPrompt, ThinkerOutput
 from omniggml.options import SpeechOptions, TextOptions
@@ -17,6 +18,7 @@ from omniggml.options import SpeechOptions, TextOptions
 __all__ = [
     "Audio",
     "InputError",
+    "Inspection",
     "Model",
     "ModelFileError",
     "NumericError",
@@ -31,5 +33,6 @@ __all__ = [
     "__version__",
     "devices",
     "ggml_version",
+    "inspect",
     "load",
 ]

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from omniggml import _native
 from omniggml.audio import Audio
 from omniggml.errors import InputError, ModelFileError
+from omniggml.files.opening import open_files
 from omniggml.options import SpeechOptions, TextOptions, check_integer
 from omniggml.probe import Reading, active, new_probe
 from omniggml.tokenizer import Tokenizer
@@ -74,7 +75,8 @@ class ThinkerOutput:
 class Model:
     """Weights in memory. Immutable; any number of threads may use one at once, each call has a session of its own.
 
-    Make one with `omniggml.load`. `max_frames`: the longest speech where a call names none; None takes the file's.
+    Make one with `omniggml.load`, whose arguments these are. `max_frames`: the longest speech where a call names none;
+    None takes the file's.
     """
 
     def __init__(
@@ -86,6 +88,9 @@ class Model:
         n_threads: int = 0,
         vocoder_precision: str = "auto",
         max_frames: int | None = None,
+        code2wav: str | os.PathLike[str] | None = None,
+        tokenizer: str | os.PathLike[str] | None = None,
+        overrides: Mapping[str, Any] | None = None,
     ) -> None:
         self.path = Path(speech)
         _check_threads(n_threads)
@@ -93,19 +98,21 @@ class Model:
             check_integer("max_frames", max_frames, 0)
         self._max_frames = max_frames
         self._n_threads = n_threads
-        # As bytes: a path need not be valid Unicode.
-        self._speech = _native.SpeechModel(os.fsencode(speech), device, _precision(vocoder_precision))
-        self._metadata = _native.GgufFile(os.fsencode(speech)).metadata()
+        opened = open_files(speech, thinker, code2wav=code2wav, tokenizer=tokenizer, overrides=overrides)
+        self._speech = _native.SpeechModel(opened.speech.native, device, _precision(vocoder_precision))
+        self._metadata = opened.speech.metadata
+        self._assumed = opened.speech.assumed
         self._thinker: _native.Thinker | None = None
-        if thinker is not None:
-            self._load_thinker(os.fspath(thinker), device)
+        if opened.thinker is not None:
+            self._load_thinker(opened.thinker.native, device)
 
-    def _load_thinker(self, path: str, device: str) -> None:
-        self._thinker = _native.Thinker(os.fsencode(path), device)
+    def _load_thinker(self, file: _native.GgufFile, device: str) -> None:
+        self._thinker = _native.Thinker(file, device)
         rows, expected = self._thinker.geometry["vocab_size"], self._speech.talker_geometry["text_vocab_size"]
         if rows != expected:
             raise ModelFileError(
-                f"{path} has a vocabulary of {rows} and {self.path} one of {expected}; they belong to different models"
+                f"{file.path} has a vocabulary of {rows} and {self.path} one of {expected}; "
+                "they belong to different models"
             )
 
     # --- what it is -------------------------------------------------------------------------------------------------
@@ -145,6 +152,11 @@ class Model:
     def metadata(self) -> dict[str, Any]:
         """The speech file's metadata, key to value (`docs/gguf.md` lists them)."""
         return dict(self._metadata)
+
+    @property
+    def assumed(self) -> dict[str, Any]:
+        """Settings that no file told, "section.name" to the published model's value that was taken."""
+        return dict(self._assumed)
 
     @cached_property
     def tokenizer(self) -> Tokenizer:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import omniggml
@@ -28,6 +29,15 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("model")
     group.add_argument("-m", "--model", metavar="FILE", help="speech file, NAME-speech.gguf")
     group.add_argument("--thinker", metavar="FILE", help="default: NAME-thinker.gguf beside the speech file")
+    group.add_argument("--code2wav", metavar="FILE", help="a file whose code2wav is used in the model's place")
+    group.add_argument("--tokenizer", metavar="FILE|DIR", help="for a model without one: a GGUF file or a checkpoint")
+    group.add_argument(
+        "--override",
+        action="append",
+        default=[],
+        metavar="SECTION.NAME=VALUE",
+        help="a setting that the file does not tell, or tells wrong; may be repeated",
+    )
     group.add_argument("--device", default="auto", help="a name from `omniggml devices`, or HOST:PORT of an RPC server")
     group.add_argument("--threads", type=int, default=0, metavar="N", help="CPU threads; default: all cores")
 
@@ -45,7 +55,43 @@ def given_text(argument: str) -> str:
 
 
 def load_model(args: argparse.Namespace) -> Model:
-    return omniggml.load(args.model, thinker=args.thinker, device=args.device, n_threads=args.threads)
+    return omniggml.load(
+        args.model,
+        thinker=args.thinker,
+        code2wav=args.code2wav,
+        tokenizer=args.tokenizer,
+        overrides=parse_overrides(args.override),
+        device=args.device,
+        n_threads=args.threads,
+    )
+
+
+def parse_overrides(settings: Sequence[str]) -> dict[str, Any]:
+    """["talker.rope_theta=1e6"] -> {"talker.rope_theta": 1e6}. Lists have commas, speakers are name:id."""
+    return {name: _value(text) for name, text in map(_split, settings)}
+
+
+def _split(setting: str) -> tuple[str, str]:
+    name, found, text = setting.partition("=")
+    if not found:
+        raise InputError(f"--override {setting!r} has no value; expected SECTION.NAME=VALUE")
+    return name.strip(), text.strip()
+
+
+def _value(text: str) -> Any:
+    if text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    if "," in text:
+        return tuple(_value(part) for part in text.split(",") if part)
+    if ":" in text:
+        name, _, number = text.rpartition(":")
+        return name, _value(number)
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            pass
+    return text
 
 
 def add_speech(parser: argparse.ArgumentParser) -> None:

@@ -1,0 +1,73 @@
+// GGUF files of a foreign layout, seen as one of ours: tensors and keys under our names, made by a plan.
+//
+// The plan is data and may be as wrong as the files are: what it asks for is checked against them before anything is
+// read. Values are moved (experts stacked, axes swapped) or changed (Snake parameters back to logarithms) as they are
+// read, one tensor at a time.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "core/gguf_file.h"
+
+namespace omni {
+
+// What a stored value becomes.
+enum class ValueChange {
+    none,
+    logarithm,          // log(v): Snake's alpha from exp(alpha)
+    log_of_reciprocal,  // log(1 / v - 1e-9): Snake's beta from 1 / (exp(beta) + 1e-9)
+};
+
+// Shapes are in ggml order.
+struct PlannedTensor {
+    struct Part {
+        size_t      file;
+        std::string tensor;
+    };
+
+    std::string          name;
+    std::vector<int64_t> ne;
+    std::vector<Part>    parts;                       // of one type and size, one after another
+    std::vector<int64_t> view;                        // the stored values' axes before moving; empty: they stay
+    std::vector<int>     axes;                        // axis d of the result is axis axes[d] of the view
+    ValueChange          change = ValueChange::none;  // with it, or with a view, values become F32
+};
+
+class PlannedFile : public GgufFile {
+  public:
+    using Metadata = std::vector<std::pair<std::string, GgufValue>>;
+
+    // `metadata` is added to that of the first file, in the place of equal keys. Throws Error(file) for a file that
+    // can't be read and for a plan that it does not fulfil.
+    PlannedFile(const std::vector<std::string> & paths, const Metadata & metadata, std::vector<PlannedTensor> plan);
+
+    void read_tensor(const GgufTensor & tensor, size_t from, void * target, size_t size) const override;
+
+  private:
+    struct Source {
+        const GgufFile *   file;
+        const GgufTensor * tensor;
+    };
+
+    struct Recipe {
+        PlannedTensor       plan;
+        std::vector<Source> sources;
+    };
+
+    GgufTensor        planned(const PlannedTensor & plan, std::vector<Source> & sources) const;
+    Source            source_of(const PlannedTensor & plan, const PlannedTensor::Part & part) const;
+    void              check_view(const PlannedTensor & plan, int64_t n) const;
+    void              read_parts(const Recipe & recipe, size_t from, char * target, size_t size) const;
+    std::vector<char> changed_values(const GgufTensor & tensor, const Recipe & recipe) const;
+
+    std::vector<std::unique_ptr<GgufFile>>  further_;
+    std::vector<GgufTensor>                 own_;
+    std::unordered_map<std::string, size_t> own_index_;
+    std::unordered_map<std::string, Recipe> recipes_;
+};
+
+}  // namespace omni

@@ -1,0 +1,95 @@
+"""`omniggml inspect`: what a file is, as a table or as JSON."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections import Counter
+from typing import Any
+
+import omniggml
+from omniggml.files import Concern, Inspection
+
+_MOST_NAMED = 8
+
+
+def add_parser(subparsers: Any) -> None:
+    parser = subparsers.add_parser("inspect", help="say what a GGUF file is and what is wrong with it")
+    parser.add_argument("file", metavar="FILE", help="a GGUF file of any family")
+    parser.add_argument("--json", action="store_true", help="everything, for programs")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    found = omniggml.inspect(args.file)
+    print(json.dumps(found.as_dict(), indent=2) if args.json else "\n".join(_lines(found)))
+    return 0
+
+
+def _lines(found: Inspection) -> list[str]:
+    head = [
+        f"{found.path}: {found.title} ({found.family})",
+        f"architecture {found.architecture or '(none)'}, {_bytes(found.size)}, {_count(found.parameters)} parameters",
+        f"can't be loaded: {found.problem}" if found.problem else "can be loaded",
+    ]
+    return [*head, *_table(found), *_geometry(found), *_names("missing", found.missing), *_rest(found)]
+
+
+def _rest(found: Inspection) -> list[str]:
+    assumed = [f"{name} = {value}" for name, value in found.assumed.items()]
+    return [
+        *_names("not told by the file, taken from the published model", tuple(assumed), len(assumed)),
+        *_names("belonging nowhere", found.unknown),
+        *_concerns(found.concerns),
+    ]
+
+
+def _table(found: Inspection) -> list[str]:
+    if not found.shares:
+        return []
+    rows = [("stage", "type", "tensors", "parameters", "bytes")]
+    for share in found.shares:
+        rows.append((share.stage, share.type, str(share.tensors), _count(share.parameters), _bytes(share.nbytes)))
+    widths = [max(len(row[i]) for row in rows) for i in range(5)]
+    return ["", *("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)]
+
+
+def _geometry(found: Inspection) -> list[str]:
+    lines = []
+    for section, values in found.geometry.items():
+        lines += ["", section]
+        lines += [f"  {name} = {value}" for name, value in values.items() if name != "speakers"]
+    return lines
+
+
+def _names(title: str, names: tuple[str, ...], most: int = _MOST_NAMED) -> list[str]:
+    if not names:
+        return []
+    more = [f"  and {len(names) - most} more"] if len(names) > most else []
+    return ["", f"{title}:", *(f"  {name}" for name in names[:most]), *more]
+
+
+def _concerns(concerns: tuple[Concern, ...]) -> list[str]:
+    """One line for a reason and type, with the first tensor of it."""
+    if not concerns:
+        return []
+    counts = Counter((concern.reason, concern.type) for concern in concerns)
+    first = {(concern.reason, concern.type): concern.name for concern in reversed(concerns)}
+    lines = [
+        f"  {first[key]}{f' and {n - 1} more' if n > 1 else ''} in {key[1]}: {key[0]}" for key, n in counts.items()
+    ]
+    return ["", "in too few bits:", *lines]
+
+
+def _count(number: int) -> str:
+    for unit, size in (("G", 10**9), ("M", 10**6), ("k", 10**3)):
+        if number >= size:
+            return f"{number / size:.2f} {unit}"
+    return str(number)
+
+
+def _bytes(number: int) -> str:
+    for unit, size in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
+        if number >= size:
+            return f"{number / size:.2f} {unit}"
+    return f"{number} bytes"

@@ -1,0 +1,78 @@
+"""Which of our tensors are in one or several files, whatever they are called there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from omniggml.convert.speech_file import short_name
+from omniggml.errors import ModelFileError
+from omniggml.files.families import Family, Layout
+from omniggml.files.header import Header, StoredTensor
+
+
+@dataclass(frozen=True)
+class Part:
+    """A stored tensor, in file number `file`, that is tensor `expert` of those that make up one of ours."""
+
+    file: int
+    expert: int
+    stored: StoredTensor
+    layout: Layout
+
+
+@dataclass
+class Contents:
+    """Our name of a tensor -> what it is made of. `unknown`: stored tensors that belong nowhere."""
+
+    parts: dict[str, list[Part]] = field(default_factory=dict)
+    unknown: list[str] = field(default_factory=list)
+
+    def add(self, header: Header, family: Family, file: int, prefix: str = "") -> None:
+        """Add the tensors of a file whose names in our layout begin with `prefix`, in the place of those there."""
+        found: dict[str, list[Part]] = {}
+        for stored in header.tensors.values():
+            place = family.place_of(stored.name)
+            if place is None:
+                if not stored.name.startswith(family.ignored or ("\0",)):
+                    self.unknown.append(stored.name)
+            elif place.name.startswith(prefix) and not place.name.startswith(family.ignored or ("\0",)):
+                found.setdefault(place.name, []).append(Part(file, place.expert, stored, place.layout))
+        for name, parts in found.items():
+            parts.sort(key=lambda part: part.expert)
+            if [part.expert for part in parts] != list(range(len(parts))):
+                raise ModelFileError(f"{header.path} lacks some of the experts of {name}; convert the model again")
+        self.parts.update(found)
+
+    def without(self, prefixes: tuple[str, ...]) -> Contents:
+        """The contents but for tensors whose names begin with one of these."""
+        return Contents({name: parts for name, parts in self.parts.items() if not name.startswith(prefixes)})
+
+    # --- shapes -----------------------------------------------------------------------------------------------------
+
+    def size(self, name: str) -> int:
+        """Values of a tensor. Raises KeyError where it is not there."""
+        return sum(part.stored.size for part in self.parts[short_name(name)])
+
+    def rows(self, name: str) -> int:
+        """Outputs of a matrix; of one expert where experts are many."""
+        return self._matrix(name)[-2]
+
+    def columns(self, name: str) -> int:
+        """Inputs of a matrix."""
+        return self._matrix(name)[-1]
+
+    def experts(self, name: str) -> int:
+        """How many experts a tensor holds."""
+        parts = self.parts[short_name(name)]
+        return len(parts) if len(parts[0].stored.shape) < 3 else parts[0].stored.shape[0]
+
+    def _matrix(self, name: str) -> tuple[int, ...]:
+        shape = self.parts[short_name(name)][0].stored.shape
+        return shape if len(shape) > 1 else (1, *shape)
+
+    def numbers(self, template: str) -> int:
+        """How many of `template` with {n} = 0, 1, ... there are, without a gap."""
+        n = 0
+        while short_name(template.format(n=n)) in self.parts:
+            n += 1
+        return n

@@ -1,0 +1,281 @@
+"""The families of Qwen3-Omni files, as tables: how each is told from the others, and its names beside ours.
+
+A family is recognised by the tensors that are there, never by the architecture string: two families share one.
+`{n}` in a name stands for a number. A name with neither entry nor rule belongs to no family.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from functools import cached_property
+
+from omniggml.convert.expected_tensors import NOT_CONVERTED, expert_prefix
+from omniggml.convert.speech_file import ARCHITECTURE, short_name
+
+
+class Layout(Enum):
+    """How a family stores values that we store otherwise."""
+
+    SAME = "the same, perhaps with fewer axes"
+    REVERSED = "axes in reverse order"
+    COLUMNS = "a transposed convolution [in, out, kernel] as [out * kernel, in]"
+    EXPONENTIAL = "Snake's alpha as exp(alpha)"
+    RECIPROCAL = "Snake's beta as 1 / (exp(beta) + 1e-9)"
+
+
+@dataclass(frozen=True)
+class Alias:
+    """A name of a family, ours for the same tensor, and its layout there."""
+
+    theirs: str
+    ours: str
+    layout: Layout = Layout.SAME
+
+
+@dataclass(frozen=True)
+class Place:
+    """What a stored tensor is to us: all of tensor `name`, or its expert number `expert`."""
+
+    name: str
+    layout: Layout = Layout.SAME
+    expert: int = 0
+
+
+@dataclass(frozen=True)
+class Family:
+    """`needs`: patterns, each of which some tensor has to fit; `holds`: stages. `aliases` in order of precedence;
+    `keeps_names`: names are the checkpoint's. `ignored`: prefixes of tensors that nothing here computes."""
+
+    name: str
+    title: str
+    needs: tuple[str, ...]
+    holds: tuple[str, ...]
+    aliases: tuple[Alias, ...] = ()
+    keeps_names: bool = False
+    ignored: tuple[str, ...] = ()
+
+    @cached_property
+    def _patterns(self) -> list[tuple[re.Pattern[str], Alias]]:
+        return [(_pattern(alias.theirs), alias) for alias in self.aliases]
+
+    def fits(self, names: Collection[str]) -> bool:
+        return all(any(_pattern(need).fullmatch(name) for name in names) for need in self.needs)
+
+    def place_of(self, name: str) -> Place | None:
+        """Where a stored tensor belongs, None where the family has no such name."""
+        for pattern, alias in self._patterns:
+            if found := pattern.fullmatch(name):
+                return Place(short_name(alias.ours.format(**found.groupdict())), alias.layout)
+        return _checkpoint_place(name) if self.keeps_names else None
+
+
+def _pattern(template: str) -> re.Pattern[str]:
+    return re.compile(re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>[0-9]{1,4})", re.escape(template)))
+
+
+def _checkpoint_place(name: str) -> Place | None:
+    if not name.startswith(("thinker.", "talker.", "code2wav.")):
+        return None
+    expert = expert_prefix(name)
+    if expert is None:
+        return Place(short_name(name))
+    number = name.removeprefix(expert[0]).partition(".")[0]
+    return Place(short_name(f"{expert[0]}{expert[1]}.weight"), expert=int(number)) if number.isdecimal() else None
+
+
+# --- parts of the tables ----------------------------------------------------------------------------------------------
+
+_ATTENTION = {
+    "attn_norm": "input_layernorm",
+    "attn_q": "self_attn.q_proj",
+    "attn_k": "self_attn.k_proj",
+    "attn_v": "self_attn.v_proj",
+    "attn_output": "self_attn.o_proj",
+    "attn_out": "self_attn.o_proj",
+    "attn_q_norm": "self_attn.q_norm",
+    "attn_k_norm": "self_attn.k_norm",
+    "ffn_norm": "post_attention_layernorm",
+}
+
+_DENSE = {"ffn_gate": "mlp.gate_proj", "ffn_up": "mlp.up_proj", "ffn_down": "mlp.down_proj"}
+
+_EXPERTS = {
+    "ffn_gate_inp": "mlp.gate",
+    "ffn_gate_exps": "mlp.experts.gate_proj",
+    "ffn_up_exps": "mlp.experts.up_proj",
+    "ffn_down_exps": "mlp.experts.down_proj",
+}
+
+_SHARED_EXPERT = {
+    "ffn_gate_inp_shexp": "mlp.shared_expert_gate",
+    "ffn_gate_shexp": "mlp.shared_expert.gate_proj",
+    "ffn_up_shexp": "mlp.shared_expert.up_proj",
+    "ffn_down_shexp": "mlp.shared_expert.down_proj",
+}
+
+
+def _layers(theirs: str, ours: str, *tables: dict[str, str]) -> Iterator[Alias]:
+    for table in tables:
+        for name, path in table.items():
+            yield Alias(f"{theirs}.{name}.weight", f"{ours}.{path}.weight")
+
+
+def _both(theirs: str, ours: str) -> Iterator[Alias]:
+    """Weight and bias."""
+    for part in ("weight", "bias"):
+        yield Alias(f"{theirs}.{part}", f"{ours}.{part}")
+
+
+# --- llama.cpp's thinker ----------------------------------------------------------------------------------------------
+
+_THINKER = (
+    Alias("token_embd.weight", "thinker.model.embed_tokens.weight"),
+    Alias("output_norm.weight", "thinker.model.norm.weight"),
+    Alias("output.weight", "thinker.lm_head.weight"),
+    *_layers("blk.{n}", "thinker.model.layers.{n}", _ATTENTION, _EXPERTS),
+)
+
+
+# --- talker and code2wav in one file, llama.cpp's names ---------------------------------------------------------------
+
+
+def _bundled_talker() -> Iterator[Alias]:
+    yield Alias("token_embd.weight", "talker.model.codec_embedding.weight")
+    yield Alias("output_norm.weight", "talker.model.norm.weight")
+    yield from _layers("blk.{n}", "talker.model.layers.{n}", _ATTENTION, _EXPERTS, _SHARED_EXPERT)
+    for projection in ("text_projection", "hidden_projection"):
+        for fc in ("fc1", "fc2"):
+            yield from _both(f"talker.{projection}.{fc}", f"talker.{projection}.linear_{fc}")
+    yield Alias("talker.codec_head.weight", "talker.codec_head.weight")
+    predictor = "talker.code_predictor"
+    yield Alias(f"{predictor}.codec_embeddings.{{n}}.weight", f"{predictor}.model.codec_embedding.{{n}}.weight")
+    yield Alias(f"{predictor}.lm_head.{{n}}.weight", f"{predictor}.lm_head.{{n}}.weight")
+    yield Alias(f"{predictor}.output_norm.weight", f"{predictor}.model.norm.weight")
+    yield from _layers(f"{predictor}.blk.{{n}}", f"{predictor}.model.layers.{{n}}", _ATTENTION, _DENSE)
+
+
+def _bundled_code2wav() -> Iterator[Alias]:
+    yield Alias("code2wav.code_embd.weight", "code2wav.code_embedding.weight")
+    yield Alias("code2wav.pre.output_norm.weight", "code2wav.pre_transformer.norm.weight")
+    layer, path = "code2wav.pre.blk.{n}", "code2wav.pre_transformer.layers.{n}"
+    yield from _layers(layer, path, _ATTENTION, _DENSE)
+    yield Alias(f"{layer}.attn_scale", f"{path}.self_attn_layer_scale.scale")
+    yield Alias(f"{layer}.ffn_scale", f"{path}.mlp_layer_scale.scale")
+    up, ours = "code2wav.up.{n}", "code2wav.upsample.{n}"
+    yield from _both(f"{up}.conv", f"{ours}.0.conv")
+    yield Alias(f"{up}.dwconv.weight", f"{ours}.1.dwconv.conv.weight", Layout.REVERSED)
+    yield Alias(f"{up}.dwconv.bias", f"{ours}.1.dwconv.conv.bias")
+    for part in ("norm", "pwconv1", "pwconv2"):
+        yield from _both(f"{up}.{part}", f"{ours}.1.{part}")
+    yield Alias(f"{up}.gamma", f"{ours}.1.gamma")
+
+
+def _bundled_decoder() -> Iterator[Alias]:
+    # The fork writes this family for four rates only, which makes the last layers 5 and 6.
+    yield from _both("code2wav.dec.conv_in", "code2wav.decoder.0.conv")
+    yield from _both("code2wav.dec.conv_out", "code2wav.decoder.6.conv")
+    for part in ("alpha", "beta"):
+        yield Alias(f"code2wav.dec.final_snake_{part}", f"code2wav.decoder.5.{part}")
+        yield Alias(f"code2wav.dec.{{n}}.snake_{part}", f"code2wav.decoder.{{n}}.block.0.{part}")
+    yield from _both("code2wav.dec.{n}.upsample", "code2wav.decoder.{n}.block.1.conv")
+    for stage in (1, 2, 3, 4):
+        for unit in (0, 1, 2):
+            theirs = f"code2wav.dec_blk.{10 * stage + unit}"
+            ours = f"code2wav.decoder.{stage}.block.{unit + 2}"
+            for number in (1, 2):
+                yield from _both(f"{theirs}.conv{number}", f"{ours}.conv{number}.conv")
+                for part in ("alpha", "beta"):
+                    yield Alias(f"{theirs}.act{number}_{part}", f"{ours}.act{number}.{part}")
+
+
+# --- code2wav alone ---------------------------------------------------------------------------------------------------
+
+
+def _separate_code2wav() -> Iterator[Alias]:
+    for act in ("decoder.{n}", "decoder.{n}.block.0", "decoder.{n}.block.{m}.act1", "decoder.{n}.block.{m}.act2"):
+        yield Alias(f"{act}.snake_a", f"code2wav.{act}.alpha", Layout.EXPONENTIAL)
+        yield Alias(f"{act}.snake_inv_b", f"code2wav.{act}.beta", Layout.RECIPROCAL)
+    for conv in ("upsample.{n}.0.conv", "decoder.{n}.block.1.conv"):
+        yield Alias(f"{conv}.weight", f"code2wav.{conv}.weight", Layout.COLUMNS)
+        yield Alias(f"{conv}.bias", f"code2wav.{conv}.bias")
+    for conv in ("decoder.{n}.conv", "decoder.{n}.block.{m}.conv1.conv", "decoder.{n}.block.{m}.conv2.conv"):
+        yield from _both(conv, f"code2wav.{conv}")
+    yield Alias("code_embedding.weight", "code2wav.code_embedding.weight")
+    yield Alias("pre_transformer.norm.weight", "code2wav.pre_transformer.norm.weight")
+    layer = "pre_transformer.layers.{n}"
+    for path in (*_ATTENTION.values(), *_DENSE.values()):
+        yield Alias(f"{layer}.{path}.weight", f"code2wav.{layer}.{path}.weight")
+    for path in ("self_attn_layer_scale.scale", "mlp_layer_scale.scale"):
+        yield Alias(f"{layer}.{path}", f"code2wav.{layer}.{path}")
+    for path in ("dwconv.conv", "norm", "pwconv1", "pwconv2"):
+        yield from _both(f"upsample.{{n}}.1.{path}", f"code2wav.upsample.{{n}}.1.{path}")
+    yield Alias("upsample.{n}.1.gamma", "code2wav.upsample.{n}.1.gamma")
+
+
+# --- the families -----------------------------------------------------------------------------------------------------
+
+SPEECH = Family(
+    "speech",
+    "omniggml's speech file",
+    ("thinker.model.embed_tokens.weight", "talker.model.layers.{n}.mlp.experts.gate_proj.weight"),
+    ("text table", "talker", "code predictor", "code2wav"),
+    keeps_names=True,
+)
+
+ALL_IN_ONE = Family(
+    "all-in-one",
+    "a whole checkpoint under Hugging Face names",
+    ("talker.model.layers.{n}.self_attn.q_proj.weight", "code2wav.code_embedding.weight"),
+    ("thinker", "talker", "code predictor", "code2wav"),
+    keeps_names=True,
+    ignored=NOT_CONVERTED,
+)
+
+BUNDLED = Family(
+    "bundled",
+    "talker, code predictor and code2wav under llama.cpp's names",
+    ("blk.{n}.ffn_gate_inp_shexp.weight", "talker.code_predictor.lm_head.{n}.weight", "code2wav.code_embd.weight"),
+    ("talker", "code predictor", "code2wav"),
+    (*_bundled_talker(), *_bundled_code2wav(), *_bundled_decoder()),
+)
+
+CODE2WAV = Family(
+    "code2wav",
+    "code2wav alone, Snake computed in advance",
+    ("code_embedding.weight", "pre_transformer.norm.weight", "decoder.{n}.block.0.snake_inv_b"),
+    ("code2wav",),
+    tuple(_separate_code2wav()),
+)
+
+MTP_TALKER = Family(
+    "mtp-talker",
+    "a talker with the code predictor among its layers",
+    ("blk.{n}.ffn_gate_inp_shexp.weight", "blk.{n}.mtp.attn_q.weight"),
+    ("talker", "code predictor"),
+)
+
+THINKER = Family(
+    "thinker",
+    "llama.cpp's thinker file",
+    ("token_embd.weight", "blk.{n}.attn_q_norm.weight", "blk.{n}.ffn_gate_exps.weight"),
+    ("thinker",),
+    _THINKER,
+)
+
+FAMILIES = (SPEECH, ALL_IN_ONE, BUNDLED, MTP_TALKER, CODE2WAV, THINKER)
+"""In the order in which they are tried: a talker's names hold all of a thinker's."""
+
+_OUR_KEY = f"{ARCHITECTURE}.format_version"
+
+
+def recognise(names: Collection[str], metadata: Mapping[str, object]) -> Family | None:
+    """The family of a file with these tensors and metadata, None where it is none of them.
+
+    Our own speech file has keys that no other has; what it lacks is then said by the loader.
+    """
+    if _OUR_KEY in metadata or metadata.get("general.architecture") == ARCHITECTURE:
+        return SPEECH
+    return next((family for family in FAMILIES[1:] if family.fits(names)), None)

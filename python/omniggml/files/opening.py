@@ -1,0 +1,236 @@
+"""Files of any family, opened for the engine."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from omniggml import _native
+from omniggml.convert import speech_file, thinker_file
+from omniggml.convert.expected_tensors import thinker_tensors
+from omniggml.convert.model_config import ModelConfig
+from omniggml.convert.thinker_file import llama_name
+from omniggml.convert.tokenizer_metadata import read_tokenizer_files, tokenizer_metadata
+from omniggml.errors import InputError, ModelFileError
+from omniggml.files import families
+from omniggml.files.contents import Contents
+from omniggml.files.families import Family, recognise
+from omniggml.files.foreign_keys import settings_of
+from omniggml.files.geometry import PUBLISHED_TOKENS, Derived, check_overrides, derive, token_ids
+from omniggml.files.header import Header, read_header
+from omniggml.files.plan import PlannedTensor, plain_metadata, plan_tensors, stacked
+
+PathLike = str | os.PathLike[str]
+
+_KNOWN_THINKERS = ("qwen3vlmoe", "qwen3moe")
+NO_TABLE = "it has no table of text tokens, which a thinker's file has: name one, with thinker=FILE or --thinker"
+_TABLE = "thinker.model.embed_tokens.weight"
+_THINKER = "thinker."
+_VOCODER = "code2wav."
+
+
+@dataclass(frozen=True)
+class Source:
+    """A file for the engine, and its metadata as ours. `assumed`: settings that no file told."""
+
+    native: _native.GgufFile
+    metadata: dict[str, Any]
+    assumed: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Opened:
+    """What `load` needs: the speech part, and the thinker where there is one."""
+
+    speech: Source
+    thinker: Source | None
+
+
+@dataclass(frozen=True)
+class File:
+    """A header and what family it is of."""
+
+    header: Header
+    family: Family | None
+
+
+def open_files(
+    speech: PathLike,
+    thinker: PathLike | None = None,
+    *,
+    code2wav: PathLike | None = None,
+    tokenizer: PathLike | None = None,
+    overrides: Mapping[str, Any] | None = None,
+) -> Opened:
+    """Recognise the files and plan how the engine reads them. Arguments as in `load`.
+
+    Raises ModelFileError for files that can't be used, InputError for an override that is no setting.
+    """
+    check_overrides(overrides or {})
+    files = [open_file(speech)]
+    thinker_file_ = None if thinker is None else open_file(thinker)
+    if files[0].family in (families.SPEECH, families.THINKER, None) and not (code2wav or tokenizer or overrides):
+        return Opened(_as_it_is(files[0]), None if thinker_file_ is None else _as_llama_cpps(thinker_file_))
+    if thinker_file_ is not None:
+        files.append(thinker_file_)
+    if code2wav is not None:
+        files.append(open_file(code2wav))
+    return Planning(files, thinker_file_, tokenizer, overrides or {}).opened()
+
+
+def open_file(path: PathLike) -> File:
+    """Read a header and recognise it. Raises ModelFileError where it is no sound GGUF file."""
+    header = read_header(path)
+    return File(header, recognise(header.tensors, header.metadata))
+
+
+def _as_it_is(file: File) -> Source:
+    return Source(file.header.native, file.header.metadata, {})
+
+
+def _as_llama_cpps(file: File) -> Source:
+    """A thinker by its tensors, whatever its architecture is called."""
+    header = file.header
+    if file.family is not families.THINKER or header.architecture in _KNOWN_THINKERS:
+        return _as_it_is(file)
+    ours = {
+        key.replace(header.architecture, thinker_file.ARCHITECTURE, 1): value
+        for key, value in header.metadata.items()
+        if key.startswith(f"{header.architecture}.")
+    }
+    metadata = {**ours, "general.architecture": thinker_file.ARCHITECTURE}
+    plan = [PlannedTensor(name, tensor.shape, ((0, name),)) for name, tensor in header.tensors.items()]
+    native = _native.PlannedFile([os.fsencode(header.path)], metadata, plan)
+    return Source(native, {**header.metadata, **metadata}, {})
+
+
+class Planning:
+    """Contents of several files, joined; the first is the speech file."""
+
+    def __init__(
+        self, files: list[File], thinker: File | None, tokenizer: PathLike | None, overrides: Mapping[str, Any]
+    ) -> None:
+        self.files = files
+        self.thinker = thinker
+        self.overrides = overrides
+        self.path = files[0].header.path
+        self.contents = Contents()
+        for number, file in enumerate(files):
+            if file.family is None or file.family is families.MTP_TALKER:
+                raise ModelFileError(f"{file.header.path} is of no family whose tensors are known")
+            if file is not thinker or _TABLE not in self.contents.parts:
+                prefix = "" if number == 0 else _TABLE if file is thinker else _VOCODER
+                self.contents.add(file.header, file.family, number, prefix)
+        self.tokenizer = self._tokenizer(tokenizer)
+
+    def opened(self) -> Opened:
+        """Both parts, planned; raises ModelFileError where tensors are missing or too many."""
+        try:
+            if _TABLE not in self.contents.parts:
+                raise ModelFileError(NO_TABLE)
+            derived = self.derived()
+            speech = self._planned(self._speech_plan(derived.config), self._speech_metadata(derived.config), derived)
+            return Opened(speech, self._thinker(derived))
+        except ModelFileError as error:
+            named = any(str(error).startswith(str(file.header.path)) for file in self.files)
+            raise ModelFileError(str(error) if named else f"{self.path} can't be used: {error}") from None
+
+    def derived(self) -> Derived:
+        """The geometry; raises ModelFileError where it does not follow."""
+        told: dict[str, dict[str, Any]] = {}
+        for file in self.files:
+            assert file.family is not None
+            for section, values in self._settings(file).items():
+                told[section] = {**told.get(section, {}), **values}
+        return derive(self.contents, told, self.overrides, self.tokenizer.get("tokenizer.ggml.tokens"))
+
+    def _settings(self, file: File) -> dict[str, dict[str, Any]]:
+        assert file.family is not None
+        if file.family is families.SPEECH:
+            return _own_settings(file.header.metadata)
+        return settings_of(file.header, file.family)
+
+    # --- the speech part --------------------------------------------------------------------------------------------
+
+    def _speech_plan(self, config: ModelConfig) -> list[PlannedTensor]:
+        others = tuple(name for name in self.contents.parts if name.startswith(_THINKER) and name != _TABLE)
+        return plan_tensors(stacked(speech_file.speech_file_tensors(config)), self.contents.without(others))
+
+    def _speech_metadata(self, config: ModelConfig) -> dict[str, Any]:
+        ours = {"general.architecture": speech_file.ARCHITECTURE, **plain_metadata(speech_file.speech_metadata(config))}
+        if self.files[0].family is families.SPEECH:
+            # The geometry says nothing of these.
+            kept = {key: value for key, value in self.files[0].header.metadata.items() if _is_kept(key)}
+            ours = {**ours, **kept}
+        return {**ours, **self.tokenizer}
+
+    def _planned(self, plan: list[PlannedTensor], metadata: dict[str, Any], derived: Derived) -> Source:
+        paths = [os.fsencode(file.header.path) for file in self.files]
+        native = _native.PlannedFile(paths, _storable(metadata), plan)
+        return Source(native, {**self.files[0].header.metadata, **metadata}, derived.assumed)
+
+    def _tokenizer(self, given: PathLike | None) -> dict[str, Any]:
+        """The `tokenizer.` keys: of the file or directory given, or of the first file that has some."""
+        if given is not None and Path(given).is_dir():
+            return self._tokenizer_in(Path(given))
+        headers = [file.header for file in self.files] if given is None else [read_header(given)]
+        for header in headers:
+            found = {key: value for key, value in header.metadata.items() if key.startswith("tokenizer.")}
+            if "tokenizer.ggml.merges" in found:
+                return found
+        if given is not None:
+            raise InputError(f"{os.fspath(given)} holds no tokenizer")
+        return {}
+
+    def _tokenizer_in(self, directory: Path) -> dict[str, Any]:
+        files = read_tokenizer_files(directory)
+        ids = files.vocabulary | {text: index for index, (text, _) in files.added.items()}
+        tokens = [""] * (1 + max(ids.values(), default=0))
+        for text, index in ids.items():
+            tokens[index] = text
+        special = replace(PUBLISHED_TOKENS, **token_ids(tokens))
+        rows = self.contents.rows(_TABLE) if _TABLE in self.contents.parts else len(tokens)
+        return plain_metadata(tokenizer_metadata(directory, rows, special))
+
+    # --- the thinker ------------------------------------------------------------------------------------------------
+
+    def _thinker(self, derived: Derived) -> Source | None:
+        if self.thinker is not None:
+            return _as_llama_cpps(self.thinker)
+        if "thinker.model.layers.0.self_attn.q_proj.weight" not in self.contents.parts:
+            return None
+        ours = self.contents.without(("talker.", _VOCODER))
+        plan = plan_tensors(stacked(thinker_tensors(derived.config.thinker)), ours)
+        renamed = [_renamed(tensor) for tensor in plan]
+        metadata = plain_metadata(thinker_file.thinker_metadata(derived.config))
+        metadata["general.architecture"] = thinker_file.ARCHITECTURE
+        return self._planned(renamed, {**metadata, **self.tokenizer}, derived)
+
+
+def _renamed(tensor: PlannedTensor) -> PlannedTensor:
+    return PlannedTensor(llama_name(tensor.name), tensor.shape, tensor.parts, tensor.view, tensor.axes, tensor.change)
+
+
+def _own_settings(metadata: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Our own keys, section by section."""
+    told: dict[str, dict[str, Any]] = {}
+    for key, value in metadata.items():
+        parts = key.split(".")
+        if parts[0] == speech_file.ARCHITECTURE and len(parts) == 3:
+            told.setdefault(parts[1], {})[parts[2]] = tuple(value) if isinstance(value, list) else value
+    names, ids = (told.get("talker", {}).get(f"speaker_{what}") for what in ("names", "ids"))
+    if isinstance(names, tuple) and isinstance(ids, tuple):
+        told["talker"]["speakers"] = tuple(zip(names, ids, strict=False))
+    return told
+
+
+def _is_kept(key: str) -> bool:
+    return ".generation." in key or key.endswith((".suppressed_tail", ".sample_rate"))
+
+
+def _storable(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """What the engine reads; the tokenizer's lists are Python's business."""
+    return {key: value for key, value in metadata.items() if not key.startswith("tokenizer.")}

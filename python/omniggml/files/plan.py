@@ -1,0 +1,93 @@
+"""The plan by which the engine sees foreign files as ours: every tensor of ours, and how it is made of theirs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from omniggml._native import ValueChange
+from omniggml.convert.expected_tensors import Named, expert_prefix
+from omniggml.convert.metadata import Metadata
+from omniggml.convert.speech_file import short_name
+from omniggml.errors import ModelFileError
+from omniggml.files.contents import Contents, Part
+from omniggml.files.families import Layout
+
+_CHANGES = {Layout.EXPONENTIAL: ValueChange.logarithm, Layout.RECIPROCAL: ValueChange.log_of_reciprocal}
+_MOST_NAMED = 5
+
+
+@dataclass(frozen=True)
+class PlannedTensor:
+    """A tensor of ours. Shapes are in PyTorch's order. `parts`: file number and stored name, one after another.
+    `view`: the axes of the stored values where they have to be moved; axis d of ours is axis `axes[d]` of these."""
+
+    name: str
+    shape: tuple[int, ...]
+    parts: tuple[tuple[int, str], ...]
+    view: tuple[int, ...] = ()
+    axes: tuple[int, ...] = ()
+    change: ValueChange = ValueChange.none
+
+
+def stacked(tensors: Iterable[Named]) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of a checkpoint as our files have them: experts stacked, long names short."""
+    shapes: dict[str, tuple[int, ...]] = {}
+    counts: dict[str, int] = {}
+    for name, shape in tensors:
+        expert = expert_prefix(name)
+        ours = short_name(name if expert is None else f"{expert[0]}{expert[1]}.weight")
+        shapes[ours] = shape
+        counts[ours] = counts.get(ours, 0) + (expert is not None)
+    return {name: (counts[name], *shape) if counts[name] else shape for name, shape in shapes.items()}
+
+
+def missing(expected: Iterable[str], contents: Contents) -> list[str]:
+    """Tensors of ours that the files don't have."""
+    return [name for name in expected if name not in contents.parts]
+
+
+def plan_tensors(expected: dict[str, tuple[int, ...]], contents: Contents) -> list[PlannedTensor]:
+    """A plan for every expected tensor. Raises ModelFileError where one is missing or one too many is there."""
+    lacking = missing(expected, contents)
+    if lacking:
+        raise ModelFileError(f"it lacks {_some(lacking)}")
+    surplus = [name for name in contents.parts if name not in expected] + contents.unknown
+    if surplus:
+        raise ModelFileError(f"it holds tensors that its other tensors leave no place for: {_some(surplus)}")
+    return [plan_tensor(name, shape, contents.parts[name]) for name, shape in expected.items()]
+
+
+def plan_tensor(name: str, shape: tuple[int, ...], parts: list[Part]) -> PlannedTensor:
+    """How one tensor is made."""
+    layout = parts[0].layout
+    view, axes = _moved(layout, shape)
+    return PlannedTensor(
+        name,
+        shape,
+        tuple((part.file, part.stored.name) for part in parts),
+        view,
+        axes,
+        _CHANGES.get(layout, ValueChange.none),
+    )
+
+
+def plain_metadata(metadata: Metadata) -> dict[str, Any]:
+    """Values without their types."""
+    return {key: value for key, (value, _, _) in metadata.items()}
+
+
+def _moved(layout: Layout, shape: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The stored axes for our shape, and where each of ours is among them."""
+    if layout is Layout.REVERSED:
+        return shape[::-1], tuple(range(len(shape)))[::-1]
+    if layout is Layout.COLUMNS:
+        width_in, width_out, kernel = shape
+        return (width_out, kernel, width_in), (2, 0, 1)
+    return (), ()
+
+
+def _some(names: list[str]) -> str:
+    shown = ", ".join(names[:_MOST_NAMED])
+    return shown if len(names) <= _MOST_NAMED else f"{shown} and {len(names) - _MOST_NAMED} more"

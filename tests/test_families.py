@@ -1,0 +1,330 @@
+"""Files of every family: the same weights, our file and theirs, give the same codes and audio."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from gguf import GGUFValueType as V
+
+import omniggml
+from conftest import Files
+from foreign_files import write_all_in_one, write_bundled, write_code2wav
+from gguf_edit import GgufEdit, Tensor
+from omniggml import _native
+from omniggml.errors import InputError, ModelFileError
+from omniggml.files.families import FAMILIES
+from omniggml.files.plan import PlannedTensor
+from parity.files import ModelFiles
+from sentences import one_sentence
+from worker import Worker
+
+SETTINGS = {
+    "mini": {"talker.num_experts_per_tok": 3, "thinker.num_experts_per_tok": 4, "code2wav.head_dim": 16},
+    "big-codebook": {"code2wav.head_dim": 24, "thinker.num_experts_per_tok": 2},
+    "long-window": {"code2wav.head_dim": 8, "code2wav.sliding_window": 1000},
+    "tiny": {
+        "talker.num_experts_per_tok": 2,
+        "thinker.num_experts_per_tok": 2,
+        "code2wav.head_dim": 16,
+        "code2wav.sliding_window": 16,
+    },
+}
+"""What no shape tells, by geometry."""
+
+LIMITS = {"talker.accept_hidden_layer": 1}
+
+
+@pytest.fixture(scope="module")
+def mini(model_files: ModelFiles) -> Files:
+    return Files(*model_files.gguf("mini", "f32"))
+
+
+def load(path: Path, geometry: str | None = None, **options: Any) -> omniggml.Model:
+    overrides = {**SETTINGS[geometry], **LIMITS} if geometry else None
+    with pytest.warns(UserWarning, match="published model") if geometry else _silence():
+        return omniggml.load(path, overrides=overrides, n_threads=1, **options)
+
+
+class _silence:
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, *_: object) -> None: ...
+
+
+def same(ours: omniggml.Model, theirs: omniggml.Model, speaker: str = "ethan") -> None:
+    options: dict[str, Any] = {"seed": 3, "max_frames": 8, "speaker": speaker}
+    first, second = (model.speak("hello world", **options) for model in (ours, theirs))
+    np.testing.assert_array_equal(first.codes, second.codes)
+    assert first.codes.shape[1] == 8
+    np.testing.assert_allclose(first.samples, second.samples, atol=1e-5)
+    assert np.abs(first.samples).max() > 1e-3
+
+
+# --- the families -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("geometry", ["mini", "tiny", "big-codebook", "long-window"])
+def test_all_in_one(model_files: ModelFiles, tmp_path: Path, geometry: str) -> None:
+    """16 x 2048 and 8 x 4096 among them, which the code table's shape can't tell."""
+    speech, thinker = model_files.gguf(geometry, "f32")
+    path = write_all_in_one(tmp_path / "x.gguf", speech, thinker, tokenizer=True)
+    ours, theirs = omniggml.load(speech, thinker=thinker, n_threads=1), load(path, geometry)
+    assert theirs.geometry["code2wav"]["codebook_size"] == ours.geometry["code2wav"]["codebook_size"]
+    same(ours, theirs)
+    greedy = omniggml.TextOptions(greedy=True, max_tokens=6)
+    assert theirs.generate_text([1, 2, 3], greedy) == ours.generate_text([1, 2, 3], greedy)
+
+
+def test_all_in_one_with_everything_in_q8_0(mini: Files, tmp_path: Path) -> None:
+    """Norms, biases, code_embedding and flattened convolutions too, as in the file that started this project."""
+    path = write_all_in_one(tmp_path / "x.gguf", mini.speech, None, tokenizer=True, q8=True)
+    stored = {tensor.name: tensor.type for tensor in GgufEdit.read(path).tensors}
+    assert stored["code2wav.code_embedding.weight"] == stored["code2wav.decoder.1.block.2.conv1.conv.weight"] == 8
+    audio = load(path, "mini").speak("hello world", max_frames=4)
+    assert np.isfinite(audio.samples).all() and np.abs(audio.samples).max() > 1e-3
+
+
+def test_names_longer_than_ggml_allows(mini: Files, tmp_path: Path) -> None:
+    path = write_all_in_one(tmp_path / "x.gguf", mini.speech, None, tokenizer=True)
+    assert max(len(tensor.name) for tensor in GgufEdit.read(path).tensors) > 63
+    load(path, "mini")
+
+
+def test_all_in_one_without_a_tokenizer(mini: Files, model_files: ModelFiles, tmp_path: Path) -> None:
+    path = write_all_in_one(tmp_path / "x.gguf", mini.speech, None, tokenizer=False)
+    ours = omniggml.load(mini.speech, n_threads=1)
+    same(ours, load(path, "mini", tokenizer=mini.speech))
+    same(ours, load(path, "mini", tokenizer=model_files.checkpoint("mini")))
+
+
+def test_bundled_talker_and_code2wav(mini: Files, tmp_path: Path) -> None:
+    path = write_bundled(tmp_path / "talker.gguf", mini.speech)
+    same(omniggml.load(mini.speech, n_threads=1), load(path, "mini", thinker=mini.thinker))
+
+
+def test_a_thinker_by_another_architecture_name(mini: Files, tmp_path: Path) -> None:
+    edit = GgufEdit.read(mini.thinker)
+    edit.set("general.architecture", "qwen3omnimoe")
+    edit.metadata = [(str(key).replace("qwen3vlmoe.", "qwen3omnimoe."), entry) for key, entry in edit.metadata]
+    theirs = edit.write(tmp_path / "thinker.gguf")
+    greedy = omniggml.TextOptions(greedy=True, max_tokens=6)
+    answers = [
+        omniggml.load(mini.speech, thinker=path, n_threads=1).generate_text([1, 2, 3], greedy)
+        for path in (mini.thinker, theirs)
+    ]
+    assert answers[0] == answers[1]
+
+
+@pytest.mark.parametrize("geometry", ["mini", "odd", "grouped"])
+def test_code2wav_alone(model_files: ModelFiles, tmp_path: Path, geometry: str) -> None:
+    """Snake computed in advance, transposed convolutions as columns; heads and the rest from its metadata."""
+    speech, _ = model_files.gguf(geometry, "f32")
+    path = write_code2wav(tmp_path / "code2wav.gguf", speech)
+    ours, theirs = (omniggml.load(speech, n_threads=1, code2wav=file) for file in (None, path))
+    assert theirs.assumed == {}
+    same(ours, theirs, ours.default_speaker)
+
+
+def test_code2wav_beside_a_foreign_talker(mini: Files, tmp_path: Path) -> None:
+    talker = write_bundled(tmp_path / "talker.gguf", mini.speech)
+    vocoder = write_code2wav(tmp_path / "code2wav.gguf", mini.speech)
+    theirs = load(talker, "mini", thinker=mini.thinker, code2wav=vocoder)
+    same(omniggml.load(mini.speech, n_threads=1), theirs)
+
+
+# --- what is said and refused -----------------------------------------------------------------------------------------
+
+
+def test_assumptions_are_said(mini: Files, tmp_path: Path) -> None:
+    path = write_all_in_one(tmp_path / "x.gguf", mini.speech, None, tokenizer=True)
+    with pytest.warns(UserWarning) as seen:
+        model = omniggml.load(path, overrides=SETTINGS["mini"], n_threads=1)
+    assert "talker.rope_theta=1000000.0" in str(seen[0].message) and "override" in str(seen[0].message)
+    assert "talker.num_experts_per_tok" not in model.assumed and model.assumed["code2wav.sliding_window"] == 72
+    one_sentence(str(seen[0].message)[:500])
+
+
+OVERRIDES: list[tuple[dict[str, Any], str]] = [
+    ({"talker.nothing": 1}, "talker.nothing"),
+    ({"nothing.at_all": 1}, "nothing.at_all"),
+    ({"talker": 1}, "talker."),
+    ({"talker.rope_theta": "x"}, "talker.rope_theta"),
+    ({"talker.num_experts_per_tok": 2.5}, "num_experts_per_tok"),
+    ({"talker.norm_topk_prob": 1}, "norm_topk_prob"),
+    ({"talker.num_experts_per_tok": True}, "num_experts_per_tok"),
+]
+
+
+@pytest.mark.parametrize(("overrides", "part"), OVERRIDES)
+def test_overrides_that_are_no_settings(mini: Files, overrides: dict[str, Any], part: str) -> None:
+    with pytest.raises(InputError) as error:
+        omniggml.load(mini.speech, overrides=overrides)
+    one_sentence(str(error.value), part)
+
+
+@pytest.mark.parametrize("value", [-1, 0, 2**31, 2**62])
+def test_overrides_out_of_range(mini: Files, value: int) -> None:
+    """They pass the same checks as a file's own metadata."""
+    for key in ("talker.num_experts_per_tok", "code2wav.head_dim", "code2wav.num_quantizers", "talker.vocab_size"):
+        with pytest.raises(omniggml.OmniError) as error:
+            omniggml.load(mini.speech, overrides={key: value})
+        one_sentence(str(error.value))
+
+
+def damaged(edit: GgufEdit) -> list[tuple[str, Any]]:
+    """Ways to spoil an all-in-one file, and what the refusal names."""
+    conv = "code2wav.decoder.1.block.1.conv.weight"
+    return [
+        ("talker.model.norm.weight", lambda: edit.drop("talker.model.norm.weight")),
+        ("code2wav.decoder.0.conv.bias", lambda: edit.drop("code2wav.decoder.0.conv.bias")),
+        ("experts", lambda: edit.drop("talker.model.layers.0.mlp.experts.1.up_proj.weight")),
+        ("talker.model.norm.weight", lambda: edit.rename("talker.model.norm.weight", "other.weight")),
+        (conv, lambda: edit.reshape(conv, [7, 3])),
+        ("_norm.weight", lambda: edit.reshape("talker.model.layers.0.self_attn.q_norm.weight", [1])),
+        ("experts", lambda: edit.retype("talker.model.layers.0.mlp.experts.1.up_proj.weight", 1)),
+        ("code2wav", lambda: edit.reshape("code2wav.code_embedding.weight", [64, 17])),
+    ]
+
+
+@pytest.mark.parametrize("case", range(8))
+def test_all_in_one_damaged(mini: Files, tmp_path: Path, case: int) -> None:
+    path = write_all_in_one(tmp_path / "x.gguf", mini.speech, None, tokenizer=True)
+    edit = GgufEdit.read(path)
+    part, change = damaged(edit)[case]
+    change()
+    edit.write(path)
+    with pytest.raises(ModelFileError) as error:
+        omniggml.load(path, overrides=SETTINGS["mini"])
+    one_sentence(str(error.value), "x.gguf", part)
+    assert omniggml.inspect(path).problem
+
+
+NO_PLANS: list[tuple[dict[str, Any], str]] = [
+    ({"parts": ((1, "talker.model.norm.weight"),)}, "file"),
+    ({"parts": ((0, "nothing"),)}, "nothing"),
+    ({"parts": ()}, "values"),
+    ({"shape": (5,)}, "values"),
+    ({"shape": ()}, "values"),
+    ({"shape": (1, 1, 1, 1, 32)}, "values"),
+    ({"shape": (-32,)}, "values"),
+    ({"shape": (2**62, 4)}, "values"),
+    ({"view": (32, 1), "axes": (0, 1)}, "laid out"),
+    ({"shape": (4, 8), "view": (8, 4), "axes": (1, 1)}, "laid out"),
+    ({"shape": (4, 8), "view": (8, 4), "axes": (1, 7)}, "laid out"),
+    ({"shape": (4, 8), "view": (8, 4), "axes": (1, -1)}, "laid out"),
+    ({"shape": (8, 4), "view": (8, 4), "axes": (1, 0)}, "laid out"),
+    ({"shape": (4, 8), "view": (8, 5), "axes": (1, 0)}, "laid out"),
+    ({"parts": ((0, "talker.model.norm.weight"), (0, "talker.codec_head.weight"))}, "different"),
+]
+
+
+@pytest.mark.parametrize(("change", "part"), NO_PLANS)
+def test_plans_that_a_file_does_not_fulfil(tiny_files: Files, change: dict[str, Any], part: str) -> None:
+    name = "talker.model.norm.weight"
+    plan = dataclasses.replace(PlannedTensor(name, (32,), ((0, name),)), **change)
+    with pytest.raises(ModelFileError) as error:
+        _native.PlannedFile([str(tiny_files.speech)], {}, [plan])
+    one_sentence(str(error.value), part)
+
+
+def test_noise(worker: Worker, mini: Files, tmp_path: Path) -> None:
+    """Bytes of headers changed at random: loaded or refused in one sentence, never a crash."""
+    code = """
+import warnings
+warnings.simplefilter("ignore")
+omniggml.inspect(path)
+omniggml.load(path, thinker=thinker, overrides=overrides, n_threads=1).speak("hello", max_frames=2)
+"""
+    all_in_one = write_all_in_one(tmp_path / "a.gguf", mini.speech, None, tokenizer=True)
+    bundled = write_bundled(tmp_path / "b.gguf", mini.speech)
+    rng = np.random.default_rng(2)
+    for source, thinker in ((all_in_one, None), (bundled, str(mini.thinker))):
+        content, header = source.read_bytes(), len(GgufEdit.read(source).header())
+        for _ in range(60):
+            damaged_bytes = bytearray(content)
+            for position in rng.integers(0, header, rng.integers(1, 4)):
+                damaged_bytes[position] = rng.integers(0, 256)
+            (tmp_path / "noise.gguf").write_bytes(damaged_bytes)
+            names = {"path": str(tmp_path / "noise.gguf"), "thinker": thinker, "overrides": SETTINGS["mini"]}
+            outcome = worker.run(code, **names)
+            assert outcome.error in ("", "ModelFileError", "OutOfMemoryError", "InputError", "NumericError"), outcome
+
+
+def test_a_talker_needs_the_thinkers_table(mini: Files, tmp_path: Path) -> None:
+    path = write_bundled(tmp_path / "talker.gguf", mini.speech)
+    with pytest.raises(ModelFileError) as error:
+        omniggml.load(path)
+    one_sentence(str(error.value), "talker.gguf", "thinker=")
+
+
+# --- inspect ----------------------------------------------------------------------------------------------------------
+
+
+def test_inspect_ours(tiny_files: Files) -> None:
+    speech, thinker = map(omniggml.inspect, tiny_files)
+    assert (speech.family, speech.problem, speech.missing, speech.unknown) == ("speech", "", (), ())
+    assert (thinker.family, thinker.problem) == ("thinker", "")
+    assert {share.stage for share in speech.shares} == {"text table", "talker", "code predictor", "code2wav"}
+    assert sum(share.tensors for share in speech.shares) == len(GgufEdit.read(tiny_files.speech).tensors)
+    assert speech.geometry["talker"]["hidden_size"] == 32 and speech.assumed == {} and speech.concerns == ()
+    assert speech.parameters == sum(share.nbytes for share in speech.shares) // 4
+
+
+def test_inspect_each_family(mini: Files, tmp_path: Path) -> None:
+    paths = {
+        "all-in-one": write_all_in_one(tmp_path / "a.gguf", mini.speech, mini.thinker, tokenizer=True, q8=True),
+        "bundled": write_bundled(tmp_path / "b.gguf", mini.speech),
+        "code2wav": write_code2wav(tmp_path / "c.gguf", mini.speech),
+    }
+    found = {name: omniggml.inspect(path) for name, path in paths.items()}
+    assert {name: one.family for name, one in found.items()} == {name: name for name in paths}
+    assert found["bundled"].problem and "thinker" in found["bundled"].problem
+    assert found["bundled"].missing == ("thinker.model.embed_tokens.weight",)
+    assert "code2wav=" in found["code2wav"].problem
+    reasons = {concern.name: concern.reason for concern in found["all-in-one"].concerns}
+    assert "code2wav.code_embedding.weight" in reasons and "talker.codec_head.weight" not in reasons
+    assert found["all-in-one"].geometry["thinker"]["num_hidden_layers"] > 0
+    stages = {share.stage for share in found["all-in-one"].shares}
+    assert stages >= {"thinker", "audio encoder", "text table"}
+
+
+def test_inspect_what_can_not_be_loaded(tiny_files: Files, tmp_path: Path) -> None:
+    edit = GgufEdit.read(tiny_files.speech)
+    edit.drop("talker.model.norm.weight")
+    edit.tensors.append(Tensor("strange", [2], 0, bytes(8)))
+    found = omniggml.inspect(edit.write(tmp_path / "x.gguf"))
+    assert found.missing == ("talker.model.norm.weight",) and found.unknown == ("strange",)
+    assert "talker.model.norm.weight" in found.problem
+    (tmp_path / "y.gguf").write_bytes((tmp_path / "x.gguf").read_bytes()[:-5000])
+    cut = omniggml.inspect(tmp_path / "y.gguf")
+    assert cut.family == "unknown" and "truncated" in cut.problem
+    other = GgufEdit().set("general.architecture", "llama", V.STRING).write(tmp_path / "z.gguf")
+    assert omniggml.inspect(other).family == "unknown"
+    with pytest.raises(ModelFileError):
+        omniggml.inspect(tmp_path)
+
+
+def test_inspect_command(mini: Files, tmp_path: Path) -> None:
+    path = write_all_in_one(tmp_path / "a.gguf", mini.speech, None, tokenizer=True, q8=True)
+    for file, extra in ((mini.speech, []), (path, []), (path, ["--json"])):
+        command = [sys.executable, "-m", "omniggml", "inspect", str(file), *extra]
+        result = subprocess.run(command, capture_output=True, text=True, check=True)
+        assert result.stderr == ""
+        if extra:
+            assert json.loads(result.stdout)["family"] == "all-in-one"
+        else:
+            assert "code2wav" in result.stdout and "parameters" in result.stdout
+            assert ("in too few bits:" in result.stdout) == (file == path)
+
+
+def test_every_family_is_described() -> None:
+    page = (Path(__file__).parent.parent / "docs" / "files.md").read_text(encoding="utf-8")
+    for family in FAMILIES:
+        assert f"`{family.name}`" in page, family.name

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from typing import Any
 
+from omniggml.cli.progress import on_terminal
 from omniggml.convert import PRECISIONS, convert
 
 
@@ -20,14 +20,10 @@ def add_parser(subparsers: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    progress = _show if sys.stderr.isatty() else None
+    progress = on_terminal()
     written = convert(args.checkpoint, args.output, type=args.type, name=args.name, only=args.only, progress=progress)
     if progress:
-        print(file=sys.stderr)
+        progress.close()
     for path in written:
         print(path)
     return 0
-
-
-def _show(name: str, done: int, total: int) -> None:
-    print(f"\r{100 * done // max(total, 1):3d} %  {name[-60:]:60}", end="", file=sys.stderr, flush=True)

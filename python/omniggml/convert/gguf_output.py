@@ -33,6 +33,8 @@ def renamed_at_the_end(targets: list[Path]) -> Iterator[list[Path]]:
             if target.is_dir():
                 raise IsADirectoryError(f"{target} is a directory")
         yield temporary
+        for source in temporary:
+            _sync(source)
         for source, target in zip(temporary, targets, strict=True):
             source.replace(target)
     except OSError as error:
@@ -41,6 +43,12 @@ def renamed_at_the_end(targets: list[Path]) -> Iterator[list[Path]]:
         for path in temporary:
             with suppress(OSError):  # a directory that couldn't be made holds no file to remove
                 path.unlink(missing_ok=True)
+
+
+def _sync(path: Path) -> None:
+    """On the disk, so that a power cut after the renaming finds all of it there."""
+    with path.open("r+b") as file:
+        os.fsync(file.fileno())
 
 
 def write_gguf(

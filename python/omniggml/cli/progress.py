@@ -1,0 +1,33 @@
+"""Progress through a known number of bytes, for a terminal."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+
+class ByteProgress:
+    """Called as (name, bytes done, bytes in all); writes one line on stderr, over and over."""
+
+    def __init__(self) -> None:
+        self._start = time.monotonic()
+
+    def __call__(self, name: str, done: int, total: int) -> None:
+        took = time.monotonic() - self._start
+        left = f"{took * (total - done) / done:5.0f} s left" if done else " " * 12
+        size = f"{done / 2**20:.0f} of {total / 2**20:.0f} MiB"
+        print(
+            f"\r{100 * done // max(total, 1):3d} %  {size}  {left}  {name[-40:]:40}",
+            end="",
+            file=sys.stderr,
+            flush=True,
+        )
+
+    def close(self) -> None:
+        """End the line."""
+        print(file=sys.stderr)
+
+
+def on_terminal() -> ByteProgress | None:
+    """A progress line, where standard error is a terminal."""
+    return ByteProgress() if sys.stderr.isatty() else None

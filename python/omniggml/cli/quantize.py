@@ -1,0 +1,36 @@
+"""`omniggml quantize`: a GGUF file in smaller types."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from omniggml.cli.progress import on_terminal
+from omniggml.quantize import by_type, policy_names, quantize
+
+
+def add_parser(subparsers: Any) -> None:
+    parser = subparsers.add_parser("quantize", help="write a GGUF file in smaller types")
+    parser.add_argument("source", metavar="IN", help="a file in F32, F16 or BF16")
+    parser.add_argument("target", metavar="OUT", help="the file to write")
+    policies = ", ".join(policy_names())
+    parser.add_argument("--policy", default="q8_0", metavar="NAME", help=f"{policies}, or a .toml file (default q8_0)")
+    parser.add_argument("--requantize", action="store_true", help="even where IN is quantized already")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    progress = on_terminal()
+    made = quantize(args.source, args.target, policy=args.policy, requantize=args.requantize, progress=progress)
+    if progress:
+        progress.close()
+    print(f"{made.path}: {made.nbytes / 2**20:.1f} MiB by policy {made.policy}")
+    for type_, (n, nbytes, error) in by_type(made.changes).items():
+        print(f"  {type_:7} {n:5} tensors  {nbytes / 2**20:9.1f} MiB  largest relative error {error:.1e}")
+    if made.twice:
+        worst = max(made.twice, key=lambda change: change.error)
+        print(
+            f"{len(made.twice)} tensors were quantized before; the second rounding lost up to {worst.error:.1e} of a "
+            f"tensor's values ({worst.name}), on top of what the first had lost"
+        )
+    return 0

@@ -95,7 +95,7 @@ def main() -> None:
             "transformers float32": reference(checkpoint, "float32", args.threads),
             "transformers bfloat16": reference(checkpoint, "bfloat16", args.threads),
         }
-        if "bf16" in omniggml._native.kernel_kinds():
+        if any(kind.startswith("bf16") for kind in omniggml._native.kernel_kinds()):
             candidates["omniggml bf16"] = engine(speech, "bf16", args.threads)
         for frames in args.frames:
             compare(candidates, frames, args.repetitions)

@@ -59,7 +59,8 @@ def test_blocks_agree(model_files: ModelFiles, goldens: Reader, name: str, type_
 
 # How convolutions can be computed here; bfloat16 products are no match for weights in F32.
 FORMS = [(type_, form) for type_ in GATES for form in ("f32", "plain")]
-FORMS += [(type_, kind) for type_ in GATES for kind in _native.kernel_kinds() if kind == "bf16" and type_ != "f32"]
+if any(kind.startswith("bf16") for kind in _native.kernel_kinds()):
+    FORMS += [(type_, "bf16") for type_ in GATES if type_ != "f32"]
 
 
 @pytest.mark.parametrize(("type_", "vocoder"), FORMS)

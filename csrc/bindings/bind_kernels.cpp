@@ -27,6 +27,13 @@ Simd simd_named(const std::string & name) {
     return wanted;
 }
 
+Bf16 bf16_named(const std::string & name) {
+    const Bf16 wanted = name == "bf16-amx" ? Bf16::amx : name == "bf16-avx512" ? Bf16::avx512 : Bf16::none;
+    // Every CPU with AMX tiles has AVX-512's products, too.
+    require(wanted <= best_bf16(), "this CPU does not have those bfloat16 products");
+    return wanted;
+}
+
 std::vector<uint16_t> to_bf16(const std::vector<float> & values) {
     std::vector<uint16_t> out(values.size());
     ggml_fp32_to_bf16_row(values.data(), reinterpret_cast<ggml_bf16_t *>(out.data()), (int64_t) values.size());
@@ -42,10 +49,11 @@ py::array_t<float> convolve(const FloatArray & x, const FloatArray & weight, con
     const int64_t  taps = weight.shape(2);
     const int64_t  out  = weight.shape(0);
     const int64_t  rows = x.shape(0) - (taps - 1) * dilation;
-    const ConvForm form = kind == "bf16" ? ConvForm::bf16 : ConvForm::f32;
+    const Bf16     bf16 = bf16_named(kind);
+    const ConvForm form = bf16 != Bf16::none ? ConvForm::bf16 : ConvForm::f32;
     require(x.shape(1) == in && rows > 0 && bias.size() == out && residual.shape(0) == rows && residual.shape(1) == out,
             "the shapes do not fit each other");
-    require(form == ConvForm::f32 || (has_amx_bf16() && in % k_bf16_block == 0), "this CPU has no bfloat16 tiles");
+    require(form == ConvForm::f32 || in % k_bf16_block == 0, "bfloat16 works on blocks of 32 channels");
 
     std::vector<float> packed((size_t) conv_weight_size(form, in, out, taps));
     for (size_t i = 0; i < packed.size(); ++i) {
@@ -71,7 +79,7 @@ py::array_t<float> convolve(const FloatArray & x, const FloatArray & weight, con
                             out };
     for (int part = 0; part < k_parts; ++part) {
         if (small) {
-            conv_bf16(job, part, k_parts);
+            conv_bf16(job, bf16, part, k_parts);
         } else {
             conv_f32(job, simd_named(kind), part, k_parts);
         }
@@ -97,8 +105,11 @@ std::vector<std::string> kinds() {
     if (best_simd() >= Simd::avx512) {
         names.emplace_back("avx512");
     }
-    if (has_amx_bf16()) {
-        names.emplace_back("bf16");
+    if (best_bf16() >= Bf16::avx512) {
+        names.emplace_back("bf16-avx512");
+    }
+    if (best_bf16() >= Bf16::amx) {
+        names.emplace_back("bf16-amx");
     }
     return names;
 }

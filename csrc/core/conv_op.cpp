@@ -12,7 +12,7 @@ ConvForm choose_conv_form(bool on_cpu, bool exact) {
     if (!on_cpu) {
         return ConvForm::plain;
     }
-    return !exact && has_amx_bf16() ? ConvForm::bf16 : ConvForm::f32;
+    return !exact && best_bf16() != Bf16::none ? ConvForm::bf16 : ConvForm::f32;
 }
 
 ConvForm conv_form_for(ConvForm wanted, int64_t in) {
@@ -151,7 +151,7 @@ void ConvNodes::compute_convolution(ggml_tensor * y, int part, int parts, void *
     job.dilation    = shape.dilation;
     job.bias_period = y->src[2]->ne[0];
     if (shape.form == ConvForm::bf16) {
-        conv_bf16(job, part, parts);
+        conv_bf16(job, best_bf16(), part, parts);
     } else {
         conv_f32(job, best_simd(), part, parts);
     }

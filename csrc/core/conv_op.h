@@ -2,7 +2,7 @@
 //
 // The plain graph computes the same with ordinary nodes, on any backend: gather the taps, one matrix product, bias, and
 // Snake as five nodes. These nodes exist because those read and write every activation several times more, and because
-// ggml's CPU backend has no bfloat16 tiles. A test holds the two together.
+// ggml's CPU backend makes little of bfloat16. A test holds the two together.
 #pragma once
 
 #include <cstdint>
@@ -17,7 +17,7 @@ namespace omni {
 enum class ConvForm {
     plain,  // ordinary ggml nodes; [taps * in, out]
     f32,    // one node, float32
-    bf16,   // one node, bfloat16 products summed in float32, where the CPU has tiles for them
+    bf16,   // one node, bfloat16 products summed in float32, where the CPU has such products
 };
 
 // The form for a model on this device: `exact` asks for float32.

@@ -54,8 +54,12 @@ void conv_f32(const ConvJob & job, Simd simd, int part, int parts) {
     }
 }
 
-void conv_bf16(const ConvJob & job, int part, int parts) {
-    conv_bf16_amx(job, share(job, 32, 2, part, parts));
+void conv_bf16(const ConvJob & job, Bf16 kind, int part, int parts) {
+    switch (kind) {
+        case Bf16::amx: conv_bf16_amx(job, share(job, 32, 2, part, parts)); break;
+        case Bf16::avx512: conv_bf16_avx512(job, share(job, 12, 2, part, parts)); break;
+        case Bf16::none: break;
+    }
 }
 
 void conv_f32_generic(const ConvJob & job, const ConvBlock & block) {
@@ -96,6 +100,8 @@ void conv_f32_avx512(const ConvJob & job, const ConvBlock & block) {
 void conv_f32_avx2(const ConvJob & job, const ConvBlock & block) {
     conv_f32_generic(job, block);
 }
+
+void conv_bf16_avx512(const ConvJob & /*job*/, const ConvBlock & /*block*/) {}
 
 void conv_bf16_amx(const ConvJob & /*job*/, const ConvBlock & /*block*/) {}
 

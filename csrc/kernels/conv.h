@@ -6,7 +6,7 @@
 // outputs, so nothing is copied: the kernel walks the rows where they lie.
 //
 // Every output is one chain of fused multiply-adds in the order of (tap, c), whatever the split into tiles and threads
-// (in f32; with bf16 tiles in blocks of 32): the same frames give the same samples for every chunk size.
+// (in f32; with bf16 in pairs, or in blocks of 32): the same frames give the same samples for every chunk size.
 #pragma once
 
 #include <cstddef>
@@ -33,7 +33,7 @@ struct ConvJob {
 };
 
 // Weights of f32 jobs: [panel][tap][in][16 outputs]; missing outputs of the last panel are zero.
-// Weights of bf16 jobs: [panel][tap][in / 32][16 pairs][16 outputs][2], as AMX tiles want them.
+// Weights of bf16 jobs: [panel][tap][in / 32][16 pairs][16 outputs][2], as AMX tiles and AVX-512 both want them.
 int64_t packed_conv_size(int64_t in, int64_t out, int64_t taps);
 
 // Where element i of the packed weights comes from, as (output, tap, channel).
@@ -49,7 +49,7 @@ constexpr int64_t k_bf16_tail  = 15;
 
 // The share of part `part` of `parts`; parts run side by side.
 void conv_f32(const ConvJob & job, Simd simd, int part, int parts);
-void conv_bf16(const ConvJob & job, int part, int parts);
+void conv_bf16(const ConvJob & job, Bf16 kind, int part, int parts);
 
 // --- for the kernels ------------------------------------------------------------------------------------------------
 
@@ -61,6 +61,7 @@ struct ConvBlock {
 void conv_f32_avx512(const ConvJob & job, const ConvBlock & block);
 void conv_f32_avx2(const ConvJob & job, const ConvBlock & block);
 void conv_f32_generic(const ConvJob & job, const ConvBlock & block);
+void conv_bf16_avx512(const ConvJob & job, const ConvBlock & block);
 void conv_bf16_amx(const ConvJob & job, const ConvBlock & block);
 
 }  // namespace omni

@@ -1,46 +1,15 @@
 // The f32 convolution with AVX-512: tiles of 12 rows x 32 outputs in 24 accumulators.
-#include "kernels/conv.h"
+#include "kernels/conv_avx512.h"
 
 #if defined(__x86_64__)
-
-#include <immintrin.h>
-
-#include <algorithm>
-
-#define OMNI_AVX512 __attribute__((target("avx512f,avx512bw,avx512vl,fma")))
 
 namespace omni {
 
 namespace {
 
-constexpr int64_t k_tile_rows = 12;
+constexpr int k_tile_rows = 12;
 
-struct Panel {
-    const float * weight;
-    __m512        bias;
-    __mmask16     mask;   // outputs that exist
-    int64_t       first;  // output
-};
-
-OMNI_AVX512 Panel panel_of(const ConvJob & job, int64_t index) {
-    const int64_t     first              = index * k_conv_panel;
-    const int64_t     width              = std::min(k_conv_panel, job.out - first);
-    alignas(64) float bias[k_conv_panel] = {};
-    for (int64_t lane = 0; lane < width; ++lane) {
-        bias[lane] = job.bias[(first + lane) % job.bias_period];
-    }
-    const auto * weight = static_cast<const float *>(job.weight) + index * job.taps * job.in * k_conv_panel;
-    return { weight, _mm512_load_ps(bias), (__mmask16) ((1u << width) - 1), first };
-}
-
-OMNI_AVX512 inline void store(const ConvJob & job, const Panel & panel, int64_t row, __m512 sum) {
-    float * y = job.y + row * job.out + panel.first;
-    sum       = _mm512_add_ps(sum, panel.bias);
-    if (job.residual != nullptr) {
-        sum = _mm512_add_ps(sum, _mm512_maskz_loadu_ps(panel.mask, job.residual + row * job.out + panel.first));
-    }
-    _mm512_mask_storeu_ps(y, panel.mask, sum);
-}
+using Panel = ConvPanel<float>;
 
 // ROWS rows from `row` on, PANELS neighbouring panels.
 template <int ROWS, int PANELS> OMNI_AVX512 void tile(const ConvJob & job, const Panel * panels, int64_t row) {
@@ -69,38 +38,31 @@ template <int ROWS, int PANELS> OMNI_AVX512 void tile(const ConvJob & job, const
     }
     for (int p = 0; p < PANELS; ++p) {
         for (int r = 0; r < ROWS; ++r) {
-            store(job, panels[p], row + r, sum[p][r]);
+            store_row(job, panels[p], row + r, sum[p][r]);
         }
     }
 }
 
-template <int PANELS> OMNI_AVX512 void rest(const ConvJob & job, const Panel * panels, int64_t row, int64_t count) {
-    switch (count) {
-        case 11: tile<11, PANELS>(job, panels, row); break;
-        case 10: tile<10, PANELS>(job, panels, row); break;
-        case 9: tile<9, PANELS>(job, panels, row); break;
-        case 8: tile<8, PANELS>(job, panels, row); break;
-        case 7: tile<7, PANELS>(job, panels, row); break;
-        case 6: tile<6, PANELS>(job, panels, row); break;
-        case 5: tile<5, PANELS>(job, panels, row); break;
-        case 4: tile<4, PANELS>(job, panels, row); break;
-        case 3: tile<3, PANELS>(job, panels, row); break;
-        case 2: tile<2, PANELS>(job, panels, row); break;
-        case 1: tile<1, PANELS>(job, panels, row); break;
-        default: break;
+// The last `count` rows, at most ROWS.
+template <int ROWS, int PANELS>
+OMNI_AVX512 void rest(const ConvJob & job, const Panel * panels, int64_t row, int64_t count) {
+    if (count == ROWS) {
+        tile<ROWS, PANELS>(job, panels, row);
+    } else if constexpr (ROWS > 1) {
+        rest<ROWS - 1, PANELS>(job, panels, row, count);
     }
 }
 
 template <int PANELS> OMNI_AVX512 void column(const ConvJob & job, const ConvBlock & block, int64_t first) {
     Panel panels[PANELS];
     for (int p = 0; p < PANELS; ++p) {
-        panels[p] = panel_of(job, first + p);
+        panels[p] = conv_panel<float>(job, first + p);
     }
     int64_t row = block.row_begin;
     for (; row + k_tile_rows <= block.row_end; row += k_tile_rows) {
         tile<k_tile_rows, PANELS>(job, panels, row);
     }
-    rest<PANELS>(job, panels, row, block.row_end - row);
+    rest<k_tile_rows - 1, PANELS>(job, panels, row, block.row_end - row);
 }
 
 }  // namespace

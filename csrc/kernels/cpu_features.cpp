@@ -32,9 +32,20 @@ Simd best_simd() {
 
 #endif
 
-#if defined(__x86_64__) && defined(__linux__)
+#if defined(__x86_64__)
 
 namespace {
+
+// Tile registers are large, so Linux gives them only to processes that ask.
+bool tiles_permitted() {
+#if defined(__linux__)
+    constexpr long k_request_permission = 0x1023;
+    constexpr long k_tile_data          = 18;
+    return syscall(SYS_arch_prctl, k_request_permission, k_tile_data) == 0;
+#else
+    return false;
+#endif
+}
 
 bool cpu_has_amx_bf16() {
     unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
@@ -46,24 +57,30 @@ bool cpu_has_amx_bf16() {
     return (edx & k_amx_bf16) != 0 && (edx & k_amx_tile) != 0;
 }
 
-// Tile registers are large, so Linux gives them only to processes that ask.
-bool tiles_permitted() {
-    constexpr long k_request_permission = 0x1023;
-    constexpr long k_tile_data          = 18;
-    return syscall(SYS_arch_prctl, k_request_permission, k_tile_data) == 0;
+bool cpu_has_avx512_bf16() {
+    unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
+    return __get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) != 0 && (eax & (1u << 5)) != 0;
 }
 
 }  // namespace
 
-bool has_amx_bf16() {
-    static const bool has = best_simd() == Simd::avx512 && cpu_has_amx_bf16() && tiles_permitted();
-    return has;
+Bf16 best_bf16() {
+    static const Bf16 best = [] {
+        if (best_simd() != Simd::avx512) {
+            return Bf16::none;
+        }
+        if (cpu_has_amx_bf16() && tiles_permitted()) {
+            return Bf16::amx;
+        }
+        return cpu_has_avx512_bf16() ? Bf16::avx512 : Bf16::none;
+    }();
+    return best;
 }
 
 #else
 
-bool has_amx_bf16() {
-    return false;
+Bf16 best_bf16() {
+    return Bf16::none;
 }
 
 #endif

@@ -8,7 +8,10 @@ enum class Simd { generic, avx2, avx512 };
 // The widest instruction set for float arithmetic.
 Simd best_simd();
 
-// AMX with bfloat16 tiles: the CPU has it and the kernel lets this process use it.
-bool has_amx_bf16();
+// Products of bfloat16 summed in float: none, AVX-512's, or AMX tiles (which the operating system lets a process use).
+enum class Bf16 { none, avx512, amx };
+
+// The fastest of them.
+Bf16 best_bf16();
 
 }  // namespace omni

@@ -35,7 +35,7 @@ def load(
     beside the speech file is taken, if there is one. `device`: a name from `devices()`, "auto" for the first GPU or
     else the CPU, or "HOST:PORT" of an RPC server. `n_threads`: CPU threads a call, 0 for as many as there are cores.
     `vocoder_precision`: how code2wav's convolutions are computed on a CPU: "f32"; "bf16", bfloat16 products summed in
-    float32, where the CPU has tiles for them; "plain", ordinary ggml nodes; "auto", f32 for weights stored in F32, else
+    float32, where the CPU has such products; "plain", ordinary ggml nodes; "auto", f32 for weights stored in F32, else
     the fastest.
 
     `code2wav`: a file whose code2wav takes the place of the speech file's. `tokenizer`: a GGUF file or a Hugging Face

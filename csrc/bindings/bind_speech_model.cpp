@@ -33,6 +33,7 @@ py::dict talker_geometry(const SpeechModel & model) {
     out["text_vocab_size"]     = g.text_vocab;
     out["thinker_hidden_size"] = g.thinker_hidden;
     out["codec_eos_token_id"]  = g.codec.eos;
+    out["suppressed_tail"]     = g.suppressed_tail;
     out["speakers"]            = g.speakers;
     return out;
 }
@@ -103,7 +104,8 @@ void bind_speech_model(py::module_ & m) {
         .def_readwrite("talker", &SpeechParams::talker)
         .def_readwrite("predictor", &SpeechParams::predictor)
         .def_readwrite("seed", &SpeechParams::seed)
-        .def_readwrite("max_frames", &SpeechParams::max_frames);
+        .def_readwrite("max_frames", &SpeechParams::max_frames)
+        .def_readwrite("ignore_eos", &SpeechParams::ignore_eos);
 }
 
 }  // namespace omni

@@ -73,6 +73,9 @@ void Speech::suppress(std::vector<float> & logits) const {
             logits[(size_t) id] = -std::numeric_limits<float>::infinity();
         }
     }
+    if (params_.ignore_eos) {
+        logits[(size_t) g.codec.eos] = -std::numeric_limits<float>::infinity();
+    }
 }
 
 // Draws code 0 of the next frame; false at the end of the speech.

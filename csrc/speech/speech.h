@@ -17,6 +17,7 @@ struct SpeechParams {
     SamplingParams predictor;
     uint64_t       seed       = 0;
     int64_t        max_frames = 4096;
+    bool           ignore_eos = false;  // speak on to max_frames: for measuring
 };
 
 // The model file's own defaults.

@@ -19,7 +19,8 @@ class SpeechOptions:
     thread count or what else runs. `greedy`: the most probable codes, no drawing. `temperature`, `top_k`, `top_p` and
     `repetition_penalty` are the talker's, the others the code predictor's. `max_frames`: the longest speech, in frames
     (12.5 a second in the published model). `chunk_frames`: frames a streamed piece; None starts small and grows.
-    `prompt`: what the user is taken to have said, for a text spoken verbatim.
+    `prompt`: what the user is taken to have said, for a text spoken verbatim. `ignore_eos`: speak on to `max_frames`
+    whatever the model says; for measuring.
     """
 
     speaker: str | None = None
@@ -35,6 +36,7 @@ class SpeechOptions:
     max_frames: int | None = None
     chunk_frames: int | None = None
     prompt: str = ""
+    ignore_eos: bool = False
 
     def __post_init__(self) -> None:
         check_integer("seed", self.seed, 0, 2**64 - 1)
@@ -64,6 +66,7 @@ class SpeechOptions:
         )
         if self.max_frames is not None:
             params.max_frames = self.max_frames
+        params.ignore_eos = bool(self.ignore_eos)
         return params
 
 

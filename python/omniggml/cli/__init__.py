@@ -1,4 +1,4 @@
-"""The command line: `omniggml speak | chat | decode | convert | quantize | inspect | devices`.
+"""The command line: `omniggml speak | chat | decode | convert | quantize | inspect | bench | devices`.
 
 Exit codes: 0 done, 1 an error (one sentence on stderr), 2 wrong usage, 130 interrupted by Ctrl-C.
 """
@@ -13,10 +13,10 @@ import warnings
 from collections.abc import Sequence
 
 import omniggml
-from omniggml.cli import chat, convert, decode, devices, inspect, quantize, speak
+from omniggml.cli import bench, chat, convert, decode, devices, inspect, quantize, speak
 from omniggml.errors import OmniError
 
-_COMMANDS = (speak, chat, decode, convert, quantize, inspect, devices)
+_COMMANDS = (speak, chat, decode, convert, quantize, inspect, bench, devices)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,0 +1,61 @@
+#include "core/large_memory.h"
+
+#include "core/error.h"
+
+#ifdef _WIN32
+#include <malloc.h>
+
+#include <cstring>
+#else
+#include <sys/mman.h>
+#endif
+
+namespace omni {
+
+namespace {
+
+constexpr size_t k_large_page = 2 << 20;
+
+#ifdef _WIN32
+char * allocate(size_t nbytes) {
+    void * data = _aligned_malloc(nbytes, 4096);
+    return data == nullptr ? nullptr : static_cast<char *>(std::memset(data, 0, nbytes));
+}
+
+void release(char * data, size_t /*nbytes*/) {
+    _aligned_free(data);
+}
+#else
+char * allocate(size_t nbytes) {
+    void * data = mmap(nullptr, nbytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (data == MAP_FAILED) {
+        return nullptr;
+    }
+#ifdef MADV_HUGEPAGE
+    if (nbytes >= k_large_page) {
+        (void) madvise(data, nbytes, MADV_HUGEPAGE);  // advice: without it the memory is only slower
+    }
+#endif
+    return static_cast<char *>(data);
+}
+
+void release(char * data, size_t nbytes) {
+    munmap(data, nbytes);
+}
+#endif
+
+}  // namespace
+
+LargeMemory::LargeMemory(size_t nbytes, const std::string & purpose) : nbytes_(nbytes == 0 ? 1 : nbytes) {
+    data_ = allocate(nbytes_);
+    if (data_ == nullptr) {
+        throw Error(ErrorKind::memory, "not enough memory for " + purpose + " (" +
+                                           std::to_string((nbytes_ + (1 << 20) - 1) >> 20) + " MiB)");
+    }
+}
+
+LargeMemory::~LargeMemory() {
+    release(data_, nbytes_);
+}
+
+}  // namespace omni

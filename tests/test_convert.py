@@ -442,8 +442,14 @@ def test_interruption_leaves_the_old_file(tiny: Path, tmp_path: Path) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         convert(tiny, tmp_path, type="f32", only="speech", progress=interrupt)
-    assert [path.name for path in tmp_path.iterdir()] == [old.name]
+    assert [path.name for path in tmp_path.iterdir() if not path.name.startswith(".")] == [old.name]
     assert old.read_bytes() == before
+    seen: list[int] = []
+    convert(tiny, tmp_path, type="f32", only="speech", progress=lambda _, done, __: seen.append(done))
+    assert seen[0] > 0, "it goes on where it was interrupted"
+    whole = convert(tiny, tmp_path / "whole", type="f32", only="speech", name="tiny")[0]
+    assert old.read_bytes() == whole.read_bytes()
+    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == [old.name]
 
 
 def test_names_fit_into_ggml() -> None:

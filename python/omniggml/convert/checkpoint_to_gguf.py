@@ -2,37 +2,31 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Literal
 
-from gguf import GGML_QUANT_VERSION, GGMLQuantizationType
-
+from omniggml import _native
+from omniggml._native import __version__
 from omniggml.convert import speech_file, thinker_file
 from omniggml.convert.checkpoint_check import check_tensors
 from omniggml.convert.config_json import read_model_config
-from omniggml.convert.encode import encoded_size
-from omniggml.convert.expected_tensors import TEXT_EMBEDDING, Named, thinker_tensors
-from omniggml.convert.gguf_output import Progress, renamed_at_the_end, write_gguf
-from omniggml.convert.metadata import Metadata, count, text
+from omniggml.convert.encode import encoded, output_tensor
+from omniggml.convert.expected_tensors import NOT_CONVERTED, TEXT_EMBEDDING, Named, thinker_tensors
+from omniggml.convert.file_type import type_entries
+from omniggml.convert.gguf_header import header_bytes
+from omniggml.convert.gguf_output import FileJob, Pieces, Progress, identity_of, write_files
+from omniggml.convert.hub import local_checkpoint
+from omniggml.convert.metadata import Metadata, text
 from omniggml.convert.model_config import ModelConfig
 from omniggml.convert.precision import Precision, precision_named
 from omniggml.convert.safetensors_reader import Checkpoint
-from omniggml.convert.tensor_plan import PlannedTensor
 from omniggml.convert.tokenizer_metadata import tokenizer_metadata
-from omniggml.errors import ConversionError, InputError
+from omniggml.errors import ConversionError, InputError, OmniError
 
 File = Literal["speech", "thinker"]
-
-
-@dataclass(frozen=True)
-class _Output:
-    path: Path
-    architecture: str
-    metadata: Metadata
-    tensors: list[PlannedTensor]
 
 
 def convert(
@@ -46,29 +40,30 @@ def convert(
 ) -> list[Path]:
     """Convert the Qwen3-Omni checkpoint in `source` to GGUF files in `out_dir`, and return their paths.
 
-    `type` is one of f32, f16, bf16, q8_0 (see `precision.py`). The files are `NAME-speech.gguf` and
-    `NAME-thinker.gguf`, with `name` or else the name of the source directory; `only` writes one of them. `progress`
-    is called as (tensor name, bytes written, bytes in all). The same input gives the same bytes.
+    `source` is a directory, or the id of a checkpoint on the Hugging Face hub, which is downloaded if `huggingface_hub`
+    is installed. `type` is one of f32, f16, bf16, q8_0 (see `precision.py`). The files are `NAME-speech.gguf` and
+    `NAME-thinker.gguf`, with `name` or else the name of the source; `only` writes one of them, and then only the shards
+    with its tensors are needed. `progress` is called as (tensor name, bytes written, bytes in all). The same input
+    gives the same bytes.
 
-    Everything is checked before the first byte is written, and the files get their names when all are complete.
+    Everything is checked before the first byte is written, and the files get their names when all are complete, were
+    read back, and can be loaded. What an interruption or a full disk leaves is gone on with by the same call.
     Raises InputError for a bad argument and ConversionError for a checkpoint that can't be converted.
     """
-    directory = Path(source)
-    if not directory.is_dir():
-        raise ConversionError(f"{directory} is not a directory, expected a Hugging Face checkpoint")
     precision = precision_named(type)
-    stem = _stem(directory, name)
     wanted = _wanted(only)
+    stem = _stem(source, name)
+    directory = local_checkpoint(source, lambda tensor: _is_needed(tensor, only))
     config = read_model_config(directory)
-    checkpoint = Checkpoint(directory)
+    checkpoint = Checkpoint(directory, lambda tensor: _is_needed(tensor, only))
     check_tensors(checkpoint, _expected(config, only), _elsewhere(only))
-    outputs = [_output(file, Path(out_dir), stem, config, directory, precision) for file in wanted]
-    _write(outputs, checkpoint, progress)
-    return [output.path for output in outputs]
+    jobs = [_job(file, Path(out_dir), stem, config, checkpoint, precision) for file in wanted]
+    write_files(jobs, progress, _check_loads)
+    return [job.target for job in jobs]
 
 
-def _stem(directory: Path, name: str | None) -> str:
-    stem = directory.resolve().name if name is None else name
+def _stem(source: str | Path, name: str | None) -> str:
+    stem = Path(source).resolve().name if name is None else name
     if not stem or stem != Path(stem).name or stem.startswith("."):
         raise InputError(f"{stem!r} can't be the beginning of a file name: give a name without slashes")
     return stem
@@ -98,42 +93,40 @@ def _elsewhere(only: File | None) -> tuple[str, ...]:
     return ("thinker.",) if only == "speech" else ("talker.", "code2wav.")
 
 
-def _output(
-    file: File, out_dir: Path, stem: str, config: ModelConfig, directory: Path, precision: Precision
-) -> _Output:
-    path = out_dir / f"{stem}-{file}.gguf"
+def _is_needed(tensor: str, only: File | None) -> bool:
+    """Is this tensor of the checkpoint needed for the files asked for? One that belongs nowhere is, to be refused."""
+    return tensor == TEXT_EMBEDDING or not tensor.startswith((*NOT_CONVERTED, *_elsewhere(only)))
+
+
+def _job(
+    file: File, out_dir: Path, stem: str, config: ModelConfig, checkpoint: Checkpoint, precision: Precision
+) -> FileJob:
     if file == "speech":
         architecture, tensors = speech_file.ARCHITECTURE, speech_file.plan_speech_file(config, precision)
         own = speech_file.speech_metadata(config)
     else:
         architecture, tensors = thinker_file.ARCHITECTURE, thinker_file.plan_thinker_file(config, precision)
         own = thinker_file.thinker_metadata(config)
-    tokenizer = tokenizer_metadata(directory, config.thinker.vocab_size, config.tokens)
-    return _Output(path, architecture, _general(stem, precision, tensors) | own | tokenizer, tensors)
+    outputs = [output_tensor(tensor) for tensor in tensors]
+    general: Metadata = {"general.type": text("model"), "general.name": text(stem), **type_entries(outputs)}
+    tokenizer = tokenizer_metadata(checkpoint.directory, config.thinker.vocab_size, config.tokens)
+    header = header_bytes(architecture, general | own | tokenizer, outputs)
+
+    def pieces(number: int) -> Pieces:
+        yield from encoded(checkpoint, tensors[number])
+
+    sources = sorted({tensor.path for tensor in checkpoint.tensors.values()})
+    target = out_dir / f"{stem}-{file}.gguf"
+    return FileJob(target, header, outputs, identity_of(header, sources, "convert", __version__), pieces)
 
 
-def _general(stem: str, precision: Precision, tensors: list[PlannedTensor]) -> Metadata:
-    entries: Metadata = {
-        "general.type": text("model"),
-        "general.name": text(stem),
-        "general.file_type": count(precision.file_type),
-    }
-    plain = (GGMLQuantizationType.F32, GGMLQuantizationType.F16, GGMLQuantizationType.BF16)
-    if any(tensor.type not in plain for tensor in tensors):
-        entries["general.quantization_version"] = count(GGML_QUANT_VERSION)
-    return entries
-
-
-def _write(outputs: list[_Output], checkpoint: Checkpoint, progress: Progress | None) -> None:
-    total = sum(encoded_size(tensor) for output in outputs for tensor in output.tensors)
-    done = 0
-
-    def announce(tensor: PlannedTensor) -> None:
-        nonlocal done
-        if progress is not None:
-            progress(tensor.name, done, total)
-        done += encoded_size(tensor)
-
-    with renamed_at_the_end([output.path for output in outputs]) as paths:
-        for output, path in zip(outputs, paths, strict=True):
-            write_gguf(path, output.architecture, output.metadata, output.tensors, checkpoint, announce)
+def _check_loads(path: Path) -> None:
+    """The engine's own look at a file that is about to get its name."""
+    file = _native.GgufFile(os.fsencode(path))
+    try:
+        if file.metadata()["general.architecture"] == speech_file.ARCHITECTURE:
+            _native.SpeechModel.check(file)
+        else:
+            _native.Thinker.check(file)
+    except OmniError as error:
+        raise ConversionError(f"what was written can't be loaded, and is not kept: {error}") from error

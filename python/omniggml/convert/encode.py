@@ -1,90 +1,82 @@
-"""Float32 values -> the bytes of a GGUF tensor type, block by block."""
+"""Float32 values -> the bytes of a GGUF tensor type, some rows at a time."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from math import prod
-from typing import Any
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 from gguf import GGMLQuantizationType
-from gguf.quants import quant_shape_to_byte_shape, quantize
 
+from omniggml import _native
 from omniggml.convert.bfloat16 import to_bfloat16
-from omniggml.convert.precision import BF16, F16, F32, Q8_0, Q8_0_BLOCK
-from omniggml.convert.safetensors_reader import Checkpoint
+from omniggml.convert.gguf_header import OutputTensor
+from omniggml.convert.precision import BF16, F16, F32, Q8_0
 from omniggml.convert.tensor_plan import PlannedTensor
 from omniggml.errors import ConversionError
 
-_VALUE_TYPE: dict[GGMLQuantizationType, np.dtype[Any]] = {
-    F32: np.dtype("<f4"),
-    F16: np.dtype("<f2"),
-    BF16: np.dtype("<u2"),
-}
+_LARGEST = {F16: 65504.0, Q8_0: 65504.0 * 127}
+"""F16 ends there; a block of Q8_0 has its largest value over 127 in F16."""
 
 
-def encoded_size(tensor: PlannedTensor) -> int:
-    """Bytes of the tensor's values in the file, without padding."""
-    if tensor.type in _VALUE_TYPE:
-        return prod(tensor.shape) * _VALUE_TYPE[tensor.type].itemsize
-    return int(prod(quant_shape_to_byte_shape(tensor.shape, tensor.type)))
+class ValueSource(Protocol):
+    """Where values come from: a checkpoint, or a generator of random ones."""
+
+    def blocks(self, name: str) -> Iterator[npt.NDArray[np.float32]]:
+        """Values of a checkpoint's tensor in order, float32, flat, in blocks of any size."""
+        ...
 
 
-def encode(checkpoint: Checkpoint, tensor: PlannedTensor) -> npt.NDArray[np.uint8]:
-    """The tensor's bytes, flat uint8; only these and one block of values are in memory at a time.
+def output_tensor(tensor: PlannedTensor) -> OutputTensor:
+    """The tensor as the file's header lists it."""
+    values, size = _native.block_of(_ggml_name(tensor.type))
+    return OutputTensor(tensor.name, tensor.shape, tensor.type, int(np.prod(tensor.shape)) // values * size)
+
+
+def encoded(source: ValueSource, tensor: PlannedTensor) -> Iterator[memoryview]:
+    """The tensor's bytes; one block of values is in memory at a time.
 
     Raises ConversionError, naming the tensor, when a value doesn't fit the type.
     """
-    data = np.empty(encoded_size(tensor), dtype=np.uint8)
-    position = 0
-    for values in _rows(checkpoint, tensor):
-        piece = _encode_block(values, tensor.type, tensor.name)
-        data[position : position + piece.size] = piece
-        position += piece.size
-    return data
+    for values in _rows(source, tensor):
+        yield memoryview(_encode_block(values, tensor.type, tensor.name))
 
 
-def _rows(checkpoint: Checkpoint, tensor: PlannedTensor) -> Iterator[npt.NDArray[np.float32]]:
+def _rows(source: ValueSource, tensor: PlannedTensor) -> Iterator[npt.NDArray[np.float32]]:
     """Blocks of whole rows, [n, row length]; a source's own blocks may end within a row."""
     width = tensor.shape[-1]
-    for source in tensor.sources:
+    for name in tensor.sources:
         rest = np.empty(0, dtype=np.float32)
-        for block in checkpoint.blocks(source):
+        for block in source.blocks(name):
             joined = np.concatenate([rest, block]) if rest.size else block
             whole = joined.size // width * width
             yield joined[:whole].reshape(-1, width)
             rest = joined[whole:]
 
 
-def _encode_block(values: npt.NDArray[np.float32], type_: GGMLQuantizationType, name: str) -> npt.NDArray[np.uint8]:
+def _encode_block(values: npt.NDArray[np.float32], type_: GGMLQuantizationType, name: str) -> bytes:
+    _check_fits(values, type_, name)
     if type_ == F32:
-        return _bytes(values.astype("<f4", copy=False))
+        return values.astype("<f4", copy=False).tobytes()
     if type_ == BF16:
-        return _bytes(to_bfloat16(values).astype("<u2", copy=False))
+        return to_bfloat16(values).astype("<u2", copy=False).tobytes()
     if type_ == F16:
-        with np.errstate(over="ignore"):
-            halves = values.astype("<f2")
-        _check_fits(values, np.isfinite(halves), name, "F16", 65504.0)
-        return _bytes(halves)
-    if type_ == Q8_0:
-        # A block's scale is its largest value over 127, kept in F16.
-        limit = 65504.0 * 127
-        _check_fits(values, np.abs(values) <= limit, name, "Q8_0", limit)
-        assert values.shape[-1] % Q8_0_BLOCK == 0
-        return _bytes(np.asarray(quantize(values, Q8_0)))
-    raise NotImplementedError(f"{name}: no encoder for {type_.name}")
+        return values.astype("<f2").tobytes()
+    return _native.quantize_rows(np.ascontiguousarray(values), _ggml_name(type_))
 
 
-def _check_fits(
-    values: npt.NDArray[np.float32], fits: npt.NDArray[np.bool_], name: str, type_name: str, limit: float
-) -> None:
+def _check_fits(values: npt.NDArray[np.float32], type_: GGMLQuantizationType, name: str) -> None:
+    limit = _LARGEST.get(type_)
+    # What rounds down to the largest F16 fits as well, so rounding decides there.
+    with np.errstate(over="ignore"):
+        fits = np.isfinite(values.astype("<f2")) if type_ == F16 else np.abs(values) <= (limit or np.inf)
     if not fits.all():
-        found = values[~fits].flat[0]
         raise ConversionError(
-            f"tensor {name} holds {found:g}, {type_name} ends at {limit:g}: choose --type f32 or bf16"
+            f"tensor {name} holds {values[~fits].flat[0]:g}, {type_.name} ends at {limit:g}: choose --type f32 or bf16"
         )
 
 
-def _bytes(array: npt.NDArray[np.generic]) -> npt.NDArray[np.uint8]:
-    return np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+def _ggml_name(type_: GGMLQuantizationType) -> str:
+    """ggml writes K-quants with a capital letter and all else small."""
+    return type_.name.lower().replace("_k", "_K")

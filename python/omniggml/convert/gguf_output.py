@@ -1,78 +1,92 @@
-"""Write GGUF files so that a name never stands for half a file: under a temporary name, renamed when all is done."""
+"""Write GGUF files so that a name never stands for half a file, and that what was written is not written again."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+import hashlib
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import numpy as np
-from gguf import GGUFWriter
-
-from omniggml.convert.encode import encode, encoded_size
-from omniggml.convert.metadata import Metadata
-from omniggml.convert.safetensors_reader import Checkpoint
-from omniggml.convert.tensor_plan import PlannedTensor
+from omniggml.convert.gguf_header import OutputTensor
+from omniggml.convert.part_file import PartFile
 from omniggml.errors import ConversionError
 
 Progress = Callable[[str, int, int], None]
-"""Called with a tensor's name before it is written, the bytes written so far, and the bytes of all files."""
+"""Called with a tensor's name, the bytes written so far, and the bytes of all files; many times for a large tensor."""
+
+Pieces = Generator[bytes | memoryview, None, Any]
+"""A tensor's bytes, in order; the generator's return value is a note for `write_files` to return."""
 
 
-@contextmanager
-def renamed_at_the_end(targets: list[Path]) -> Iterator[list[Path]]:
-    """Temporary paths beside `targets`; they take the targets' names when the block ends, and vanish if it fails.
+@dataclass(frozen=True)
+class FileJob:
+    """A file to be written. `header`: its bytes before the values. `pieces`: the values of tensor number i.
+    `identity`: of everything that the values depend on, so that a part of the same identity can be gone on with."""
 
-    Raises ConversionError when the directory can't be made or written to.
+    target: Path
+    header: bytes
+    tensors: Sequence[OutputTensor]
+    identity: str
+    pieces: Callable[[int], Pieces]
+
+    @property
+    def nbytes(self) -> int:
+        return sum(tensor.nbytes for tensor in self.tensors)
+
+
+def write_files(
+    jobs: Sequence[FileJob], progress: Progress | None = None, check: Callable[[Path], None] | None = None
+) -> list[list[Any]]:
+    """Write the files, read each back, let `check` see it, and only then give them their names.
+
+    Returns the notes of every file's tensors. A full disk or an interruption leaves the parts beside the targets, and
+    the same call goes on with them; any error in the source leaves nothing. Raises ConversionError where a directory
+    can't be written to, is full, or doesn't give back what was written.
     """
-    temporary = [target.with_name(f".{target.name}.{os.getpid()}.part") for target in targets]
+    total, done = sum(job.nbytes for job in jobs), 0
     try:
-        for target in targets:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            if target.is_dir():
-                raise IsADirectoryError(f"{target} is a directory")
-        yield temporary
-        for source in temporary:
-            _sync(source)
-        for source, target in zip(temporary, targets, strict=True):
-            source.replace(target)
+        with ExitStack() as stack:
+            parts = [stack.enter_context(PartFile(job.target, job.header, job.tensors, job.identity)) for job in jobs]
+            for job, part in zip(jobs, parts, strict=True):
+                _write(job, part, progress, done, total)
+                done += job.nbytes
+            for part in parts:
+                part.verify()
+                if check is not None:
+                    check(part.path)
+            for part in parts:
+                part.publish()
     except OSError as error:
-        raise ConversionError(f"{targets[0].parent} can't be written to: {error}") from error
-    finally:
-        for path in temporary:
-            with suppress(OSError):  # a directory that couldn't be made holds no file to remove
-                path.unlink(missing_ok=True)
+        raise ConversionError(
+            f"{jobs[0].target.parent}: {error.strerror or error}; what was written is kept, "
+            "and the same command goes on from there"
+        ) from error
+    return [part.notes for part in parts]
 
 
-def _sync(path: Path) -> None:
-    """On the disk, so that a power cut after the renaming finds all of it there."""
-    with path.open("r+b") as file:
-        os.fsync(file.fileno())
+def _write(job: FileJob, part: PartFile, progress: Progress | None, done: int, total: int) -> None:
+    done += sum(tensor.nbytes for tensor in job.tensors[: part.finished])
+    for number in range(part.finished, len(job.tensors)):
+        pieces = job.pieces(number)
+        while True:
+            try:
+                piece = next(pieces)
+            except StopIteration as end:
+                part.finish_tensor(end.value)
+                break
+            if progress is not None:
+                progress(job.tensors[number].name, done, total)
+            part.add(piece)
+            done += len(piece)
 
 
-def write_gguf(
-    path: Path,
-    architecture: str,
-    metadata: Metadata,
-    tensors: list[PlannedTensor],
-    checkpoint: Checkpoint,
-    announce: Callable[[PlannedTensor], None],
-) -> None:
-    """Write one file to `path`: metadata in its order, then the tensors in theirs, one in memory at a time."""
-    writer = GGUFWriter(path, architecture)
-    for key, (value, type_, element_type) in metadata.items():
-        writer.add_key_value(key, value, type_, element_type)
-    for tensor in tensors:
-        # The NumPy type only has to differ from uint8, which would make the shape one of bytes; the raw type counts.
-        size = encoded_size(tensor)
-        writer.add_tensor_info(tensor.name, tensor.shape, np.dtype(np.float32), size, raw_dtype=tensor.type)
-    try:
-        writer.write_header_to_file()
-        writer.write_kv_data_to_file()
-        writer.write_ti_data_to_file()
-        for tensor in tensors:
-            announce(tensor)
-            writer.write_tensor_data(encode(checkpoint, tensor))
-    finally:
-        writer.close()
+def identity_of(header: bytes, sources: Iterable[Path], *choices: str) -> str:
+    """A file's identity: its header, the files that it is made from as they are now, and how it is made."""
+    digest = hashlib.sha256(header)
+    for path in sources:
+        status = path.stat()
+        digest.update(f"{path.resolve()}\0{status.st_size}\0{status.st_mtime_ns}\0".encode(errors="surrogateescape"))
+    digest.update("\0".join(choices).encode())
+    return digest.hexdigest()

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from gguf import GGMLQuantizationType, LlamaFileType
+from gguf import GGMLQuantizationType
 
 from omniggml.errors import InputError
 
@@ -52,12 +52,11 @@ SENSITIVE_F16: Rules = (
 
 @dataclass(frozen=True)
 class Precision:
-    """One value of `--type`: the rules, the type of everything else, and the number for `general.file_type`."""
+    """One value of `--type`: the rules, and the type of everything else."""
 
     name: str
     rules: Rules
     otherwise: GGMLQuantizationType
-    file_type: int
 
     def type_of(self, name: str, shape: tuple[int, ...]) -> GGMLQuantizationType:
         """Type of the tensor with this checkpoint name (experts without their number) and PyTorch shape."""
@@ -70,10 +69,10 @@ class Precision:
 PRECISIONS: dict[str, Precision] = {
     precision.name: precision
     for precision in (
-        Precision("f32", (), F32, int(LlamaFileType.ALL_F32)),
-        Precision("f16", ALWAYS_F32, F16, int(LlamaFileType.MOSTLY_F16)),
-        Precision("bf16", ALWAYS_F32, BF16, int(LlamaFileType.MOSTLY_BF16)),
-        Precision("q8_0", ALWAYS_F32 + SENSITIVE_F16, Q8_0, int(LlamaFileType.MOSTLY_Q8_0)),
+        Precision("f32", (), F32),
+        Precision("f16", ALWAYS_F32, F16),
+        Precision("bf16", ALWAYS_F32, BF16),
+        Precision("q8_0", ALWAYS_F32 + SENSITIVE_F16, Q8_0),
     )
 }
 """By the name that `--type` takes."""

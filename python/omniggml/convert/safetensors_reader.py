@@ -1,14 +1,15 @@
 """Read a sharded safetensors checkpoint lazily: headers first, values in blocks when asked.
 
 Parsed here rather than by the `safetensors` library because NumPy has no bfloat16, which is what checkpoints hold,
-and the library hands out NumPy arrays only of types that NumPy has. Files are mapped, not read.
+and the library hands out NumPy arrays only of types that NumPy has. Files are read, not mapped: pages of a mapped file
+count as the process's memory, and one that is cut while mapped kills the process.
 """
 
 from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -42,13 +43,13 @@ class StoredTensor:
 class Checkpoint:
     """The tensors of a checkpoint directory, by name."""
 
-    def __init__(self, directory: Path) -> None:
-        """Read the index and every shard's header; no values yet.
+    def __init__(self, directory: Path, wanted: Callable[[str], bool] = lambda name: True) -> None:
+        """Read the index and the headers of all shards that hold a wanted tensor; no values yet.
 
         Raises ConversionError when a file is missing, cut short, or not what it claims to be.
         """
         self.directory = directory
-        self.tensors: Mapping[str, StoredTensor] = _read_directory(directory)
+        self.tensors: Mapping[str, StoredTensor] = _read_directory(directory, wanted)
 
     def blocks(self, name: str) -> Iterator[npt.NDArray[np.float32]]:
         """Values of one tensor in order, float32, flat, in blocks that fit the processor's cache.
@@ -63,20 +64,40 @@ class Checkpoint:
                 "convert from the unquantized checkpoint"
             )
         count = prod(tensor.shape)
-        stored = np.memmap(tensor.path, dtype=dtype, mode="r", offset=tensor.offset, shape=(count,))
-        for start in range(0, count, _BLOCK):
-            piece = stored[start : start + _BLOCK]
+        for piece in _stored_blocks(tensor, dtype, count):
             values = from_bfloat16(piece) if tensor.type == "BF16" else piece.astype(np.float32)
             if not np.isfinite(values).all():
                 raise ConversionError(f"{tensor.path}: tensor {name} holds NaN or infinite values")
             yield values
 
 
-def _read_directory(directory: Path) -> dict[str, StoredTensor]:
+def _stored_blocks(tensor: StoredTensor, dtype: np.dtype[Any], count: int) -> Iterator[npt.NDArray[Any]]:
+    with tensor.path.open("rb") as file:
+        file.seek(tensor.offset)
+        for start in range(0, count, _BLOCK):
+            n = min(_BLOCK, count - start)
+            data = file.read(n * dtype.itemsize)
+            if len(data) < n * dtype.itemsize:
+                raise ConversionError(f"{tensor.path} was cut while it was read")
+            yield np.frombuffer(data, dtype)
+
+
+def shards_with(index: Path, wanted: Callable[[str], bool]) -> list[str]:
+    """Names of the shards that hold a wanted tensor, by the checkpoint's index.
+
+    Raises ConversionError where the file is no such index.
+    """
+    weight_map = read_json_object(index).get("weight_map")
+    if not isinstance(weight_map, dict) or not all(isinstance(value, str) for value in weight_map.values()):
+        raise ConversionError(f"{index} has no weight_map from tensor names to file names")
+    return sorted({shard for name, shard in weight_map.items() if wanted(name)})
+
+
+def _read_directory(directory: Path, wanted: Callable[[str], bool]) -> dict[str, StoredTensor]:
     if not directory.is_dir():
         raise ConversionError(f"{directory} is not a directory, expected a Hugging Face checkpoint")
     tensors: dict[str, StoredTensor] = {}
-    for path in _shards(directory):
+    for path in _shards(directory, wanted):
         for name, tensor in _read_shard(path).items():
             if name in tensors:
                 raise ConversionError(f"tensor {name} is in both {tensors[name].path} and {path}")
@@ -84,17 +105,14 @@ def _read_directory(directory: Path) -> dict[str, StoredTensor]:
     return tensors
 
 
-def _shards(directory: Path) -> list[Path]:
+def _shards(directory: Path, wanted: Callable[[str], bool]) -> list[Path]:
     index = directory / INDEX_NAME
     if not index.exists():
         single = directory / SINGLE_NAME
         if not single.exists():
             raise ConversionError(f"{directory} holds neither {INDEX_NAME} nor {SINGLE_NAME}: it has no weights")
         return [single]
-    weight_map = read_json_object(index).get("weight_map")
-    if not isinstance(weight_map, dict) or not all(isinstance(value, str) for value in weight_map.values()):
-        raise ConversionError(f"{index} has no weight_map from tensor names to file names")
-    shards = [directory / name for name in sorted(set(weight_map.values()))]
+    shards = [directory / name for name in shards_with(index, wanted)]
     for shard in shards:
         if shard.parent != directory:
             raise ConversionError(f"{index} names {shard}, expected a file in the same directory")

@@ -10,8 +10,7 @@ from collections.abc import Iterator
 from omniggml.convert.expected_tensors import TEXT_EMBEDDING, Named, speech_tensors
 from omniggml.convert.metadata import Metadata, count, counts, fields, signed, texts
 from omniggml.convert.model_config import PREDICTOR_SAMPLING, SAMPLE_RATE, SUPPRESSED_TAIL, ModelConfig
-from omniggml.convert.precision import Precision
-from omniggml.convert.tensor_plan import PlannedTensor, plan_tensors
+from omniggml.convert.tensor_plan import PlannedTensor, TypeChoice, plan_tensors
 
 ARCHITECTURE = "qwen3omni-speech"
 FORMAT_VERSION = 1
@@ -26,9 +25,9 @@ def speech_file_tensors(config: ModelConfig) -> Iterator[Named]:
     yield from speech_tensors(config)
 
 
-def plan_speech_file(config: ModelConfig, precision: Precision) -> list[PlannedTensor]:
-    """Tensors of the file: checkpoint names, experts stacked, types by `precision`."""
-    return plan_tensors(speech_file_tensors(config), precision, short_name)
+def plan_speech_file(config: ModelConfig, types: TypeChoice) -> list[PlannedTensor]:
+    """Tensors of the file: checkpoint names, experts stacked, types by `types`."""
+    return plan_tensors(speech_file_tensors(config), types, short_name)
 
 
 def short_name(name: str) -> str:

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Protocol
 
 from gguf import GGMLQuantizationType
 
 from omniggml.convert.expected_tensors import Named, expert_prefix
-from omniggml.convert.precision import Precision
+
+
+class TypeChoice(Protocol):
+    """Says which type a tensor gets: see `precision.py`, `omniggml.quantize.policy`."""
+
+    def type_of(self, name: str, shape: tuple[int, ...]) -> GGMLQuantizationType:
+        """`name`: the checkpoint's, experts without their number; `shape`: PyTorch's."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -21,7 +29,7 @@ class PlannedTensor:
     sources: tuple[str, ...]
 
 
-def plan_tensors(tensors: Iterable[Named], precision: Precision, rename: Callable[[str], str]) -> list[PlannedTensor]:
+def plan_tensors(tensors: Iterable[Named], types: TypeChoice, rename: Callable[[str], str]) -> list[PlannedTensor]:
     """Stack experts, choose types, and give every tensor the name that `rename` makes of its checkpoint name.
 
     `p.mlp.experts.0.up_proj.weight`, `p.mlp.experts.1...` become one `p.mlp.experts.up_proj.weight` of three axes.
@@ -37,7 +45,7 @@ def plan_tensors(tensors: Iterable[Named], precision: Precision, rename: Callabl
         PlannedTensor(
             name=rename(stacked),
             shape=shapes[stacked] if parts == [stacked] else (len(parts), *shapes[stacked]),
-            type=precision.type_of(stacked, shapes[stacked]),
+            type=types.type_of(stacked, shapes[stacked]),
             sources=tuple(parts),
         )
         for stacked, parts in sources.items()

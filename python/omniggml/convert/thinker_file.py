@@ -8,8 +8,7 @@ from __future__ import annotations
 from omniggml.convert.expected_tensors import TEXT_EMBEDDING, thinker_tensors
 from omniggml.convert.metadata import Metadata, count, fields, real, signed
 from omniggml.convert.model_config import ModelConfig
-from omniggml.convert.precision import Precision
-from omniggml.convert.tensor_plan import PlannedTensor, plan_tensors
+from omniggml.convert.tensor_plan import PlannedTensor, TypeChoice, plan_tensors
 
 ARCHITECTURE = "qwen3vlmoe"
 EXTRA = "qwen3omni"
@@ -38,9 +37,9 @@ _IN_LAYER = {
 _LAYERS = "thinker.model.layers."
 
 
-def plan_thinker_file(config: ModelConfig, precision: Precision) -> list[PlannedTensor]:
-    """Tensors of the file under llama.cpp's names, experts stacked, types by `precision`."""
-    return plan_tensors(thinker_tensors(config.thinker), precision, llama_name)
+def plan_thinker_file(config: ModelConfig, types: TypeChoice) -> list[PlannedTensor]:
+    """Tensors of the file under llama.cpp's names, experts stacked, types by `types`."""
+    return plan_tensors(thinker_tensors(config.thinker), types, llama_name)
 
 
 def llama_name(name: str) -> str:

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from math import prod, sqrt
 from pathlib import Path
-from zlib import crc32
 
 import gguf
 import numpy as np
 import numpy.typing as npt
-from gguf import GGML_QUANT_VERSION, GGMLQuantizationType, GGUFReader, GGUFWriter, LlamaFileType
+from gguf import GGMLQuantizationType, GGUFReader
 
 from omniggml import _native
-from omniggml.convert.gguf_output import Progress, renamed_at_the_end
-from omniggml.convert.metadata import Metadata, count, text
+from omniggml._native import __version__
+from omniggml.convert.file_type import type_entries
+from omniggml.convert.gguf_header import OutputTensor, header_bytes
+from omniggml.convert.gguf_output import FileJob, Pieces, Progress, identity_of, write_files
+from omniggml.convert.metadata import Metadata, text
 from omniggml.errors import ConversionError, InputError, ModelFileError
 from omniggml.files.header import Header, StoredTensor, read_header
 from omniggml.files.opening import open_file
@@ -27,23 +29,6 @@ PLAIN = ("F32", "F16", "BF16")
 """Types whose values are stored one by one, from which quantizing loses nothing twice."""
 
 _CHUNK_VALUES = 1 << 22
-_FILE_TYPES = {
-    "F32": LlamaFileType.ALL_F32,
-    "F16": LlamaFileType.MOSTLY_F16,
-    "BF16": LlamaFileType.MOSTLY_BF16,
-    "Q8_0": LlamaFileType.MOSTLY_Q8_0,
-    "Q6_K": LlamaFileType.MOSTLY_Q6_K,
-    "Q5_K": LlamaFileType.MOSTLY_Q5_K_M,
-    "Q4_K": LlamaFileType.MOSTLY_Q4_K_M,
-    "Q3_K": LlamaFileType.MOSTLY_Q3_K_M,
-    "Q2_K": LlamaFileType.MOSTLY_Q2_K,
-    "Q5_1": LlamaFileType.MOSTLY_Q5_1,
-    "Q5_0": LlamaFileType.MOSTLY_Q5_0,
-    "Q4_1": LlamaFileType.MOSTLY_Q4_1,
-    "Q4_0": LlamaFileType.MOSTLY_Q4_0,
-    "IQ4_NL": LlamaFileType.MOSTLY_IQ4_NL,
-    "IQ4_XS": LlamaFileType.MOSTLY_IQ4_XS,
-}
 
 
 @dataclass(frozen=True)
@@ -78,12 +63,14 @@ class Quantized:
 class _Job:
     stored: StoredTensor
     offset: int
-    type: str
+    output: OutputTensor
 
     @property
-    def nbytes(self) -> int:
-        values, size = _native.block_of(TYPES.get(self.type, self.type.lower()))
-        return prod(self.stored.shape) // values * size
+    def type(self) -> str:
+        return self.output.type.name
+
+    def change(self, error: float) -> Change:
+        return Change(self.stored.name, self.stored.type, self.type, self.output.nbytes, error)
 
 
 def quantize(
@@ -96,8 +83,9 @@ def quantize(
 ) -> Quantized:
     """Write the file `source` to `target` in the types of a policy: a built-in name, or the path of a .toml file.
 
-    Names, order and metadata stay. One block of rows is in memory at a time, beside one tensor of the result. The
-    file gets its name when it is complete and was read back. `progress` is called as (tensor, bytes written, in all).
+    Names, order and metadata stay. One block of rows is in memory at a time. The file gets its name when it is complete
+    and was read back; what an interruption or a full disk leaves is gone on with by the same call. `progress` is called
+    as (tensor, bytes written, in all).
 
     Raises InputError for an unknown policy, and for a source that is quantized already unless `requantize` is set;
     ModelFileError for a source that can't be read; ConversionError where the target can't be written.
@@ -109,10 +97,12 @@ def quantize(
         raise InputError(f"{out} is the file to be quantized; give another name for the result")
     jobs = _jobs(header, chosen)
     _check_sources(header, jobs, requantize)
-    with renamed_at_the_end([out]) as (path,):
-        changes, sums = _write(path, header, jobs, chosen, progress)
-        _read_back(path, jobs, sums)
-    return Quantized(out, chosen.name, tuple(changes))
+    outputs = [job.output for job in jobs]
+    start = header_bytes(header.architecture, _metadata(header, outputs, chosen), outputs)
+    identity = identity_of(start, (header.path,), "quantize", __version__)
+    job = FileJob(out, start, outputs, identity, lambda number: _pieces(header, jobs[number]))
+    (errors,) = write_files([job], progress)
+    return Quantized(out, chosen.name, tuple(job.change(error) for job, error in zip(jobs, errors, strict=True)))
 
 
 # --- the plan ---------------------------------------------------------------------------------------------------------
@@ -128,8 +118,17 @@ def _jobs(header: Header, policy: Policy) -> list[_Job]:
         place = family.place_of(stored.name)
         # What nothing here computes stays as it is.
         type_ = policy.type_of(_full_name(place.name), stored.shape) if place else stored.type
-        jobs.append(_Job(stored, offsets[stored.name], type_))
+        jobs.append(_Job(stored, offsets[stored.name], _output(stored, type_)))
     return jobs
+
+
+def _output(stored: StoredTensor, type_: str) -> OutputTensor:
+    values, size = _native.block_of(_ggml_name(type_))
+    return OutputTensor(stored.name, stored.shape, GGMLQuantizationType[type_], stored.size // values * size)
+
+
+def _ggml_name(type_: str) -> str:
+    return TYPES.get(type_, type_.lower())
 
 
 def _full_name(name: str) -> str:
@@ -150,71 +149,32 @@ def _check_sources(header: Header, jobs: list[_Job], requantize: bool) -> None:
 # --- output -----------------------------------------------------------------------------------------------------------
 
 
-def _metadata(header: Header, jobs: list[_Job], policy: Policy) -> Metadata:
-    """The source's entries in their types; what they say of types, as it is now."""
+def _metadata(header: Header, outputs: list[OutputTensor], policy: Policy) -> Metadata:
+    """The source's entries in their types; what they say of types and places, as it is now."""
     entries: Metadata = {}
     for key, entry in GGUFReader(header.path).fields.items():
-        if not key.startswith("GGUF.") and key != "general.architecture":
+        if not key.startswith("GGUF.") and key not in ("general.architecture", "general.alignment"):
             element = entry.types[1] if entry.types[0] == gguf.GGUFValueType.ARRAY else None
             entries[key] = (entry.contents(), entry.types[0], element)
-    sizes: Counter[str] = Counter()
-    for job in jobs:
-        sizes[job.type] += job.stored.size
-    most = sizes.most_common(1)[0][0]
-    entries["general.file_type"] = count(int(_FILE_TYPES.get(most, LlamaFileType.MOSTLY_F16)))
-    if any(job.type not in PLAIN for job in jobs):
-        entries["general.quantization_version"] = count(GGML_QUANT_VERSION)
-    entries["omniggml.quantize.policy"] = text(policy.name)
-    return entries
+    return {**entries, **type_entries(outputs), "omniggml.quantize.policy": text(policy.name)}
 
 
-def _write(
-    path: Path, header: Header, jobs: list[_Job], policy: Policy, progress: Progress | None
-) -> tuple[list[Change], list[int]]:
-    writer = GGUFWriter(path, header.architecture)
-    for key, (value, type_, element) in _metadata(header, jobs, policy).items():
-        writer.add_key_value(key, value, type_, element)
-    for job in jobs:
-        raw = GGMLQuantizationType[job.type]
-        # The NumPy type only has to differ from uint8, which would make the shape one of bytes; the raw type counts.
-        writer.add_tensor_info(job.stored.name, job.stored.shape, np.dtype(np.float32), job.nbytes, raw_dtype=raw)
-    total, done = sum(job.nbytes for job in jobs), 0
-    changes, sums = [], []
-    try:
-        writer.write_header_to_file()
-        writer.write_kv_data_to_file()
-        writer.write_ti_data_to_file()
-        for job in jobs:
-            if progress is not None:
-                progress(job.stored.name, done, total)
-            data, error = _encode(header, job)
-            writer.write_tensor_data(data)
-            changes.append(Change(job.stored.name, job.stored.type, job.type, job.nbytes, error))
-            sums.append(crc32(data.data))
-            done += job.nbytes
-    finally:
-        writer.close()
-    return changes, sums
-
-
-def _encode(header: Header, job: _Job) -> tuple[npt.NDArray[np.uint8], float]:
-    """The tensor's new bytes, and the relative error that they bring."""
-    data = np.empty(job.nbytes, np.uint8)
-    position, lost, had = 0, 0.0, 0.0
-    for piece in _pieces(header, job):
+def _pieces(header: Header, job: _Job) -> Pieces:
+    """The tensor's new bytes; returns the relative error that they bring."""
+    lost, had = 0.0, 0.0
+    for piece in _stored_pieces(header, job):
         if job.type == job.stored.type:
-            new = piece
-        else:
-            rows = _rows(piece, job)
-            new = _native.quantize_rows(rows, TYPES[job.type])
-            lost += float(np.square(_native.dequantize(new, TYPES[job.type]) - rows.ravel(), dtype=np.float64).sum())
-            had += float(np.square(rows, dtype=np.float64).sum())
-        data[position : position + len(new)] = np.frombuffer(new, np.uint8)
-        position += len(new)
-    return data, sqrt(lost / had) if had else 0.0
+            yield piece
+            continue
+        rows = _rows(piece, job)
+        new = _native.quantize_rows(rows, _ggml_name(job.type))
+        lost += float(np.square(_native.dequantize(new, _ggml_name(job.type)) - rows.ravel(), dtype=np.float64).sum())
+        had += float(np.square(rows, dtype=np.float64).sum())
+        yield new
+    return sqrt(lost / had) if had else 0.0
 
 
-def _pieces(header: Header, job: _Job) -> Iterator[bytes]:
+def _stored_pieces(header: Header, job: _Job) -> Iterator[bytes]:
     """The stored bytes, some whole rows at a time."""
     n_rows = prod(job.stored.shape[:-1])
     row = job.stored.nbytes // n_rows
@@ -225,31 +185,12 @@ def _pieces(header: Header, job: _Job) -> Iterator[bytes]:
 
 def _rows(piece: bytes, job: _Job) -> npt.NDArray[np.float32]:
     stored = job.stored
-    values = _native.dequantize(piece, TYPES.get(stored.type, stored.type.lower())).reshape(-1, stored.shape[-1])
+    values = _native.dequantize(piece, _ggml_name(stored.type)).reshape(-1, stored.shape[-1])
     if not np.isfinite(values).all():
         raise ModelFileError(f"tensor {stored.name} holds NaN or infinity; convert the model again")
     if job.type == "F16" and np.abs(values).max() > 65504:
         raise ConversionError(f"tensor {stored.name} holds values beyond 65504, where F16 ends; use a policy with BF16")
     return values
-
-
-def _read_back(path: Path, jobs: list[_Job], sums: list[int]) -> None:
-    """Raises ConversionError unless the file holds exactly what was meant to be written."""
-    written = read_header(path)
-    entries = {entry["name"]: entry for entry in written.native.tensors()}
-    for job, expected in zip(jobs, sums, strict=True):
-        name = job.stored.name
-        entry = entries.get(name)
-        sound = entry is not None and (tuple(entry["shape"]), entry["type"].upper()) == (job.stored.shape, job.type)
-        if not sound or _sum_of(written.native.read, entries[name]["offset"], job.nbytes) != expected:
-            raise ConversionError(f"{path} was not written as it should be, at tensor {name}: the disk may be failing")
-
-
-def _sum_of(read: Callable[[int, int], bytes], offset: int, size: int) -> int:
-    total, step = 0, 1 << 24
-    for start in range(0, size, step):
-        total = crc32(read(offset + start, min(step, size - start)), total)
-    return total
 
 
 def by_type(changes: tuple[Change, ...]) -> dict[str, tuple[int, int, float]]:

@@ -1,0 +1,58 @@
+"""The bytes of a GGUF file before its tensors' values, and where each tensor's values lie behind them."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from gguf import GGMLQuantizationType, GGUFWriter
+
+from omniggml.convert.metadata import Metadata
+
+_ALIGNMENT = 32
+"""GGUF's own where the key `general.alignment` says nothing, and our files don't have that key."""
+
+
+@dataclass(frozen=True)
+class OutputTensor:
+    """A tensor to be written. `shape` is PyTorch's; `nbytes` of its values, without padding."""
+
+    name: str
+    shape: tuple[int, ...]
+    type: GGMLQuantizationType
+    nbytes: int
+
+
+def header_bytes(architecture: str, metadata: Metadata, tensors: Sequence[OutputTensor]) -> bytes:
+    """Metadata in its order, then the list of tensors in theirs, padded to where the first one's values begin."""
+    with tempfile.TemporaryDirectory() as directory:  # the writer wants a file
+        path = Path(directory) / "header"
+        writer = GGUFWriter(path, architecture)
+        for key, (value, type_, element_type) in metadata.items():
+            writer.add_key_value(key, value, type_, element_type)
+        for tensor in tensors:
+            # The NumPy type only has to differ from uint8, which makes the shape one of bytes; the raw type counts.
+            kind = np.dtype(np.float32)
+            writer.add_tensor_info(tensor.name, tensor.shape, kind, tensor.nbytes, raw_dtype=tensor.type)
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.write_ti_data_to_file()
+        writer.close()
+        header = path.read_bytes()
+    return header + bytes(padded(len(header)) - len(header))
+
+
+def offsets(header: bytes, tensors: Sequence[OutputTensor]) -> list[int]:
+    """Where each tensor's values begin in the file; one more entry says where the file ends."""
+    places = [len(header)]
+    for tensor in tensors:
+        places.append(places[-1] + padded(tensor.nbytes))
+    return places
+
+
+def padded(size: int) -> int:
+    """The size, up to the next whole number of alignments."""
+    return -(-size // _ALIGNMENT) * _ALIGNMENT

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gguf
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -59,6 +60,47 @@ def test_snake_passes_nan_and_infinity_on(kind: str) -> None:
     got = _native.kernel_snake(x, np.ones(3, np.float32), np.ones(3, np.float32), kind)
     assert not np.isfinite(got[0, :2]).any()
     assert np.isfinite(got[0, 2])
+
+
+q8_product = pytest.mark.skipif(not _native.has_q8_product(), reason="this CPU does not have the instructions")
+
+
+@q8_product
+@pytest.mark.parametrize(("rows", "width"), [(5, 32), (8, 96), (37, 1024)])
+def test_q8_product(rows: int, width: int) -> None:
+    rng = np.random.default_rng(0)
+    weight = gguf.quants.quantize(numbers(rng, rows, width), gguf.GGMLQuantizationType.Q8_0)
+    stored = gguf.quants.dequantize(weight, gguf.GGMLQuantizationType.Q8_0).astype(np.float64)
+    x = numbers(rng, 4, width) * np.array([[1.0], [1e-3], [1e4], [0.0]], np.float32)
+    got = _native.kernel_q8_product(weight, x)
+    want = x.astype(np.float64) @ stored.T
+    # Rounding x to 8 bits a block costs a few thousandths of its size; the rest is float arithmetic.
+    bound = 0.01 * np.linalg.norm(x, axis=1)[:, None] * np.linalg.norm(stored, axis=1)
+    assert (np.abs(got - want) <= bound).all()
+    exact = np.round(numbers(rng, 3, width) * 10).clip(-127, 127)
+    exact[:, ::32] = 127  # so that the scale of every block is 1 and nothing is rounded
+    near = _native.kernel_q8_product(weight, exact)
+    np.testing.assert_allclose(near, exact.astype(np.float64) @ stored.T, rtol=1e-4, atol=1e-2)
+
+
+@q8_product
+def test_q8_product_of_one_column_is_the_same_beside_others() -> None:
+    rng = np.random.default_rng(0)
+    weight = gguf.quants.quantize(numbers(rng, 29, 256), gguf.GGMLQuantizationType.Q8_0)
+    x = numbers(rng, 4, 256)
+    together = _native.kernel_q8_product(weight, x)
+    for count in (1, 2, 3):
+        np.testing.assert_array_equal(_native.kernel_q8_product(weight, x[:count]), together[:count])
+
+
+@q8_product
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_q8_product_passes_nan_and_infinity_on(bad: float) -> None:
+    weight = gguf.quants.quantize(np.ones((3, 64), np.float32), gguf.GGMLQuantizationType.Q8_0)
+    x = np.ones((2, 64), np.float32)
+    x[0, 40] = bad
+    got = _native.kernel_q8_product(weight, x)
+    assert not np.isfinite(got[0]).any() and np.isfinite(got[1]).all()
 
 
 def vocoded(model_files: ModelFiles, geometry: str, precision: str, step: int) -> FloatArray:

@@ -5,6 +5,7 @@
 #include "bindings/bindings.h"
 #include "core/conv_op.h"
 #include "kernels/conv.h"
+#include "kernels/q8_product.h"
 #include "kernels/snake.h"
 
 namespace py = pybind11;
@@ -97,6 +98,32 @@ py::array_t<float> snake(const FloatArray & x, const FloatArray & frequency, con
     return to_array(std::move(y), { x.shape(0), x.shape(1) });
 }
 
+// weight: rows of Q8_0 blocks, uint8 [rows, bytes]; x [columns, in] -> [columns, rows].
+py::array_t<float> q8_product(const py::array_t<uint8_t, py::array::c_style> & weight, const FloatArray & x) {
+    require(has_q8_product(), "this CPU does not have the instructions");
+    require(weight.ndim() == 2 && x.ndim() == 2 && x.shape(1) % k_q8_block == 0 &&
+                weight.shape(1) == x.shape(1) / k_q8_block * k_q8_block_bytes && x.shape(0) <= k_q8_columns,
+            "the shapes do not fit each other");
+    const int64_t             in   = x.shape(1);
+    const int64_t             rows = weight.shape(0);
+    const auto                n    = (size_t) x.shape(0);
+    std::vector<char>         columns(n * (size_t) q8_column_bytes(in));
+    std::vector<float>        y(n * (size_t) rows);
+    std::vector<const char *> from;
+    std::vector<float *>      to;
+    for (size_t i = 0; i < n; ++i) {
+        char * column = columns.data() + i * (size_t) q8_column_bytes(in);
+        q8_quantize(x.data() + (int64_t) i * in, in, column);
+        from.push_back(column);
+        to.push_back(y.data() + i * (size_t) rows);
+    }
+    if (n > 0) {
+        const auto * bytes = reinterpret_cast<const char *>(weight.data());
+        q8_multiply({ bytes, in, 0, rows }, from.data(), to.data(), (int) n);
+    }
+    return to_array(std::move(y), { x.shape(0), rows });
+}
+
 std::vector<std::string> kinds() {
     std::vector<std::string> names{ "generic" };
     if (best_simd() >= Simd::avx2) {
@@ -120,6 +147,8 @@ void bind_kernels(py::module_ & m) {
     m.def("kernel_kinds", [] { return py::tuple(py::cast(kinds())); });
     m.def("kernel_convolve", &convolve, py::arg("x"), py::arg("weight"), py::arg("bias"), py::arg("residual"),
           py::arg("dilation"), py::arg("kind"));
+    m.def("has_q8_product", &has_q8_product);
+    m.def("kernel_q8_product", &q8_product, py::arg("weight"), py::arg("x"));
     m.def("kernel_snake", &snake, py::arg("x"), py::arg("frequency"), py::arg("magnitude"), py::arg("kind"));
 }
 

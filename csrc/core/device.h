@@ -39,6 +39,9 @@ class Backends {
 
     ggml_backend_buffer_type_t device_buffer_type() const;
 
+    // Whether everything runs on this machine's CPU.
+    bool on_cpu() const { return ggml_backend_dev_type(device_) == GGML_BACKEND_DEVICE_TYPE_CPU; }
+
     // Can any of these backends compute this node?
     bool supports(const ggml_tensor * node) const;
 

@@ -50,6 +50,7 @@ Graph::Graph(const Backends & backends, Probe * probe, size_t max_nodes) :
     probe_(probe),
     max_nodes_(max_nodes),
     context_(make_context(max_nodes, max_nodes)),
+    products_(context_.get(), backends.on_cpu()),
     constants_(k_max_constants, "a graph's constants") {
     graph_ = ggml_new_graph_custom(context_.get(), max_nodes, false);
 }

@@ -12,6 +12,7 @@
 #include "core/buffer.h"
 #include "core/device.h"
 #include "core/probe.h"
+#include "core/product_op.h"
 #include "ggml-backend.h"
 #include "ggml.h"
 
@@ -30,6 +31,14 @@ class Graph {
     // Values that never change: the rows a convolution gathers, a fixed mask.
     ggml_tensor * constant(const std::vector<int32_t> & values);
     ggml_tensor * constant(const std::vector<float> & values);
+
+    // weight [in, out] with x [in, ...] -> [out, ...]; see ProductNodes.
+    ggml_tensor * product(ggml_tensor * weight, ggml_tensor * x) { return products_.product(weight, x); }
+
+    // weight [in, out, experts] with x [in, 1 or used, rows], by experts [used, rows] -> [out, used, rows].
+    ggml_tensor * product_by_expert(ggml_tensor * weight, ggml_tensor * x, ggml_tensor * experts) {
+        return products_.product_by_expert(weight, x, experts);
+    }
 
     // Names the output x of a module: [channel, time], [channel, time, batch] or, with heads, [channel, head, time,
     // batch] in ggml order. Returns x, or the replacement a probe holds for it.
@@ -79,6 +88,7 @@ class Graph {
     Probe *                                            probe_;
     size_t                                             max_nodes_;
     ContextPtr                                         context_;
+    ProductNodes                                       products_;
     TensorStore                                        constants_;
     std::vector<std::vector<char>>                     constant_values_;
     ggml_cgraph *                                      graph_ = nullptr;

@@ -419,9 +419,9 @@ ggml_tensor * Code2WavGraph::convnext(ggml_tensor * x, const Code2Wav::ConvNeXt 
     ggml_tensor * y = depthwise(x, b.depthwise);
     y               = ggml_add(c_, ggml_mul(c_, ggml_norm(c_, y, k_layer_norm_eps), b.norm), b.norm_bias);
     y               = graph_.module(b.path + ".norm", y);
-    y               = graph_.module(b.path + ".pwconv1", ggml_add(c_, ggml_mul_mat(c_, b.pw1, y), b.pw1_bias));
+    y               = graph_.module(b.path + ".pwconv1", ggml_add(c_, graph_.product(b.pw1, y), b.pw1_bias));
     y               = graph_.module(b.path + ".act", ggml_gelu_erf(c_, y));
-    y               = graph_.module(b.path + ".pwconv2", ggml_add(c_, ggml_mul_mat(c_, b.pw2, y), b.pw2_bias));
+    y               = graph_.module(b.path + ".pwconv2", ggml_add(c_, graph_.product(b.pw2, y), b.pw2_bias));
     y               = ggml_add(c_, x, ggml_mul(c_, y, b.layer_scale));
     return graph_.module(b.path, y, Axes::batch_channel_time);
 }

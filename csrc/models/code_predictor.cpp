@@ -97,7 +97,7 @@ std::shared_ptr<CodePredictorSession::Built> CodePredictorSession::build(int64_t
     if (n_tokens > 1) {
         x = ggml_cont(c, ggml_view_3d(c, x, g.hidden, 1, n_sequences_, x->nb[1], x->nb[2], x->nb[1]));
     }
-    x             = ggml_mul_mat(c, predictor_.lm_head_[(size_t) step], x);
+    x             = graph.product(predictor_.lm_head_[(size_t) step], x);
     built->logits = graph.output(graph.module(p + "lm_head." + std::to_string(step), x));
     graph.finish();
     // Positions are the same in every frame.

@@ -124,7 +124,7 @@ DecoderLayer declare_decoder_layer(Weights & w, const DecoderGeometry & g, const
 // --- graph ----------------------------------------------------------------------------------------------------------
 
 size_t decoder_layer_nodes(const DecoderGeometry & g) {
-    return 96 + 2 * (size_t) g.n_experts_used;
+    return 112 + 2 * (size_t) g.n_experts_used;
 }
 
 ggml_tensor * rms_norm(Graph & graph, const std::string & path, ggml_tensor * x, ggml_tensor * weight, float eps) {
@@ -136,7 +136,7 @@ namespace {
 
 ggml_tensor * linear(Graph & graph, const std::string & path, ggml_tensor * weight, ggml_tensor * x,
                      Axes axes = Axes::batch_time_channel) {
-    return graph.module(path, ggml_mul_mat(graph.context(), weight, x), axes);
+    return graph.module(path, graph.product(weight, x), axes);
 }
 
 // x: [n_heads * head_dim, time, batch], returns [head_dim, n_heads, time, batch], normed per head where there is a
@@ -220,9 +220,9 @@ ggml_tensor * routed_experts(Graph & graph, const std::string & path, ggml_tenso
     }
 
     ggml_tensor * x3   = ggml_reshape_3d(c, x, g.hidden, 1, rows);
-    ggml_tensor * gate = ggml_mul_mat_id(c, layer.gate_experts, x3, chosen);
-    ggml_tensor * up   = ggml_mul_mat_id(c, layer.up_experts, x3, chosen);
-    ggml_tensor * down = ggml_mul_mat_id(c, layer.down_experts, ggml_swiglu_split(c, gate, up), chosen);
+    ggml_tensor * gate = graph.product_by_expert(layer.gate_experts, x3, chosen);
+    ggml_tensor * up   = graph.product_by_expert(layer.up_experts, x3, chosen);
+    ggml_tensor * down = graph.product_by_expert(layer.down_experts, ggml_swiglu_split(c, gate, up), chosen);
     down               = ggml_mul(c, down, weights);  // [hidden, used, rows]
 
     ggml_tensor * sum = ggml_view_2d(c, down, g.hidden, rows, down->nb[2], 0);

@@ -26,7 +26,8 @@ ConvForm vocoder_form(const Weights & weights, ggml_backend_dev_t device, Vocode
     const bool     stored    = automatic && weights.stored_type("code2wav.decoder.0.conv.weight") == GGML_TYPE_F32;
     const ConvForm form      = choose_conv_form(on_cpu, stored || precision == VocoderPrecision::f32);
     if (precision == VocoderPrecision::bf16 && form != ConvForm::bf16) {
-        throw Error(ErrorKind::input, "this device has no fast bfloat16 products; let the vocoder's precision be \"auto\"");
+        throw Error(ErrorKind::input,
+                    "this device has no fast bfloat16 products; let the vocoder's precision be \"auto\"");
     }
     return form;
 }

@@ -202,7 +202,7 @@ void TalkerSession::finish_graph(Built & built, ggml_tensor * x) const {
         x                 = ggml_cont(c, ggml_view_3d(c, x, x->ne[0], 1, x->ne[2], x->nb[1], x->nb[2], last));
     }
     built.hidden = graph.output(x);
-    built.logits = graph.output(graph.module("talker.codec_head", ggml_mul_mat(c, talker_.codec_head_, x)));
+    built.logits = graph.output(graph.module("talker.codec_head", graph.product(talker_.codec_head_, x)));
     graph.finish();
 }
 
@@ -327,9 +327,9 @@ std::vector<float> TalkerSession::project(const std::string & path, const Talker
         given = graph.input(GGML_TYPE_F32, { in, (int64_t) states->size() / in });
         x     = given;
     }
-    x = graph.module(path + ".linear_fc1", ggml_add(c, ggml_mul_mat(c, p.fc1, x), p.fc1_bias));
+    x = graph.module(path + ".linear_fc1", ggml_add(c, graph.product(p.fc1, x), p.fc1_bias));
     x = graph.module(path + ".act_fn", ggml_silu(c, x));
-    x = graph.module(path + ".linear_fc2", ggml_add(c, ggml_mul_mat(c, p.fc2, x), p.fc2_bias));
+    x = graph.module(path + ".linear_fc2", ggml_add(c, graph.product(p.fc2, x), p.fc2_bias));
     x = graph.output(graph.module(path, x));
     graph.finish();
     if (tokens != nullptr) {

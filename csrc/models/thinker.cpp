@@ -174,7 +174,7 @@ const ThinkerSession::Built & ThinkerSession::graph_for(int64_t n_tokens, bool a
     if (!all_logits) {
         x = ggml_view_2d(c, x, g.hidden, 1, x->nb[1], (size_t) (n_tokens - 1) * x->nb[1]);
     }
-    built->logits = graph.output(graph.module("thinker.lm_head", ggml_mul_mat(c, model_->lm_head_, x)));
+    built->logits = graph.output(graph.module("thinker.lm_head", graph.product(model_->lm_head_, x)));
     graph.finish();
     built_ = built;
     return *built_;

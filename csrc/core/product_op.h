@@ -1,0 +1,32 @@
+// Products with weights as single ggml nodes for the CPU, through ggml's custom-op interface, where our kernels are
+// faster than ggml's; ordinary nodes otherwise. A test holds the two together.
+#pragma once
+
+#include <map>
+
+#include "ggml.h"
+
+namespace omni {
+
+// Nodes of one graph. The activations of a product are quantized once for all weights that read them.
+class ProductNodes {
+  public:
+    // `on_cpu`: every node of the graph runs on the CPU.
+    ProductNodes(ggml_context * context, bool on_cpu) : context_(context), on_cpu_(on_cpu) {}
+
+    // weight [in, out], x F32 [in, ...] -> F32 [out, ...].
+    ggml_tensor * product(ggml_tensor * weight, ggml_tensor * x);
+
+    // weight [in, out, experts], x F32 [in, 1 or used, rows], experts I32 [used, rows] -> F32 [out, used, rows].
+    ggml_tensor * product_by_expert(ggml_tensor * weight, ggml_tensor * x, ggml_tensor * experts);
+
+  private:
+    bool          takes(const ggml_tensor * weight, const ggml_tensor * x) const;
+    ggml_tensor * quantized(ggml_tensor * x);
+
+    ggml_context *                               context_;
+    bool                                         on_cpu_;
+    std::map<const ggml_tensor *, ggml_tensor *> quantized_;
+};
+
+}  // namespace omni

@@ -7,9 +7,12 @@ import math
 import re
 import shutil
 import struct
+import sys
 from collections.abc import Callable, Iterator
+from fnmatch import fnmatch
 from itertools import product
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import gguf
@@ -31,6 +34,12 @@ DOCUMENT = Path(__file__).parent.parent / "docs" / "gguf.md"
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_random_checkpoint("tiny", tmp_path_factory.mktemp("checkpoint") / "tiny", shard_bytes=200_000)
+
+
+@pytest.fixture
+def scattered(tmp_path: Path) -> Path:
+    """In many shards, most of which hold tensors of one file only."""
+    return write_random_checkpoint("tiny", tmp_path / "scattered", shard_bytes=30_000)
 
 
 @pytest.fixture
@@ -165,6 +174,53 @@ def test_one_file_needs_only_its_own_tensors(copy: Path, tmp_path: Path) -> None
     assert convert(copy, tmp_path / "out", only="speech")
     with pytest.raises(ConversionError, match=r"tensor thinker\.model\.layers\.0"):
         convert(copy, tmp_path / "out")
+
+
+def test_only_the_shards_that_are_needed(scattered: Path, tmp_path: Path) -> None:
+    """Shards without a tensor of the file asked for need not be there."""
+    for only, parts in (("speech", ("talker.", "code2wav.")), ("thinker", ("thinker.",))):
+        directory = Path(shutil.copytree(scattered, tmp_path / only))
+        needed = {
+            tensor.path.name
+            for name, tensor in Checkpoint(directory).tensors.items()
+            if name.startswith(parts) or name == TEXT_EMBEDDING
+        }
+        unneeded = [path for path in shards(directory) if path.name not in needed]
+        assert unneeded
+        for path in unneeded:
+            path.unlink()
+        assert convert(directory, tmp_path / "out", name="x", only=only)  # type: ignore[arg-type]
+        with pytest.raises(ConversionError, match="the download is incomplete"):
+            convert(directory, tmp_path / "out", name="x")
+
+
+class Hub(ModuleType):
+    """Stands in for huggingface_hub: hands out files of a directory, and remembers which."""
+
+    def __init__(self, directory: Path, cache: Path) -> None:
+        super().__init__("huggingface_hub")
+        self.directory, self.cache = directory, cache
+        self.cache.mkdir()
+
+    def snapshot_download(self, repository: str, allow_patterns: list[str]) -> str:
+        if repository != "Qwen/Tiny-Omni":
+            raise OSError(f"404 for\n{repository}")
+        for path in self.directory.iterdir():
+            if any(fnmatch(path.name, pattern) for pattern in allow_patterns):
+                shutil.copy(path, self.cache)
+        return str(self.cache)
+
+
+def test_from_the_hub(scattered: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The speech file takes fewer shards than there are, and is named after the repository."""
+    monkeypatch.setitem(sys.modules, "huggingface_hub", Hub(scattered, tmp_path / "cache"))
+    (speech,) = convert("Qwen/Tiny-Omni", tmp_path / "out", type="q8_0", only="speech")
+    (local,) = convert(scattered, tmp_path / "local", type="q8_0", only="speech", name="Tiny-Omni")
+    assert speech.name == "Tiny-Omni-speech.gguf" and speech.read_bytes() == local.read_bytes()
+    assert 0 < len(shards(tmp_path / "cache")) < len(shards(scattered))
+    assert "can't be downloaded: 404 for Qwen/Other" in complaint(Path("Qwen/Other"), tmp_path / "none")
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+    assert "install huggingface_hub" in complaint(Path("Qwen/Tiny-Omni"), tmp_path / "none")
 
 
 def test_encoders_are_passed_over(copy: Path, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import gguf
 import numpy as np
 import pytest
+from gguf import GGUFValueType
 
 import omniggml
 from conftest import Files
@@ -100,6 +101,18 @@ def test_values_and_metadata_survive(mini: Files, tmp_path: Path) -> None:
     entries = dict(after.metadata)
     assert entries.pop("omniggml.quantize.policy").value == "f32"
     assert entries == dict(before.metadata)
+
+
+def test_another_alignment(mini: Files, tmp_path: Path) -> None:
+    """What is written has GGUF's usual alignment, whatever the source says of its own."""
+    edit = GgufEdit.read(mini.speech).append("general.alignment", 8, GGUFValueType.UINT32)
+    edit.append("padding", "", GGUFValueType.STRING)
+    edit.set("padding", "x" * (-len(edit.header()) % 32))
+    source = edit.write(tmp_path / "x.gguf")
+    made = quantize(source, tmp_path / "y.gguf", policy="f32")
+    assert "general.alignment" not in dict(GgufEdit.read(made.path).metadata)
+    assert [t.data for t in GgufEdit.read(made.path).tensors] == [t.data for t in GgufEdit.read(mini.speech).tensors]
+    assert omniggml.inspect(made.path).problem == ""
 
 
 def test_the_same_bytes_every_time(mini: Files, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 from gguf import GGMLQuantizationType, GGUFWriter
 
 from omniggml.convert.metadata import Metadata
+from omniggml.errors import ConversionError
 
 _ALIGNMENT = 32
 """GGUF's own where the key `general.alignment` says nothing, and our files don't have that key."""
@@ -27,22 +28,32 @@ class OutputTensor:
 
 
 def header_bytes(architecture: str, metadata: Metadata, tensors: Sequence[OutputTensor]) -> bytes:
-    """Metadata in its order, then the list of tensors in theirs, padded to where the first one's values begin."""
-    with tempfile.TemporaryDirectory() as directory:  # the writer wants a file
-        path = Path(directory) / "header"
-        writer = GGUFWriter(path, architecture)
-        for key, (value, type_, element_type) in metadata.items():
-            writer.add_key_value(key, value, type_, element_type)
-        for tensor in tensors:
-            # The NumPy type only has to differ from uint8, which makes the shape one of bytes; the raw type counts.
-            kind = np.dtype(np.float32)
-            writer.add_tensor_info(tensor.name, tensor.shape, kind, tensor.nbytes, raw_dtype=tensor.type)
-        writer.write_header_to_file()
-        writer.write_kv_data_to_file()
-        writer.write_ti_data_to_file()
-        writer.close()
-        header = path.read_bytes()
+    """Metadata in its order, then the list of tensors in theirs, padded to where the first one's values begin.
+
+    Raises ConversionError where the system's directory for temporary files has no room for it.
+    """
+    try:
+        with tempfile.TemporaryDirectory() as directory:  # the writer wants a file
+            header = _written(Path(directory) / "header", architecture, metadata, tensors)
+    except OSError as error:
+        reason = error.strerror or error
+        raise ConversionError(f"the directory for temporary files can't be written to: {reason}") from error
     return header + bytes(padded(len(header)) - len(header))
+
+
+def _written(path: Path, architecture: str, metadata: Metadata, tensors: Sequence[OutputTensor]) -> bytes:
+    writer = GGUFWriter(path, architecture)
+    for key, (value, type_, element_type) in metadata.items():
+        writer.add_key_value(key, value, type_, element_type)
+    for tensor in tensors:
+        # The NumPy type only has to differ from uint8, which makes the shape one of bytes; the raw type counts.
+        kind = np.dtype(np.float32)
+        writer.add_tensor_info(tensor.name, tensor.shape, kind, tensor.nbytes, raw_dtype=tensor.type)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_ti_data_to_file()
+    writer.close()
+    return path.read_bytes()
 
 
 def offsets(header: bytes, tensors: Sequence[OutputTensor]) -> list[int]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from omniggml.convert.expected_tensors import speech_tensors, thinker_tensors
 from omniggml.convert.geometries import GEOMETRIES, Geometry
@@ -23,13 +23,20 @@ from omniggml.convert.model_config import (
 )
 from omniggml.convert.random_weights import weight_blocks
 from omniggml.convert.safetensors_writer import write_sharded
+from omniggml.convert.speech_file import speech_file_tensors
 from omniggml.errors import InputError
 
 
 def write_random_checkpoint(
-    geometry: str | Geometry, directory: str | Path, seed: int = 0, *, shard_bytes: int = 2_000_000
+    geometry: str | Geometry,
+    directory: str | Path,
+    seed: int = 0,
+    *,
+    shard_bytes: int = 2_000_000,
+    only: Literal["speech"] | None = None,
 ) -> Path:
     """Write configuration, tokenizer and BF16 weights of `geometry` into `directory`, which is created if need be.
+    `only="speech"` leaves out the weights that a speech file has no use for.
 
     The same geometry and seed give the same bytes everywhere. Weights are made and written in small blocks, so that
     a model of the published size needs no more memory than a small one; raise `shard_bytes` for it.
@@ -41,7 +48,9 @@ def write_random_checkpoint(
         geometry = GEOMETRIES[geometry]
     chosen = geometry
     target = Path(directory)
-    tensors = chain(thinker_tensors(chosen.thinker), speech_tensors(chosen.model_config()))
+    config = chosen.model_config()
+    whole = chain(thinker_tensors(chosen.thinker), speech_tensors(config))
+    tensors = speech_file_tensors(config) if only == "speech" else whole
     try:
         target.mkdir(parents=True, exist_ok=True)
         _write_json(target / "config.json", config_json(chosen))

@@ -81,6 +81,8 @@ class BoundSpeech {
         }
     }
 
+    int64_t n_frames() const { return speech_.n_frames(); }
+
     const char * stop_reason() const { return stop_name(speech_.stop_reason()); }
 
   private:
@@ -110,6 +112,7 @@ void bind_speech(py::module_ & m) {
         .def("begin_from", &BoundSpeech::begin_from, py::arg("inputs"), py::arg("trailing"), py::arg("pad"))
         .def("frames", &BoundSpeech::frames, py::arg("n"))
         .def("cancel", &BoundSpeech::cancel)
+        .def_property_readonly("n_frames", &BoundSpeech::n_frames)
         .def_property_readonly("interrupted", &BoundSpeech::interrupted)
         .def("raise_interruption", &BoundSpeech::raise_interruption)
         .def_property_readonly("stop_reason", &BoundSpeech::stop_reason);

@@ -93,6 +93,7 @@ void bind_speech_model(py::module_ & m) {
         .def_property_readonly("predictor_geometry", &predictor_geometry)
         .def_property_readonly("code2wav_geometry", &code2wav_geometry)
         .def_property_readonly("text_tokens", &text_tokens)
+        .def_property_readonly("on_cpu", &SpeechModel::on_cpu)
         .def_property_readonly("nbytes", &SpeechModel::nbytes)
         .def("n_samples",
              [](const SpeechModel & self, int64_t n_frames) { return self.code2wav().geometry().n_samples(n_frames); })

@@ -34,6 +34,9 @@ class SpeechModel {
 
     ggml_backend_dev_t device() const { return device_; }
 
+    // Whether all of it is computed by this machine's CPU.
+    bool on_cpu() const { return ggml_backend_dev_type(device_) == GGML_BACKEND_DEVICE_TYPE_CPU; }
+
     const Talker & talker() const { return talker_; }
 
     const CodePredictor & predictor() const { return predictor_; }

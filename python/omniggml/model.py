@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from omniggml.audio import Audio
 from omniggml.errors import InputError, ModelFileError
 from omniggml.files.opening import open_files
 from omniggml.options import SpeechOptions, TextOptions, check_integer
+from omniggml.overlap import overlapped_pieces, pieces_in_turn, split_threads
 from omniggml.probe import Reading, active, new_probe
 from omniggml.tokenizer import Tokenizer
 
@@ -273,18 +275,32 @@ class Model:
     ) -> Iterator[Audio]:
         speaker = self._speaker_id(options.speaker)
         hidden = None if thinker_hidden is None else _floats("thinker_hidden", thinker_hidden)
-        speech = _native.Speech(self._speech, self._params(options), self._n_threads, active.get())
+        overlapped = self._can_overlap()
+        talking, vocoding = split_threads(self._threads()) if overlapped else (self._n_threads, self._n_threads)
+        speech = _native.Speech(self._speech, self._params(options), talking, active.get())
         speech.begin(_ids(conversation), _ids(answer), speaker, hidden)
-        vocoder = _native.Code2WavSession(self._speech, self._n_threads, active.get())
-        return self._pieces(speech, vocoder, options.chunk_frames)
+        vocoder = _native.Code2WavSession(self._speech, vocoding, active.get())
+        return self._pieces(speech, vocoder, options.chunk_frames, overlapped)
+
+    def _threads(self) -> int:
+        return self._n_threads or os.cpu_count() or 1
+
+    def _can_overlap(self) -> bool:
+        """Not with one thread, not on another device than the CPU, which the stages would wait for each other on, and
+        not under a probe, which records modules in the order in which they are computed."""
+        return self._threads() > 1 and self._speech.on_cpu and active.get() is None
 
     def _pieces(
-        self, speech: _native.Speech, vocoder: _native.Code2WavSession, chunk_frames: int | None
+        self,
+        speech: _native.Speech,
+        vocoder: _native.Code2WavSession,
+        chunk_frames: int | None,
+        overlapped: bool,
     ) -> Iterator[Audio]:
-        sizes = iter(_CHUNKS)
-        while not speech.stop_reason:
-            codes = speech.frames(chunk_frames or next(sizes, _LARGEST_CHUNK))
-            yield Audio(vocoder.decode(codes), self.sample_rate, codes, speech.stop_reason)
+        sizes = repeat(chunk_frames) if chunk_frames else chain(_CHUNKS, repeat(_LARGEST_CHUNK))
+        run = overlapped_pieces if overlapped else pieces_in_turn
+        for piece in run(speech, vocoder, sizes):
+            yield Audio(piece.samples, self.sample_rate, piece.codes, piece.stop_reason)
         speech.raise_interruption()
 
     # --- stages -----------------------------------------------------------------------------------------------------

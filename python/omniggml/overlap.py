@@ -1,0 +1,105 @@
+"""The vocoder beside the talker: while one piece is vocoded in a thread of its own, the next is being spoken.
+
+The talker waits for memory and the vocoder for arithmetic, so on a CPU both get on better side by side, each with its
+share of the threads, than in turn with all of them (`docs/performance.md`).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from omniggml import _native
+
+FloatArray = npt.NDArray[np.float32]
+IntArray = npt.NDArray[np.int32]
+
+
+_HEARD_SOON = 8
+"""A first piece of so few frames is waited for."""
+
+
+@dataclass(frozen=True)
+class Piece:
+    """`samples` of `codes` [groups, frames]; `stop_reason` is empty in all but the last."""
+
+    samples: FloatArray
+    codes: IntArray
+    stop_reason: str
+
+
+@dataclass(frozen=True)
+class _Started:
+    samples: Future[FloatArray]
+    codes: IntArray
+    stop_reason: str
+
+    def piece(self) -> Piece:
+        return Piece(self.samples.result(), self.codes, self.stop_reason)
+
+
+def split_threads(n_threads: int) -> tuple[int, int]:
+    """Threads of the talker and of the vocoder, both at least one."""
+    return max(1, n_threads // 2), max(1, n_threads - n_threads // 2)
+
+
+def pieces_in_turn(
+    speech: _native.Speech, vocoder: _native.Code2WavSession, frames_a_piece: Iterator[int]
+) -> Iterator[Piece]:
+    """Speak a piece, vocode it, and so on."""
+    while not speech.stop_reason:
+        codes = speech.frames(next(frames_a_piece))
+        yield Piece(vocoder.decode(codes), codes, speech.stop_reason)
+
+
+def overlapped_pieces(
+    speech: _native.Speech, vocoder: _native.Code2WavSession, frames_a_piece: Iterator[int]
+) -> Iterator[Piece]:
+    """The same pieces, each vocoded while later frames are spoken; a short first one at once, to be heard soon.
+
+    After Ctrl-C what was spoken is still vocoded and yielded. `speech.frames` notes the signal; one that comes while
+    the last pieces are waited for is raised after them.
+    """
+    started: deque[_Started] = deque()
+    with ThreadPoolExecutor(1, "omniggml-vocoder") as thread:
+        while not speech.stop_reason:
+            frames = next(frames_a_piece)
+            spoken: list[IntArray] = []
+            while not speech.stop_reason and len(spoken) < frames:
+                spoken.append(speech.frames(1))
+                while started and started[0].samples.done():
+                    yield started.popleft().piece()
+            codes = np.concatenate(spoken, axis=1)
+            started.append(_Started(_vocoded(thread, vocoder, codes), codes, speech.stop_reason))
+            if frames <= _HEARD_SOON and speech.n_frames <= frames:
+                yield from _finished(started)
+        yield from _finished(started)
+
+
+def _vocoded(thread: ThreadPoolExecutor, vocoder: _native.Code2WavSession, codes: IntArray) -> Future[FloatArray]:
+    try:
+        return thread.submit(vocoder.decode, codes)
+    except RuntimeError:
+        # The system has no thread to give: in turn, then.
+        done: Future[FloatArray] = Future()
+        done.set_result(vocoder.decode(codes))
+        return done
+
+
+def _finished(started: deque[_Started]) -> Iterator[Piece]:
+    interruption: KeyboardInterrupt | None = None
+    while started:
+        try:
+            piece = started[0].piece()
+        except KeyboardInterrupt as raised:
+            interruption = raised
+            continue
+        started.popleft()
+        yield piece
+    if interruption is not None:
+        raise interruption

@@ -1,0 +1,58 @@
+"""Trained weights -> a Hugging Face checkpoint -> the two GGUF files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors.numpy import save_file
+
+from omniggml.convert import convert
+from omniggml.convert.expected_tensors import speech_tensors, thinker_tensors
+from omniggml.convert.random_checkpoint import config_json
+
+from .geometry import VOICE
+
+TEMPERATURE, TOP_K = 0.2, 50
+
+
+def write_checkpoint(directory: Path, thinker: Any, talker: Any, code2wav: Any) -> Path:
+    """Write configuration, tokenizer and float32 weights as transformers lays them out."""
+    directory.mkdir(parents=True, exist_ok=True)
+    _write_json(directory / "config.json", {**config_json(VOICE), "dtype": "float32"})
+    _write_json(directory / "generation_config.json", generation_json())
+    VOICE.tokenizer.write(directory)
+    named = [*thinker.tensors(), *talker.tensors()]
+    named += [(f"code2wav.{name}", value) for name, value in code2wav.state_dict().items()]
+    tensors = {name: np.ascontiguousarray(value.detach().numpy(), np.float32) for name, value in named}
+    config = VOICE.model_config()
+    wanted = [*thinker_tensors(config.thinker), *speech_tensors(config)]
+    save_file({name: tensors[name].reshape(shape) for name, shape in wanted}, directory / "model.safetensors")
+    return directory
+
+
+def generation_json() -> dict[str, Any]:
+    """How the voice is drawn from: nearly greedy, since a voice that says the wrong word is worse than a plain one."""
+    added = VOICE.tokenizer.added
+    return {
+        "do_sample": False,
+        "eos_token_id": [added["<|endoftext|>"], added["<|im_end|>"]],
+        "pad_token_id": added["<|endoftext|>"],
+        "talker_do_sample": True,
+        "talker_max_new_tokens": 750,
+        "talker_repetition_penalty": 1.0,
+        "talker_temperature": TEMPERATURE,
+        "talker_top_k": TOP_K,
+        "talker_top_p": 1.0,
+    }
+
+
+def write_gguf_files(checkpoint: Path, directory: Path, precision: str = "f16") -> list[Path]:
+    """Convert the checkpoint to `voice-speech.gguf` and `voice-thinker.gguf`."""
+    return convert(checkpoint, directory, type=precision, name="voice")
+
+
+def _write_json(path: Path, value: object) -> None:
+    path.write_text(json.dumps(value, ensure_ascii=False, indent=2) + "\n", encoding="utf-8", newline="\n")

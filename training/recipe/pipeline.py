@@ -1,0 +1,126 @@
+"""The recipe from nothing to the two GGUF files. Every stage is kept in the work directory and not done twice."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from .batches import make_items
+from .codec import Codec, fit_codec
+from .data import Utterance, load_shards, make_shards
+from .export import write_checkpoint, write_gguf_files
+from .progress import Schedule
+from .talker import Talker
+from .talker_training import train_talker
+from .thinker import Thinker, train_thinker
+from .vocoder import build_code2wav, train_code2wav
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much of everything."""
+
+    texts: int
+    with_audio: int
+    code2wav_steps: int
+    talker_steps: int
+    thinker_steps: int
+
+
+SIZES = {
+    "full": Size(texts=8_000, with_audio=3_500, code2wav_steps=2_200, talker_steps=4_500, thinker_steps=4_000),
+    "smoke": Size(texts=40, with_audio=20, code2wav_steps=2, talker_steps=4, thinker_steps=4),
+}
+
+CODE2WAV_RATE, TALKER_RATE, THINKER_RATE = 2e-3, 1.5e-3, 2e-3
+
+
+class Recipe:
+    """The stages, each by name."""
+
+    def __init__(self, work: Path, size: Size, seed: int) -> None:
+        self.work, self.size, self.seed = work, size, seed
+
+    def data(self) -> None:
+        """Texts and what the teacher makes of them."""
+        make_shards(self.work / "data", self.size.texts, self.size.with_audio, self.seed)
+
+    def codec(self) -> None:
+        """The meaning of the codes."""
+        path = self.work / "codec.npz"
+        if not path.exists():
+            fit_codec(self._with_audio(), self.seed).save(path)
+
+    def code2wav(self) -> None:
+        """Codes to sound."""
+        schedule = Schedule(CODE2WAV_RATE, self.size.code2wav_steps)
+        train_code2wav(self._with_audio(), self._codec(), self.work / "code2wav.pt", schedule, self.seed)
+
+    def talker(self) -> None:
+        """Text to codes."""
+        items = make_items(list(load_shards(self.work / "data")), self._codec())
+        train_talker(items, self.work / "talker.pt", Schedule(TALKER_RATE, self.size.talker_steps), self.seed)
+
+    def thinker(self) -> None:
+        """Questions to answers."""
+        train_thinker(self.work / "thinker.pt", Schedule(THINKER_RATE, self.size.thinker_steps), self.seed)
+
+    def export(self) -> None:
+        """The files. A part that isn't trained yet goes in as it is before training."""
+        latents = self._codec().coordinates_width
+        parts: list[tuple[str, Any]] = [
+            ("thinker", Thinker()),
+            ("talker", Talker(latents)),
+            ("code2wav", build_code2wav(self.seed)),
+        ]
+        for name, part in parts:
+            path = self.work / f"{name}.pt"
+            if path.exists():
+                part.load_state_dict(torch.load(path, weights_only=True)["model"])
+            else:
+                log.warning("%s is not there: exporting an untrained %s", path, name)
+        checkpoint = write_checkpoint(self.work / "checkpoint", *(part for _, part in parts))
+        for path in write_gguf_files(checkpoint, self.work):
+            log.info("%s: %.1f MB", path, path.stat().st_size / 1e6)
+
+    def _codec(self) -> Codec:
+        return Codec.load(self.work / "codec.npz")
+
+    def _with_audio(self) -> list[Utterance]:
+        return [row for row in load_shards(self.work / "data") if row.audio is not None]
+
+
+STAGES = ("data", "codec", "code2wav", "talker", "thinker", "export")
+
+
+def main() -> None:
+    """Run all stages, or those named."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--work", type=Path, default=Path("training-work"), help="where everything is made")
+    parser.add_argument("--size", choices=SIZES, default="full")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("stages", nargs="*", metavar="STAGE", help=f"all by default: {', '.join(STAGES)}")
+    chosen = parser.parse_args()
+    unknown = [name for name in chosen.stages if name not in STAGES]
+    if unknown:
+        parser.error(f"there is no stage {unknown[0]}: the stages are {', '.join(STAGES)}")
+    chosen.work.mkdir(parents=True, exist_ok=True)
+    handlers = [logging.StreamHandler(), logging.FileHandler(chosen.work / "log.txt")]
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", handlers=handlers)
+    torch.set_num_threads(chosen.threads)
+    recipe = Recipe(chosen.work, SIZES[chosen.size], chosen.seed)
+    for name in chosen.stages or STAGES:
+        log.info("stage %s", name)
+        getattr(recipe, name)()
+
+
+if __name__ == "__main__":
+    main()

@@ -536,8 +536,16 @@ def numberless(name: str) -> str:
     return ".".join("N" if re.fullmatch(r"\d+|[A-Z]", part) else part for part in name.split("."))
 
 
-def test_the_document_lists_the_keys(converted: dict[str, list[Path]]) -> None:
-    written = {key for path in converted["q8_0"] for key in gguf.GGUFReader(path).fields if not key.startswith("GGUF.")}
+def test_the_document_lists_the_keys(converted: dict[str, list[Path]], copy: Path, tmp_path: Path) -> None:
+    path = copy / "generation_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"text_normalization": "spoken_english"}))
+    optional = convert(copy, tmp_path / "optional")
+    written = {
+        key
+        for path in converted["q8_0"] + optional
+        for key in gguf.GGUFReader(path).fields
+        if not key.startswith("GGUF.")
+    }
     keys = documented(r"(general|qwen3omni-speech|qwen3omni|qwen3vlmoe|tokenizer)\.")
     assert sorted(keys) == sorted(written)
 

@@ -1,13 +1,12 @@
-"""What the built-in voice is given to read."""
+"""Text as it is spoken."""
 
 import re
 
 import pytest
-
 from hypothesis import given
 from hypothesis import strategies as st
 
-from omniggml.voice import spoken_text
+from omniggml.spoken_text import spoken_text
 
 
 @pytest.mark.parametrize(

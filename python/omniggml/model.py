@@ -16,11 +16,13 @@ import numpy.typing as npt
 
 from omniggml import _native
 from omniggml.audio import Audio
+from omniggml.convert import speech_file, thinker_file
 from omniggml.errors import InputError, ModelFileError
 from omniggml.files.opening import open_files
 from omniggml.options import SpeechOptions, TextOptions, check_integer
 from omniggml.overlap import overlapped_pieces, pieces_in_turn, split_threads
 from omniggml.probe import Reading, active, new_probe
+from omniggml.text_normalization import normalization_of
 from omniggml.tokenizer import Tokenizer
 
 # A first piece small enough to be heard soon, then fewer and larger ones.
@@ -104,9 +106,13 @@ class Model:
         self._speech = _native.SpeechModel(opened.speech.native, device, _precision(vocoder_precision))
         self._metadata = opened.speech.metadata
         self._assumed = opened.speech.assumed
+        self._written = normalization_of(self._metadata, speech_file.TEXT_NORMALIZATION, str(self.path))
+        self._asked = self._written
         self._thinker: _native.Thinker | None = None
         if opened.thinker is not None:
             self._load_thinker(opened.thinker.native, device)
+            path = opened.thinker.native.path
+            self._asked = normalization_of(opened.thinker.metadata, thinker_file.TEXT_NORMALIZATION, path)
 
     def _load_thinker(self, file: _native.GgufFile, device: str) -> None:
         self._thinker = _native.Thinker(file, device)
@@ -178,7 +184,8 @@ class Model:
     # --- speech -----------------------------------------------------------------------------------------------------
 
     def speak(self, text: str, **options: Any) -> Audio:
-        """Speak exactly this text; needs no thinker. `options`: see `SpeechOptions`.
+        """Speak exactly this text; needs no thinker. `options`: see `SpeechOptions`. A file whose model has only read
+        words says how figures and signs are written out first (`docs/gguf.md`).
 
         Raises InputError for a text without anything to say, an unknown speaker, or a text longer than the model's
         context.
@@ -196,8 +203,11 @@ class Model:
             raise InputError(f"the text to speak is of type {type(text).__name__}; expected str")
         if not text.strip():
             raise InputError("there is no text to speak")
+        written = self._written(text)
+        if not written:
+            raise InputError(f"there is no text to speak in {text!r:.80}: this model speaks English")
         conversation = self._conversation([{"role": "user", "content": chosen.prompt}])
-        return self._stream_answer(conversation, self.tokenizer.encode(text), chosen)
+        return self._stream_answer(conversation, self.tokenizer.encode(written), chosen)
 
     def chat(
         self,
@@ -249,9 +259,13 @@ class Model:
         if not self.tokenizer.has_chat_template:
             raise ModelFileError(f"{self.path} holds no chat template; convert the model again")
         try:
-            return self.tokenizer.encode_chat(turns)
+            return self.tokenizer.encode_chat([self._as_asked(turn) for turn in turns])
         except ModelFileError as error:
             raise ModelFileError(f"{self.path}: {error}") from error
+
+    def _as_asked(self, turn: Mapping[str, Any]) -> Mapping[str, Any]:
+        content = turn.get("content") if isinstance(turn, Mapping) else None
+        return {**turn, "content": self._asked(content)} if isinstance(content, str) else turn
 
     def _speaker_id(self, name: str | None) -> int:
         return self._speech.find_speaker((name or self.default_speaker).encode(errors="backslashreplace"))

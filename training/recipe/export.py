@@ -39,6 +39,7 @@ def generation_json() -> dict[str, Any]:
     return {
         "do_sample": False,
         "eos_token_id": [added["<|endoftext|>"], added["<|im_end|>"]],
+        "text_normalization": "spoken_english",
         "pad_token_id": added["<|endoftext|>"],
         "talker_do_sample": True,
         "talker_max_new_tokens": 750,

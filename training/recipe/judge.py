@@ -20,8 +20,12 @@ _SPELLINGS = {
 }  # fmt: skip
 _MONEY = re.compile(r"\$(\d+)")
 _ORDINAL = re.compile(r"(\d+)(?:st|nd|rd|th)\b")
-_SIGNS = ((re.compile(r"(?<=\d) ?\+ ?(?=\d)"), " plus "), (re.compile(r"(?<=\d) ?[-\u2212\u2013] ?(?=\d)"), " minus "),
-          (re.compile(r"(?<=\d) ?[x\u00d7] ?(?=\d)"), " times "), (re.compile(r" ?= ?"), " equals "))
+_SIGNS = (
+    (re.compile(r"(?<=\d) ?\+ ?(?=\d)"), " plus "),
+    (re.compile(r"(?<=\d) ?[-\u2212\u2013] ?(?=\d)"), " minus "),
+    (re.compile(r"(?<=\d) ?[x\u00d7] ?(?=\d)"), " times "),
+    (re.compile(r" ?= ?"), " equals "),
+)
 _GROUPED = re.compile(r"(?<=\d),(?=\d{3}\b)")
 
 

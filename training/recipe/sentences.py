@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 import inflect
@@ -54,7 +54,7 @@ def _filled(slot: str, words: dict[str, tuple[str, ...]], rng: random.Random) ->
     return _plural(rng.choice(words[slot.removesuffix("s")]))
 
 
-@lru_cache(maxsize=None)
+@cache
 def _plural(noun: str) -> str:
     return str(inflect.engine().plural_noun(noun))
 

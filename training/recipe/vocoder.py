@@ -157,9 +157,10 @@ class Pieces:
     """Random pieces of utterances: codes [BATCH, GROUPS, CONTEXT] and the samples of their last CROP frames."""
 
     def __init__(self, codes: Sequence[np.ndarray], audio: Sequence[np.ndarray], seed: int) -> None:
-        self.codes, self.audio = codes, audio
+        long = [index for index, item in enumerate(codes) if item.shape[1] >= CROP]
+        self.codes, self.audio = [codes[index] for index in long], [audio[index] for index in long]
         self.rng = np.random.default_rng(seed)
-        weights = np.asarray([item.shape[1] for item in codes], np.float64)
+        weights = np.asarray([item.shape[1] for item in self.codes], np.float64)
         self.chances = weights / weights.sum()
 
     def draw(self) -> tuple[Tensor, Tensor]:

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from omniggml import text_normalization
 from omniggml.convert.model_config import (
     SUPPRESSED_TAIL,
     TALKER_SAMPLING,
@@ -114,6 +115,7 @@ def read_model_config(directory: Path) -> ModelConfig:
         tokens=_special_tokens(root, thinker),
         thinker_sampling=_sampling(directory, ("thinker_", ""), THINKER_SAMPLING),
         talker_sampling=_sampling(directory, ("talker_",), TALKER_SAMPLING),
+        text_normalization=_text_normalization(directory),
     )
     _check_agreement(config, talker, root)
     return config
@@ -283,6 +285,14 @@ def _sampling(directory: Path, prefixes: tuple[str, ...], default: Sampling) -> 
         repetition_penalty=section.number("repetition_penalty", default.repetition_penalty, low=1e-6),
         max_new_tokens=section.integer("max_new_tokens", default=default.max_new_tokens),
     )
+
+
+def _text_normalization(directory: Path) -> str | None:
+    path = directory / "generation_config.json"
+    values = read_json_object(path) if path.exists() else {}
+    _Section(values, path, "").must_be(text_normalization.KEY, tuple(text_normalization.NORMALIZATIONS))
+    name: str | None = values.get(text_normalization.KEY)
+    return name
 
 
 def _refuse_unsupported(section: _Section) -> None:

@@ -158,3 +158,4 @@ class ModelConfig:
     tokens: SpecialTokens
     thinker_sampling: Sampling = THINKER_SAMPLING
     talker_sampling: Sampling = TALKER_SAMPLING
+    text_normalization: str | None = None

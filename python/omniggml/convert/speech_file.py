@@ -7,13 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from omniggml import text_normalization
 from omniggml.convert.expected_tensors import TEXT_EMBEDDING, Named, speech_tensors
-from omniggml.convert.metadata import Metadata, count, counts, fields, signed, texts
+from omniggml.convert.metadata import Metadata, count, counts, fields, signed, text, texts
 from omniggml.convert.model_config import PREDICTOR_SAMPLING, SAMPLE_RATE, SUPPRESSED_TAIL, ModelConfig
 from omniggml.convert.tensor_plan import PlannedTensor, TypeChoice, plan_tensors
 
 ARCHITECTURE = "qwen3omni-speech"
 FORMAT_VERSION = 1
+TEXT_NORMALIZATION = f"{ARCHITECTURE}.{text_normalization.KEY}"
 
 LONGEST_NAME = 63
 """Bytes of a tensor name that ggml stores; its reader refuses longer ones."""
@@ -44,6 +46,8 @@ def speech_metadata(config: ModelConfig) -> Metadata:
     entries |= fields(prefix, config.code2wav)
     entries[f"{prefix}sample_rate"] = count(SAMPLE_RATE)
     entries |= fields(f"{ARCHITECTURE}.token.", config.tokens)
+    if config.text_normalization is not None:
+        entries[TEXT_NORMALIZATION] = text(config.text_normalization)
     return entries
 
 

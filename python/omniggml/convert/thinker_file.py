@@ -5,13 +5,15 @@ Keys under `qwen3omni.` are extra; llama.cpp passes over keys it doesn't know (b
 
 from __future__ import annotations
 
+from omniggml import text_normalization
 from omniggml.convert.expected_tensors import TEXT_EMBEDDING, thinker_tensors
-from omniggml.convert.metadata import Metadata, count, fields, real, signed
+from omniggml.convert.metadata import Metadata, count, fields, real, signed, text
 from omniggml.convert.model_config import ModelConfig
 from omniggml.convert.tensor_plan import PlannedTensor, TypeChoice, plan_tensors
 
 ARCHITECTURE = "qwen3vlmoe"
 EXTRA = "qwen3omni"
+TEXT_NORMALIZATION = f"{EXTRA}.{text_normalization.KEY}"
 
 _WHOLE = {
     TEXT_EMBEDDING: "token_embd.weight",
@@ -75,4 +77,6 @@ def thinker_metadata(config: ModelConfig) -> Metadata:
     named = {f"{ARCHITECTURE}.{key}": entry for key, entry in entries.items()}
     named[f"{EXTRA}.accept_hidden_layer"] = count(config.talker.accept_hidden_layer)
     named |= fields(f"{EXTRA}.generation.", config.thinker_sampling)
+    if config.text_normalization is not None:
+        named[TEXT_NORMALIZATION] = text(config.text_normalization)
     return named

@@ -1,4 +1,4 @@
-"""Any English text -> the lower-case words and few marks that the built-in voice was trained on."""
+"""Any English text -> the lower-case words and few marks that a voice can be trained on."""
 
 from __future__ import annotations
 

@@ -9,6 +9,8 @@ Text -> Thinker -> Talker -> Code2Wav -> samples, natively, with every intermedi
 
 from omniggml._native import __version__, devices, ggml_version
 from omniggml.audio import Audio
+from omniggml.doctor import Diagnosis, Finding
+from omniggml.doctor import examine as doctor
 from omniggml.errors import InputError, ModelFileError, NumericError, OmniError, OutOfMemoryError
 from omniggml.files import Inspection, inspect
 from omniggml.loading import load
@@ -17,6 +19,8 @@ from omniggml.options import SpeechOptions, TextOptions
 
 __all__ = [
     "Audio",
+    "Diagnosis",
+    "Finding",
     "InputError",
     "Inspection",
     "Model",
@@ -32,6 +36,7 @@ __all__ = [
     "ThinkerOutput",
     "__version__",
     "devices",
+    "doctor",
     "ggml_version",
     "inspect",
     "load",

@@ -67,6 +67,15 @@ class TalkerPrompt:
 
 
 @dataclass(frozen=True)
+class TalkerStates:
+    """What the talker made of given codes: `logits` float32 [frames, vocabulary] of each frame's first code, and
+    `hidden` float32 [frames, hidden], from which the predictor makes the others."""
+
+    logits: FloatArray
+    hidden: FloatArray
+
+
+@dataclass(frozen=True)
 class ThinkerOutput:
     """`logits` float32 [tokens, vocabulary]; `hidden` float32 [tokens, hidden], the entry of transformers'
     `hidden_states` that the talker's `hidden_projection` reads (`accept_hidden_layer`), or None where the file does
@@ -381,6 +390,39 @@ class Model:
             pieces.append(speech.frames(_LARGEST_CHUNK))
         speech.raise_interruption()
         return np.concatenate(pieces, axis=1)
+
+    def talker_states(self, prompt: TalkerPrompt, codes: npt.ArrayLike) -> TalkerStates:
+        """What the talker computes when it is made to say these codes, integers [groups, frames] (teacher forcing).
+
+        Raises InputError for codes of another shape or outside the codebook.
+        """
+        checked = self._checked_codes(codes)
+        session = _native.TalkerSession(self._speech, 1, self._n_threads, active.get())
+        trailing, pad = _floats("trailing", prompt.trailing), _floats("pad", prompt.pad)
+        states = [session.prompt(0, _floats("inputs", prompt.inputs))]
+        for frame in range(checked.shape[1] - 1):
+            text = trailing[frame : frame + 1] if frame < len(trailing) else pad
+            states.append(session.frame(np.ascontiguousarray(checked[np.newaxis, :, frame]), text))
+        logits, hidden = (np.concatenate(parts) for parts in zip(*states, strict=True))
+        return TalkerStates(logits[: checked.shape[1]], hidden[: checked.shape[1]])
+
+    def predictor_logits(self, hidden: npt.ArrayLike, codes: npt.ArrayLike) -> FloatArray:
+        """What the predictor expects after given codes: `hidden` float32 [frames, hidden] of `talker_states` and the
+        first n groups of codes, integers [n, frames] -> logits float32 [frames, m, codes] of groups 1 to m, m being n
+        or, where all groups are given, one less.
+
+        Raises InputError where shapes don't fit or codes are outside of the codebook.
+        """
+        states, given = _floats("hidden", hidden), _array("codes", codes)
+        groups = self._speech.predictor_geometry["num_code_groups"]
+        if given.ndim != 2 or not 1 <= given.shape[0] <= groups or given.shape[1] != len(states):
+            raise InputError(
+                f"codes have the shape {list(given.shape)}; expected [1 to {groups}, {len(states)}], a frame a state"
+            )
+        session = _native.CodePredictorSession(self._speech, len(states), self._n_threads, active.get())
+        steps = [session.start(states, given[0].tolist())]
+        steps += [session.next(row.tolist()) for row in given[1 : groups - 1]]
+        return np.stack(steps, axis=1)
 
     def code2wav(self, codes: npt.ArrayLike, *, chunk_frames: int | None = None) -> FloatArray:
         """Codes, integers [groups, frames] -> float32 samples.

@@ -1,6 +1,8 @@
-"""The command line: `omniggml speak | chat | decode | convert | quantize | inspect | bench | devices`.
+"""The command line: `omniggml speak | chat | decode | convert | quantize | inspect | doctor | bench |
+devices`.
 
-Exit codes: 0 done, 1 an error (one sentence on stderr), 2 wrong usage, 130 interrupted by Ctrl-C.
+Exit codes: 0 done, 1 an error (one sentence on stderr), 2 wrong usage, 130 interrupted by Ctrl-C; of `doctor` also 1
+suspicious and 2 broken.
 """
 
 from __future__ import annotations
@@ -13,10 +15,10 @@ import warnings
 from collections.abc import Sequence
 
 import omniggml
-from omniggml.cli import bench, chat, convert, decode, devices, inspect, quantize, speak
+from omniggml.cli import bench, chat, convert, decode, devices, doctor, inspect, quantize, speak
 from omniggml.errors import OmniError
 
-_COMMANDS = (speak, chat, decode, convert, quantize, inspect, bench, devices)
+_COMMANDS = (speak, chat, decode, convert, quantize, inspect, doctor, bench, devices)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,0 +1,66 @@
+"""`omniggml doctor`: why does it sound like noise?"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+from typing import Any
+
+from omniggml.cli.arguments import parse_overrides
+from omniggml.doctor import examine
+from omniggml.doctor.text_report import text_report
+
+
+def add_parser(subparsers: Any) -> None:
+    parser = subparsers.add_parser(
+        "doctor",
+        help="say why a model, codes or audio sound like noise",
+        epilog="Exit code: 0 healthy, 1 suspicious (or an error, said on stderr), 2 broken.",
+    )
+    parser.add_argument("model", metavar="MODEL", help="a GGUF file of any family")
+    parser.add_argument("--codes", metavar="FILE", help="codes that a program made, a .npy file [groups, frames]")
+    parser.add_argument("--audio", metavar="FILE", help="the audio that was made of them")
+    parser.add_argument("--text", metavar="TEXT", help="what was to be spoken")
+    parser.add_argument("--speaker", metavar="NAME", help="who was to speak")
+    parser.add_argument("--reference", metavar="FILE|DIR", help="an F32 GGUF file, or the Hugging Face checkpoint")
+    parser.add_argument(
+        "--theirs", metavar="FILE", help="another framework's tensors by module name, .npz or .safetensors"
+    )
+    parser.add_argument("--thinker", metavar="FILE")
+    parser.add_argument("--code2wav", metavar="FILE")
+    parser.add_argument("--tokenizer", metavar="FILE|DIR")
+    parser.add_argument("--override", action="append", default=[], metavar="SECTION.NAME=VALUE")
+    parser.add_argument("--threads", type=int, default=0, metavar="N")
+    parser.add_argument("--json", action="store_true", help="everything, for programs")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    found = examine(
+        args.model,
+        codes=args.codes,
+        audio=args.audio,
+        text=args.text,
+        speaker=args.speaker,
+        reference=args.reference,
+        theirs=args.theirs,
+        thinker=args.thinker,
+        code2wav=args.code2wav,
+        tokenizer=args.tokenizer,
+        overrides=parse_overrides(args.override),
+        n_threads=args.threads,
+    )
+    print(json.dumps(_plain(found.as_dict()), indent=2) if args.json else text_report(found))
+    return int(found.exit_code)
+
+
+def _plain(value: Any) -> Any:
+    """JSON has no NaN and no infinity: null stands for them."""
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if hasattr(value, "item"):
+        value = value.item()
+    return None if isinstance(value, float) and not math.isfinite(value) else value

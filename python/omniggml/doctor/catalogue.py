@@ -1,0 +1,366 @@
+"""Every finding the doctor can make: how severe it is, what it means, what to do. `docs/doctor.md` lists them all."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Severity(Enum):
+    """Worst first. A note never makes a case suspicious."""
+
+    BROKEN = "broken"
+    SUSPICIOUS = "suspicious"
+    NOTE = "note"
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of finding."""
+
+    severity: Severity
+    meaning: str
+    remedy: str
+
+
+_BROKEN, _SUSPICIOUS, _NOTE = Severity.BROKEN, Severity.SUSPICIOUS, Severity.NOTE
+_CONVERT = "Convert the checkpoint again, from its unquantized files."
+_PORT = "Correct it in the program that made the audio; the parity page shows how to compare module by module."
+
+CATALOGUE: dict[str, Kind] = {
+    # --- file -------------------------------------------------------------------------------------------------------
+    "file.unreadable": Kind(_BROKEN, "It is no sound GGUF file: truncated, damaged, or something else.", _CONVERT),
+    "file.unloadable": Kind(_BROKEN, "The engine refuses the file, for the reason given.", _CONVERT),
+    "file.missing-tensors": Kind(
+        _BROKEN,
+        "Tensors that the model computes with are not there; a program that fills them in makes noise.",
+        _CONVERT,
+    ),
+    "file.extra-tensors": Kind(
+        _BROKEN, "Tensors are there that the geometry leaves no place for: names or geometry are wrong.", _CONVERT
+    ),
+    "file.geometry": Kind(_BROKEN, "Metadata and the tensors' shapes contradict each other.", _CONVERT),
+    "file.codebook-split": Kind(
+        _BROKEN,
+        "The code table's rows are split into the wrong number of codebooks: 16 x 2048 and 8 x 4096 have one shape, "
+        "but "
+        "the predictor's heads count the groups.",
+        "Set num_quantizers to the predictor's heads plus one, and codebook_size to the rows divided by that.",
+    ),
+    "file.not-finite": Kind(_BROKEN, "A tensor holds NaN or infinity; all that follows from it does too.", _CONVERT),
+    "file.zeros": Kind(_BROKEN, "A tensor is all zeros: it was never loaded.", _CONVERT),
+    "file.zero-rows": Kind(_BROKEN, "Many rows of a table are zeros: only a part of it was written.", _CONVERT),
+    "file.constant": Kind(
+        _SUSPICIOUS, "A matrix holds one value only, or the same row over and over: it was not loaded.", _CONVERT
+    ),
+    "file.scale": Kind(
+        _BROKEN,
+        "A tensor's values are far smaller or larger than its siblings' in other layers: a wrong scale or unit, or a "
+        "type read as another.",
+        _CONVERT,
+    ),
+    "file.copies": Kind(
+        _BROKEN, "Tensors that should differ hold the same values: one was written for several.", _CONVERT
+    ),
+    "file.looks-random": Kind(
+        _BROKEN,
+        "A matrix has the spectrum of random numbers while the others have a trained one: it was initialised, never "
+        "loaded.",
+        _CONVERT,
+    ),
+    "file.untrained": Kind(
+        _NOTE,
+        "All matrices have the spectrum of random numbers: a model that learned nothing makes noise.",
+        "Use a trained model.",
+    ),
+    "file.low-precision": Kind(
+        _SUSPICIOUS,
+        "Tensors sit in fewer bits than is known to work: the vocoder's convolutions, its code table, norms, biases.",
+        "Quantize from the F16 or F32 file by one of the policies, which keep these: omniggml quantize --policy q8_0.",
+    ),
+    "file.quantized-twice": Kind(
+        _SUSPICIOUS,
+        "Values lie on the grid of a smaller type than they are stored in: they were quantized before.",
+        "Quantize from the F32, F16 or BF16 file.",
+    ),
+    "file.snake-exponentiated": Kind(
+        _BROKEN,
+        "Snake's alpha and beta are logarithms, and the model exponentiates them; these were exponentiated already.",
+        "Store alpha and beta as the checkpoint has them.",
+    ),
+    "file.eps": Kind(
+        _SUSPICIOUS, "An epsilon of the norms is implausible.", "Take it from the checkpoint's config.json."
+    ),
+    "file.theta": Kind(_SUSPICIOUS, "A rotary base is implausible.", "Take it from the checkpoint's config.json."),
+    "file.window": Kind(
+        _SUSPICIOUS, "The vocoder's window is implausible.", "Take it from the checkpoint's config.json."
+    ),
+    "file.sample-rate": Kind(
+        _SUSPICIOUS,
+        "Qwen3-Omni makes 24000 samples a second; at another rate speech is too slow or too fast.",
+        "Set it to 24000.",
+    ),
+    "file.special-ids": Kind(
+        _BROKEN,
+        "Ids for control collide, or lie among the codes or outside of the vocabulary.",
+        "Take them from the checkpoint's config.json.",
+    ),
+    "file.tokenizer": Kind(
+        _SUSPICIOUS, "The tokenizer's tokens and the ids in the metadata do not belong together.", _CONVERT
+    ),
+    "file.no-tokenizer": Kind(
+        _NOTE, "The file has no tokenizer, so text can't be spoken with it alone.", "Name one with --tokenizer."
+    ),
+    "file.assumed": Kind(
+        _NOTE,
+        "Settings that neither metadata nor shapes tell were taken from the published model.",
+        "If this is another model, override them: --override SECTION.NAME=VALUE.",
+    ),
+    "file.long-names": Kind(
+        _NOTE,
+        "Names are longer than the 63 bytes that ggml keeps: other programs refuse the file or cut them.",
+        "Convert with omniggml.",
+    ),
+    "file.reference-differs": Kind(
+        _BROKEN, "Tensors differ from the reference's by more than their type can explain.", _CONVERT
+    ),
+    "file.reference-metadata": Kind(_BROKEN, "Settings differ from the reference's.", "Take them from the reference."),
+    # --- codes ------------------------------------------------------------------------------------------------------
+    "codes.shape": Kind(
+        _BROKEN, "Codes must be integers [groups, frames].", "Save them as an integer array [groups, frames]."
+    ),
+    "codes.empty": Kind(
+        _SUSPICIOUS, "There are no frames: the talker ended at once.", "See whether the first code drawn is codec eos."
+    ),
+    "codes.transposed": Kind(_BROKEN, "The array is [frames, groups].", "Transpose it before code2wav."),
+    "codes.negative": Kind(_BROKEN, "Negative codes address no row.", "Look where the ids are computed."),
+    "codes.control-ids": Kind(
+        _BROKEN,
+        "Ids for control (end, padding, begin) are among the codes: they lie outside of the codebook.",
+        "End the speech at codec eos and do not pass it on; suppress the ids above the codebook, eos excepted.",
+    ),
+    "codes.out-of-range": Kind(
+        _BROKEN,
+        "Codes are beyond the codebook, which addresses other groups' rows.",
+        "Look where the ids are computed.",
+    ),
+    "codes.offset-added": Kind(
+        _BROKEN,
+        "Each group's offset into the code table was added already; the vocoder adds it again.",
+        "Pass codes without offsets.",
+    ),
+    "codes.off-by-one": Kind(_BROKEN, "All codes are one too high or too low.", "Count codes from 0."),
+    "codes.fewer-groups": Kind(
+        _BROKEN,
+        "There are fewer groups than the model has.",
+        "Pass all groups: the talker's code and all of the predictor's.",
+    ),
+    "codes.more-groups": Kind(_BROKEN, "There are more groups than the model has.", "Pass each group once."),
+    "codes.first-group-missing": Kind(
+        _BROKEN,
+        "The talker's code, the coarsest of each frame, is missing; the predictor's codes sit one group too low, with "
+        "every offset shifted.",
+        "Put the talker's code first: group 0 is the talker's, 1 and on are the predictor's.",
+    ),
+    "codes.group-order": Kind(_BROKEN, "The groups are in another order.", "Coarse to fine: the talker's code first."),
+    "codes.frame-order": Kind(
+        _BROKEN, "The frames are in another order.", "Keep frames in the order they were spoken."
+    ),
+    "codes.constant": Kind(
+        _BROKEN,
+        "Every frame is the same, or nearly: the talker is stuck.",
+        "Check the feedback of the codes and the sampling.",
+    ),
+    "codes.repeating": Kind(
+        _SUSPICIOUS,
+        "The codes go round in a cycle: the talker is stuck.",
+        "Check sampling, repetition penalty and feedback.",
+    ),
+    "codes.collapsed-group": Kind(
+        _BROKEN,
+        "A group hardly varies while the others do: its head or its sampling is broken.",
+        "Look at that group's head and embedding.",
+    ),
+    "codes.equal-groups": Kind(_BROKEN, "Groups carry the same codes: one was copied.", "Use head k for code k + 1."),
+    "codes.unlikely": Kind(
+        _SUSPICIOUS,
+        "The model that is said to have made these codes finds them less likely than chance.",
+        "See whether they are this model's, and compare the talker module by module.",
+    ),
+    # --- talker -----------------------------------------------------------------------------------------------------
+    "talker.dead-text": Kind(
+        _BROKEN,
+        "Different texts give the talker the same input: the text table or text_projection is not loaded.",
+        _CONVERT,
+    ),
+    "talker.flat-logits": Kind(_BROKEN, "The talker finds all codes equally likely.", _CONVERT),
+    "talker.not-finite": Kind(
+        _BROKEN, "The talker or the predictor computes NaN or infinity.", "Use BF16 or F32 weights; check the file."
+    ),
+    "talker.ends-at-once": Kind(
+        _SUSPICIOUS, "The talker ends before the first frame.", "Check the prompt's special ids and the speaker."
+    ),
+    "talker.pre-norm": Kind(
+        _BROKEN,
+        "The codes are those of a predictor that is given the talker's hidden state before the final norm.",
+        "Give the predictor the last hidden state after talker.model.norm.",
+    ),
+    "talker.first-code-only": Kind(
+        _BROKEN,
+        "The codes are those of a talker that is fed back its own code alone.",
+        "Feed back the sum of all groups' input embeddings.",
+    ),
+    "talker.mean-feedback": Kind(
+        _BROKEN, "The codes are those of a talker that is fed back the mean of the embeddings.", "Feed back their sum."
+    ),
+    "talker.no-text": Kind(
+        _BROKEN,
+        "The codes are those of a talker that hears padding instead of the text.",
+        "Add trailing text k to frame k's input.",
+    ),
+    "talker.text-offset": Kind(
+        _BROKEN,
+        "The codes are those of a talker whose text comes a frame too early or too late.",
+        "The first token belongs to the prompt; frame k adds trailing text k.",
+    ),
+    "talker.tts-bos-for-eos": Kind(
+        _BROKEN, "The codes are those of a talker whose text ends with tts_bos.", "End the trailing text with tts_eos."
+    ),
+    "talker.other-speaker": Kind(_NOTE, "The codes are another speaker's.", "Name the speaker."),
+    # --- vocoder ----------------------------------------------------------------------------------------------------
+    "vocoder.not-finite": Kind(
+        _BROKEN, "The vocoder makes NaN or infinity.", "Check the file; compute in F32 or BF16."
+    ),
+    "vocoder.silent": Kind(_BROKEN, "Whatever the codes, the vocoder makes silence.", _CONVERT),
+    "vocoder.deaf": Kind(_BROKEN, "Different codes make the same audio.", _CONVERT),
+    "vocoder.clips": Kind(
+        _SUSPICIOUS,
+        "Most samples are at the limits: something in the vocoder is far too loud.",
+        "Compare the vocoder's stages with a reference.",
+    ),
+    "vocoder.f16-overflow": Kind(
+        _NOTE,
+        "Activations pass the range of float16: a program that computes in it makes infinity.",
+        "Compute in F32 or BF16 there.",
+    ),
+    "vocoder.differs": Kind(
+        _BROKEN, "The audio is not what the model makes of these codes, and no known mistake explains it.", _PORT
+    ),
+    # --- audio ------------------------------------------------------------------------------------------------------
+    "audio.rate": Kind(
+        _BROKEN, "The file's header says another rate than the model's.", "Write the header with 24000 Hz."
+    ),
+    "audio.channels": Kind(_SUSPICIOUS, "The model makes one channel.", "Write mono."),
+    "audio.not-finite": Kind(_BROKEN, "The samples hold NaN or infinity.", "Look for overflow in the vocoder."),
+    "audio.empty": Kind(_SUSPICIOUS, "There are no samples.", "See why the talker ended at once."),
+    "audio.silent": Kind(
+        _SUSPICIOUS,
+        "The audio is silence.",
+        "See whether samples were scaled, and what the vocoder makes of other codes.",
+    ),
+    "audio.clipped": Kind(
+        _SUSPICIOUS,
+        "Samples sit at the limits: too loud, or integers read as floats.",
+        "Check the scale: floats lie in [-1, 1].",
+    ),
+    "audio.dc": Kind(
+        _SUSPICIOUS, "The audio is shifted by a constant.", "Check biases and the conversion to integers."
+    ),
+    "audio.length": Kind(
+        _BROKEN, "The length is not what the model makes of so many frames.", "1920 T - 555 samples for T frames."
+    ),
+    "audio.gain": Kind(
+        _SUSPICIOUS,
+        "The audio is the right one at another loudness: it was normalised or scaled.",
+        "Write the samples as they are.",
+    ),
+    "audio.negated": Kind(
+        _SUSPICIOUS,
+        "The audio is the right one with its sign turned.",
+        "Check the last convolution and the conversion.",
+    ),
+    "audio.seams": Kind(
+        _BROKEN,
+        "The codes were decoded in pieces that know nothing of each other: samples are lost and context is cut.",
+        "Decode in one pass or keep the state: model.code2wav(codes, chunk_frames=N).",
+    ),
+    "audio.clicks": Kind(
+        _SUSPICIOUS,
+        "Jumps come at regular distances: pieces were joined without their state.",
+        "Keep the vocoder's state between pieces.",
+    ),
+    "audio.noise": Kind(
+        _SUSPICIOUS,
+        "The spectrum is that of noise: flat, without harmonics, the same all the time.",
+        "Give the codes as well (--codes), so that talker and vocoder can be told apart.",
+    ),
+    "audio.too-short": Kind(_SUSPICIOUS, "It is too short for the text.", "See why the talker ended."),
+    "audio.too-long": Kind(
+        _SUSPICIOUS, "It is too long for the text.", "See whether codec eos can be drawn, and tts_eos is given."
+    ),
+    "audio.bytes": Kind(
+        _BROKEN, "The right samples with their bytes swapped.", "Write little-endian samples, or read them so."
+    ),
+    # --- precision --------------------------------------------------------------------------------------------------
+    "precision.stage": Kind(
+        _SUSPICIOUS,
+        "Modules differ from the reference by more than the file's types allow.",
+        "Store the tensors named in more bits.",
+    ),
+    # --- dump -------------------------------------------------------------------------------------------------------
+    "dump.names": Kind(
+        _SUSPICIOUS, "None of the dump's names is a module of the model.", "Name tensors by Hugging Face module paths."
+    ),
+    "dump.deviates": Kind(
+        _BROKEN, "Given the same input, this module of theirs computes something else.", "Look at this module alone."
+    ),
+    # --- other ------------------------------------------------------------------------------------------------------
+    "case.incomplete": Kind(_NOTE, "A check could not be made.", "Give what it needs."),
+}
+
+# Mistakes of a vocoder that are recognised by what they sound like; `counterfactuals.py` makes them.
+_MISTAKES = {
+    "sum-for-mean": ("the groups' code embeddings are summed", "Take the mean over groups into code2wav."),
+    "wrong-split": (
+        "the code table is read as another number of codebooks",
+        "The predictor's heads plus one count the groups.",
+    ),
+    "no-offset": ("all groups look up the first codebook", "Code c of group g is row g * codebook_size + c."),
+    "double-offset": ("each group's offset is added twice", "Code c of group g is row g * codebook_size + c."),
+    "reversed-groups": ("the groups are taken in reverse", "Coarse to fine: the talker's code first."),
+    "shifted-groups": ("the groups are shifted by one", "Coarse to fine: the talker's code first."),
+    "first-group-dropped": ("the talker's code is dropped", "Group 0 is the talker's code."),
+    "last-groups-dropped": ("the finer groups are dropped", "Pass all groups."),
+    "transposed-layout": ("frames and groups are mixed up", "Codes are [groups, frames]."),
+    "codes-off-by-one": ("all codes are one too high", "Count codes from 0."),
+    "snake-without-exp": ("Snake's alpha and beta are not exponentiated", "They are stored as logarithms."),
+    "snake-alpha-for-beta": ("Snake's alpha stands in for beta", "SnakeBeta has a magnitude of its own."),
+    "no-window": ("attention sees all frames", "It sees sliding_window frames, itself included."),
+    "short-window": ("attention sees too few frames", "It sees sliding_window frames, itself included."),
+    "no-rope": ("attention has no positions", "Rotate queries and keys."),
+    "rope-pairs": ("neighbouring channels are rotated together", "Halves of a head are (NEOX)."),
+    "wrong-theta": ("the rotary base is another model's", "It is code2wav's own, 10000."),
+    "wrong-eps": ("the norms' epsilon is another model's", "It is code2wav's own, 1e-5."),
+    "layer-norm": ("the norms subtract the mean", "They are RMS norms."),
+    "no-final-norm": ("the norm after the transformer is left out", "Apply code2wav.pre_transformer.norm."),
+    "tanh-gelu": ("GELU is the tanh approximation", "ConvNeXt's GELU is the exact one."),
+    "silu-for-gelu": ("SiLU stands in for GELU", "ConvNeXt's GELU is the exact one."),
+    "right-trim": (
+        "transposed convolutions are trimmed on the right alone",
+        "Both sides lose kernel - stride; Qwen3-TTS differs here.",
+    ),
+    "left-trim": ("transposed convolutions are trimmed on the left alone", "Both sides lose kernel - stride."),
+    "centred-padding": ("convolutions are padded on both sides", "They are causal: all padding on the left."),
+    "no-dilation": ("the residual units are not dilated", "Their dilations are 1, 3, 9."),
+    "no-biases": ("the convolutions' biases are missing", "Add them."),
+    "no-layer-scale": ("the layer scales are missing", "Multiply attention and MLP by them."),
+    "no-gamma": ("ConvNeXt's gamma is missing", "Multiply the branch by it."),
+    "half-precision": ("activations overflow float16", "Compute in F32 or BF16."),
+}
+CATALOGUE |= {
+    f"vocoder.{name}": Kind(_BROKEN, f"The audio equals ours with a mistake made on purpose: {what}.", remedy)
+    for name, (what, remedy) in _MISTAKES.items()
+}
+
+MISTAKE_SENTENCES = {name: what for name, (what, _) in _MISTAKES.items()}
+"""Name of a vocoder's mistake -> what goes wrong, as a clause."""

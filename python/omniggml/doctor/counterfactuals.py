@@ -1,0 +1,201 @@
+"""Every known mistake, as a small change that can be tried: of the codes, of the vocoder, of the talker's inputs.
+
+None of them touches the engine. Codes and prompts are changed before they go in; the vocoder is the NumPy mirror,
+which is told how to be wrong. Each has the id of the finding that it proves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from omniggml.doctor.vocoder_mirror import RIGHT, Choices, VocoderMirror
+from omniggml.model import TalkerPrompt
+
+IntArray = npt.NDArray[np.int32]
+FloatArray = npt.NDArray[np.float32]
+Codes = Callable[[IntArray], IntArray]
+
+
+# --- codes: what may have been done to them, undone -------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Arrangement:
+    """A way to bring codes back: `undo` maps what was given to what the model may have said."""
+
+    id: str
+    sentence: str
+    undo: Codes
+
+
+def arrangements(codes: IntArray, groups: int, codebook: int) -> Iterator[Arrangement]:
+    """Those that fit codes [groups, frames] of a model with so many groups and codes."""
+    if len(codes) != groups:
+        return
+    yield Arrangement("codes.group-order", "the groups are in reverse order", lambda c: c[::-1])
+    for shift in range(1, groups):
+        yield Arrangement("codes.group-order", f"the groups are rotated by {shift}", _rotated_back(shift))
+    if groups % 2 == 0:
+        yield Arrangement("codes.group-order", "even and odd groups are sorted apart", _interleaved)
+    yield Arrangement("codes.frame-order", "the frames run backwards", lambda c: c[:, ::-1])
+    yield Arrangement(
+        "codes.transposed",
+        "frames and groups were mixed up when the array was reshaped",
+        lambda c: np.ascontiguousarray(c).reshape(c.shape[1], c.shape[0]).T,
+    )
+    if codes.min(initial=1) >= 1:
+        yield Arrangement("codes.off-by-one", "all codes are one too high", lambda c: c - 1)
+    if codes.max(initial=0) < codebook - 1:
+        yield Arrangement("codes.off-by-one", "all codes are one too low", lambda c: c + 1)
+
+
+def _rotated_back(shift: int) -> Codes:
+    return lambda codes: np.roll(codes, -shift, axis=0)
+
+
+def _interleaved(codes: IntArray) -> IntArray:
+    half = len(codes) // 2
+    return np.stack([codes[:half], codes[half:]], axis=1).reshape(codes.shape)
+
+
+# --- vocoder ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class VocoderMistake:
+    """A vocoder with a mistake: `codes` changes what goes in, `choices` how it is computed."""
+
+    name: str
+    choices: Choices = RIGHT
+    codes: Codes = lambda codes: codes
+
+    @property
+    def id(self) -> str:
+        return f"vocoder.{self.name}"
+
+    def run(self, mirror: VocoderMirror, codes: IntArray) -> FloatArray:
+        """The samples that it makes of codes [groups, frames]."""
+        return mirror(self.codes(codes), self.choices)
+
+
+def vocoder_mistakes(geometry: Mapping[str, Any], n_frames: int) -> Iterator[VocoderMistake]:
+    """Those that change anything with this geometry (of code2wav) and so many frames."""
+    size, window = geometry["codebook_size"], geometry["sliding_window"]
+    yield VocoderMistake("sum-for-mean", Choices(pool="sum"))
+    yield VocoderMistake("wrong-split", Choices(stride=2 * size), lambda codes: codes[: len(codes) // 2])
+    yield VocoderMistake("wrong-split", Choices(stride=2 * size), lambda codes: codes[1 : len(codes) // 2 + 1])
+    yield VocoderMistake("wrong-split", Choices(stride=size // 2))
+    yield VocoderMistake("no-offset", Choices(stride=0))
+    yield VocoderMistake("double-offset", Choices(stride=2 * size))
+    yield VocoderMistake("reversed-groups", codes=lambda codes: codes[::-1])
+    yield VocoderMistake("shifted-groups", codes=lambda codes: np.roll(codes, 1, axis=0))
+    yield VocoderMistake("shifted-groups", codes=lambda codes: np.roll(codes, -1, axis=0))
+    yield VocoderMistake("first-group-dropped", codes=lambda codes: codes[1:])
+    yield VocoderMistake("first-group-dropped", codes=lambda codes: np.concatenate([codes[1:], 0 * codes[:1]]))
+    yield VocoderMistake("last-groups-dropped", codes=lambda codes: codes[:-1])
+    yield VocoderMistake("last-groups-dropped", codes=lambda codes: codes[: len(codes) // 2])
+    yield VocoderMistake("last-groups-dropped", codes=lambda codes: codes[:1])
+    yield VocoderMistake("transposed-layout", codes=lambda codes: codes.T.reshape(codes.shape))
+    yield VocoderMistake("codes-off-by-one", codes=lambda codes: codes + 1)
+    for name, changes in _CHANGES.items():
+        for change in changes:
+            yield VocoderMistake(name, replace(RIGHT, **change))
+    if n_frames > window:
+        yield VocoderMistake("no-window", Choices(window=0))
+    for short in sorted({window - 1, window // 2, window // 3, 25, 2, 1}):
+        if 1 <= short < min(window, n_frames):
+            yield VocoderMistake("short-window", Choices(window=short))
+
+
+_CHANGES: dict[str, tuple[dict[str, Any], ...]] = {
+    "snake-without-exp": ({"snake": "plain"},),
+    "snake-alpha-for-beta": ({"snake": "alpha"},),
+    "no-rope": ({"rope": "off"},),
+    "rope-pairs": ({"rope": "pairs"},),
+    "wrong-theta": ({"theta": 1e6}, {"theta": 1e5}, {"theta": 1e4}),
+    "wrong-eps": ({"eps": 1e-6}, {"eps": 1e-5}, {"eps": 1e-8}, {"eps": 1e-3}, {"eps": 1e-2}),
+    "layer-norm": ({"norm": "layer"},),
+    "no-final-norm": ({"norm": "last-off"},),
+    "tanh-gelu": ({"gelu": "tanh"},),
+    "silu-for-gelu": ({"gelu": "silu"},),
+    "right-trim": ({"trim": "right"},),
+    "left-trim": ({"trim": "left"},),
+    "centred-padding": ({"padding": "centred"},),
+    "no-dilation": ({"dilated": False},),
+    "no-biases": ({"biases": False},),
+    "no-layer-scale": ({"layer_scale": False},),
+    "no-gamma": ({"gamma": False},),
+    "half-precision": ({"half": True},),
+}
+
+
+def in_pieces(mirror: VocoderMirror, codes: IntArray, piece: int, context: int) -> FloatArray:
+    """Decoding `piece` frames at a time with `context` frames before them, whose nominal samples are cut off: what
+    the reference's chunked_decode does with 300 and 25."""
+    geometry, out = mirror.geometry, []
+    per_frame = int(np.prod([*geometry["upsampling_ratios"], *geometry["upsample_rates"]]))
+    for start in range(0, codes.shape[1], piece):
+        before = min(context, start)
+        samples = mirror(codes[:, start - before : start + piece])
+        out.append(samples[before * per_frame :])
+    return np.concatenate(out)
+
+
+# --- talker -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class TalkerMistake:
+    """A talker with a mistake, by what it is given. `prompt`: its inputs and the codes' embeddings [groups, frames,
+    hidden] -> the inputs that the mistake amounts to. `before_norm`: see `likelihood_of`."""
+
+    id: str
+    sentence: str
+    prompt: Callable[[TalkerPrompt, FloatArray], TalkerPrompt] = lambda prompt, _: prompt
+    before_norm: bool = False
+
+
+def talker_mistakes(tts_bos: FloatArray) -> Iterator[TalkerMistake]:
+    """All of them. `tts_bos`: its projected embedding, [1, hidden]."""
+    yield TalkerMistake("talker.pre-norm", "the predictor is given the state before the final norm", before_norm=True)
+    yield TalkerMistake(
+        "talker.first-code-only",
+        "only the talker's own code is fed back",
+        lambda prompt, embedded: _with_extra(prompt, -embedded[1:].sum(axis=0)),
+    )
+    yield TalkerMistake(
+        "talker.mean-feedback",
+        "the mean of the codes' embeddings is fed back in place of their sum",
+        lambda prompt, embedded: _with_extra(prompt, embedded.mean(axis=0) - embedded.sum(axis=0)),
+    )
+    yield TalkerMistake(
+        "talker.no-text",
+        "no text follows the first token",
+        lambda prompt, _: replace(prompt, trailing=prompt.trailing[:0]),
+    )
+    yield TalkerMistake(
+        "talker.text-offset",
+        "the text comes a frame early",
+        lambda prompt, _: replace(prompt, trailing=prompt.trailing[1:]),
+    )
+    yield TalkerMistake(
+        "talker.text-offset",
+        "the text comes a frame late",
+        lambda prompt, _: replace(prompt, trailing=np.concatenate([prompt.pad, prompt.trailing])),
+    )
+    yield TalkerMistake(
+        "talker.tts-bos-for-eos",
+        "the text ends with tts_bos",
+        lambda prompt, _: replace(prompt, trailing=np.concatenate([prompt.trailing[:-1], tts_bos])),
+    )
+
+
+def _with_extra(prompt: TalkerPrompt, extra: FloatArray) -> TalkerPrompt:
+    """`extra` [frames, hidden] is added to the input after each frame."""
+    text = [prompt.trailing[t] if t < len(prompt.trailing) else prompt.pad[0] for t in range(len(extra))]
+    return replace(prompt, trailing=np.asarray(np.stack(text) + extra, np.float32))

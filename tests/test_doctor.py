@@ -1,0 +1,246 @@
+"""The doctor: what it says of what was planted, and that it says nothing of what is sound."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+
+import omniggml
+from conftest import Files
+from foreign_files import write_all_in_one
+from gguf_edit import GgufEdit
+from omniggml import Diagnosis, InputError, ModelFileError
+from omniggml.doctor import CATALOGUE, Exit
+from parity.files import ModelFiles
+
+TEXT = "hello world, how are you"
+PUBLISHED_SPLIT = {"code2wav.head_dim": 8, "code2wav.sliding_window": 1000}
+
+
+@pytest.fixture(scope="module")
+def mini(model_files: ModelFiles) -> Path:
+    return model_files.gguf("mini", "f32")[0]
+
+
+@pytest.fixture(scope="module")
+def spoken(mini: Path) -> omniggml.Audio:
+    return omniggml.load(mini, n_threads=1).speak(TEXT, seed=3, max_frames=40)
+
+
+@pytest.fixture(scope="module")
+def tiny_spoken(tiny_files: Files) -> omniggml.Audio:
+    return omniggml.load(tiny_files.speech, n_threads=1).speak(TEXT, seed=3, max_frames=40)
+
+
+def doctor(path: Path, **given: Any) -> Diagnosis:
+    return omniggml.doctor(path, n_threads=1, **given)
+
+
+def first(found: Diagnosis) -> str:
+    return found.causes[0].id if found.causes else ""
+
+
+# --- sound ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("geometry", ["tiny", "odd", "grouped", "big-codebook", "long-window"])
+def test_a_sound_file(model_files: ModelFiles, geometry: str) -> None:
+    found = doctor(model_files.gguf(geometry, "f32")[0])
+    assert (found.exit_code, found.causes) == (Exit.HEALTHY, ())
+    assert {finding.id for finding in found.findings} <= {"file.untrained"}
+    assert {"file", "talker", "vocoder"} <= set(found.checked)
+
+
+def test_sound_codes_and_audio(mini: Path, spoken: omniggml.Audio, tmp_path: Path) -> None:
+    wav = spoken.save(tmp_path / "a.wav")
+    found = doctor(mini, codes=spoken.codes, audio=wav, text=TEXT)
+    assert (found.exit_code, found.causes) == (Exit.HEALTHY, ())
+    assert found.measurements["theirs"]["correlation"] > 0.999
+    assert found.measurements["likelihood"]["mean"] > found.measurements["likelihood"]["chance"] + 2
+
+
+# --- the case that started it -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("with_offset", [False, True])
+def test_the_first_8_of_15(model_files: ModelFiles, tmp_path: Path, with_offset: bool) -> None:
+    """All in one, everything in Q8_0, Hugging Face names; codes of the predictor alone, read as 8 codebooks of 4096."""
+    speech, _ = model_files.gguf("long-window", "f32")
+    path = write_all_in_one(tmp_path / "x.gguf", speech, None, tokenizer=True, q8=True)
+    codes = omniggml.load(speech, n_threads=1).speak(TEXT, seed=5, max_frames=40).codes[1:9]
+    codes = codes + 4096 * np.arange(8)[:, None] if with_offset else codes
+    np.save(tmp_path / "codes.npy", codes)
+    overrides = [word for key, value in PUBLISHED_SPLIT.items() for word in ("--override", f"{key}={value}")]
+    command = [
+        sys.executable,
+        "-m",
+        "omniggml",
+        "doctor",
+        str(path),
+        "--codes",
+        str(tmp_path / "codes.npy"),
+        "--threads",
+        "1",
+    ]
+    result = subprocess.run([*command, *overrides], capture_output=True, text=True, check=False)
+    assert result.returncode == Exit.BROKEN and result.stderr == ""
+    line = result.stdout.splitlines()[0]
+    for part in ("8 groups from the predictor", "without the talker's own code", "16 codebooks of 2048 were 8 of 4096"):
+        assert part in line, line
+    assert "file.low-precision" in result.stdout
+
+
+# --- codes ------------------------------------------------------------------------------------------------------------
+
+CODES: dict[str, tuple[Callable[[Any], Any], str]] = {
+    "transposed": (lambda c: c.T, "codes.transposed"),
+    "reversed": (lambda c: c[::-1], "codes.group-order"),
+    "rotated": (lambda c: np.roll(c, 3, axis=0), "codes.group-order"),
+    "backwards": (lambda c: c[:, ::-1], "codes.frame-order"),
+    "offset": (lambda c: c + 64 * np.arange(len(c))[:, None], "codes.offset-added"),
+    "one more": (lambda c: c + 1, "codes.off-by-one"),
+    "without the first": (lambda c: c[1:], "codes.first-group-missing"),
+    "without the last": (lambda c: c[:-1], "codes.fewer-groups"),
+    "with eos": (lambda c: np.concatenate([c, np.full((len(c), 1), 64 + 102)], axis=1), "codes.control-ids"),
+    "beyond": (lambda c: np.where(c == c[0, 0], 5000, c), "codes.out-of-range"),
+    "negative": (lambda c: np.where(c == c[0, 0], -1, c), "codes.negative"),
+    "constant": (lambda c: np.repeat(c[:, :1], c.shape[1], axis=1), "codes.constant"),
+    "in a cycle": (lambda c: np.tile(c[:, :4], 10), "codes.repeating"),
+    "one group stuck": (lambda c: np.concatenate([c[:1], 0 * c[1:2], c[2:]]), "codes.collapsed-group"),
+    "one group twice": (lambda c: np.concatenate([c[:2], c[1:2], c[3:]]), "codes.equal-groups"),
+    "random": (lambda c: np.random.default_rng(0).integers(0, 64, c.shape), "codes.unlikely"),
+    "texts": (lambda c: c.astype(str), "codes.shape"),
+    "fractions": (lambda c: c + 0.5, "codes.shape"),
+    "one axis": (lambda c: c[0], "codes.shape"),
+    "none": (lambda c: c[:, :0], "codes.empty"),
+}
+
+
+@pytest.mark.parametrize("case", CODES)
+def test_codes(tiny_files: Files, tiny_spoken: omniggml.Audio, case: str) -> None:
+    change, expected = CODES[case]
+    found = doctor(tiny_files.speech, codes=change(tiny_spoken.codes))
+    assert first(found) == expected, [(finding.id, finding.sentence) for finding in found.findings]
+
+
+# --- the vocoder's mistakes, made by the engine itself ----------------------------------------------------------------
+
+
+def test_a_vocoder_without_exp(tiny_files: Files, tiny_spoken: omniggml.Audio, tmp_path: Path) -> None:
+    edit = GgufEdit.read(tiny_files.speech)
+    for tensor in edit.tensors:
+        if str(tensor.name).endswith((".alpha", ".beta")):
+            edit.put(str(tensor.name), np.log(edit.values(str(tensor.name))))
+    wrong = omniggml.load(edit.write(tmp_path / "x.gguf"), n_threads=1)
+    wav = omniggml.Audio(wrong.code2wav(tiny_spoken.codes), 24000).save(tmp_path / "x.wav")
+    found = doctor(tiny_files.speech, codes=tiny_spoken.codes, audio=wav)
+    assert first(found) == "vocoder.snake-without-exp"
+    assert found.causes[0].evidence["correlation"] > 0.999 > found.causes[0].evidence["correlation_without"]
+
+
+def test_a_vocoder_with_another_window(tiny_files: Files, tiny_spoken: omniggml.Audio, tmp_path: Path) -> None:
+    key = "qwen3omni-speech.code2wav.sliding_window"
+    wrong = omniggml.load(GgufEdit.read(tiny_files.speech).set(key, 1000).write(tmp_path / "x.gguf"), n_threads=1)
+    wav = omniggml.Audio(wrong.code2wav(tiny_spoken.codes), 24000).save(tmp_path / "x.wav")
+    assert first(doctor(tiny_files.speech, codes=tiny_spoken.codes, audio=wav)) == "vocoder.no-window"
+
+
+def test_decoded_in_pieces(tiny_files: Files, tiny_spoken: omniggml.Audio, tmp_path: Path) -> None:
+    model = omniggml.load(tiny_files.speech, n_threads=1)
+    pieces = [model.code2wav(tiny_spoken.codes[:, start : start + 10]) for start in range(0, 40, 10)]
+    wav = omniggml.Audio(np.concatenate(pieces), 24000).save(tmp_path / "x.wav")
+    found = doctor(tiny_files.speech, codes=tiny_spoken.codes, audio=wav)
+    assert first(found) == "audio.seams" and found.causes[0].evidence["piece"] == 10
+
+
+# --- audio ------------------------------------------------------------------------------------------------------------
+
+
+def written(samples: Any, path: Path, rate: int = 24000, **options: Any) -> Path:
+    soundfile.write(path, samples, rate, **options)
+    return path
+
+
+AUDIO: dict[str, tuple[Callable[[Any], Any], dict[str, Any], str]] = {
+    "half as loud": (lambda x: x / 2, {}, "audio.gain"),
+    "negated": (lambda x: -x, {}, "audio.negated"),
+    "shifted": (lambda x: x * 0.3 + 0.3, {}, "audio.dc"),
+    "too loud": (lambda x: x * 50, {}, "audio.clipped"),
+    "silent": (lambda x: x * 0, {}, "audio.silent"),
+    "none": (lambda x: x[:0], {}, "audio.empty"),
+    "not a number": (lambda x: np.where(x > 0.5, np.nan, x), {"subtype": "FLOAT"}, "audio.not-finite"),
+    "another rate": (lambda x: x, {"rate": 16000}, "audio.rate"),
+    "two channels": (lambda x: np.stack([x, x], axis=1), {}, "audio.channels"),
+    "longer": (lambda x: np.append(x, np.zeros(200)), {}, "audio.length"),
+    "swapped bytes": (
+        lambda x: np.round(x * 32767).astype(np.int16).byteswap(),
+        {},
+        "audio.bytes",
+    ),
+    "something else": (lambda x: x[::-1], {}, "vocoder.differs"),
+}
+
+
+@pytest.mark.parametrize("case", AUDIO)
+def test_audio(tiny_files: Files, tiny_spoken: omniggml.Audio, tmp_path: Path, case: str) -> None:
+    change, options, expected = AUDIO[case]
+    wav = written(change(tiny_spoken.samples), tmp_path / "x.wav", **options)
+    found = doctor(tiny_files.speech, codes=tiny_spoken.codes, audio=wav)
+    assert first(found) == expected, [(finding.id, finding.sentence) for finding in found.findings]
+
+
+# --- the command ------------------------------------------------------------------------------------------------------
+
+
+def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "omniggml", "doctor", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_the_command_prints_json(tiny_files: Files, tiny_spoken: omniggml.Audio, tmp_path: Path) -> None:
+    np.save(tmp_path / "codes.npy", tiny_spoken.codes[::-1])
+    result = run(tiny_files.speech, "--codes", tmp_path / "codes.npy", "--text", TEXT, "--json", "--threads", 1)
+    found = json.loads(result.stdout)
+    assert result.returncode == found["exit_code"] == 2 and result.stderr == ""
+    assert found["findings"][0]["id"] == "codes.group-order" and found["findings"][0]["evidence"]["given"] < -5
+    assert found["verdict"] == found["findings"][0]["sentence"]
+
+
+def test_the_command_says_that_nothing_was_found(tiny_files: Files) -> None:
+    result = run(tiny_files.speech, "--threads", 1)
+    assert result.returncode == 0 and result.stdout.startswith("healthy: Nothing is wrong")
+
+
+@pytest.mark.parametrize("option", ["--codes", "--audio", "--theirs", "--reference"])
+def test_files_that_are_not_there(tiny_files: Files, tmp_path: Path, option: str) -> None:
+    (tmp_path / "other").write_text("nothing of use")
+    for name in ("missing", "other") if option != "--reference" else ("missing",):
+        result = run(tiny_files.speech, option, tmp_path / name)
+        assert result.returncode == 1 and result.stdout == "" and result.stderr.count("\n") == 1, result.stderr
+        assert result.stderr.startswith("omniggml: ")
+
+
+def test_no_model() -> None:
+    with pytest.raises(ModelFileError):
+        omniggml.doctor("nothing.gguf")
+    with pytest.raises(InputError):
+        omniggml.doctor(__file__, codes="nothing.npy")
+
+
+def test_something_else_than_a_model(tmp_path: Path) -> None:
+    (tmp_path / "x.gguf").write_bytes(b"GGUF but no more")
+    found = omniggml.doctor(tmp_path / "x.gguf")
+    assert first(found) == "file.unreadable" and found.exit_code == Exit.BROKEN
+
+
+def test_the_catalogue_is_written_for_people() -> None:
+    for id, kind in CATALOGUE.items():
+        assert kind.meaning.endswith(".") and kind.remedy.endswith("."), id

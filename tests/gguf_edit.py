@@ -55,6 +55,7 @@ class GgufEdit:
     metadata: list[tuple[str | bytes, Entry]] = field(default_factory=list)
     tensors: list[Tensor] = field(default_factory=list)
     version: int = 3
+    alignment: int = 32
 
     @classmethod
     def read(cls, path: Path) -> GgufEdit:
@@ -146,13 +147,13 @@ class GgufEdit:
             place = offset if tensor.offset is None else tensor.offset
             out += _string(tensor.name) + struct.pack("<I", len(tensor.ne))
             out += struct.pack(f"<{len(tensor.ne)}QIQ", *tensor.ne, tensor.type, place)
-            offset += _padded(len(tensor.data), 32)
+            offset += _padded(len(tensor.data), self.alignment)
         return out
 
     def write(self, path: Path) -> Path:
         out = bytearray(self.header())
         for tensor in self.tensors:
-            out += bytes(_padded(len(out), 32) - len(out)) + tensor.data
+            out += bytes(_padded(len(out), self.alignment) - len(out)) + tensor.data
         path.write_bytes(bytes(out))
         return path
 

@@ -13,7 +13,7 @@ import pytest
 
 import omniggml
 from conftest import Files
-from omniggml.bench import Figure, Settings, bench, workload
+from omniggml.bench import Figure, Settings, bench, make_model, workload
 from omniggml.bench.machine import largest_shapes
 from omniggml.convert import PUBLISHED
 from omniggml.files.opening import open_file
@@ -157,3 +157,20 @@ def test_ignoring_the_end(model_files: Any) -> None:
     assert model.speak("hello", max_frames=5).codes.shape[1] == 0  # type: ignore[union-attr]
     spoken = model.speak("hello", max_frames=5, ignore_eos=True)
     assert spoken.codes is not None and spoken.codes.shape[1] == 5 and spoken.stop_reason == "frame_limit"
+
+
+def test_a_made_model_is_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    arguments = ("--make", "mini", "--type", "q4_k", "--threads", 1, "--frames", 3, "--repetitions", 1, "--json")
+    times = []
+    for _ in range(2):
+        result = run(*arguments)
+        assert result.returncode == 0, result.stderr
+        path = Path(json.loads(result.stdout)["model"])
+        assert path.parent == tmp_path / "omniggml" and "q4_k" in path.name
+        times.append(path.stat().st_mtime_ns)
+    assert times[0] == times[1]
+    assert make_model("mini", "q4_k") == path
+    with pytest.raises(omniggml.InputError) as caught:
+        make_model("huge")
+    one_sentence(str(caught.value), "huge", "real", "mini")

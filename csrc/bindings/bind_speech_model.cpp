@@ -82,10 +82,11 @@ void bind_speech_model(py::module_ & m) {
         .value("plain", VocoderPrecision::plain);
 
     py::class_<SpeechModel, std::shared_ptr<SpeechModel>>(m, "SpeechModel")
-        .def(py::init<const std::string &, const std::string &, VocoderPrecision>(), py::arg("path"), py::arg("device"),
-             py::arg("vocoder_precision") = VocoderPrecision::automatic, py::call_guard<py::gil_scoped_release>())
-        .def(py::init<std::shared_ptr<GgufFile>, const std::string &, VocoderPrecision>(), py::arg("file"),
-             py::arg("device"), py::arg("vocoder_precision") = VocoderPrecision::automatic,
+        .def(py::init<const std::string &, const std::string &, VocoderPrecision, bool>(), py::arg("path"),
+             py::arg("device"), py::arg("vocoder_precision") = VocoderPrecision::automatic, py::arg("mmap") = true,
+             py::call_guard<py::gil_scoped_release>())
+        .def(py::init<std::shared_ptr<GgufFile>, const std::string &, VocoderPrecision, bool>(), py::arg("file"),
+             py::arg("device"), py::arg("vocoder_precision") = VocoderPrecision::automatic, py::arg("mmap") = true,
              py::call_guard<py::gil_scoped_release>())
         .def_static(
             "check", [](std::shared_ptr<GgufFile> file) { SpeechModel::check(std::move(file)); }, py::arg("file"))
@@ -95,6 +96,7 @@ void bind_speech_model(py::module_ & m) {
         .def_property_readonly("text_tokens", &text_tokens)
         .def_property_readonly("on_cpu", &SpeechModel::on_cpu)
         .def_property_readonly("nbytes", &SpeechModel::nbytes)
+        .def_property_readonly("mapped_nbytes", &SpeechModel::mapped_nbytes)
         .def("n_samples",
              [](const SpeechModel & self, int64_t n_frames) { return self.code2wav().geometry().n_samples(n_frames); })
         .def("find_speaker", [](const SpeechModel & self,

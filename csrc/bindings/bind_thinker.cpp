@@ -67,8 +67,10 @@ struct BoundSession {
 void bind_thinker(py::module_ & m) {
     const auto release = py::call_guard<py::gil_scoped_release>();
     py::class_<Thinker, std::shared_ptr<Thinker>>(m, "Thinker")
-        .def(py::init<const std::string &, const std::string &>(), py::arg("path"), py::arg("device"), release)
-        .def(py::init<std::shared_ptr<GgufFile>, const std::string &>(), py::arg("file"), py::arg("device"), release)
+        .def(py::init<const std::string &, const std::string &, bool>(), py::arg("path"), py::arg("device"),
+             py::arg("mmap") = true, release)
+        .def(py::init<std::shared_ptr<GgufFile>, const std::string &, bool>(), py::arg("file"), py::arg("device"),
+             py::arg("mmap") = true, release)
         .def_static(
             "check", [](std::shared_ptr<GgufFile> file) { Thinker::check(std::move(file)); }, py::arg("file"))
         .def_property_readonly("geometry", &geometry)

@@ -22,6 +22,12 @@ void FreeBuffer::operator()(ggml_backend_buffer * buffer) const {
     }
 }
 
+bool computes_in_host_memory(ggml_backend_dev_t device) {
+    ggml_backend_dev_props props{};
+    ggml_backend_dev_get_props(device, &props);
+    return props.type == GGML_BACKEND_DEVICE_TYPE_CPU && props.caps.buffer_from_host_ptr;
+}
+
 void require_memory(size_t nbytes, const std::string & purpose) {
     // The compiler may not assume that an allocation nobody reads succeeds.
     void * volatile probe = std::malloc(nbytes);
@@ -62,6 +68,31 @@ void TensorStore::allocate(ggml_backend_buffer_type_t type, ggml_backend_buffer_
                                            ggml_backend_buft_name(type) + ")");
     }
     ggml_backend_buffer_set_usage(buffer_.get(), usage);
+}
+
+bool TensorStore::allocate_large(ggml_backend_dev_t device, ggml_backend_buffer_usage usage) {
+    if (!computes_in_host_memory(device)) {
+        return false;
+    }
+    const size_t nbytes =
+        ggml_backend_alloc_ctx_tensors_from_buft_size(context_.get(), ggml_backend_dev_buffer_type(device));
+    if (nbytes == 0) {
+        return true;
+    }
+    memory_ = std::make_unique<LargeMemory>(nbytes, purpose_);
+    buffer_.reset(ggml_backend_dev_buffer_from_host_ptr(device, memory_->data(), nbytes, nbytes));
+    if (!buffer_) {
+        throw Error(ErrorKind::internal,
+                    std::string("device ") + ggml_backend_dev_name(device) + " refused memory for " + purpose_);
+    }
+    ggml_tallocr place = ggml_tallocr_new(buffer_.get());
+    for (auto * t = ggml_get_first_tensor(context_.get()); t != nullptr; t = ggml_get_next_tensor(context_.get(), t)) {
+        if (t->data == nullptr) {
+            ggml_tallocr_alloc(&place, t);
+        }
+    }
+    ggml_backend_buffer_set_usage(buffer_.get(), usage);
+    return true;
 }
 
 void TensorStore::clear() {

@@ -4,6 +4,7 @@
 #include <memory>
 #include <string>
 
+#include "core/large_memory.h"
 #include "ggml-alloc.h"
 #include "ggml-backend.h"
 #include "ggml.h"
@@ -20,6 +21,9 @@ struct FreeBuffer {
 
 using ContextPtr = std::unique_ptr<ggml_context, FreeContext>;
 using BufferPtr  = std::unique_ptr<ggml_backend_buffer, FreeBuffer>;
+
+// Can the device compute in memory of this process, wherever that came from?
+bool computes_in_host_memory(ggml_backend_dev_t device);
 
 // Throws Error(memory) unless the process could have `nbytes` more at this moment. ggml's bookkeeping does not check
 // what malloc gives it, so this is asked before it starts.
@@ -40,15 +44,20 @@ class TensorStore {
     // Throws Error(memory). Does nothing for a store without tensors.
     void allocate(ggml_backend_buffer_type_t type, ggml_backend_buffer_usage usage);
 
+    // The same in memory of this process with large pages, for a device that computes in it; tensors that are placed
+    // already stay where they are. False, and nothing done, where the device can't.
+    bool allocate_large(ggml_backend_dev_t device, ggml_backend_buffer_usage usage);
+
     // All bytes to zero.
     void clear();
 
     size_t nbytes() const { return buffer_ ? ggml_backend_buffer_get_size(buffer_.get()) : 0; }
 
   private:
-    ContextPtr  context_;
-    BufferPtr   buffer_;
-    std::string purpose_;
+    ContextPtr                   context_;
+    std::unique_ptr<LargeMemory> memory_;
+    BufferPtr                    buffer_;
+    std::string                  purpose_;
 };
 
 }  // namespace omni

@@ -7,10 +7,13 @@
 #include <thread>
 
 #include "core/error.h"
+#include "core/large_memory.h"
 
 namespace omni {
 
 namespace {
+
+constexpr size_t k_thread_nbytes = 1 << 20;
 
 std::string lower(std::string text) {
     std::transform(text.begin(), text.end(), text.begin(), [](unsigned char c) { return (char) std::tolower(c); });
@@ -80,6 +83,10 @@ void check_threads(int n_threads) {
     if (n_threads < 0 || n_threads > GGML_MAX_N_THREADS) {
         throw Error(ErrorKind::input, "the number of threads is " + std::to_string(n_threads) +
                                           "; it must be 0 (all cores) to " + std::to_string(GGML_MAX_N_THREADS));
+    }
+    if (n_threads > 1) {
+        // A thread that finds a stack, but no room beside the heap for its thread-local data, ends the process too.
+        const LargeMemory room((size_t) n_threads * k_thread_nbytes, std::to_string(n_threads) + " threads");
     }
     std::promise<void>       go;
     const auto               gate = go.get_future().share();

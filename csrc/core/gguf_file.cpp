@@ -412,6 +412,10 @@ void GgufFile::read_tensor(const GgufTensor & tensor, size_t from, void * target
     read(tensor.offset + from, target, size);
 }
 
+std::optional<GgufFile::Range> GgufFile::range_of(const GgufTensor & tensor) const {
+    return Range{ this, tensor.offset };
+}
+
 void GgufFile::replace_tensors(std::vector<GgufTensor> tensors) {
     tensors_ = std::move(tensors);
     tensor_index_.clear();

@@ -11,11 +11,13 @@
 #include <cstdio>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <variant>
 #include <vector>
 
+#include "core/file_mapping.h"
 #include "ggml.h"
 
 namespace omni {
@@ -35,6 +37,12 @@ struct GgufTensor {
 
 class GgufFile {
   public:
+    // Bytes that lie in a file as they are.
+    struct Range {
+        const GgufFile * file;
+        uint64_t         offset;
+    };
+
     // Throws Error(file) unless the whole header is sound and every tensor lies inside the file.
     explicit GgufFile(const std::string & path);
     virtual ~GgufFile();
@@ -72,6 +80,12 @@ class GgufFile {
 
     // Reads `size` bytes of the values of one of tensors(), from their byte `from` on.
     virtual void read_tensor(const GgufTensor & tensor, size_t from, void * target, size_t size) const;
+
+    // Where the values of one of tensors() lie in one piece, if they do.
+    virtual std::optional<Range> range_of(const GgufTensor & tensor) const;
+
+    // The whole file in memory, or null where that can't be.
+    std::unique_ptr<FileMapping> map() const { return FileMapping::open(file_, size_); }
 
     // Throws Error(file) with the file's name in front.
     [[noreturn]] void fail(const std::string & what) const;

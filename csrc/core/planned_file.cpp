@@ -193,6 +193,19 @@ std::vector<char> PlannedFile::changed_values(const GgufTensor & tensor, const R
     return out;
 }
 
+std::optional<GgufFile::Range> PlannedFile::range_of(const GgufTensor & tensor) const {
+    const Recipe & recipe = recipes_.at(tensor.name);
+    const Source & first  = recipe.sources[0];
+    uint64_t       next   = first.tensor->offset;
+    for (const auto & source : recipe.sources) {
+        if (source.file != first.file || source.tensor->offset != next) {
+            return std::nullopt;
+        }
+        next += source.tensor->nbytes;
+    }
+    return is_changed(recipe.plan) ? std::nullopt : std::make_optional(Range{ first.file, first.tensor->offset });
+}
+
 void PlannedFile::read_tensor(const GgufTensor & tensor, size_t from, void * target, size_t size) const {
     const Recipe & recipe = recipes_.at(tensor.name);
     if (is_changed(recipe.plan)) {

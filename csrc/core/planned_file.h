@@ -47,6 +47,8 @@ class PlannedFile : public GgufFile {
 
     void read_tensor(const GgufTensor & tensor, size_t from, void * target, size_t size) const override;
 
+    std::optional<Range> range_of(const GgufTensor & tensor) const override;
+
   private:
     struct Source {
         const GgufFile *   file;

@@ -1,10 +1,12 @@
 #include "core/weights.h"
 
 #include <algorithm>
-#include <cmath>
 #include <cstring>
+#include <thread>
 
 #include "core/error.h"
+#include "core/finite.h"
+#include "core/parallel.h"
 
 namespace omni {
 
@@ -12,6 +14,8 @@ namespace {
 
 constexpr size_t k_longest_stored_name = 63;
 constexpr size_t k_chunk_bytes         = 8 << 20;
+constexpr size_t k_prefetch_jobs       = 8;
+constexpr int    k_most_threads        = 8;  // more don't read memory faster
 
 std::string shape_text(const int64_t * ne, int n_dims) {
     // Users know shapes in the order of PyTorch: slowest axis first.
@@ -27,50 +31,6 @@ bool readable(ggml_type type) {
         return true;
     }
     return ggml_is_quantized(type) && ggml_get_type_traits(type)->to_float != nullptr;
-}
-
-template <typename Bits> bool all_finite(const char * bytes, size_t n, Bits exponent) {
-    const auto * values = reinterpret_cast<const Bits *>(bytes);
-    return std::all_of(values, values + n, [exponent](Bits value) { return (value & exponent) != exponent; });
-}
-
-// Where a block of a quantized type holds its float16 scales; empty for types whose scales are no float16.
-std::vector<size_t> scale_offsets(ggml_type type) {
-    const size_t last = ggml_type_size(type) - sizeof(uint16_t);
-    switch (type) {
-        case GGML_TYPE_Q4_0:
-        case GGML_TYPE_Q5_0:
-        case GGML_TYPE_Q8_0:
-        case GGML_TYPE_IQ4_NL:
-        case GGML_TYPE_IQ4_XS: return { 0 };
-        case GGML_TYPE_Q4_1:
-        case GGML_TYPE_Q5_1:
-        case GGML_TYPE_Q4_K:
-        case GGML_TYPE_Q5_K: return { 0, sizeof(uint16_t) };
-        case GGML_TYPE_Q3_K:
-        case GGML_TYPE_Q6_K: return { last };
-        case GGML_TYPE_Q2_K: return { last - sizeof(uint16_t), last };
-        default: return {};
-    }
-}
-
-// ggml's own check knows every type, but reports to stderr beside our error: it is asked about the rare ones only.
-bool finite(ggml_type type, const std::vector<char> & bytes) {
-    switch (type) {
-        case GGML_TYPE_F32: return all_finite<uint32_t>(bytes.data(), bytes.size() / 4, 0x7f800000);
-        case GGML_TYPE_F16: return all_finite<uint16_t>(bytes.data(), bytes.size() / 2, 0x7c00);
-        case GGML_TYPE_BF16: return all_finite<uint16_t>(bytes.data(), bytes.size() / 2, 0x7f80);
-        default: break;
-    }
-    const auto offsets = scale_offsets(type);
-    for (size_t block = 0; block < bytes.size() && !offsets.empty(); block += ggml_type_size(type)) {
-        for (const size_t offset : offsets) {
-            if (!all_finite<uint16_t>(bytes.data() + block + offset, 1, 0x7c00)) {
-                return false;
-            }
-        }
-    }
-    return !offsets.empty() || ggml_validate_row_data(type, bytes.data(), bytes.size());
 }
 
 std::vector<char> to_f32(const GgufTensor & from, const std::vector<char> & bytes) {
@@ -119,9 +79,10 @@ std::string stored_name(const std::string & name) {
     return name;
 }
 
-Weights::Weights(std::shared_ptr<const GgufFile> file, ggml_backend_buffer_type_t type) :
+Weights::Weights(std::shared_ptr<const GgufFile> file, ggml_backend_dev_t device, bool map) :
     file_(std::move(file)),
-    type_(type),
+    device_(device),
+    map_(map),
     store_(file_->tensors().size() + 1, "the weights of " + file_->path()) {}
 
 const GgufTensor & Weights::require(const std::string & full_name, const std::vector<int64_t> & ne) {
@@ -230,30 +191,107 @@ void Weights::check() const {
 
 void Weights::load() {
     refuse_unknown_tensors();
-    store_.allocate(type_, GGML_BACKEND_BUFFER_USAGE_WEIGHTS);
-    for (const auto & entry : entries_) {
-        load_entry(entry);
+    allocate();
+    const std::vector<Job> all = jobs();
+    // Other devices are fed by one thread: their drivers, and ggml's way to fail there, know no other.
+    const int n_threads = computes_in_host_memory(device_) ? (int) std::thread::hardware_concurrency() : 1;
+    run_jobs(all.size(), std::clamp(n_threads, 1, k_most_threads), [&](size_t i) {
+        const size_t ahead = i + k_prefetch_jobs;
+        if (ahead < all.size() && all[ahead].entry->pages != nullptr) {
+            all[ahead].entry->pages->prefetch(all[ahead].entry->offset + all[ahead].from, all[ahead].size);
+        }
+        load_job(all[i]);
+    });
+}
+
+void Weights::allocate() {
+    if (map_ && computes_in_host_memory(device_)) {
+        for (auto & entry : entries_) {
+            map_entry(entry);
+        }
+    }
+    if (!store_.allocate_large(device_, GGML_BACKEND_BUFFER_USAGE_WEIGHTS)) {
+        store_.allocate(ggml_backend_dev_buffer_type(device_), GGML_BACKEND_BUFFER_USAGE_WEIGHTS);
     }
 }
 
-void Weights::load_entry(const Entry & entry) const {
-    const GgufTensor & from  = *entry.from;
-    size_t             chunk = from.nbytes;
-    if (!entry.convert) {
-        const size_t row_size = ggml_row_size(from.type, from.ne[0]);
-        chunk                 = std::max(row_size, k_chunk_bytes / row_size * row_size);
+Weights::Mapped & Weights::mapping_of(const GgufFile & file) {
+    const auto found  = mapped_.emplace(&file, Mapped{});
+    Mapped &   mapped = found.first->second;
+    if (found.second) {
+        mapped.pages = file.map();
     }
-    for (size_t done = 0; done < from.nbytes; done += chunk) {
-        std::vector<char> bytes(std::min(chunk, from.nbytes - done));
-        file_->read_tensor(from, done, bytes.data(), bytes.size());
-        if (!finite(from.type, bytes)) {
-            file_->fail("holds NaN or infinity in tensor " + from.name + "; convert the model again");
+    if (found.second && mapped.pages) {
+        // ggml's interface knows no memory that is only read; nothing writes to weights.
+        auto *       data = const_cast<char *>(mapped.pages->data());
+        const size_t size = mapped.pages->size();
+        mapped.buffer.reset(ggml_backend_dev_buffer_from_host_ptr(device_, data, size, size));
+        if (mapped.buffer) {
+            ggml_backend_buffer_set_usage(mapped.buffer.get(), GGML_BACKEND_BUFFER_USAGE_WEIGHTS);
         }
+    }
+    return mapped;
+}
+
+// Leaves the entry as it is where its bytes are not in one piece, or not where the device can read them.
+void Weights::map_entry(Entry & entry) {
+    const auto range = file_->range_of(*entry.from);
+    if (entry.convert || !range ||
+        range->offset % ggml_backend_buft_get_alignment(ggml_backend_dev_buffer_type(device_)) != 0) {
+        return;
+    }
+    const Mapped & mapped = mapping_of(*range->file);
+    if (!mapped.buffer) {
+        return;
+    }
+    entry.pages  = mapped.pages.get();
+    entry.offset = (size_t) range->offset;
+    auto * data  = static_cast<char *>(ggml_backend_buffer_get_base(mapped.buffer.get())) + range->offset;
+    if (ggml_backend_tensor_alloc(mapped.buffer.get(), entry.tensor, data) != GGML_STATUS_SUCCESS) {
+        throw Error(ErrorKind::internal, "tensor " + entry.from->name + " could not be placed in the file's pages");
+    }
+    mapped_nbytes_ += entry.from->nbytes;
+}
+
+// What has to be converted first: it takes longest, and would be waited for at the end.
+std::vector<Weights::Job> Weights::jobs() const {
+    std::vector<Job> all;
+    for (const auto & entry : entries_) {
         if (entry.convert) {
-            bytes = entry.convert(from, std::move(bytes));
+            all.push_back({ &entry, 0, entry.from->nbytes });
         }
-        ggml_backend_tensor_set(entry.tensor, bytes.data(), done, bytes.size());
     }
+    std::stable_sort(all.begin(), all.end(), [](const Job & a, const Job & b) { return a.size > b.size; });
+    for (const auto & entry : entries_) {
+        const size_t row   = ggml_row_size(entry.from->type, entry.from->ne[0]);
+        const size_t chunk = std::max(row, k_chunk_bytes / row * row);
+        for (size_t from = 0; !entry.convert && from < entry.from->nbytes; from += chunk) {
+            all.push_back({ &entry, from, std::min(chunk, entry.from->nbytes - from) });
+        }
+    }
+    return all;
+}
+
+void Weights::check_values(const GgufTensor & from, const char * bytes, size_t size) const {
+    if (!all_finite(from.type, bytes, size)) {
+        file_->fail("holds NaN or infinity in tensor " + from.name + "; convert the model again");
+    }
+}
+
+void Weights::load_job(const Job & job) const {
+    const Entry &      entry = *job.entry;
+    const GgufTensor & from  = *entry.from;
+    if (entry.pages != nullptr) {
+        check_values(from, entry.pages->data() + entry.offset + job.from, job.size);
+        return;
+    }
+    std::vector<char> bytes(job.size);
+    file_->read_tensor(from, job.from, bytes.data(), bytes.size());
+    check_values(from, bytes.data(), bytes.size());
+    if (entry.convert) {
+        bytes = entry.convert(from, std::move(bytes));
+    }
+    ggml_backend_tensor_set(entry.tensor, bytes.data(), job.from, bytes.size());
 }
 
 }  // namespace omni

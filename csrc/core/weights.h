@@ -1,11 +1,13 @@
 // Weights of one model on one device, checked against the file before anything is allocated.
 //
-// A model declares every tensor it needs with the shape its geometry implies; `load` then allocates them all, reads
-// them one by one through a small buffer, and lays them out as the graphs want them. What the file holds beyond the
-// declared tensors is an error too: such a file is not what it says it is.
+// A model declares every tensor it needs with the shape its geometry implies; `load` then gives them memory and values,
+// laid out as the graphs want them. On a CPU, a tensor that the file has in that layout is not copied but stays in the
+// file's own pages. What the file holds beyond the declared tensors is an error too: such a file is not what it says it
+// is.
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <set>
 #include <string>
@@ -21,7 +23,8 @@ std::string stored_name(const std::string & name);
 
 class Weights {
   public:
-    Weights(std::shared_ptr<const GgufFile> file, ggml_backend_buffer_type_t type);
+    // `map`: whether tensors may stay in the file's pages; the file must then not be written to while they are in use.
+    Weights(std::shared_ptr<const GgufFile> file, ggml_backend_dev_t device, bool map);
 
     // Shapes are in ggml order. Throws Error(file) when the tensor is missing, misshapen or of a type no graph reads.
     // A matrix (or stack of matrices) in the type the file has.
@@ -55,28 +58,55 @@ class Weights {
 
     const GgufFile & file() const { return *file_; }
 
-    size_t nbytes() const { return store_.nbytes(); }
+    // Bytes of all tensors, and of those that stay in the file's pages.
+    size_t nbytes() const { return store_.nbytes() + mapped_nbytes_; }
+
+    size_t mapped_nbytes() const { return mapped_nbytes_; }
 
   private:
     // Turns the file's bytes of `from` into the bytes of the tensor.
     using Convert = std::function<std::vector<char>(const GgufTensor & from, std::vector<char> bytes)>;
 
+    // A file's pages, as a buffer that ggml computes in.
+    struct Mapped {
+        std::unique_ptr<FileMapping> pages;
+        BufferPtr                    buffer;
+    };
+
     struct Entry {
         ggml_tensor *      tensor;
         const GgufTensor * from;
         Convert            convert;  // empty: the bytes as they are
+
+        const FileMapping * pages  = nullptr;  // where the tensor stays in them, from `offset` on
+        size_t              offset = 0;
+    };
+
+    // A piece of one entry: converted as a whole, else some rows.
+    struct Job {
+        const Entry * entry;
+        size_t        from;
+        size_t        size;
     };
 
     const GgufTensor & require(const std::string & name, const std::vector<int64_t> & ne);
-    ggml_tensor * declare(const GgufTensor & from, ggml_type type, const std::vector<int64_t> & ne, Convert convert);
-    void          refuse_unknown_tensors() const;
-    void          load_entry(const Entry & entry) const;
+    ggml_tensor *    declare(const GgufTensor & from, ggml_type type, const std::vector<int64_t> & ne, Convert convert);
+    void             refuse_unknown_tensors() const;
+    Mapped &         mapping_of(const GgufFile & file);
+    void             map_entry(Entry & entry);
+    void             allocate();
+    std::vector<Job> jobs() const;
+    void             load_job(const Job & job) const;
+    void             check_values(const GgufTensor & from, const char * bytes, size_t size) const;
 
-    std::shared_ptr<const GgufFile> file_;
-    ggml_backend_buffer_type_t      type_;
-    TensorStore                     store_;
-    std::vector<Entry>              entries_;
-    std::set<std::string>           declared_;
+    std::shared_ptr<const GgufFile>    file_;
+    ggml_backend_dev_t                 device_;
+    bool                               map_;
+    std::map<const GgufFile *, Mapped> mapped_;
+    TensorStore                        store_;
+    std::vector<Entry>                 entries_;
+    std::set<std::string>              declared_;
+    size_t                             mapped_nbytes_ = 0;
 };
 
 }  // namespace omni

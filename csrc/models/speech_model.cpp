@@ -8,13 +8,13 @@ namespace {
 
 constexpr int64_t k_format_version = 1;
 
-std::unique_ptr<Weights> open_weights(std::shared_ptr<const GgufFile> file, ggml_backend_dev_t device) {
+std::unique_ptr<Weights> open_weights(std::shared_ptr<const GgufFile> file, ggml_backend_dev_t device, bool map) {
     const std::string arch = file->string("general.architecture");
     if (arch != k_speech_arch) {
         file->fail("has the architecture \"" + arch + "\"; a speech file is \"" + k_speech_arch + "\"");
     }
     file->integer(k_speech_prefix + "format_version", k_format_version, k_format_version);
-    return std::make_unique<Weights>(std::move(file), ggml_backend_dev_buffer_type(device));
+    return std::make_unique<Weights>(std::move(file), device, map);
 }
 
 ConvForm vocoder_form(const Weights & weights, ggml_backend_dev_t device, VocoderPrecision precision) {
@@ -34,21 +34,23 @@ ConvForm vocoder_form(const Weights & weights, ggml_backend_dev_t device, Vocode
 
 }  // namespace
 
-SpeechModel::SpeechModel(const std::string & path, const std::string & device, VocoderPrecision precision) :
-    SpeechModel(std::make_shared<GgufFile>(path), device, precision) {}
+SpeechModel::SpeechModel(const std::string & path, const std::string & device, VocoderPrecision precision, bool map) :
+    SpeechModel(std::make_shared<GgufFile>(path), device, precision, map) {}
 
-SpeechModel::SpeechModel(std::shared_ptr<const GgufFile> file, const std::string & device, VocoderPrecision precision) :
-    SpeechModel(std::move(file), find_device(device), precision) {
+SpeechModel::SpeechModel(std::shared_ptr<const GgufFile> file, const std::string & device, VocoderPrecision precision,
+                         bool map) :
+    SpeechModel(std::move(file), find_device(device), precision, map) {
     weights_->load();
 }
 
 void SpeechModel::check(std::shared_ptr<const GgufFile> file) {
-    SpeechModel(std::move(file), find_device("CPU"), VocoderPrecision::automatic).weights_->check();
+    SpeechModel(std::move(file), find_device("CPU"), VocoderPrecision::automatic, false).weights_->check();
 }
 
-SpeechModel::SpeechModel(std::shared_ptr<const GgufFile> file, ggml_backend_dev_t device, VocoderPrecision precision) :
+SpeechModel::SpeechModel(std::shared_ptr<const GgufFile> file, ggml_backend_dev_t device, VocoderPrecision precision,
+                         bool map) :
     device_(device),
-    weights_(open_weights(std::move(file), device_)),
+    weights_(open_weights(std::move(file), device_, map)),
     talker_(*weights_),
     predictor_(*weights_),
     code2wav_(*weights_, vocoder_form(*weights_, device_, precision)) {

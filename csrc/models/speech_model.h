@@ -22,10 +22,11 @@ enum class VocoderPrecision {
 class SpeechModel {
   public:
     // Throws Error(input) for a precision this CPU or device has no instructions for.
-    SpeechModel(const std::string & path, const std::string & device, VocoderPrecision precision);
+    // `map`: see Weights.
+    SpeechModel(const std::string & path, const std::string & device, VocoderPrecision precision, bool map);
 
     // The same from an open file, of our layout or planned into it.
-    SpeechModel(std::shared_ptr<const GgufFile> file, const std::string & device, VocoderPrecision precision);
+    SpeechModel(std::shared_ptr<const GgufFile> file, const std::string & device, VocoderPrecision precision, bool map);
 
     // Throws what loading would throw, short of reading values. Allocates next to nothing.
     static void check(std::shared_ptr<const GgufFile> file);
@@ -43,10 +44,13 @@ class SpeechModel {
 
     const Code2Wav & code2wav() const { return code2wav_; }
 
+    // Bytes of weights, and of those that stay in the file's pages.
     size_t nbytes() const { return weights_->nbytes(); }
 
+    size_t mapped_nbytes() const { return weights_->mapped_nbytes(); }
+
   private:
-    SpeechModel(std::shared_ptr<const GgufFile> file, ggml_backend_dev_t device, VocoderPrecision precision);
+    SpeechModel(std::shared_ptr<const GgufFile> file, ggml_backend_dev_t device, VocoderPrecision precision, bool map);
 
     void check_parts_agree() const;
 

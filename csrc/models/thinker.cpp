@@ -69,22 +69,22 @@ DecoderNames layer_names(int i) {
 
 }  // namespace
 
-Thinker::Thinker(const std::string & path, const std::string & device) :
-    Thinker(std::make_shared<GgufFile>(path), device) {}
+Thinker::Thinker(const std::string & path, const std::string & device, bool map) :
+    Thinker(std::make_shared<GgufFile>(path), device, map) {}
 
-Thinker::Thinker(std::shared_ptr<const GgufFile> file, const std::string & device) :
-    Thinker(std::move(file), find_device(device)) {
+Thinker::Thinker(std::shared_ptr<const GgufFile> file, const std::string & device, bool map) :
+    Thinker(std::move(file), find_device(device), map) {
     weights_->load();
 }
 
 void Thinker::check(std::shared_ptr<const GgufFile> file) {
-    Thinker(std::move(file), find_device("CPU")).weights_->check();
+    Thinker(std::move(file), find_device("CPU"), false).weights_->check();
 }
 
-Thinker::Thinker(std::shared_ptr<const GgufFile> file, ggml_backend_dev_t device) :
+Thinker::Thinker(std::shared_ptr<const GgufFile> file, ggml_backend_dev_t device, bool map) :
     device_(device),
     geometry_(read_geometry(*file)) {
-    weights_ = std::make_unique<Weights>(file, ggml_backend_dev_buffer_type(device_));
+    weights_ = std::make_unique<Weights>(file, device_, map);
 
     const DecoderGeometry & g = geometry_.decoder;
     embed_tokens_             = weights_->matrix("token_embd.weight", { g.hidden, geometry_.vocab });

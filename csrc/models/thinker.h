@@ -24,10 +24,11 @@ struct ThinkerGeometry {
 // Weights and geometry. Immutable after construction, shared by sessions.
 class Thinker {
   public:
-    Thinker(const std::string & path, const std::string & device);
+    // `map`: see Weights.
+    Thinker(const std::string & path, const std::string & device, bool map);
 
     // The same from an open file, in llama.cpp's layout or planned into it.
-    Thinker(std::shared_ptr<const GgufFile> file, const std::string & device);
+    Thinker(std::shared_ptr<const GgufFile> file, const std::string & device, bool map);
 
     // Throws what loading would throw, short of reading values. Allocates next to nothing.
     static void check(std::shared_ptr<const GgufFile> file);
@@ -41,7 +42,7 @@ class Thinker {
     size_t nbytes() const { return weights_->nbytes(); }
 
   private:
-    Thinker(std::shared_ptr<const GgufFile> file, ggml_backend_dev_t device);
+    Thinker(std::shared_ptr<const GgufFile> file, ggml_backend_dev_t device, bool map);
 
     friend class ThinkerSession;
 

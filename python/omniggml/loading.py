@@ -24,6 +24,7 @@ def load(
     device: str = "auto",
     n_threads: int = 0,
     vocoder_precision: str = "auto",
+    mmap: bool = True,
     code2wav: str | os.PathLike[str] | None = None,
     tokenizer: str | os.PathLike[str] | None = None,
     overrides: Mapping[str, Any] | None = None,
@@ -36,7 +37,9 @@ def load(
     else the CPU, or "HOST:PORT" of an RPC server. `n_threads`: CPU threads a call, 0 for as many as there are cores.
     `vocoder_precision`: how code2wav's convolutions are computed on a CPU: "f32"; "bf16", bfloat16 products summed in
     float32, where the CPU has such products; "plain", ordinary ggml nodes; "auto", f32 for weights stored in F32, else
-    the fastest.
+    the fastest. `mmap`: on a CPU, weights stay in the file's pages, which the system shares between processes and
+    gives back first where memory is short; a file so used must be replaced, never rewritten or cut, since that ends the
+    process (SIGBUS). False copies them.
 
     `code2wav`: a file whose code2wav takes the place of the speech file's. `tokenizer`: a GGUF file or a Hugging Face
     directory, for a speech file without one. `overrides`: "section.name" to a value, where a file does not tell its
@@ -56,6 +59,7 @@ def load(
         device=device,
         n_threads=n_threads,
         vocoder_precision=vocoder_precision,
+        mmap=mmap,
         code2wav=code2wav,
         tokenizer=tokenizer,
         overrides=overrides,

@@ -101,6 +101,7 @@ class Model:
         n_threads: int = 0,
         vocoder_precision: str = "auto",
         max_frames: int | None = None,
+        mmap: bool = True,
         code2wav: str | os.PathLike[str] | None = None,
         tokenizer: str | os.PathLike[str] | None = None,
         overrides: Mapping[str, Any] | None = None,
@@ -112,19 +113,19 @@ class Model:
         self._max_frames = max_frames
         self._n_threads = n_threads
         opened = open_files(speech, thinker, code2wav=code2wav, tokenizer=tokenizer, overrides=overrides)
-        self._speech = _native.SpeechModel(opened.speech.native, device, _precision(vocoder_precision))
+        self._speech = _native.SpeechModel(opened.speech.native, device, _precision(vocoder_precision), mmap)
         self._metadata = opened.speech.metadata
         self._assumed = opened.speech.assumed
         self._written = normalization_of(self._metadata, speech_file.TEXT_NORMALIZATION, str(self.path))
         self._asked = self._written
         self._thinker: _native.Thinker | None = None
         if opened.thinker is not None:
-            self._load_thinker(opened.thinker.native, device)
+            self._load_thinker(opened.thinker.native, device, mmap)
             path = opened.thinker.native.path
             self._asked = normalization_of(opened.thinker.metadata, thinker_file.TEXT_NORMALIZATION, path)
 
-    def _load_thinker(self, file: _native.GgufFile, device: str) -> None:
-        self._thinker = _native.Thinker(file, device)
+    def _load_thinker(self, file: _native.GgufFile, device: str, mmap: bool) -> None:
+        self._thinker = _native.Thinker(file, device, mmap)
         rows, expected = self._thinker.geometry["vocab_size"], self._speech.talker_geometry["text_vocab_size"]
         if rows != expected:
             raise ModelFileError(

@@ -5,7 +5,8 @@ print("\\n".join(bench("x-speech.gguf").lines()))
 """
 
 from omniggml.bench.figure import Figure
+from omniggml.bench.made_model import make_model
 from omniggml.bench.measurement import Settings, bench
 from omniggml.bench.report import Report
 
-__all__ = ["Figure", "Report", "Settings", "bench"]
+__all__ = ["Figure", "Report", "Settings", "bench", "make_model"]

@@ -36,7 +36,7 @@ def measure_load(path: Path, device: str, mmap: bool = True) -> Load:
 def _load(path: str, device: str, mmap: bool) -> Load:
     before = peak_memory()
     start = time.perf_counter()
-    omniggml.load(path, device=device)
+    omniggml.load(path, device=device, mmap=mmap)
     return Load(time.perf_counter() - start, peak_memory(), before)
 
 

@@ -72,6 +72,7 @@ def bench(
         device=chosen.device,
         n_threads=chosen.threads,
         vocoder_precision=chosen.vocoder_precision,
+        mmap=chosen.mmap,
     )
     return _Bench(model, path, chosen).run(loads, say)
 

@@ -40,6 +40,7 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--device", default="auto", help="a name from `omniggml devices`, or HOST:PORT of an RPC server")
     group.add_argument("--threads", type=int, default=0, metavar="N", help="CPU threads; default: all cores")
+    group.add_argument("--no-mmap", action="store_true", help="copy weights instead of mapping the file")
 
 
 def given_text(argument: str) -> str:
@@ -63,6 +64,7 @@ def load_model(args: argparse.Namespace) -> Model:
         overrides=parse_overrides(args.override),
         device=args.device,
         n_threads=args.threads,
+        mmap=not args.no_mmap,
     )
 
 

@@ -5,30 +5,49 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from pathlib import Path
 from typing import Any
 
-from omniggml.bench import Settings, bench
+from omniggml.bench import Settings, bench, make_model
+from omniggml.bench.made_model import SIZES
+from omniggml.cli.progress import on_terminal
+from omniggml.quantize import policy_names
 
 
 def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser("bench", help="measure how fast a model speaks on this machine")
-    parser.add_argument("-m", "--model", required=True, metavar="FILE", help="speech file, NAME-speech.gguf")
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument("-m", "--model", metavar="FILE", help="speech file, NAME-speech.gguf")
+    source.add_argument(
+        "--make", choices=SIZES, help="random weights: of the published geometry (4 GiB), or of a small one (default)"
+    )
+    parser.add_argument("--type", default="q8_0", choices=policy_names(), help="policy of --make (default q8_0)")
     parser.add_argument("--device", default="auto", help="a name from `omniggml devices`")
     parser.add_argument("--threads", type=int, default=0, metavar="N", help="CPU threads; default: all cores")
     parser.add_argument("--frames", type=int, default=50, metavar="N", help="frames a repetition (default 50)")
     parser.add_argument("--repetitions", type=int, default=5, metavar="N", help="default 5")
+    parser.add_argument("--no-mmap", action="store_true", help="copy weights instead of mapping the file")
     parser.add_argument("--json", action="store_true", help="everything, for programs")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    settings = Settings(args.device, args.threads, args.frames, args.repetitions)
+    settings = Settings(args.device, args.threads, args.frames, args.repetitions, mmap=not args.no_mmap)
     announce = _announce if sys.stderr.isatty() else None
-    report = bench(args.model, settings, announce)
+    path = Path(args.model) if args.model else _made(args.make or "mini", args.type)
+    report = bench(path, settings, announce)
     if announce:
         announce("")
     print(json.dumps(report.as_dict(), indent=2) if args.json else "\n".join(report.lines()))
     return 0
+
+
+def _made(size: str, type_: str) -> Path:
+    progress = on_terminal()
+    path = make_model(size, type_, progress)
+    if progress:
+        progress.close()
+    return path
 
 
 def _announce(what: str) -> None:

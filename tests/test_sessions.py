@@ -264,6 +264,46 @@ def test_a_batch_gives_each_what_it_gives_alone(batch_model: Model) -> None:
         np.testing.assert_allclose(predictor_logits[i], alone[2][0], rtol=1e-5, atol=1e-4)
 
 
+TEXTS = [
+    "one",
+    "two words",
+    "and here a third text, longer than the others by far",
+    "four",
+    "the fifth",
+    "six, at last",
+]
+
+
+@pytest.mark.parametrize("together", [1, 2, 3, 6, 64])
+def test_texts_spoken_together_sound_as_alone(model_files: ModelFiles, together: int) -> None:
+    model = load(model_files, 2, "odd")
+    alone = [model.speak(text, max_frames=60, seed=7, temperature=3.0, top_k=0) for text in TEXTS]
+    assert len({audio.codes.shape[1] for audio in alone}) > 1, "they should end at different times"
+    batch = model.speak_batch(TEXTS, together=together, max_frames=60, seed=7, temperature=3.0, top_k=0)
+    for ours, wanted in zip(batch, alone, strict=True):
+        np.testing.assert_array_equal(ours.codes, wanted.codes)
+        np.testing.assert_array_equal(ours.samples, wanted.samples)
+        assert ours.stop_reason == wanted.stop_reason
+
+
+def test_no_texts_together(batch_model: Model) -> None:
+    assert batch_model.speak_batch([]) == []
+    with pytest.raises(omniggml.InputError, match="texts is one text; expected a list of them"):
+        batch_model.speak_batch("a text")
+    with pytest.raises(omniggml.InputError, match="together is 0"):
+        batch_model.speak_batch(["a text"], together=0)
+    with pytest.raises(omniggml.InputError, match="there is no text to speak"):
+        batch_model.speak_batch(["a text", " "])
+
+
+def test_texts_spoken_together_can_be_interrupted(batch_model: Model) -> None:
+    timer = threading.Timer(0.5, signal.raise_signal, [signal.SIGINT])
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        batch_model.speak_batch(["a text"] * 4, max_frames=3000, ignore_eos=True)
+    timer.join()
+
+
 def test_prompts_in_any_order(batch_model: Model) -> None:
     """Sequences of a batch do not write into each other's caches."""
     given = prompts(batch_model)

@@ -1,10 +1,8 @@
 #include <pybind11/stl.h>
 
-#include <atomic>
-#include <optional>
-
 #include "bindings/arrays.h"
 #include "bindings/bindings.h"
+#include "bindings/interruption.h"
 #include "speech/speech.h"
 
 namespace py = pybind11;
@@ -57,7 +55,7 @@ class BoundSpeech {
         std::vector<int32_t> drawn;
         {
             py::gil_scoped_release release;
-            drawn = speech_.frames(n, [this] { return asked_to_stop(); });
+            drawn = speech_.frames(n, [this] { return interruption_.asked_to_stop(); });
         }
         const auto           groups = (py::ssize_t) model_->predictor().geometry().n_groups;
         const auto           count  = (py::ssize_t) drawn.size() / groups;
@@ -70,35 +68,66 @@ class BoundSpeech {
         return to_array(std::move(by_group), { groups, count });
     }
 
-    void cancel() { cancelled_ = true; }
+    void cancel() { interruption_.cancel(); }
 
-    bool interrupted() const { return raised_.has_value(); }
+    bool interrupted() const { return interruption_.noted(); }
 
-    // Raises what the signal's handler raised: KeyboardInterrupt, or an exception of the program's own.
-    void raise_interruption() const {
-        if (raised_) {
-            throw py::error_already_set(*raised_);
-        }
-    }
+    void raise_interruption() const { interruption_.raise(); }
 
     int64_t n_frames() const { return speech_.n_frames(); }
 
     const char * stop_reason() const { return stop_name(speech_.stop_reason()); }
 
   private:
-    // Ctrl-C must not lose the frames already drawn: the signal is noted here and raised by the caller.
-    bool asked_to_stop() {
-        py::gil_scoped_acquire acquire;
-        if (PyErr_CheckSignals() != 0) {
-            raised_.emplace();
-        }
-        return interrupted() || cancelled_;
+    std::shared_ptr<SpeechModel> model_;
+    Speech                       speech_;
+    Interruption                 interruption_;
+};
+
+// Several speeches together.
+class BoundBatch {
+  public:
+    BoundBatch(std::shared_ptr<SpeechModel> model, int64_t n_places, int n_threads, std::shared_ptr<Probe> probe) :
+        model_(model),
+        batch_(model, checked(n_places), n_threads, std::move(probe)) {}
+
+    void begin(int64_t place, const SpeechParams & params, const std::vector<int32_t> & conversation,
+               const std::vector<int32_t> & answer, int32_t speaker) {
+        py::gil_scoped_release release;
+        batch_.begin(place, params, conversation, answer, speaker, {});
     }
 
-    std::shared_ptr<SpeechModel>         model_;
-    Speech                               speech_;
-    std::atomic<bool>                    cancelled_{ false };
-    std::optional<py::error_already_set> raised_;
+    // For every place the codes of its next frame, or none.
+    std::vector<std::vector<int32_t>> step() {
+        py::gil_scoped_release release;
+        if (interruption_.asked_to_stop()) {
+            batch_.cancel();
+        }
+        return batch_.step();
+    }
+
+    bool speaking() const { return batch_.speaking(); }
+
+    const char * stop_reason(int64_t place) const {
+        if (place < 0 || place >= batch_.n_places()) {
+            throw Error(ErrorKind::input, "there is no place " + std::to_string(place));
+        }
+        return stop_name(batch_.stop_reason(place));
+    }
+
+    void raise_interruption() const { interruption_.raise(); }
+
+  private:
+    static int64_t checked(int64_t n_places) {
+        if (n_places < 1 || n_places > 1024) {
+            throw Error(ErrorKind::input, "a batch holds 1 to 1024 speeches");
+        }
+        return n_places;
+    }
+
+    std::shared_ptr<SpeechModel> model_;
+    SpeechBatch                  batch_;
+    Interruption                 interruption_;
 };
 
 }  // namespace
@@ -116,6 +145,15 @@ void bind_speech(py::module_ & m) {
         .def_property_readonly("interrupted", &BoundSpeech::interrupted)
         .def("raise_interruption", &BoundSpeech::raise_interruption)
         .def_property_readonly("stop_reason", &BoundSpeech::stop_reason);
+    py::class_<BoundBatch>(m, "SpeechBatch")
+        .def(py::init<std::shared_ptr<SpeechModel>, int64_t, int, std::shared_ptr<Probe>>(), py::arg("model"),
+             py::arg("n_places"), py::arg("n_threads"), py::arg("probe"))
+        .def("begin", &BoundBatch::begin, py::arg("place"), py::arg("params"), py::arg("conversation"),
+             py::arg("answer"), py::arg("speaker"))
+        .def("step", &BoundBatch::step)
+        .def_property_readonly("speaking", &BoundBatch::speaking)
+        .def("stop_reason", &BoundBatch::stop_reason, py::arg("place"))
+        .def("raise_interruption", &BoundBatch::raise_interruption);
 }
 
 }  // namespace omni

@@ -238,11 +238,15 @@ std::shared_ptr<TalkerSession::Built> TalkerSession::build_frame(int64_t slots) 
     return built;
 }
 
-TalkerOutput TalkerSession::result(Built & built) const {
+TalkerOutput TalkerSession::result(Built & built, const std::vector<bool> & active) const {
     TalkerOutput out{ built.graph.read(built.logits), built.graph.read(built.hidden) };
-    if (!std::all_of(out.logits.begin(), out.logits.end(), [](float v) { return std::isfinite(v); })) {
-        throw Error(ErrorKind::numeric, "the talker's logits are NaN or infinite; the weights of " +
-                                            model_->file().path() + " are damaged or overflow");
+    const auto   vocab = (std::ptrdiff_t) talker_.geometry_.vocab;
+    for (size_t i = 0; i < active.size(); ++i) {
+        const auto row = out.logits.begin() + (std::ptrdiff_t) i * vocab;
+        if (active[i] && !std::all_of(row, row + vocab, [](float v) { return std::isfinite(v); })) {
+            throw Error(ErrorKind::numeric, "the talker's logits are NaN or infinite; the weights of " +
+                                                model_->file().path() + " are damaged or overflow");
+        }
     }
     return out;
 }
@@ -264,12 +268,13 @@ TalkerOutput TalkerSession::prompt(int64_t sequence, const std::vector<float> & 
         built->kv.set(built->graph, { position }, 0);
         built->graph.compute();
         position += count;
-        out = result(*built);
+        out = result(*built, { true });
     }
     return out;
 }
 
-TalkerOutput TalkerSession::frame(const std::vector<int32_t> & codes, const std::vector<float> & text) {
+TalkerOutput TalkerSession::frame(const std::vector<int32_t> & codes, const std::vector<float> & text,
+                                  const std::vector<bool> & active) {
     const int64_t groups = model_->predictor().geometry().n_groups;
     const int64_t hidden = talker_.geometry_.decoder.hidden;
     if ((int64_t) codes.size() != groups * n_sequences_ || (int64_t) text.size() != hidden * n_sequences_) {
@@ -284,11 +289,17 @@ TalkerOutput TalkerSession::frame(const std::vector<int32_t> & codes, const std:
                                               std::to_string(size - 1));
         }
     }
-    if (*std::min_element(positions_.begin(), positions_.end()) == 0) {
-        throw Error(ErrorKind::input, "a frame was given to a speech without a prompt; give the prompt first");
+    const std::vector<bool> advancing = active.empty() ? std::vector<bool>(positions_.size(), true) : active;
+    for (size_t i = 0; i < positions_.size(); ++i) {
+        if (!advancing[i]) {
+            continue;
+        }
+        if (positions_[i] == 0) {
+            throw Error(ErrorKind::input, "a frame was given to a speech without a prompt; give the prompt first");
+        }
+        check_room(positions_[i], 1);
     }
     const int64_t last = *std::max_element(positions_.begin(), positions_.end());
-    check_room(last, 1);
     reserve(last + 1);
     const int64_t slots = slots_for(last);
     if (!frame_graph_ || frame_graph_->kv.n_slots != slots) {
@@ -305,10 +316,10 @@ TalkerOutput TalkerSession::frame(const std::vector<int32_t> & codes, const std:
     built.graph.set(built.inputs, text.data(), text.size() * sizeof(float));
     built.kv.set(built.graph, positions_, 0);
     built.graph.compute();
-    for (auto & position : positions_) {
-        ++position;
+    for (size_t i = 0; i < positions_.size(); ++i) {
+        positions_[i] += advancing[i] ? 1 : 0;
     }
-    return result(built);
+    return result(built, advancing);
 }
 
 // --- projections and embeddings -------------------------------------------------------------------------------------

@@ -98,8 +98,13 @@ class TalkerSession {
     TalkerOutput prompt(int64_t sequence, const std::vector<float> & inputs);
 
     // Appends one frame to every sequence: the sum of the embeddings of its codes ([n_sequences, groups]) plus text
-    // ([n_sequences, hidden]).
-    TalkerOutput frame(const std::vector<int32_t> & codes, const std::vector<float> & text);
+    // ([n_sequences, hidden]). Sequences that are not `active` (empty: all are) take part in the arithmetic, stay where
+    // they are, and get outputs without a meaning.
+    TalkerOutput frame(const std::vector<int32_t> & codes, const std::vector<float> & text,
+                       const std::vector<bool> & active = {});
+
+    // Lets another speech begin in the place of this one.
+    void restart(int64_t sequence) { positions_[(size_t) sequence] = 0; }
 
     // Positions that a sequence can still take.
     int64_t room(int64_t sequence) const { return talker_.geometry_.decoder.context - positions_[(size_t) sequence]; }
@@ -117,7 +122,7 @@ class TalkerSession {
     size_t                 graph_nodes() const;
     ggml_tensor *          decode(Graph & graph, ggml_tensor * x, const KvInputs & kv) const;
     void                   finish_graph(Built & built, ggml_tensor * x) const;
-    TalkerOutput           result(Built & built) const;
+    TalkerOutput           result(Built & built, const std::vector<bool> & active) const;
     std::shared_ptr<Built> build_prompt(int64_t sequence, int64_t n, int64_t slots);
     std::shared_ptr<Built> build_frame(int64_t slots);
     std::vector<float>     project(const std::string & path, const Talker::Projection & projection,

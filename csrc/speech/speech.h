@@ -1,31 +1,13 @@
-// The frame loop: talker and code predictor in turn, one frame of codes after another.
+// The frame loop of a single speech.
 #pragma once
 
 #include <functional>
-#include <memory>
-#include <string>
-#include <vector>
 
-#include "models/speech_model.h"
-#include "speech/prompt.h"
-#include "speech/sampler.h"
+#include "speech/speech_batch.h"
 
 namespace omni {
 
-struct SpeechParams {
-    SamplingParams talker;
-    SamplingParams predictor;
-    uint64_t       seed       = 0;
-    int64_t        max_frames = 4096;
-    bool           ignore_eos = false;  // speak on to max_frames: for measuring
-};
-
-// The model file's own defaults.
-SpeechParams default_speech_params(const SpeechModel & model);
-
-enum class StopReason { none, eos, frame_limit, cancelled };
-
-// One speech. Not for two threads at once; any number of speeches may share a model.
+// One speech: a batch of one.
 class Speech {
   public:
     Speech(std::shared_ptr<const SpeechModel> model, SpeechParams params, int n_threads, std::shared_ptr<Probe> probe);
@@ -40,30 +22,16 @@ class Speech {
     // Up to n further frames, [frames, groups]; fewer when the speech ends. `cancelled` is asked once a frame.
     std::vector<int32_t> frames(int64_t n, const std::function<bool()> & cancelled);
 
-    StopReason stop_reason() const { return stop_; }
+    StopReason stop_reason() const { return batch_.stop_reason(0); }
 
-    int64_t n_frames() const { return n_frames_; }
+    int64_t n_frames() const { return batch_.n_frames(0); }
 
   private:
-    bool                 next_first_code();
-    std::vector<int32_t> complete_frame();
-    void                 advance();
-    void                 check_room() const;
-    void                 suppress(std::vector<float> & logits) const;
+    void check_not_begun() const;
 
-    std::shared_ptr<const SpeechModel> model_;
-    SpeechParams                       params_;
-    Sampler                            talker_sampler_;
-    Sampler                            predictor_sampler_;
-    TalkerSession                      talker_;
-    CodePredictorSession               predictor_;
-    TalkerPrompt                       prompt_;
-    TalkerOutput                       latest_;
-    std::vector<int32_t>               first_codes_;
-    std::vector<int32_t>               unread_;  // the newest frame, until the talker reads it
-    bool                               begun_    = false;
-    int64_t                            n_frames_ = 0;
-    StopReason                         stop_     = StopReason::none;
+    SpeechParams params_;
+    SpeechBatch  batch_;
+    bool         begun_ = false;
 };
 
 }  // namespace omni

@@ -1,0 +1,104 @@
+"""Several texts spoken at once: one read of the talker's weights serves all of them."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from omniggml import _native
+
+FloatArray = npt.NDArray[np.float32]
+IntArray = npt.NDArray[np.int32]
+
+_PIECE = 16
+"""Frames that are vocoded at once."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What one speech says: token ids up to the header of the answer, and of the answer."""
+
+    conversation: list[int]
+    answer: list[int]
+
+
+@dataclass(frozen=True)
+class Spoken:
+    """`samples` of `codes` [groups, frames], and why the speech ended."""
+
+    samples: FloatArray
+    codes: IntArray
+    stop_reason: str
+
+
+@dataclass
+class _Speech:
+    """A speech in the making: frames [groups] each, of which `sent` are with the vocoder."""
+
+    vocoder: _native.Code2WavSession
+    frames: list[list[int]] = field(default_factory=list)
+    sent: int = 0
+    pieces: list[Future[FloatArray]] = field(default_factory=list)
+    stop_reason: str = ""
+
+    def send(self, thread: ThreadPoolExecutor) -> None:
+        codes = np.array(self.frames[self.sent :], np.int32).T
+        self.sent = len(self.frames)
+        self.pieces.append(thread.submit(self.vocoder.decode, np.ascontiguousarray(codes)))
+
+    def spoken(self, groups: int) -> Spoken:
+        samples = [np.zeros(0, np.float32), *(piece.result() for piece in self.pieces)]
+        codes = np.array(self.frames, np.int32).reshape(-1, groups).T
+        return Spoken(np.concatenate(samples), codes, self.stop_reason)
+
+
+def speak_together(
+    model: _native.SpeechModel,
+    requests: Sequence[Request],
+    params: _native.SpeechParams,
+    speaker: int,
+    n_places: int,
+    threads: tuple[int, int],
+) -> list[Spoken]:
+    """Speak all requests, `n_places` at a time; the next begins where one has ended. `threads`: the talker's and the
+    vocoder's. Each says what it says alone."""
+    groups = model.predictor_geometry["num_code_groups"]
+    batch = _native.SpeechBatch(model, n_places, threads[0], None)
+    speeches = [_Speech(_native.Code2WavSession(model, threads[1], None)) for _ in requests]
+    waiting = deque(range(len(requests)))
+    places: list[int | None] = [None] * n_places
+    with ThreadPoolExecutor(1, "omniggml-vocoder") as thread:
+        while waiting or batch.speaking:
+            for place in range(n_places):
+                if places[place] is None and waiting:
+                    places[place] = index = waiting.popleft()
+                    request = requests[index]
+                    batch.begin(place, params, request.conversation, request.answer, speaker)
+            _step(batch, places, speeches, thread)
+            if any(speech.stop_reason == "cancelled" for speech in speeches):
+                break
+        finished = [speech.spoken(groups) for speech in speeches]
+    batch.raise_interruption()
+    return finished
+
+
+def _step(
+    batch: _native.SpeechBatch, places: list[int | None], speeches: Sequence[_Speech], thread: ThreadPoolExecutor
+) -> None:
+    frames = batch.step()
+    for place, index in enumerate(places):
+        if index is None:
+            continue
+        speech = speeches[index]
+        if frames[place]:
+            speech.frames.append(frames[place])
+        speech.stop_reason = batch.stop_reason(place)
+        if len(speech.frames) - speech.sent >= (1 if speech.stop_reason else _PIECE):
+            speech.send(thread)
+        if speech.stop_reason:
+            places[place] = None

@@ -1,25 +1,30 @@
-"""`omniggml quantize`: a GGUF file in smaller types."""
+"""`omniggml quantize`: a GGUF file in smaller types, or a policy for that, found by measuring."""
 
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import Any
 
 from omniggml.cli.progress import on_terminal
+from omniggml.cli.search import add_search, run_search
 from omniggml.quantize import by_type, policy_names, quantize
 
 
 def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser("quantize", help="write a GGUF file in smaller types")
     parser.add_argument("source", metavar="IN", help="a file in F32, F16 or BF16")
-    parser.add_argument("target", metavar="OUT", help="the file to write")
+    parser.add_argument("target", metavar="OUT", help="the file to write; with --search, the policy: NAME.toml")
     policies = ", ".join(policy_names())
     parser.add_argument("--policy", default="q8_0", metavar="NAME", help=f"{policies}, or a .toml file (default q8_0)")
     parser.add_argument("--requantize", action="store_true", help="even where IN is quantized already")
+    add_search(parser)
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
+    if args.search:
+        return run_search(args, Path(args.target))
     progress = on_terminal()
     made = quantize(args.source, args.target, policy=args.policy, requantize=args.requantize, progress=progress)
     if progress:

@@ -77,11 +77,12 @@ def quantize(
     source: str | os.PathLike[str],
     target: str | os.PathLike[str],
     *,
-    policy: str = "q8_0",
+    policy: str | Policy = "q8_0",
     requantize: bool = False,
     progress: Progress | None = None,
 ) -> Quantized:
-    """Write the file `source` to `target` in the types of a policy: a built-in name, or the path of a .toml file.
+    """Write the file `source` to `target` in the types of a policy: a built-in name, the path of a .toml file,
+    or what `read_policy` makes of either.
 
     Names, order and metadata stay. One block of rows is in memory at a time. The file gets its name when it is complete
     and was read back; what an interruption or a full disk leaves is gone on with by the same call. `progress` is called
@@ -90,7 +91,7 @@ def quantize(
     Raises InputError for an unknown policy, and for a source that is quantized already unless `requantize` is set;
     ModelFileError for a source that can't be read; ConversionError where the target can't be written.
     """
-    chosen = read_policy(policy)
+    chosen = policy if isinstance(policy, Policy) else read_policy(policy)
     header = read_header(source)
     out = Path(os.fspath(target))
     if out.exists() and out.samefile(header.path):
@@ -117,7 +118,7 @@ def _jobs(header: Header, policy: Policy) -> list[_Job]:
     for stored in header.tensors.values():
         place = family.place_of(stored.name)
         # What nothing here computes stays as it is.
-        type_ = policy.type_of(_full_name(place.name), stored.shape) if place else stored.type
+        type_ = policy.type_of(full_name(place.name), stored.shape) if place else stored.type
         jobs.append(_Job(stored, offsets[stored.name], _output(stored, type_)))
     return jobs
 
@@ -131,8 +132,8 @@ def _ggml_name(type_: str) -> str:
     return TYPES.get(type_, type_.lower())
 
 
-def _full_name(name: str) -> str:
-    """Names too long for ggml lost their ending; patterns have it."""
+def full_name(name: str) -> str:
+    """The name that patterns are for: names too long for ggml lost their ending."""
     return f"{name}.weight" if name.endswith("layernorm") else name
 
 

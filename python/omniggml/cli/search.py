@@ -1,0 +1,104 @@
+"""`omniggml quantize --search`: the table of what each layer group costs, and the policy made from it."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from omniggml.errors import InputError
+from omniggml.quantize import policy_names
+from omniggml.quantize.damage import Damage
+from omniggml.quantize.policy_file import write_policy
+from omniggml.quantize.search import AUDIO_DAMAGE, CODES_DAMAGE, MAX_FRAMES, Found, compare, search
+from omniggml.quantize.teacher import HELD_OUT, SENTENCES
+
+_HEAD = f"{'':35} {'type':7} {'MiB':>8} {'KL talker':>10} {'KL pred.':>10} {'agree %':>8} {'SNR dB':>7} {'LSD dB':>7}"
+
+
+def add_search(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("search", "measure what each layer loses, and find a policy")
+    group.add_argument("--search", action="store_true", help="write a policy to OUT, NAME.toml, in the place of a file")
+    codes, audio = f"default {CODES_DAMAGE:g}", f"default {AUDIO_DAMAGE:g}"
+    group.add_argument("--codes-damage", type=float, default=CODES_DAMAGE, metavar="X", help=f"nats a frame; {codes}")
+    group.add_argument("--audio-damage", type=float, default=AUDIO_DAMAGE, metavar="X", help=f"of the power; {audio}")
+    group.add_argument("--size", metavar="MIB|POLICY", help="at most so large, or no larger than by this policy")
+    group.add_argument("--text", metavar="FILE", help="one text a line to measure with; default: a few sentences")
+    group.add_argument("--held-out", metavar="FILE", help="one text a line to judge the result by")
+    group.add_argument("--frames", type=int, default=MAX_FRAMES, metavar="N", help=f"of each text; {MAX_FRAMES}")
+    group.add_argument("--threads", type=int, default=0, metavar="N", help="CPU threads; default: all cores")
+
+
+def run_search(args: argparse.Namespace, target: Path) -> int:
+    """Search, print the table, write the policy. Raises InputError for what can't be searched with."""
+    if target.suffix != ".toml":
+        raise InputError(f"{target} is where the policy goes; give it a name that ends in .toml")
+    held_out = _texts(args.held_out, HELD_OUT)
+    shown = sys.stderr.isatty()
+    found = search(
+        args.source,
+        name=target.stem,
+        codes_damage=args.codes_damage,
+        audio_damage=args.audio_damage,
+        size=_size(args.size),
+        texts=_texts(args.text, SENTENCES),
+        held_out=held_out,
+        max_frames=args.frames,
+        n_threads=args.threads,
+        announce=(lambda what: print(f"\r{what:78.78}", end="", file=sys.stderr, flush=True)) if shown else None,
+    )
+    if shown:
+        print(f"\r{'':78}\r", end="", file=sys.stderr)
+    _print_measured(found)
+    print(f"\non texts that had no part in choosing:\n{_HEAD}")
+    print(_line(found.policy.name, "", found.nbytes, found.held_out))
+    plain = compare(args.source, policy_names(), texts=held_out, max_frames=args.frames, n_threads=args.threads)
+    for name, (nbytes, damage) in plain.items():
+        print(_line(name, "", nbytes, damage))
+    write_policy(target, found.policy, _remarks(found, Path(args.source)))
+    print(f"\n{target}: omniggml quantize {args.source} OUT --policy {target}")
+    return 0
+
+
+def _print_measured(found: Found) -> None:
+    print(f"each layer group alone; * is what was chosen\n{_HEAD}")
+    for choice in found.measured:
+        mark = "*" if choice in found.chosen else " "
+        print(_line(choice.group.name, f"{choice.type}{mark}", choice.nbytes, choice.damage))
+    print(_line("the chosen together", "", found.nbytes, found.damage))
+    for side in sorted({choice.group.side for choice in found.measured} - {c.group.side for c in found.chosen}):
+        print(f"no choice of types keeps to the damage asked for on the side of the {side}: these layers stay in F32")
+
+
+def _line(name: str, type_: str, nbytes: int, damage: Damage) -> str:
+    numbers = (f"{damage.talker_kl:10.2e}", f"{damage.predictor_kl:10.2e}", f"{damage.agreement:8.2f}")
+    sound = (f"{damage.snr:7.1f}", f"{damage.distance:7.2f}")
+    columns = " ".join(number.replace("nan", "  -") for number in (*numbers, *sound))
+    return f"{name:35} {type_:7} {nbytes / 2**20:8.2f} {columns}"
+
+
+def _remarks(found: Found, source: Path) -> Sequence[str]:
+    return (
+        f"Found by `omniggml quantize {source.name} {found.policy.name}.toml --search`.",
+        f"{found.nbytes / 2**20:.2f} MiB of tensors. On texts that had no part in choosing it:",
+        _HEAD,
+        _line(found.policy.name, "", found.nbytes, found.held_out),
+    )
+
+
+def _size(given: str | None) -> int | str | None:
+    try:
+        return None if given is None else int(float(given) * 2**20)
+    except (ValueError, OverflowError):
+        return given
+
+
+def _texts(path: str | None, otherwise: Sequence[str]) -> Sequence[str]:
+    if path is None:
+        return otherwise
+    try:
+        lines = Path(path).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} can't be read as text: {error}") from error
+    return [line.strip() for line in lines if line.strip()]

@@ -1,0 +1,51 @@
+"""Write the fuzzer's seeds into a directory: small files of every family. Usage: fuzz_seeds.py DIRECTORY"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+from foreign_files import write_all_in_one, write_bundled, write_code2wav
+from omniggml.convert import GEOMETRIES, Geometry, convert, write_random_checkpoint
+from omniggml.quantize import quantize
+
+
+def smallest(name: str, rates: tuple[int, ...]) -> Geometry:
+    """One layer of everything: the smaller a seed, the more of them a second sees."""
+    geometry = GEOMETRIES[name]
+    return replace(
+        geometry,
+        thinker=replace(geometry.thinker, num_hidden_layers=1),
+        talker=replace(geometry.talker, num_hidden_layers=1, accept_hidden_layer=1),
+        code_predictor=replace(geometry.code_predictor, num_hidden_layers=1),
+        code2wav=replace(geometry.code2wav, num_hidden_layers=1, upsample_rates=rates),
+    )
+
+
+def write_seeds(directory: Path) -> list[Path]:
+    """The seeds' paths. The same bytes every time."""
+    directory.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as work:
+        speech, thinker = _own_files(smallest("tiny", (2, 2, 2, 2)), Path(work), "tiny")
+        odd, _ = _own_files(smallest("odd", (2,)), Path(work), "odd")
+        bundled = write_bundled(Path(work) / "bundled.gguf", speech)
+        return [
+            quantize(speech, directory / "speech-q8_0.gguf", policy="q8_0-all").path,
+            quantize(speech, directory / "speech-q4_k.gguf", policy="q4_k").path,
+            quantize(odd, directory / "speech-odd.gguf", policy="f16").path,
+            quantize(thinker, directory / "thinker.gguf", policy="q4_k").path,
+            write_all_in_one(directory / "all-in-one.gguf", speech, thinker, tokenizer=False, q8=True),
+            quantize(bundled, directory / "bundled.gguf", policy="q8_0-all").path,
+            write_code2wav(directory / "code2wav.gguf", speech),
+        ]
+
+
+def _own_files(geometry: Geometry, work: Path, name: str) -> list[Path]:
+    return convert(write_random_checkpoint(geometry, work / name), work, type="f32", name=name)
+
+
+if __name__ == "__main__":
+    for path in write_seeds(Path(sys.argv[1])):
+        print(path.name, path.stat().st_size)

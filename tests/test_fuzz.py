@@ -1,0 +1,98 @@
+"""Mutated files of every family, through recognition, geometry, planning, loading and a little speech: each runs or is
+refused in one sentence. The short sister of scripts/fuzz.sh, which has sanitizers and 200,000 files."""
+
+from __future__ import annotations
+
+import random
+import struct
+from pathlib import Path
+
+import pytest
+
+import omniggml
+from fuzz_seeds import write_seeds
+from worker import Worker
+
+MUTANTS = 40
+"""Of each seed."""
+
+USE = """
+import resource, warnings
+warnings.simplefilter("ignore")
+result = []
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+for path in paths:
+    try:
+        omniggml.inspect(path)
+        if "thinker" in path:
+            omniggml.load(speech, thinker=path, n_threads=1).generate_text([1, 2], omniggml.TextOptions(max_tokens=1))
+        else:
+            omniggml.load(path, tokenizer=speech, n_threads=1).speak("hi", max_frames=1)
+        result.append([path, ""])
+    except omniggml.OmniError as error:
+        result.append([path, str(error)])
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    assert grown < 200_000, f"{path} took {grown} KB"
+"""
+
+INTERESTING = [0, 1, 2, 31, 33, 255, 2**16, 2**31, 2**32 - 1, 2**40, 2**63 - 1, 2**63, 2**64 - 1]
+
+
+@pytest.fixture(scope="module")
+def seeds(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    return write_seeds(tmp_path_factory.mktemp("seeds"))
+
+
+def mutated(content: bytes, rng: random.Random) -> bytes:
+    """The same with one to three things wrong, mostly in the header."""
+    changed = bytearray(content)
+    for _ in range(rng.randint(1, 3)):
+        end = min(len(changed), rng.choice([64, 4096, 20_000, len(changed)]))
+        at = rng.randrange(max(1, end - 8))
+        kind = rng.randrange(5)
+        if kind == 0:
+            changed = changed[: rng.choice([at, len(changed) - at])]
+        elif kind == 1:
+            size = rng.choice([1, 4, 8])
+            changed[at : at + size] = struct.pack("<Q", rng.choice(INTERESTING))[:size]
+        elif kind == 2:
+            changed[at] ^= 1 << rng.randrange(8)
+        elif kind == 3:
+            other, size = rng.randrange(max(1, end - 8)), rng.choice([4, 8, 32])
+            changed[at : at + size] = changed[other : other + size]
+        else:
+            del changed[at : at + rng.choice([1, 8, 32])]
+    return bytes(changed)
+
+
+def test_seeds_are_what_they_should_be(seeds: list[Path]) -> None:
+    families = {path.stem: omniggml.inspect(path).family for path in seeds}
+    assert families == {
+        "speech-q8_0": "speech",
+        "speech-q4_k": "speech",
+        "speech-odd": "speech",
+        "thinker": "thinker",
+        "all-in-one": "all-in-one",
+        "bundled": "bundled",
+        "code2wav": "code2wav",
+    }
+
+
+def test_mutants(worker: Worker, seeds: list[Path], tmp_path: Path) -> None:
+    rng = random.Random(20)
+    by_name = {path.stem: path for path in seeds}
+    refused = 0
+    for path in seeds:
+        content = path.read_bytes()
+        paths = [path]
+        for number in range(MUTANTS):
+            paths.append(tmp_path / f"{path.stem}-{number}.gguf")
+            paths[-1].write_bytes(mutated(content, rng))
+        outcome = worker.run(USE, paths=[str(p) for p in paths], speech=str(by_name["speech-q8_0"]))
+        assert outcome.error == "", outcome
+        (_, original), *others = outcome.value
+        assert original == "" or path.stem in ("bundled", "code2wav"), original
+        for mutant, message in others:
+            assert "\n" not in message and len(message) < 1000, (mutant, message)
+        refused += sum(message != "" for _, message in others)
+    assert refused > len(seeds) * MUTANTS // 2

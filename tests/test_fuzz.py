@@ -24,10 +24,16 @@ before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 for path in paths:
     try:
         omniggml.inspect(path)
-        if "thinker" in path:
-            omniggml.load(speech, thinker=path, n_threads=1).generate_text([1, 2], omniggml.TextOptions(max_tokens=1))
-        else:
-            omniggml.load(path, tokenizer=speech, n_threads=1).speak("hi", max_frames=1)
+        given = {"thinker": path} if role == "thinker" else {"code2wav": path} if role == "code2wav" else {}
+        if role in ("all-in-one", "bundled"):
+            settings = {"talker.num_experts_per_tok": 2, "thinker.num_experts_per_tok": 2, "code2wav.head_dim": 16}
+            settings |= {"talker.accept_hidden_layer": 1}
+            other = {"tokenizer": speech} if role == "all-in-one" else {"thinker": thinker}
+            given = {"overrides": settings, **other}
+        model = omniggml.load(speech if role in ("thinker", "code2wav") else path, n_threads=1, **given)
+        model.speak("hi", max_frames=1)
+        if role == "thinker":
+            model.generate_text([1, 2], omniggml.TextOptions(max_tokens=1))
         result.append([path, ""])
     except omniggml.OmniError as error:
         result.append([path, str(error)])
@@ -88,10 +94,11 @@ def test_mutants(worker: Worker, seeds: list[Path], tmp_path: Path) -> None:
         for number in range(MUTANTS):
             paths.append(tmp_path / f"{path.stem}-{number}.gguf")
             paths[-1].write_bytes(mutated(content, rng))
-        outcome = worker.run(USE, paths=[str(p) for p in paths], speech=str(by_name["speech-q8_0"]))
+        names = {"speech": str(by_name["speech-q8_0"]), "thinker": str(by_name["thinker"]), "role": path.stem}
+        outcome = worker.run(USE, paths=[str(p) for p in paths], **names)
         assert outcome.error == "", outcome
         (_, original), *others = outcome.value
-        assert original == "" or path.stem in ("bundled", "code2wav"), original
+        assert original == "", (path.stem, original)
         for mutant, message in others:
             assert "\n" not in message and len(message) < 1000, (mutant, message)
         refused += sum(message != "" for _, message in others)

@@ -171,6 +171,24 @@ finally:
     assert worker.run(code, path=str(path), size=path.stat().st_size) == Outcome()
 
 
+def test_cut_while_in_use(worker: Worker, tiny_files: Files, tmp_path: Path) -> None:
+    """Weights stay in the file's pages, and these go with the file's end; a new load of the whole file works again."""
+    path = tmp_path / "cut.gguf"
+    path.write_bytes(tiny_files.speech.read_bytes())
+    code = """
+import os
+model = omniggml.load(path, n_threads=1)
+before = model.speak("hello", max_frames=3)
+os.truncate(path, 300_000)
+model.speak("hello", max_frames=3)
+"""
+    outcome = worker.run(code, path=str(path))
+    assert outcome.error == "ModelFileError"
+    one_sentence(outcome.message, "cut.gguf", "was cut while it was in use; load it again")
+    path.write_bytes(tiny_files.speech.read_bytes())
+    assert worker.run('omniggml.load(path).speak("hello", max_frames=3)', path=str(path)) == Outcome()
+
+
 def test_noise(worker: Worker, tiny_files: Files, tmp_path: Path) -> None:
     """Bytes of the header changed at random: loaded or refused, never a crash."""
     content = tiny_files.speech.read_bytes()

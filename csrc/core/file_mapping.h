@@ -1,8 +1,8 @@
 // A file's pages in the address space, to be read where they are: loading copies nothing, and a second process, or a
 // second load, finds them in memory already.
 //
-// Reading a page beyond the end of a file that was cut meanwhile ends the process (SIGBUS), so files in use must be
-// replaced, not rewritten. Windows has no mapping here: weights are copied there.
+// A file may be cut while it is mapped. The signal that reading such a page raises is caught: the page reads as zeros,
+// and the mapping says that it is no longer what it was. Windows has no mapping here: weights are copied there.
 #pragma once
 
 #include <cstddef>
@@ -25,14 +25,20 @@ class FileMapping {
 
     size_t size() const { return size_; }
 
+    // Whether pages were found missing: what was computed from them is wrong.
+    bool cut() const;
+
     // Asks the system to read this range soon; returns at once.
     void prefetch(size_t offset, size_t size) const;
 
   private:
-    FileMapping(const char * data, size_t size) : data_(data), size_(size) {}
+    struct Watch;
+
+    FileMapping(const char * data, size_t size, Watch * watch) : data_(data), size_(size), watch_(watch) {}
 
     const char * data_;
     size_t       size_;
+    Watch *      watch_;
 };
 
 }  // namespace omni

@@ -202,6 +202,15 @@ void Weights::load() {
         }
         load_job(all[i]);
     });
+    check_intact();
+}
+
+void Weights::check_intact() const {
+    for (const auto & mapped : mapped_) {
+        if (mapped.second.pages != nullptr && mapped.second.pages->cut()) {
+            mapped.first->fail("was cut while it was in use; load it again");
+        }
+    }
 }
 
 void Weights::allocate() {

@@ -56,6 +56,9 @@ class Weights {
     // Reads everything. Throws Error(file) for tensors nobody declared or for values that are not finite.
     void load();
 
+    // Throws Error(file) where a file was cut while its pages are in use.
+    void check_intact() const;
+
     const GgufFile & file() const { return *file_; }
 
     // Bytes of all tensors, and of those that stay in the file's pages.

@@ -552,6 +552,7 @@ std::vector<float> Code2WavSession::decode_piece(const std::vector<int32_t> & fr
         }
     }
     auto samples = graph_for(count).compute(rows, n_frames_);
+    model_->check_intact();
     n_frames_ += count;
     return samples;
 }

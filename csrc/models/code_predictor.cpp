@@ -109,6 +109,7 @@ std::vector<float> CodePredictorSession::compute(Built & built) {
     built.kv.set(built.graph, std::vector<int64_t>((size_t) n_sequences_, position), 0);
     built.graph.compute();
     ++step_;
+    model_->check_intact();
     auto logits = built.graph.read(built.logits);
     if (!std::all_of(logits.begin(), logits.end(), [](float v) { return std::isfinite(v); })) {
         throw Error(ErrorKind::numeric, "the code predictor's logits are NaN or infinite; the weights of " +

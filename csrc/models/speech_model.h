@@ -31,6 +31,9 @@ class SpeechModel {
     // Throws what loading would throw, short of reading values. Allocates next to nothing.
     static void check(std::shared_ptr<const GgufFile> file);
 
+    // Throws Error(file) where the file was cut since.
+    void check_intact() const { weights_->check_intact(); }
+
     const GgufFile & file() const { return weights_->file(); }
 
     ggml_backend_dev_t device() const { return device_; }

@@ -239,6 +239,7 @@ std::shared_ptr<TalkerSession::Built> TalkerSession::build_frame(int64_t slots) 
 }
 
 TalkerOutput TalkerSession::result(Built & built, const std::vector<bool> & active) const {
+    model_->check_intact();
     TalkerOutput out{ built.graph.read(built.logits), built.graph.read(built.hidden) };
     const auto   vocab = (std::ptrdiff_t) talker_.geometry_.vocab;
     for (size_t i = 0; i < active.size(); ++i) {

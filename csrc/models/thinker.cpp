@@ -217,6 +217,7 @@ void ThinkerSession::forward_batch(const int32_t * tokens, int64_t n, bool all_l
     built.graph.set(built.tokens, tokens, (size_t) n * sizeof(int32_t));
     built.kv.set(built.graph, { position_ }, 0);
     built.graph.compute();
+    model_->check_intact();
     position_ += n;
     if (all_logits || want_logits) {
         const auto logits = built.graph.read(built.logits);

@@ -35,6 +35,9 @@ class Thinker {
 
     const ThinkerGeometry & geometry() const { return geometry_; }
 
+    // Throws Error(file) where the file was cut since.
+    void check_intact() const { weights_->check_intact(); }
+
     const GgufFile & file() const { return weights_->file(); }
 
     ggml_backend_dev_t device() const { return device_; }

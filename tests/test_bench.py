@@ -19,7 +19,15 @@ from omniggml.convert import PUBLISHED
 from omniggml.files.opening import open_file
 from sentences import one_sentence
 
-FIGURES = ("load_seconds", "prompt_ms", "first_audio_ms", "real_time_factor", "late_over_early", "bandwidth")
+FIGURES = (
+    "load_seconds",
+    "prompt_ms",
+    "first_audio_ms",
+    "real_time_factor",
+    "late_over_early",
+    "bandwidth",
+    "times_faster_together",
+)
 
 
 def run(*arguments: object) -> subprocess.CompletedProcess[str]:
@@ -29,7 +37,7 @@ def run(*arguments: object) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture(scope="module")
 def report(tiny_files: Files) -> dict[str, Any]:
-    result = run("-m", tiny_files.speech, "--threads", 1, "--frames", 6, "--repetitions", 2, "--json")
+    result = run("-m", tiny_files.speech, "--threads", 1, "--frames", 6, "--repetitions", 2, "--together", 2, "--json")
     assert result.returncode == 0, result.stderr
     assert result.stderr == ""
     found: dict[str, Any] = json.loads(result.stdout)
@@ -78,6 +86,7 @@ def test_the_table_names_every_stage(tiny_files: Files) -> None:
         (["--frames", 1], ["frames", "1"]),
         (["--repetitions", 0], ["repetitions", "0"]),
         (["--threads", -1], ["threads", "-1"]),
+        (["--together", 0], ["together", "0"]),
         (["--device", "abacus"], ["abacus"]),
         (["--frames", 100_000], ["context", "--frames"]),
     ],

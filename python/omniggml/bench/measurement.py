@@ -29,7 +29,8 @@ _STAGES = ("talker", "predictor", "sampling", "vocoder")
 
 @dataclass(frozen=True)
 class Settings:
-    """`threads` 0: all cores. `frames` a repetition; `repetitions` after one that only warms up."""
+    """`threads` 0: all cores. `frames` a repetition; `repetitions` after one that only warms up. `together`: speeches
+    spoken at once and compared with as many in turn, where it is more than one."""
 
     device: str = "auto"
     threads: int = 0
@@ -37,11 +38,13 @@ class Settings:
     repetitions: int = 5
     vocoder_precision: str = "auto"
     mmap: bool = True
+    together: int = 1
 
     def __post_init__(self) -> None:
         check_integer("threads", self.threads, 0, 512)
         check_integer("frames", self.frames, 2, 1 << 20)
         check_integer("repetitions", self.repetitions, 1, 1000)
+        check_integer("together", self.together, 1, 64)
 
 
 @dataclass(frozen=True)
@@ -96,6 +99,7 @@ class _Bench:
         throughputs: dict[str, list[float]] = {type_: [] for type_ in machine.PRODUCT_TYPES}
         stages: list[StageTimes] = []
         wholes: list[_Whole] = []
+        batches: list[float] = []
         for i in range(self.settings.repetitions):
             say(f"speaking, {i + 1} of {self.settings.repetitions}")
             bandwidths += machine.bandwidth(self.threads)
@@ -103,7 +107,16 @@ class _Bench:
                 found.append(machine.throughput(self.shapes, type_, self.threads))
             stages.append(self.speech.run(self.settings.frames, seed=i))
             wholes.append(self._whole(seed=i))
-        return self._report(loads, peak, bandwidths, throughputs, stages, wholes)
+            if self.settings.together > 1:
+                batches.append(self.settings.together * wholes[-1].total / self._batch(seed=i))
+        return self._report(loads, peak, bandwidths, throughputs, stages, wholes, batches)
+
+    def _batch(self, seed: int) -> float:
+        """Seconds of as many speeches at once as the settings say."""
+        n = self.settings.together
+        start = time.perf_counter()
+        self.model.speak_batch([_TEXT] * n, together=n, seed=seed, max_frames=self.settings.frames, ignore_eos=True)
+        return time.perf_counter() - start
 
     def _whole(self, seed: int) -> _Whole:
         start = time.perf_counter()
@@ -125,6 +138,7 @@ class _Bench:
         throughputs: dict[str, list[float]],
         stages: list[StageTimes],
         wholes: list[_Whole],
+        batches: list[float],
     ) -> Report:
         n = self.settings.frames
         frame = {stage: Figure.of(times.per_frame(stage) for times in stages) for stage in _STAGES}
@@ -153,6 +167,8 @@ class _Bench:
             late_over_early=Figure.of(times.late_over_early for times in stages),
             first_audio_ms=Figure.of(whole.first * 1000 for whole in wholes),
             real_time_factor=Figure.of(whole.total / seconds for whole in wholes),
+            together=self.settings.together,
+            times_faster_together=Figure.of(batches) if batches else None,
             bandwidth=Figure.of(bandwidths),
             throughput={type_: Figure.of(found) for type_, found in throughputs.items()},
             shapes=tuple((shape.inner, shape.outputs, shape.rows) for shape in self.shapes),

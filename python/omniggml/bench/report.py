@@ -31,7 +31,8 @@ class Limit:
 class Report:
     """All figures of one run. Bytes, milliseconds, seconds as the names say; `frame_ms` by stage, and "idle": what the
     whole speech took beyond its stages, negative where they overlap. `late_over_early`: the time of a frame at the end
-    of the speech over that of one near its start. `bandwidth` in bytes a second, `throughput` in multiply-adds a
+    of the speech over that of one near its start. `times_faster_together`: the time of `together` speeches in turn over
+    that of as many at once. `bandwidth` in bytes a second, `throughput` in multiply-adds a
     second by type of weight, at `shapes` (inner, outputs, rows)."""
 
     model: str
@@ -53,6 +54,8 @@ class Report:
     late_over_early: Figure
     first_audio_ms: Figure
     real_time_factor: Figure
+    together: int
+    times_faster_together: Figure | None
     bandwidth: Figure
     throughput: dict[str, Figure]
     shapes: tuple[tuple[int, int, int], ...]
@@ -86,6 +89,9 @@ class Report:
         yield f"first audio          {self.first_audio_ms.text()} ms"
         yield f"real-time factor     {self.real_time_factor.text(3)}"
         yield f"late / early frame   {self.late_over_early.text(2)}"
+        yield f"keys and values      {self.cache_bytes / _MIB:.1f} MiB after {self.frames} frames"
+        if self.times_faster_together is not None:
+            yield f"{self.together} at once            {self.times_faster_together.text(2)} times faster than in turn"
 
     def _frame(self) -> Iterator[str]:
         yield ""

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from omniggml import _native
 from omniggml.model import Model
+from omniggml.options import SpeechOptions
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -60,8 +61,8 @@ class TimedSpeech:
         # The sessions that the model's own methods make, held here one by one.
         self._model = model._speech
         self._threads = model._n_threads
-        conversation = model.tokenizer.encode_chat([{"role": "user", "content": ""}])
-        self._tokens = conversation, model.tokenizer.encode(text), model._speaker_id(None)
+        request = model._verbatim(text, SpeechOptions())
+        self._tokens = request.conversation, request.answer, model._speaker_id(None)
         self._params = self._model.default_params()
         self._groups = int(self._model.predictor_geometry["num_code_groups"])
         talker = self._model.talker_geometry

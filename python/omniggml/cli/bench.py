@@ -26,13 +26,21 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--threads", type=int, default=0, metavar="N", help="CPU threads; default: all cores")
     parser.add_argument("--frames", type=int, default=50, metavar="N", help="frames a repetition (default 50)")
     parser.add_argument("--repetitions", type=int, default=5, metavar="N", help="default 5")
+    parser.add_argument("--together", type=int, default=1, metavar="N", help="measure N speeches at once, too")
     parser.add_argument("--no-mmap", action="store_true", help="copy weights instead of mapping the file")
     parser.add_argument("--json", action="store_true", help="everything, for programs")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    settings = Settings(args.device, args.threads, args.frames, args.repetitions, mmap=not args.no_mmap)
+    settings = Settings(
+        args.device,
+        args.threads,
+        args.frames,
+        args.repetitions,
+        mmap=not args.no_mmap,
+        together=args.together,
+    )
     announce = _announce if sys.stderr.isatty() else None
     path = Path(args.model) if args.model else _made(args.make or "mini", args.type)
     report = bench(path, settings, announce)

@@ -182,6 +182,41 @@ def write_bundled(path: Path, speech: Path) -> Path:
     return write(path, tensors, metadata, lambda _: False)
 
 
+# --- a talker, the predictor's layers counted on from its own ---------------------------------------------------------
+
+
+def mtp_name(name: str, layers: int) -> str:
+    """The fork's name of a checkpoint tensor; `layers`: of the talker. Stacked tensors are left as they are."""
+    parts = name.split(".")
+    if name.startswith("talker.model.layers."):
+        return f"blk.{parts[3]}.{_OF_HF['.'.join(parts[4:-1])]}.weight"
+    if name.startswith("talker.code_predictor.model.layers."):
+        return f"blk.{layers + int(parts[4])}.mtp.{_OF_HF['.'.join(parts[5:-1])]}.weight"
+    whole = {
+        "talker.model.codec_embedding.weight": "codec_embd.weight",
+        "talker.model.norm.weight": "output_norm.weight",
+        "talker.codec_head.weight": "output.weight",
+        "talker.code_predictor.model.norm.weight": "mtp.output_norm.weight",
+    }
+    short = name.replace("talker.text_projection.linear_", "txt_proj.")
+    return whole.get(name, short.replace("talker.hidden_projection.linear_", "hid_proj."))
+
+
+def write_mtp_talker(path: Path, speech: Path, *, q8: bool = False) -> Path:
+    ours = arrays(speech)
+    layers = 1 + max(int(name.split(".")[3]) for name in ours if name.startswith("talker.model.layers."))
+    tensors = {}
+    for theirs, stacked in (("codec_embd", "model.codec_embedding"), ("lm_head", "lm_head")):
+        prefix = f"talker.code_predictor.{stacked}."
+        rows = [ours[f"{prefix}{n}.weight"] for n in range(sum(name.startswith(prefix) for name in ours))]
+        tensors[f"mtp.{theirs}.weight"] = np.stack(rows)
+    for name, values in ours.items():
+        if name.startswith("talker.") and "code_predictor.lm_head" not in name and "model.codec_embedding." not in name:
+            tensors[mtp_name(name, layers)] = values
+    tensors["codec_embd.weight"] = ours["talker.model.codec_embedding.weight"]
+    return write(path, tensors, {"general.architecture": text("qwen3omni-talker")}, lambda _: q8)
+
+
 # --- code2wav alone ---------------------------------------------------------------------------------------------------
 
 

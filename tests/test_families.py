@@ -15,7 +15,7 @@ from gguf import GGUFValueType as V
 
 import omniggml
 from conftest import Files
-from foreign_files import write_all_in_one, write_bundled, write_code2wav
+from foreign_files import write_all_in_one, write_bundled, write_code2wav, write_mtp_talker
 from gguf_edit import GgufEdit, Tensor
 from omniggml import _native
 from omniggml.errors import InputError, ModelFileError
@@ -139,6 +139,22 @@ def test_code2wav_beside_a_foreign_talker(mini: Files, tmp_path: Path) -> None:
     same(omniggml.load(mini.speech, n_threads=1), theirs)
 
 
+@pytest.mark.parametrize("geometry", ["mini", "tiny"])
+def test_predictor_among_the_talkers_layers(model_files: ModelFiles, tmp_path: Path, geometry: str) -> None:
+    """In two files; the predictor's tables are stacked, and cut out where they lie."""
+    ours = Files(*model_files.gguf(geometry, "f32"))
+    talker = write_mtp_talker(tmp_path / "talker.gguf", ours.speech)
+    vocoder = write_code2wav(tmp_path / "code2wav.gguf", ours.speech)
+    assert omniggml.inspect(talker).family == "mtp-talker"
+    theirs = load(talker, geometry, thinker=ours.thinker, code2wav=vocoder)
+    assert theirs.geometry["talker"]["num_hidden_layers"] == 2 or geometry == "mini"
+    same(omniggml.load(ours.speech, n_threads=1), theirs)
+    small = load(
+        write_mtp_talker(tmp_path / "q8.gguf", ours.speech, q8=True), geometry, thinker=ours.thinker, code2wav=vocoder
+    )
+    assert small.speak("hello", max_frames=3).codes.shape[1] == 3
+
+
 # --- what is said and refused -----------------------------------------------------------------------------------------
 
 
@@ -207,8 +223,12 @@ def test_all_in_one_damaged(mini: Files, tmp_path: Path, case: int) -> None:
 
 
 NO_PLANS: list[tuple[dict[str, Any], str]] = [
-    ({"parts": ((1, "talker.model.norm.weight"),)}, "file"),
-    ({"parts": ((0, "nothing"),)}, "nothing"),
+    ({"parts": ((1, "talker.model.norm.weight", 0, 1),)}, "file"),
+    ({"parts": ((0, "nothing", 0, 1),)}, "nothing"),
+    ({"parts": ((0, "talker.codec_head.weight", 0, 3),)}, "equal parts"),
+    ({"parts": ((0, "talker.codec_head.weight", 2, 2),)}, "equal parts"),
+    ({"parts": ((0, "talker.codec_head.weight", 0, -1),)}, "equal parts"),
+    ({"parts": ((0, "talker.codec_head.weight", 1, 2),)}, "values"),
     ({"parts": ()}, "values"),
     ({"shape": (5,)}, "values"),
     ({"shape": ()}, "values"),
@@ -221,14 +241,14 @@ NO_PLANS: list[tuple[dict[str, Any], str]] = [
     ({"shape": (4, 8), "view": (8, 4), "axes": (1, -1)}, "laid out"),
     ({"shape": (8, 4), "view": (8, 4), "axes": (1, 0)}, "laid out"),
     ({"shape": (4, 8), "view": (8, 5), "axes": (1, 0)}, "laid out"),
-    ({"parts": ((0, "talker.model.norm.weight"), (0, "talker.codec_head.weight"))}, "different"),
+    ({"parts": ((0, "talker.model.norm.weight", 0, 1), (0, "talker.codec_head.weight", 0, 1))}, "different"),
 ]
 
 
 @pytest.mark.parametrize(("change", "part"), NO_PLANS)
 def test_plans_that_a_file_does_not_fulfil(tiny_files: Files, change: dict[str, Any], part: str) -> None:
     name = "talker.model.norm.weight"
-    plan = dataclasses.replace(PlannedTensor(name, (32,), ((0, name),)), **change)
+    plan = dataclasses.replace(PlannedTensor(name, (32,), ((0, name, 0, 1),)), **change)
     with pytest.raises(ModelFileError) as error:
         _native.PlannedFile([str(tiny_files.speech)], {}, [plan])
     one_sentence(str(error.value), part)

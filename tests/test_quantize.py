@@ -115,6 +115,13 @@ def test_another_alignment(mini: Files, tmp_path: Path) -> None:
     assert omniggml.inspect(made.path).problem == ""
 
 
+def test_an_empty_list(mini: Files, tmp_path: Path) -> None:
+    edit = GgufEdit.read(mini.speech).append("general.tags", [], GGUFValueType.ARRAY, GGUFValueType.STRING)
+    made = quantize(edit.write(tmp_path / "x.gguf"), tmp_path / "y.gguf", policy="q8_0")
+    assert "general.tags" not in dict(GgufEdit.read(made.path).metadata)
+    assert omniggml.inspect(made.path).problem == ""
+
+
 def test_the_same_bytes_every_time(mini: Files, tmp_path: Path) -> None:
     paths = [quantize(mini.speech, tmp_path / f"{i}.gguf", policy="q4_k").path for i in range(2)]
     assert paths[0].read_bytes() == paths[1].read_bytes()

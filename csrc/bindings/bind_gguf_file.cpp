@@ -109,8 +109,9 @@ PlannedTensor to_planned_tensor(const py::handle & from) {
     for (auto & axis : tensor.axes) {
         axis = (int) tensor.axes.size() - 1 - axis;
     }
-    for (const auto & part : from.attr("parts").cast<std::vector<std::pair<size_t, std::string>>>()) {
-        tensor.parts.push_back({ part.first, part.second });
+    using Part = std::tuple<size_t, std::string, int64_t, int64_t>;
+    for (const auto & [file, name, slice, slices] : from.attr("parts").cast<std::vector<Part>>()) {
+        tensor.parts.push_back({ file, name, slice, slices });
     }
     tensor.change = from.attr("change").cast<ValueChange>();
     return tensor;

@@ -100,6 +100,19 @@ void Graph::capture(const std::string & name, ggml_tensor * x, Axes axes) {
     captures_.push_back({ name, axes, output(kept) });
 }
 
+void Graph::observe_input(const ggml_tensor * weight, ggml_tensor * x) {
+    const std::string name = std::string(weight->name) + ".input";
+    if (probe_ == nullptr || !probe_->captures(name)) {
+        return;
+    }
+    const bool    by_expert = weight->ne[2] > 1;
+    ggml_tensor * rows      = ggml_is_contiguous(x) ? x : ggml_cont(context_.get(), x);
+    if (by_expert) {
+        rows = ggml_reshape_2d(context_.get(), rows, x->ne[0] * x->ne[1], x->ne[2]);
+    }
+    capture(name, rows, Axes::batch_time_channel);
+}
+
 ggml_tensor * Graph::output(ggml_tensor * x) {
     // A view shares its root's memory, which the allocator would hand on after the root's last use.
     ggml_set_output(root_of(x));

@@ -32,11 +32,17 @@ class Graph {
     ggml_tensor * constant(const std::vector<int32_t> & values);
     ggml_tensor * constant(const std::vector<float> & values);
 
-    // weight [in, out] with x [in, ...] -> [out, ...]; see ProductNodes.
-    ggml_tensor * product(ggml_tensor * weight, ggml_tensor * x) { return products_.product(weight, x); }
+    // weight [in, out] with x [in, ...] -> [out, ...]; see ProductNodes. A probe sees x as NAME.input, where NAME is
+    // the weight's in the file.
+    ggml_tensor * product(ggml_tensor * weight, ggml_tensor * x) {
+        observe_input(weight, x);
+        return products_.product(weight, x);
+    }
 
     // weight [in, out, experts] with x [in, 1 or used, rows], by experts [used, rows] -> [out, used, rows].
+    // A probe sees x as [rows, used * in].
     ggml_tensor * product_by_expert(ggml_tensor * weight, ggml_tensor * x, ggml_tensor * experts) {
+        observe_input(weight, x);
         return products_.product_by_expert(weight, x, experts);
     }
 
@@ -78,6 +84,7 @@ class Graph {
 
     ggml_tensor * add_constant(ggml_type type, const void * data, size_t n);
     void          capture(const std::string & name, ggml_tensor * x, Axes axes);
+    void          observe_input(const ggml_tensor * weight, ggml_tensor * x);
     void          check_support() const;
     void          check_alive() const;
     size_t        bookkeeping_nbytes() const;

@@ -99,13 +99,24 @@ PlannedFile::Source PlannedFile::source_of(const PlannedTensor & plan, const Pla
         if (found == nullptr) {
             file->fail("lacks tensor " + part.tensor);
         }
-        return { file, found };
+        return slice_of(*file, *found, part);
     }
     const auto found = own_index_.find(part.tensor);
     if (found == own_index_.end()) {
         fail("lacks tensor " + part.tensor);
     }
-    return { this, &own_[found->second] };
+    return slice_of(*this, own_[found->second], part);
+}
+
+PlannedFile::Source PlannedFile::slice_of(const GgufFile & file, const GgufTensor & tensor,
+                                          const PlannedTensor::Part & part) const {
+    const int64_t rows = count(tensor) / tensor.ne[0];
+    if (part.slices < 1 || part.slice < 0 || part.slice >= part.slices || rows % part.slices != 0) {
+        file.fail("has tensor " + tensor.name + " of " + std::to_string(rows) + " rows, which can't be cut into " +
+                  std::to_string(part.slices) + " equal parts");
+    }
+    const size_t nbytes = tensor.nbytes / (size_t) part.slices;
+    return { &file, &tensor, tensor.offset + nbytes * (uint64_t) part.slice, nbytes, count(tensor) / part.slices };
 }
 
 void PlannedFile::check_view(const PlannedTensor & plan, int64_t n) const {
@@ -135,8 +146,8 @@ GgufTensor PlannedFile::planned(const PlannedTensor & plan, std::vector<Source> 
             sources.back().file->fail("has tensors " + first.name + " and " + next.name +
                                       " of different types or shapes; they belong together");
         }
-        stored += count(next);
-        nbytes += next.nbytes;
+        stored += sources.back().count;
+        nbytes += sources.back().nbytes;
     }
     const int64_t n = plan.ne.empty() || plan.ne.size() > 4 ? 0 : count(plan.ne);
     if (sources.empty() || n == 0 || stored != n) {
@@ -161,10 +172,10 @@ GgufTensor PlannedFile::planned(const PlannedTensor & plan, std::vector<Source> 
 
 void PlannedFile::read_parts(const Recipe & recipe, size_t from, char * target, size_t size) const {
     for (const auto & source : recipe.sources) {
-        const size_t part = source.tensor->nbytes;
+        const size_t part = source.nbytes;
         if (from < part && size > 0) {
             const size_t n = std::min(size, part - from);
-            source.file->read(source.tensor->offset + from, target, n);
+            source.file->read(source.offset + from, target, n);
             target += n;
             size -= n;
             from += n;
@@ -175,7 +186,7 @@ void PlannedFile::read_parts(const Recipe & recipe, size_t from, char * target, 
 
 std::vector<char> PlannedFile::changed_values(const GgufTensor & tensor, const Recipe & recipe) const {
     const GgufTensor & stored = *recipe.sources[0].tensor;
-    std::vector<char>  bytes(stored.nbytes * recipe.sources.size());
+    std::vector<char>  bytes(recipe.sources[0].nbytes * recipe.sources.size());
     read_parts(recipe, 0, bytes.data(), bytes.size());
     std::vector<float> values(tensor.nbytes / sizeof(float));
     if (stored.type == GGML_TYPE_F32) {
@@ -196,14 +207,14 @@ std::vector<char> PlannedFile::changed_values(const GgufTensor & tensor, const R
 std::optional<GgufFile::Range> PlannedFile::range_of(const GgufTensor & tensor) const {
     const Recipe & recipe = recipes_.at(tensor.name);
     const Source & first  = recipe.sources[0];
-    uint64_t       next   = first.tensor->offset;
+    uint64_t       next   = first.offset;
     for (const auto & source : recipe.sources) {
-        if (source.file != first.file || source.tensor->offset != next) {
+        if (source.file != first.file || source.offset != next) {
             return std::nullopt;
         }
-        next += source.tensor->nbytes;
+        next += source.nbytes;
     }
-    return is_changed(recipe.plan) ? std::nullopt : std::make_optional(Range{ first.file, first.tensor->offset });
+    return is_changed(recipe.plan) ? std::nullopt : std::make_optional(Range{ first.file, first.offset });
 }
 
 void PlannedFile::read_tensor(const GgufTensor & tensor, size_t from, void * target, size_t size) const {

@@ -24,14 +24,17 @@ enum class ValueChange {
 
 // Shapes are in ggml order.
 struct PlannedTensor {
+    // One of `slices` equal stretches of a stored tensor's values.
     struct Part {
         size_t      file;
         std::string tensor;
+        int64_t     slice  = 0;
+        int64_t     slices = 1;
     };
 
     std::string          name;
     std::vector<int64_t> ne;
-    std::vector<Part>    parts;                       // of one type and size, one after another
+    std::vector<Part>    parts;                       // of tensors of one type and shape, one after another
     std::vector<int64_t> view;                        // the stored values' axes before moving; empty: they stay
     std::vector<int>     axes;                        // axis d of the result is axis axes[d] of the view
     ValueChange          change = ValueChange::none;  // with it, or with a view, values become F32
@@ -53,6 +56,9 @@ class PlannedFile : public GgufFile {
     struct Source {
         const GgufFile *   file;
         const GgufTensor * tensor;
+        uint64_t           offset;  // in the file
+        size_t             nbytes;
+        int64_t            count;  // values
     };
 
     struct Recipe {
@@ -60,10 +66,11 @@ class PlannedFile : public GgufFile {
         std::vector<Source> sources;
     };
 
-    GgufTensor        planned(const PlannedTensor & plan, std::vector<Source> & sources) const;
-    Source            source_of(const PlannedTensor & plan, const PlannedTensor::Part & part) const;
-    void              check_view(const PlannedTensor & plan, int64_t n) const;
-    void              read_parts(const Recipe & recipe, size_t from, char * target, size_t size) const;
+    GgufTensor planned(const PlannedTensor & plan, std::vector<Source> & sources) const;
+    Source     source_of(const PlannedTensor & plan, const PlannedTensor::Part & part) const;
+    Source     slice_of(const GgufFile & file, const GgufTensor & tensor, const PlannedTensor::Part & part) const;
+    void       check_view(const PlannedTensor & plan, int64_t n) const;
+    void       read_parts(const Recipe & recipe, size_t from, char * target, size_t size) const;
     std::vector<char> changed_values(const GgufTensor & tensor, const Recipe & recipe) const;
 
     std::vector<std::unique_ptr<GgufFile>>  further_;

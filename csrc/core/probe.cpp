@@ -25,6 +25,11 @@ bool matches_from(const char * pattern, const char * name) {
     }
 }
 
+bool ends_with_input(const std::string & name) {
+    static const std::string ending = ".input";
+    return name.size() > ending.size() && name.compare(name.size() - ending.size(), ending.size(), ending) == 0;
+}
+
 std::string shape_text(const std::vector<int64_t> & shape) {
     std::string text = "[";
     for (size_t i = 0; i < shape.size(); ++i) {
@@ -78,9 +83,11 @@ void Probe::replace(const std::string & name, std::vector<int64_t> shape, std::v
     replacements_[name] = Replacement{ std::move(shape), std::move(values), 0 };
 }
 
+// What goes into a product is no module's output: only patterns that say so see it.
 bool Probe::captures(const std::string & name) const {
+    const bool input = ends_with_input(name);
     for (const auto & pattern : patterns_) {
-        if (matches(pattern, name)) {
+        if (input == ends_with_input(pattern) && matches(pattern, name)) {
             return true;
         }
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import omniggml
@@ -53,6 +54,17 @@ def given_text(argument: str) -> str:
         return sys.stdin.read()
     except UnicodeDecodeError as error:
         raise InputError(f"standard input is not {error.encoding}: {error.reason} at byte {error.start}") from None
+
+
+def read_texts(path: str | None, otherwise: Sequence[str]) -> Sequence[str]:
+    """The lines of a file that say something. Raises InputError where it can't be read."""
+    if path is None:
+        return otherwise
+    try:
+        lines = Path(path).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} can't be read as text: {error}") from error
+    return [line.strip() for line in lines if line.strip()]
 
 
 def load_model(args: argparse.Namespace) -> Model:

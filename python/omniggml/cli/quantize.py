@@ -17,6 +17,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("target", metavar="OUT", help="the file to write; with --search, the policy: NAME.toml")
     policies = ", ".join(policy_names())
     parser.add_argument("--policy", default="q8_0", metavar="NAME", help=f"{policies}, or a .toml file (default q8_0)")
+    parser.add_argument("--imatrix", metavar="FILE", help="importance matrix, from `omniggml imatrix` or llama.cpp")
     parser.add_argument("--requantize", action="store_true", help="even where IN is quantized already")
     add_search(parser)
     parser.set_defaults(run=run)
@@ -26,7 +27,14 @@ def run(args: argparse.Namespace) -> int:
     if args.search:
         return run_search(args, Path(args.target))
     progress = on_terminal()
-    made = quantize(args.source, args.target, policy=args.policy, requantize=args.requantize, progress=progress)
+    made = quantize(
+        args.source,
+        args.target,
+        policy=args.policy,
+        imatrix=args.imatrix,
+        requantize=args.requantize,
+        progress=progress,
+    )
     if progress:
         progress.close()
     print(f"{made.path}: {made.nbytes / 2**20:.1f} MiB by policy {made.policy}")

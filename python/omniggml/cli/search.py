@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from omniggml.cli.arguments import read_texts
 from omniggml.errors import InputError
 from omniggml.quantize import policy_names
 from omniggml.quantize.damage import Damage
@@ -34,7 +35,7 @@ def run_search(args: argparse.Namespace, target: Path) -> int:
     """Search, print the table, write the policy. Raises InputError for what can't be searched with."""
     if target.suffix != ".toml":
         raise InputError(f"{target} is where the policy goes; give it a name that ends in .toml")
-    held_out = _texts(args.held_out, HELD_OUT)
+    held_out = read_texts(args.held_out, HELD_OUT)
     shown = sys.stderr.isatty()
     found = search(
         args.source,
@@ -42,7 +43,7 @@ def run_search(args: argparse.Namespace, target: Path) -> int:
         codes_damage=args.codes_damage,
         audio_damage=args.audio_damage,
         size=_size(args.size),
-        texts=_texts(args.text, SENTENCES),
+        texts=read_texts(args.text, SENTENCES),
         held_out=held_out,
         max_frames=args.frames,
         n_threads=args.threads,
@@ -92,13 +93,3 @@ def _size(given: str | None) -> int | str | None:
         return None if given is None else int(float(given) * 2**20)
     except (ValueError, OverflowError):
         return given
-
-
-def _texts(path: str | None, otherwise: Sequence[str]) -> Sequence[str]:
-    if path is None:
-        return otherwise
-    try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} can't be read as text: {error}") from error
-    return [line.strip() for line in lines if line.strip()]

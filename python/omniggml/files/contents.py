@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from omniggml.convert.speech_file import short_name
 from omniggml.errors import ModelFileError
-from omniggml.files.families import Family, Layout
+from omniggml.files.families import Family, Layout, Place
 from omniggml.files.header import Header, StoredTensor
+
+_MOST_STACKED = 1024  # more than any model has; a file may claim anything
 
 
 @dataclass(frozen=True)
 class Part:
-    """A stored tensor, in file number `file`, that is tensor `expert` of those that make up one of ours."""
+    """A stored tensor, in file number `file`, that is tensor `expert` of those that make up one of ours; or its row
+    `slice` of `slices`, where it is a stack of several of ours."""
 
     file: int
     expert: int
     stored: StoredTensor
     layout: Layout
+    slice: int = 0
+    slices: int = 1
 
 
 @dataclass
@@ -30,13 +36,15 @@ class Contents:
     def add(self, header: Header, family: Family, file: int, prefix: str = "") -> None:
         """Add the tensors of a file whose names in our layout begin with `prefix`, in the place of those there."""
         found: dict[str, list[Part]] = {}
+        first = family.first_shifted(header.tensors)
         for stored in header.tensors.values():
-            place = family.place_of(stored.name)
+            place = family.place_of(stored.name, first)
             if place is None:
                 if not stored.name.startswith(family.ignored or ("\0",)):
                     self.unknown.append(stored.name)
             elif place.name.startswith(prefix) and not place.name.startswith(family.ignored or ("\0",)):
-                found.setdefault(place.name, []).append(Part(file, place.expert, stored, place.layout))
+                for name, part in _parts(place, file, stored):
+                    found.setdefault(name, []).append(part)
         for name, parts in found.items():
             parts.sort(key=lambda part: part.expert)
             if [part.expert for part in parts] != list(range(len(parts))):
@@ -51,7 +59,7 @@ class Contents:
 
     def size(self, name: str) -> int:
         """Values of a tensor. Raises KeyError where it is not there."""
-        return sum(part.stored.size for part in self.parts[short_name(name)])
+        return sum(part.stored.size // part.slices for part in self.parts[short_name(name)])
 
     def rows(self, name: str) -> int:
         """Outputs of a matrix; of one expert where experts are many."""
@@ -76,3 +84,13 @@ class Contents:
         while short_name(template.format(n=n)) in self.parts:
             n += 1
         return n
+
+
+def _parts(place: Place, file: int, stored: StoredTensor) -> Iterator[tuple[str, Part]]:
+    """Our names of a stored tensor, and what it is to each."""
+    if "{n}" not in place.name:
+        yield place.name, Part(file, place.expert, stored, place.layout)
+        return
+    slices = stored.shape[0] if len(stored.shape) == 3 else 1
+    for n in range(min(slices, _MOST_STACKED)):
+        yield place.name.format(n=n), Part(file, 0, stored, place.layout, n, slices)

@@ -7,7 +7,7 @@ A family is recognised by the tensors that are there, never by the architecture 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
@@ -28,16 +28,19 @@ class Layout(Enum):
 
 @dataclass(frozen=True)
 class Alias:
-    """A name of a family, ours for the same tensor, and its layout there."""
+    """A name of a family, ours for the same tensor, and its layout there. Where `{{n}}` is in ours, the tensor is a
+    stack: row n of its first axis is ours number n. `shifted`: {n} counts on from the layers of another stage."""
 
     theirs: str
     ours: str
     layout: Layout = Layout.SAME
+    shifted: bool = False
 
 
 @dataclass(frozen=True)
 class Place:
-    """What a stored tensor is to us: all of tensor `name`, or its expert number `expert`."""
+    """What a stored tensor is to us: all of tensor `name`, or its expert number `expert`. With `{n}` in the name it is
+    a stack of all tensors of that name."""
 
     name: str
     layout: Layout = Layout.SAME
@@ -64,11 +67,20 @@ class Family:
     def fits(self, names: Collection[str]) -> bool:
         return all(any(_pattern(need).fullmatch(name) for name in names) for need in self.needs)
 
-    def place_of(self, name: str) -> Place | None:
-        """Where a stored tensor belongs, None where the family has no such name."""
+    def first_shifted(self, names: Iterable[str]) -> int:
+        """The number in a file's names that counts as 0 where an alias is shifted."""
+        shifted = [pattern for pattern, alias in self._patterns if alias.shifted]
+        found = (pattern.fullmatch(name) for name in names for pattern in shifted)
+        return min((int(match["n"]) for match in found if match), default=0)
+
+    def place_of(self, name: str, first: int = 0) -> Place | None:
+        """Where a stored tensor belongs, None where the family has no such name. `first`: see `first_shifted`."""
         for pattern, alias in self._patterns:
             if found := pattern.fullmatch(name):
-                return Place(short_name(alias.ours.format(**found.groupdict())), alias.layout)
+                numbers: dict[str, object] = dict(found.groupdict())
+                if alias.shifted:
+                    numbers["n"] = int(found["n"]) - first
+                return Place(short_name(alias.ours.format(**numbers)), alias.layout)
         return _checkpoint_place(name) if self.keeps_names else None
 
 
@@ -117,10 +129,10 @@ _SHARED_EXPERT = {
 }
 
 
-def _layers(theirs: str, ours: str, *tables: dict[str, str]) -> Iterator[Alias]:
+def _layers(theirs: str, ours: str, *tables: dict[str, str], shifted: bool = False) -> Iterator[Alias]:
     for table in tables:
         for name, path in table.items():
-            yield Alias(f"{theirs}.{name}.weight", f"{ours}.{path}.weight")
+            yield Alias(f"{theirs}.{name}.weight", f"{ours}.{path}.weight", shifted=shifted)
 
 
 def _both(theirs: str, ours: str) -> Iterator[Alias]:
@@ -191,6 +203,24 @@ def _bundled_decoder() -> Iterator[Alias]:
                     yield Alias(f"{theirs}.act{number}_{part}", f"{ours}.act{number}.{part}")
 
 
+# --- a talker, the predictor's layers counted on from its own ---------------------------------------------------------
+
+
+def _mtp_talker() -> Iterator[Alias]:
+    yield Alias("codec_embd.weight", "talker.model.codec_embedding.weight")
+    yield Alias("output_norm.weight", "talker.model.norm.weight")
+    yield Alias("output.weight", "talker.codec_head.weight")
+    yield from _layers("blk.{n}", "talker.model.layers.{n}", _ATTENTION, _EXPERTS, _SHARED_EXPERT)
+    for theirs, ours in (("txt_proj", "text_projection"), ("hid_proj", "hidden_projection")):
+        for fc in ("fc1", "fc2"):
+            yield from _both(f"{theirs}.{fc}", f"talker.{ours}.linear_{fc}")
+    predictor = "talker.code_predictor"
+    yield from _layers("blk.{n}.mtp", f"{predictor}.model.layers.{{n}}", _ATTENTION, _DENSE, shifted=True)
+    yield Alias("mtp.output_norm.weight", f"{predictor}.model.norm.weight")
+    yield Alias("mtp.codec_embd.weight", f"{predictor}.model.codec_embedding.{{{{n}}}}.weight")
+    yield Alias("mtp.lm_head.weight", f"{predictor}.lm_head.{{{{n}}}}.weight")
+
+
 # --- code2wav alone ---------------------------------------------------------------------------------------------------
 
 
@@ -255,6 +285,7 @@ MTP_TALKER = Family(
     "a talker with the code predictor among its layers",
     ("blk.{n}.ffn_gate_inp_shexp.weight", "blk.{n}.mtp.attn_q.weight"),
     ("talker", "code predictor"),
+    tuple(_mtp_talker()),
 )
 
 THINKER = Family(

@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from omniggml.files.families import BUNDLED, CODE2WAV, Family
+from omniggml.files.families import BUNDLED, CODE2WAV, MTP_TALKER, Family
 from omniggml.files.header import Header
 
 # Ending of a key (after the architecture) -> setting.
+_TALKER = {
+    "attention.layer_norm_rms_epsilon": "talker.rms_norm_eps",
+    "rope.freq_base": "talker.rope_theta",
+    "context_length": "talker.max_position_embeddings",
+    "expert_used_count": "talker.num_experts_per_tok",
+    "accept_hidden_layer": "talker.accept_hidden_layer",
+}
 _KEYS: dict[str, dict[str, str]] = {
-    BUNDLED.name: {
-        "attention.layer_norm_rms_epsilon": "talker.rms_norm_eps",
-        "rope.freq_base": "talker.rope_theta",
-        "context_length": "talker.max_position_embeddings",
-        "expert_used_count": "talker.num_experts_per_tok",
-        "accept_hidden_layer": "talker.accept_hidden_layer",
-    },
+    BUNDLED.name: _TALKER,
+    MTP_TALKER.name: {**_TALKER, "codec_eos_token_id": "talker.codec_eos_token_id"},
     CODE2WAV.name: {
         "head_count": "code2wav.num_attention_heads",
         "rms_eps": "code2wav.rms_norm_eps",

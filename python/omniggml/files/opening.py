@@ -102,7 +102,7 @@ def _as_llama_cpps(file: File) -> Source:
         if key.startswith(f"{header.architecture}.")
     }
     metadata = {**ours, "general.architecture": thinker_file.ARCHITECTURE}
-    plan = [PlannedTensor(name, tensor.shape, ((0, name),)) for name, tensor in header.tensors.items()]
+    plan = [PlannedTensor(name, tensor.shape, ((0, name, 0, 1),)) for name, tensor in header.tensors.items()]
     native = _native.PlannedFile([os.fsencode(header.path)], metadata, plan)
     return Source(native, {**header.metadata, **metadata}, {})
 
@@ -119,7 +119,7 @@ class Planning:
         self.path = files[0].header.path
         self.contents = Contents()
         for number, file in enumerate(files):
-            if file.family is None or file.family is families.MTP_TALKER:
+            if file.family is None:
                 raise ModelFileError(f"{file.header.path} is of no family whose tensors are known")
             if file is not thinker or _TABLE not in self.contents.parts:
                 prefix = "" if number == 0 else _TABLE if file is thinker else _VOCODER

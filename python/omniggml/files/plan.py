@@ -20,12 +20,13 @@ _MOST_NAMED = 5
 
 @dataclass(frozen=True)
 class PlannedTensor:
-    """A tensor of ours. Shapes are in PyTorch's order. `parts`: file number and stored name, one after another.
+    """A tensor of ours. Shapes are in PyTorch's order. `parts`, one after another: file number, stored name, and which
+    of how many equal slices of that tensor.
     `view`: the axes of the stored values where they have to be moved; axis d of ours is axis `axes[d]` of these."""
 
     name: str
     shape: tuple[int, ...]
-    parts: tuple[tuple[int, str], ...]
+    parts: tuple[tuple[int, str, int, int], ...]
     view: tuple[int, ...] = ()
     axes: tuple[int, ...] = ()
     change: ValueChange = ValueChange.none
@@ -66,7 +67,7 @@ def plan_tensor(name: str, shape: tuple[int, ...], parts: list[Part]) -> Planned
     return PlannedTensor(
         name,
         shape,
-        tuple((part.file, part.stored.name) for part in parts),
+        tuple((part.file, part.stored.name, part.slice, part.slices) for part in parts),
         view,
         axes,
         _CHANGES.get(layout, ValueChange.none),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod, sqrt
 from pathlib import Path
 
@@ -19,10 +19,11 @@ from omniggml._native import __version__
 from omniggml.convert.file_type import type_entries
 from omniggml.convert.gguf_header import OutputTensor, header_bytes
 from omniggml.convert.gguf_output import FileJob, Pieces, Progress, identity_of, write_files
-from omniggml.convert.metadata import Metadata, text
+from omniggml.convert.metadata import Metadata, count, text
 from omniggml.errors import ConversionError, InputError, ModelFileError
 from omniggml.files.header import Header, StoredTensor, read_header
 from omniggml.files.opening import open_file
+from omniggml.quantize.imatrix import Imatrix, Statistics, read_imatrix
 from omniggml.quantize.policy import TYPES, Policy, read_policy
 
 PLAIN = ("F32", "F16", "BF16")
@@ -64,6 +65,7 @@ class _Job:
     stored: StoredTensor
     offset: int
     output: OutputTensor
+    statistics: Statistics | None = None
 
     @property
     def type(self) -> str:
@@ -78,6 +80,7 @@ def quantize(
     target: str | os.PathLike[str],
     *,
     policy: str | Policy = "q8_0",
+    imatrix: str | os.PathLike[str] | None = None,
     requantize: bool = False,
     progress: Progress | None = None,
 ) -> Quantized:
@@ -85,11 +88,13 @@ def quantize(
     or what `read_policy` makes of either.
 
     Names, order and metadata stay. One block of rows is in memory at a time. The file gets its name when it is complete
-    and was read back; what an interruption or a full disk leaves is gone on with by the same call. `progress` is called
-    as (tensor, bytes written, in all).
+    and was read back; what an interruption or a full disk leaves is gone on with by the same call. `imatrix`: a file
+    that says which inputs of a matrix matter, as `omniggml imatrix` and llama.cpp write it; tensors that it knows are
+    rounded with more care where it matters more. `progress` is called as (tensor, bytes written, in all).
 
-    Raises InputError for an unknown policy, and for a source that is quantized already unless `requantize` is set;
-    ModelFileError for a source that can't be read; ConversionError where the target can't be written.
+    Raises InputError for an unknown policy, for an imatrix of another model, and for a source that is quantized already
+    unless `requantize` is set; ModelFileError for a source that can't be read; ConversionError where the target can't
+    be written.
     """
     chosen = policy if isinstance(policy, Policy) else read_policy(policy)
     header = read_header(source)
@@ -97,10 +102,19 @@ def quantize(
     if out.exists() and out.samefile(header.path):
         raise InputError(f"{out} is the file to be quantized; give another name for the result")
     jobs = _jobs(header, chosen)
+    known = {} if imatrix is None else read_imatrix(imatrix)
+    if imatrix is not None:
+        jobs = _with_statistics(jobs, known, os.fspath(imatrix))
     _check_sources(header, jobs, requantize)
     outputs = [job.output for job in jobs]
-    start = header_bytes(header.architecture, _metadata(header, outputs, chosen), outputs)
-    identity = identity_of(start, (header.path,), "quantize", __version__)
+    metadata = _metadata(header, outputs, chosen)
+    sources = [header.path]
+    if imatrix is not None:
+        metadata["quantize.imatrix.file"] = text(Path(imatrix).name)
+        metadata["quantize.imatrix.entries_count"] = count(len(known))
+        sources.append(Path(imatrix))
+    start = header_bytes(header.architecture, metadata, outputs)
+    identity = identity_of(start, sources, "quantize", __version__)
     job = FileJob(out, start, outputs, identity, lambda number: _pieces(header, jobs[number]))
     (errors,) = write_files([job], progress)
     return Quantized(out, chosen.name, tuple(job.change(error) for job, error in zip(jobs, errors, strict=True)))
@@ -121,6 +135,22 @@ def _jobs(header: Header, policy: Policy) -> list[_Job]:
         type_ = policy.type_of(full_name(place.name), stored.shape) if place else stored.type
         jobs.append(_Job(stored, offsets[stored.name], _output(stored, type_)))
     return jobs
+
+
+def _with_statistics(jobs: list[_Job], known: Imatrix, path: str) -> list[_Job]:
+    """The jobs with what the imatrix says of their tensors. Raises InputError where it is of another model."""
+    found = [replace(job, statistics=known.get(job.stored.name)) for job in jobs]
+    if all(job.statistics is None for job in found):
+        raise InputError(f"{path} knows none of this file's tensors: it is of another model")
+    for job in found:
+        matrices = job.stored.shape[0] if len(job.stored.shape) == 3 else 1
+        expected = (matrices, job.stored.shape[-1])
+        if job.statistics is not None and job.statistics.sums.shape != expected:
+            has = list(job.statistics.sums.shape)
+            raise InputError(
+                f"{path} has {has} values for {job.stored.name}, expected {list(expected)}: it is of another model"
+            )
+    return found
 
 
 def _output(stored: StoredTensor, type_: str) -> OutputTensor:
@@ -154,7 +184,8 @@ def _metadata(header: Header, outputs: list[OutputTensor], policy: Policy) -> Me
     """The source's entries in their types; what they say of types and places, as it is now."""
     entries: Metadata = {}
     for key, entry in GGUFReader(header.path).fields.items():
-        if not key.startswith("GGUF.") and key not in ("general.architecture", "general.alignment"):
+        ours = key.startswith("GGUF.") or key in ("general.architecture", "general.alignment")
+        if not ours and len(entry.types) > 0:  # an empty list has no type, and can't be written
             element = entry.types[1] if entry.types[0] == gguf.GGUFValueType.ARRAY else None
             entries[key] = (entry.contents(), entry.types[0], element)
     return {**entries, **type_entries(outputs), "omniggml.quantize.policy": text(policy.name)}
@@ -163,25 +194,29 @@ def _metadata(header: Header, outputs: list[OutputTensor], policy: Policy) -> Me
 def _pieces(header: Header, job: _Job) -> Pieces:
     """The tensor's new bytes; returns the relative error that they bring."""
     lost, had = 0.0, 0.0
-    for piece in _stored_pieces(header, job):
+    for matrix, piece in _stored_pieces(header, job):
         if job.type == job.stored.type:
             yield piece
             continue
         rows = _rows(piece, job)
-        new = _native.quantize_rows(rows, _ggml_name(job.type))
+        importance = job.statistics.importance(matrix) if job.statistics else None
+        new = _native.quantize_rows(rows, _ggml_name(job.type), importance)
         lost += float(np.square(_native.dequantize(new, _ggml_name(job.type)) - rows.ravel(), dtype=np.float64).sum())
         had += float(np.square(rows, dtype=np.float64).sum())
         yield new
     return sqrt(lost / had) if had else 0.0
 
 
-def _stored_pieces(header: Header, job: _Job) -> Iterator[bytes]:
-    """The stored bytes, some whole rows at a time."""
-    n_rows = prod(job.stored.shape[:-1])
-    row = job.stored.nbytes // n_rows
-    step = max(1, _CHUNK_VALUES // job.stored.shape[-1]) * row
-    for start in range(0, job.stored.nbytes, step):
-        yield header.native.read(job.offset + start, min(step, job.stored.nbytes - start))
+def _stored_pieces(header: Header, job: _Job) -> Iterator[tuple[int, bytes]]:
+    """The stored bytes, some whole rows at a time, and the number of the matrix that they are of."""
+    shape = job.stored.shape
+    matrices = shape[0] if job.statistics and len(shape) == 3 else 1
+    nbytes = job.stored.nbytes // matrices
+    row = nbytes // (prod(shape[:-1]) // matrices)
+    step = max(1, _CHUNK_VALUES // shape[-1]) * row
+    for matrix in range(matrices):
+        for start in range(0, nbytes, step):
+            yield matrix, header.native.read(job.offset + matrix * nbytes + start, min(step, nbytes - start))
 
 
 def _rows(piece: bytes, job: _Job) -> npt.NDArray[np.float32]:

@@ -22,7 +22,7 @@ cmake --build "$dir/cmake" --target omniggml-fuzz --parallel "${JOBS:-2}"
 "${PYTHON:-python3}" tests/fuzz_seeds.py "$dir/seeds"
 
 # A file of at most 1 MB may make no allocation beyond 64 MiB.
-limits=(-max_len=1000000 -timeout=20 -malloc_limit_mb=64 -rss_limit_mb=1500)
+limits=(-max_len=1000000 -timeout=120 -malloc_limit_mb=64 -rss_limit_mb=1500)
 export ASAN_OPTIONS=detect_leaks=1:allocator_may_return_null=1:quarantine_size_mb=64
 export UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1:suppressions=$PWD/scripts/sanitize-suppressions.txt
 

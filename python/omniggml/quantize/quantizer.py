@@ -185,7 +185,7 @@ def _metadata(header: Header, outputs: list[OutputTensor], policy: Policy) -> Me
     entries: Metadata = {}
     for key, entry in GGUFReader(header.path).fields.items():
         ours = key.startswith("GGUF.") or key in ("general.architecture", "general.alignment")
-        if not ours and len(entry.types) > 0:  # an empty list has no type, and can't be written
+        if not ours and header.metadata.get(key) != []:  # an empty list can't be written, and says nothing
             element = entry.types[1] if entry.types[0] == gguf.GGUFValueType.ARRAY else None
             entries[key] = (entry.contents(), entry.types[0], element)
     return {**entries, **type_entries(outputs), "omniggml.quantize.policy": text(policy.name)}

@@ -538,7 +538,9 @@ def numberless(name: str) -> str:
 
 def test_the_document_lists_the_keys(converted: dict[str, list[Path]], copy: Path, tmp_path: Path) -> None:
     path = copy / "generation_config.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"text_normalization": "spoken_english"}))
+    path.write_text(
+        json.dumps(json.loads(path.read_text()) | {"text_normalization": "spoken_english", "default_speaker": "aiden"})
+    )
     optional = convert(copy, tmp_path / "optional")
     written = {
         key

@@ -37,7 +37,13 @@ def voice(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     code2wav = part("vocoder").build_code2wav(0).eval()
     checkpoint = part("export").write_checkpoint(directory / "checkpoint", thinker, talker, code2wav)
     speech, _ = part("export").write_gguf_files(checkpoint, directory, "f32")
-    return {"talker": talker, "thinker": thinker, "code2wav": code2wav, "checkpoint": checkpoint, "speech": speech}
+    return {
+        "talker": talker,
+        "thinker": thinker,
+        "code2wav": code2wav,
+        "checkpoint": checkpoint,
+        "speech": speech,
+    }
 
 
 def test_layers_compute_what_transformers_computes(voice: dict[str, Any]) -> None:
@@ -57,6 +63,22 @@ def test_layers_compute_what_transformers_computes(voice: dict[str, Any]) -> Non
         codes = torch.randint(0, 256, (1, 8, 12))
         made = part("vocoder").decode(voice["code2wav"], codes).clamp(-1, 1)
         assert torch.allclose(made, reference.code2wav(codes)[:, 0], atol=1e-5)
+
+
+def test_engine_agrees_with_transformers(voice: dict[str, Any]) -> None:
+    """Every module of a voice of this shape, teacher-forced, in F32 and in the type of the committed files."""
+    from parity import transformers_side
+    from parity.cases import make_case
+    from parity.engine_side import Engine
+    from parity.rows import compare
+
+    case = make_case(part("geometry").VOICE)
+    recording = transformers_side.record(transformers_side.load_reference(voice["checkpoint"]), case)
+    for type_ in ("f32", "f16"):
+        files = part("export").write_gguf_files(voice["checkpoint"], voice["speech"].parent / type_, type_)
+        rows = compare("voice", type_, Engine(*files).capture(case, recording), recording.outputs)
+        assert len(rows) > 150
+        assert [row for row in rows if not row.passes] == []
 
 
 def test_training_reads_what_the_engine_will_feed(voice: dict[str, Any]) -> None:

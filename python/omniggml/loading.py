@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import os
-import tempfile
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from omniggml.convert import convert, write_random_checkpoint
 from omniggml.model import Model
 
 _SPEECH_SUFFIX = "-speech.gguf"
 _THINKER_SUFFIX = "-thinker.gguf"
-_STAND_IN_FRAMES = 50
+BUILT_IN = Path(__file__).parent / "voice" / "voice-speech.gguf"
+"""The voice in the package, with its thinker beside it; its MODEL_CARD.md tells what it can do."""
 
 
 def load(
@@ -31,10 +30,11 @@ def load(
 ) -> Model:
     """Load a model.
 
-    `speech`: a NAME-speech.gguf or a file of another family (`docs/files.md`); without it a small random model is made
-    on the spot, which makes noise. `thinker`: a file in llama.cpp's qwen3vlmoe layout; without it the NAME-thinker.gguf
-    beside the speech file is taken, if there is one. `device`: a name from `devices()`, "auto" for the first GPU or
-    else the CPU, or "HOST:PORT" of an RPC server. `n_threads`: CPU threads a call, 0 for as many as there are cores.
+    `speech`: a NAME-speech.gguf or a file of another family (`docs/files.md`); without it the built-in voice, a small
+    model of the same architecture that speaks English. `thinker`: a file in llama.cpp's qwen3vlmoe layout; without it
+    the NAME-thinker.gguf beside the speech file is taken, if there is one. `device`: a name from `devices()`, "auto"
+    for the first GPU or else the CPU, or "HOST:PORT" of an RPC server. `n_threads`: CPU threads a call, 0 for as many
+    as there are cores.
     `vocoder_precision`: how code2wav's convolutions are computed on a CPU: "f32"; "bf16", bfloat16 products summed in
     float32, where the CPU has such products; "plain", ordinary ggml nodes; "auto", f32 for weights stored in F32, else
     the fastest. `mmap`: on a CPU, weights stay in the file's pages, which the system shares between processes and
@@ -47,9 +47,7 @@ def load(
 
     Raises ModelFileError for a file that can't be used, InputError for an unknown device, OutOfMemoryError.
     """
-    if speech is None:
-        return _stand_in(device, n_threads, vocoder_precision)
-    path = Path(speech)
+    path = BUILT_IN if speech is None else Path(speech)
     if thinker is None and path.name.endswith(_SPEECH_SUFFIX):
         beside = path.with_name(path.name.removesuffix(_SPEECH_SUFFIX) + _THINKER_SUFFIX)
         thinker = beside if beside.exists() else None
@@ -74,19 +72,3 @@ def _assumptions(path: Path, assumed: Mapping[str, Any]) -> str:
     return (
         f"{path} does not say these settings, which are taken from the published model; override wrong ones: {settings}"
     )
-
-
-def _stand_in(device: str, n_threads: int, vocoder_precision: str) -> Model:
-    warnings.warn("no model was named: a small model with random weights speaks, which sounds like noise", stacklevel=3)
-    with tempfile.TemporaryDirectory() as directory:
-        checkpoint = write_random_checkpoint("mini", Path(directory) / "random")
-        speech, thinker = convert(checkpoint, directory, type="f16", name="random")
-        # Random weights never find an end.
-        return Model(
-            speech,
-            thinker,
-            device=device,
-            n_threads=n_threads,
-            vocoder_precision=vocoder_precision,
-            max_frames=_STAND_IN_FRAMES,
-        )

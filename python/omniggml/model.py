@@ -144,7 +144,10 @@ class Model:
 
     @property
     def default_speaker(self) -> str:
-        """The speaker used where none is named: "ethan", as in the reference, or the first there is."""
+        """The speaker used where none is named: the file's, else "ethan" as in the reference, or the first."""
+        chosen = self._metadata.get(speech_file.DEFAULT_SPEAKER)
+        if chosen in self.speakers:
+            return str(chosen)
         return next((name for name in self.speakers if name.lower() == "ethan"), self.speakers[0])
 
     @property

@@ -151,6 +151,12 @@ def batches(items: Sequence[Item], seed: int) -> Iterator[TalkerBatch]:
             yield disturbed(_collate(group), generator)
 
 
+def plain_batches(items: Sequence[Item], rows: int = 24) -> Iterator[TalkerBatch]:
+    """Every item once, in order, undisturbed, after an empty question."""
+    for start in range(0, len(items), rows):
+        yield _collate([_row(item, ()) for item in items[start : start + rows]])
+
+
 def _grouped(rows: Sequence[_Row]) -> Iterator[list[_Row]]:
     group: list[_Row] = []
     for row in rows:

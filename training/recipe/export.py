@@ -16,6 +16,8 @@ from omniggml.convert.random_checkpoint import config_json
 from .geometry import VOICE
 
 TEMPERATURE, TOP_K = 0.2, 50
+PREDICTOR_TEMPERATURE = 0.15
+"""The reference draws the predictor's codes at temperature 1, and no file can change that: so its heads carry this."""
 
 
 def write_checkpoint(directory: Path, thinker: Any, talker: Any, code2wav: Any) -> Path:
@@ -25,6 +27,9 @@ def write_checkpoint(directory: Path, thinker: Any, talker: Any, code2wav: Any) 
     _write_json(directory / "generation_config.json", generation_json())
     VOICE.tokenizer.write(directory)
     named = [*thinker.tensors(), *talker.tensors()]
+    named = [
+        (name, value / PREDICTOR_TEMPERATURE if "code_predictor.lm_head." in name else value) for name, value in named
+    ]
     named += [(f"code2wav.{name}", value) for name, value in code2wav.state_dict().items()]
     tensors = {name: np.ascontiguousarray(value.detach().numpy(), np.float32) for name, value in named}
     config = VOICE.model_config()
@@ -39,6 +44,7 @@ def generation_json() -> dict[str, Any]:
     return {
         "do_sample": False,
         "eos_token_id": [added["<|endoftext|>"], added["<|im_end|>"]],
+        "default_speaker": VOICE.talker.speakers[0][0],
         "text_normalization": "spoken_english",
         "pad_token_id": added["<|endoftext|>"],
         "talker_do_sample": True,

@@ -18,6 +18,7 @@ from .progress import Schedule
 from .talker import Talker
 from .talker_training import train_talker
 from .thinker import Thinker, train_thinker
+from .tuning import tune_code2wav
 from .vocoder import build_code2wav, train_code2wav
 
 log = logging.getLogger(__name__)
@@ -32,14 +33,32 @@ class Size:
     code2wav_steps: int
     talker_steps: int
     thinker_steps: int
+    tuning_texts: int
+    tuning_steps: int
 
 
 SIZES = {
-    "full": Size(texts=8_000, with_audio=3_500, code2wav_steps=2_200, talker_steps=4_500, thinker_steps=4_000),
-    "smoke": Size(texts=40, with_audio=20, code2wav_steps=2, talker_steps=4, thinker_steps=4),
+    "full": Size(
+        texts=8_000,
+        with_audio=3_500,
+        code2wav_steps=2_200,
+        talker_steps=3_800,
+        thinker_steps=4_000,
+        tuning_texts=1_500,
+        tuning_steps=900,
+    ),
+    "smoke": Size(
+        texts=40,
+        with_audio=20,
+        code2wav_steps=2,
+        talker_steps=4,
+        thinker_steps=4,
+        tuning_texts=10,
+        tuning_steps=2,
+    ),
 }
 
-CODE2WAV_RATE, TALKER_RATE, THINKER_RATE = 2e-3, 1.5e-3, 2e-3
+CODE2WAV_RATE, TALKER_RATE, TUNING_RATE, THINKER_RATE = 2e-3, 1.5e-3, 6e-4, 2e-3
 
 
 class Recipe:
@@ -66,7 +85,18 @@ class Recipe:
     def talker(self) -> None:
         """Text to codes."""
         items = make_items(list(load_shards(self.work / "data")), self._codec())
-        train_talker(items, self.work / "talker.pt", Schedule(TALKER_RATE, self.size.talker_steps), self.seed)
+        train_talker(
+            items, self.work / "talker.pt", Schedule(TALKER_RATE, self.size.talker_steps, decay=0.45), self.seed
+        )
+
+    def tuning(self) -> None:
+        """Code2Wav again, on the talker's codes."""
+        model, talker = build_code2wav(self.seed), Talker(self._codec().coordinates_width)
+        for part, name in ((model, "code2wav"), (talker, "talker")):
+            part.load_state_dict(torch.load(self.work / f"{name}.pt", weights_only=True)["model"])
+        schedule = Schedule(TUNING_RATE, self.size.tuning_steps, decay=0.8)
+        rows = self._with_audio()[: self.size.tuning_texts]
+        tune_code2wav(model, talker, rows, self._codec(), self.work / "tuned.pt", schedule, self.seed)
 
     def thinker(self) -> None:
         """Questions to answers."""
@@ -78,7 +108,7 @@ class Recipe:
         parts: list[tuple[str, Any]] = [
             ("thinker", Thinker()),
             ("talker", Talker(latents)),
-            ("code2wav", build_code2wav(self.seed)),
+            ("tuned" if (self.work / "tuned.pt").exists() else "code2wav", build_code2wav(self.seed)),
         ]
         for name, part in parts:
             path = self.work / f"{name}.pt"
@@ -97,7 +127,7 @@ class Recipe:
         return [row for row in load_shards(self.work / "data") if row.audio is not None]
 
 
-STAGES = ("data", "codec", "code2wav", "talker", "thinker", "export")
+STAGES = ("data", "codec", "code2wav", "talker", "tuning", "thinker", "export")
 
 
 def main() -> None:

@@ -47,7 +47,7 @@ class Losses:
 
     def total(self) -> Tensor:
         """What is minimised."""
-        return 2 * self.first + self.others + 0.5 * self.latent + 0.3 * self.lag + 0.02 * self.imbalance
+        return 1.5 * self.first + 2 * self.others + self.latent + 0.3 * self.lag + 0.02 * self.imbalance
 
 
 def text_table() -> Tensor:

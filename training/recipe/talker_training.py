@@ -16,7 +16,7 @@ from .talker import Losses, Talker
 
 log = logging.getLogger(__name__)
 
-PREDICTOR_SHARE = 0.2
+PREDICTOR_SHARE = 0.4
 """Share of the frames that the predictor is trained on in a step: it works eight times a frame."""
 
 

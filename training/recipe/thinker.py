@@ -25,6 +25,24 @@ from .tokenizer import engine_tokenizer, voice_tokenizer
 log = logging.getLogger(__name__)
 
 ROWS = 24
+_OPENINGS = (
+    "now ",
+    "could you ",
+    "hey, ",
+    "omni, ",
+    "i ask you, ",
+    "listen, ",
+    "just ",
+    "quickly, ",
+    "and ",
+    "but ",
+    "kindly ",
+    "would you ",
+    "will you ",
+    "well now, ",
+    "right, ",
+    "go on, ",
+)
 KINDS = {"known": 0.66, "unknown": 0.12, "repeat": 0.22}
 
 _SPECIAL = voice_tokenizer().special_tokens()
@@ -71,13 +89,18 @@ def exchanges(rng: random.Random) -> Iterator[Exchange]:
     while True:
         sort = rng.choices(list(KINDS), list(KINDS.values()))[0]
         if sort == "unknown":
-            yield Exchange(dressed(nonsense(rng), rng), UNKNOWN)
+            yield Exchange(dressed(_addressed(nonsense(rng), rng), rng), UNKNOWN)
             continue
         asked = rng.choice(by_kind[rng.choices(kinds, weights)[0]])
         if sort == "repeat":
             asked = repetition(_said(rng, words))
-        question = rng.choice(asked.trained())
+        question = _addressed(rng.choice(asked.trained()), rng)
         yield Exchange(_capital(question, rng) if sort == "repeat" else dressed(question, rng), asked.answer)
+
+
+def _addressed(question: str, rng: random.Random) -> str:
+    """With something in front, now and then: a question is the same wherever it begins."""
+    return rng.choice(_OPENINGS) + question if rng.random() < 0.4 else question
 
 
 def _said(rng: random.Random, words: Sequence[str]) -> str:

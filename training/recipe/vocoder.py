@@ -197,7 +197,7 @@ def run_vocoder(model: Any, pieces: Pieces, out: Path, schedule: Schedule) -> No
     step = load_state(out, model, optimizer)
     loss_of, saved = SpectralLoss(), time.monotonic()
     model.train()
-    average = 0.0
+    average: float | None = None
     while (rate := schedule.rate_at(step)) > 0:
         for group in optimizer.param_groups:
             group["lr"] = rate
@@ -209,9 +209,9 @@ def run_vocoder(model: Any, pieces: Pieces, out: Path, schedule: Schedule) -> No
         nn.utils.clip_grad_norm_(model.parameters(), 5.0)
         optimizer.step()
         step += 1
-        average += (float(mel) - average) / min(step, 50)
+        average = float(mel) if average is None else average + (float(mel) - average) / 50
         if step % 25 == 0:
-            log.info("code2wav step %d loss %.3f mel %.3f rate %.1e", step, float(loss), average, rate)
+            log.info("code2wav step %d loss %.3f mel %.3f rate %.1e", step, float(loss.detach()), average, rate)
         if time.monotonic() - saved > 120:
             saved = time.monotonic()
             save_state(out, model, optimizer, step)

@@ -116,6 +116,7 @@ def read_model_config(directory: Path) -> ModelConfig:
         thinker_sampling=_sampling(directory, ("thinker_", ""), THINKER_SAMPLING),
         talker_sampling=_sampling(directory, ("talker_",), TALKER_SAMPLING),
         text_normalization=_text_normalization(directory),
+        default_speaker=_default_speaker(directory, talker),
     )
     _check_agreement(config, talker, root)
     return config
@@ -285,6 +286,14 @@ def _sampling(directory: Path, prefixes: tuple[str, ...], default: Sampling) -> 
         repetition_penalty=section.number("repetition_penalty", default.repetition_penalty, low=1e-6),
         max_new_tokens=section.integer("max_new_tokens", default=default.max_new_tokens),
     )
+
+
+def _default_speaker(directory: Path, talker: _Section) -> str | None:
+    path = directory / "generation_config.json"
+    values = read_json_object(path) if path.exists() else {}
+    _Section(values, path, "").must_be("default_speaker", [name for name, _ in _talker(talker).speakers])
+    name: str | None = values.get("default_speaker")
+    return name
 
 
 def _text_normalization(directory: Path) -> str | None:

@@ -159,3 +159,4 @@ class ModelConfig:
     thinker_sampling: Sampling = THINKER_SAMPLING
     talker_sampling: Sampling = TALKER_SAMPLING
     text_normalization: str | None = None
+    default_speaker: str | None = None

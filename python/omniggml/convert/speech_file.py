@@ -15,6 +15,7 @@ from omniggml.convert.tensor_plan import PlannedTensor, TypeChoice, plan_tensors
 
 ARCHITECTURE = "qwen3omni-speech"
 FORMAT_VERSION = 1
+DEFAULT_SPEAKER = f"{ARCHITECTURE}.talker.default_speaker"
 TEXT_NORMALIZATION = f"{ARCHITECTURE}.{text_normalization.KEY}"
 
 LONGEST_NAME = 63
@@ -57,6 +58,8 @@ def _talker(config: ModelConfig) -> Metadata:
     entries[f"{prefix}mrope_section"] = signed(list(config.talker.mrope_section))
     entries[f"{prefix}speaker_names"] = texts([name for name, _ in config.talker.speakers])
     entries[f"{prefix}speaker_ids"] = counts([index for _, index in config.talker.speakers])
+    if config.default_speaker is not None:
+        entries[DEFAULT_SPEAKER] = text(config.default_speaker)
     entries[f"{prefix}suppressed_tail"] = count(SUPPRESSED_TAIL)
     return entries | fields(f"{prefix}generation.", config.talker_sampling)
 

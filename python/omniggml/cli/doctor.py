@@ -51,16 +51,16 @@ def run(args: argparse.Namespace) -> int:
         overrides=parse_overrides(args.override),
         n_threads=args.threads,
     )
-    print(json.dumps(_plain(found.as_dict()), indent=2) if args.json else text_report(found))
+    print(json.dumps(plain(found.as_dict()), indent=2) if args.json else text_report(found))
     return int(found.exit_code)
 
 
-def _plain(value: Any) -> Any:
-    """JSON has no NaN and no infinity: null stands for them."""
+def plain(value: Any) -> Any:
+    """Values that JSON has: no NaN and no infinity, for which null stands."""
     if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     if hasattr(value, "item"):
         value = value.item()
     return None if isinstance(value, float) and not math.isfinite(value) else value

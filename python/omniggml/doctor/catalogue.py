@@ -51,7 +51,7 @@ CATALOGUE: dict[str, Kind] = {
     "file.zeros": Kind(_BROKEN, "A tensor is all zeros: it was never loaded.", _CONVERT),
     "file.zero-rows": Kind(_BROKEN, "Many rows of a table are zeros: only a part of it was written.", _CONVERT),
     "file.constant": Kind(
-        _SUSPICIOUS, "A matrix holds one value only, or the same row over and over: it was not loaded.", _CONVERT
+        _BROKEN, "A matrix holds one value only, or the same row over and over: it was not loaded.", _CONVERT
     ),
     "file.scale": Kind(
         _BROKEN,

@@ -16,7 +16,7 @@ from omniggml.model import Model, TalkerPrompt
 IntArray = npt.NDArray[np.int32]
 
 _FRAMES = 24  # that the model judges: hundreds of codes, of which each says much
-_CLEARLY = 0.7  # nats a code by which one reading has to beat another
+_CLEARLY = 0.3  # nats a code by which one reading has to beat another
 
 
 def check_codes(case: Case) -> None:
@@ -252,7 +252,7 @@ def _judge(case: Case, codes: IntArray, groups: int, size: int) -> None:
     """What the model itself says of them."""
     if len(codes) > groups:
         case.find(
-            "codes.more-groups", f"There are {len(codes)} groups of codes; the model has {groups}.", certainty=0.9
+            "codes.more-groups", f"There are {len(codes)} groups of codes; the model has {groups}.", certainty=0.99
         )
         return
     model = case.model
@@ -275,8 +275,6 @@ def _try_arrangements(case: Case, model: Model, prompt: TalkerPrompt, codes: Int
     knows_text = case.text is not None
     given = likelihood_of(model, prompt, codes[:, :_FRAMES], of_talker=knows_text)
     case.measurements["likelihood"] = {"mean": round(given.mean, 3), "chance": round(given.chance, 3)}
-    if given.explained:
-        return
     best: tuple[Arrangement, Likelihood] | None = None
     for arrangement in arrangements(codes, groups, size):
         changed = np.ascontiguousarray(arrangement.undo(codes)[:, :_FRAMES])

@@ -9,13 +9,15 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from omniggml.convert.geometries import PUBLISHED
+from omniggml.convert.geometries import GEOMETRIES, PUBLISHED
 from omniggml.convert.model_config import SAMPLE_RATE
+from omniggml.convert.speech_file import speech_file_tensors
 from omniggml.doctor.case import Case
 from omniggml.doctor.grids import coarser_grid
 from omniggml.doctor.spectrum import spectral_excess
 from omniggml.doctor.stored_weights import StoredWeights
 from omniggml.files.geometry import token_ids
+from omniggml.files.plan import stacked
 from omniggml.files.stages import bits_of, need_of
 
 FloatArray = npt.NDArray[np.float32]
@@ -27,6 +29,7 @@ _PLAUSIBLE_THETA = (1e3, 1e9)
 # Values of one kind in different layers differ by less; scales and norms are learnt and may differ by more.
 _ODD_ONE_OUT = {True: 1000.0, False: 30.0}
 _SMALLEST_TABLE = 1e-3
+_NEAR_ONE = 0.3
 
 
 def check_file(case: Case) -> None:
@@ -51,14 +54,17 @@ def check_file(case: Case) -> None:
 
 
 def _check_presence(case: Case, weights: StoredWeights) -> None:
-    missing = sorted(set(case.inspection.missing) | set(_gaps(weights)))
+    missing = set(case.inspection.missing) | set(_gaps(weights))
+    if weights.derived is None and case.inspection.family != "code2wav":
+        missing |= {name for name in _always() if name not in weights}
     if not weights.under("thinker.model.layers."):
         # It speaks without a thinker, whose file may have the table of text tokens.
         kept = "" if case.thinker is not None else _TABLE
-        missing = [name for name in missing if not name.startswith("thinker.") or name == kept]
+        missing = {name for name in missing if not name.startswith("thinker.") or name == kept}
     if missing:
+        names = sorted(missing)
         case.find(
-            "file.missing-tensors", f"{_count(missing)} missing: {_some(missing)}.", tensors=tuple(missing), certainty=1
+            "file.missing-tensors", f"{_count(names)} missing: {_some(names)}.", tensors=tuple(names), certainty=1
         )
     if weights.contents.unknown:
         unknown = weights.contents.unknown
@@ -77,6 +83,12 @@ def _check_presence(case: Case, weights: StoredWeights) -> None:
         )
 
 
+def _always() -> set[str]:
+    """Tensors that every model has, whatever its geometry."""
+    configs = [geometry.model_config() for geometry in GEOMETRIES.values()]
+    return set.intersection(*(set(stacked(speech_file_tensors(config))) for config in configs))
+
+
 def _gaps(weights: StoredWeights) -> Iterator[str]:
     """Tensors that other layers of the same kind have."""
     layers: dict[tuple[str, str], set[str]] = defaultdict(set)
@@ -86,7 +98,7 @@ def _gaps(weights: StoredWeights) -> Iterator[str]:
     for (path, number), endings in layers.items():
         everywhere = [other for (p, _), other in layers.items() if p == path]
         common = {
-            ending for ending in set().union(*everywhere) if sum(ending in o for o in everywhere) * 2 > len(everywhere)
+            ending for ending in set().union(*everywhere) if sum(ending in o for o in everywhere) * 2 >= len(everywhere)
         }
         if len(everywhere) > 1:
             yield from (f"{path}.{number}.{ending}" for ending in common - endings)
@@ -287,7 +299,7 @@ def _check_values(case: Case, weights: StoredWeights) -> None:
             zeros.append(name)
             continue
         if values.ndim > 1 and values.size > 64:
-            digests[values.tobytes()[:65536] + str(values.shape).encode()].append(name)
+            digests[_kind(name).encode() + values.tobytes()[:65536]].append(name)
             rows = values.reshape(len(values), -1)
             if (~rows.any(axis=1)).mean() > 0.2:
                 zero_rows.append(name)
@@ -443,7 +455,7 @@ def _check_randomness(case: Case, excess: dict[str, float]) -> None:
 
 
 def _check_snake(case: Case, weights: StoredWeights) -> None:
-    """Exponentials are all positive and lean to the right; their logarithms don't."""
+    """Logarithms lie around 0, on both sides; exponentials are all positive, and lie around 1 or lean to the right."""
     family = weights.file.family
     if family is not None and family.name == "code2wav":
         return
@@ -453,18 +465,25 @@ def _check_snake(case: Case, weights: StoredWeights) -> None:
         return
     n = sum(map(len, values))
     lean, lean_of_logs = (_lean([change(v) for v in values]) for change in (np.asarray, np.log))
-    error = (6 / n) ** 0.5
-    if lean > 4 * error and lean > 0.2 and abs(lean_of_logs) < lean / 2:
+    leans = lean > max(0.2, 4 * (6 / n) ** 0.5) and abs(lean_of_logs) < lean / 2
+    centres = [_centre(names, values, ending) for ending in (".alpha", ".beta")]
+    if leans or max(abs(np.log(centre)) for centre in centres) < _NEAR_ONE:
         case.find(
             "file.snake-exponentiated",
-            f"Snake's {n} alphas and betas are all positive and lean to the right (skewness {lean:.2f}, of their "
-            f"logarithms "
-            f"{lean_of_logs:.2f}): they were exponentiated already.",
+            f"Snake's {n} alphas and betas are all positive, around {centres[0]:.2f} and {centres[1]:.2f}, and lean "
+            f"to the "
+            f"right by {lean:.2f}, their logarithms by {lean_of_logs:.2f}: they were exponentiated already.",
             tensors=tuple(names),
             certainty=0.93,
             skewness=lean,
             skewness_of_logarithms=lean_of_logs,
+            medians=centres,
         )
+
+
+def _centre(names: list[str], values: list[npt.NDArray[np.float64]], ending: str) -> float:
+    """The median of all tensors of one kind."""
+    return float(np.median(np.concatenate([v for name, v in zip(names, values, strict=True) if name.endswith(ending)])))
 
 
 def _lean(values: list[npt.NDArray[np.float64]]) -> float:

@@ -1,0 +1,182 @@
+"""Two models, module by module: where do they part?
+
+Both are given the same text and made to say the same codes. *Accumulated*: each module of A as it comes, errors of
+those before it included. *Local*: the modules before it are given B's outputs, so that the error is its own.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from omniggml.convert import convert
+from omniggml.doctor.agreement import GATES, Agreement, Gate, agreement
+from omniggml.doctor.computation_order import order_of
+from omniggml.doctor.stored_weights import StoredWeights
+from omniggml.errors import InputError
+from omniggml.files.stages import bits_of
+from omniggml.loading import load
+from omniggml.model import Model, TalkerPrompt
+
+PathLike = str | os.PathLike[str]
+Outputs = dict[str, npt.NDArray[np.float32]]
+
+_FRAMES = 16
+_COARSE = Gate(0.97, 5e-2, 5e-2)  # of types below 8 bits
+# Where B's outputs take the place of A's: what a residual stream holds, the input of feed-forward blocks, each piece of
+# the vocoder. The last convolution is left: replaced, the waveform would be B's own.
+_BOUNDARY = re.compile(
+    r"thinker\.model\.embed_tokens|.*\.model\.norm|.*\.layers\.\d+(\.post_attention_layernorm)?"
+    r"|code2wav\.(code_embedding|pre_transformer|upsample\.\d+\.\d+|decoder\.\d+(\.block\.\d+)?)"
+)
+_STAGES = ("thinker.", "talker.model.", "talker.code_predictor.", "code2wav.")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One module. `gate`: what the coarser of the two files' types in its stage allows."""
+
+    module: str
+    local: Agreement
+    accumulated: Agreement
+    gate: Gate
+
+    @property
+    def inside(self) -> bool:
+        """Whether its own error is within the gate."""
+        return self.local.inside(self.gate)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Rows in the order of computation. `first`: the first module whose own error is outside of its gate, "" where
+    none is."""
+
+    a: str
+    b: str
+    text: str
+    rows: tuple[Row, ...]
+
+    @property
+    def first(self) -> str:
+        return next((row.module for row in self.rows if not row.inside), "")
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, as `--json` prints them."""
+        rows = [
+            {"module": r.module, "inside": r.inside, "local": asdict(r.local), "accumulated": asdict(r.accumulated)}
+            for r in self.rows
+        ]
+        return {"a": self.a, "b": self.b, "text": self.text, "first": self.first, "rows": rows}
+
+
+def compare(
+    a: PathLike, b: PathLike, text: str = "hello world", *, device: str = "cpu", n_threads: int = 0
+) -> Comparison:
+    """Compare model A with model B, the reference: GGUF files, or for B a Hugging Face checkpoint directory, which is
+    converted to F32 first. `device` is A's.
+
+    Raises ModelFileError for files that can't be loaded, InputError for models of different geometry.
+    """
+    with _as_gguf(b) as reference:
+        theirs, ours = load(reference, device="cpu", n_threads=n_threads), load(a, device=device, n_threads=n_threads)
+        gates = _gates(Path(os.fspath(a)), reference)
+    if theirs.geometry["code2wav"] != ours.geometry["code2wav"] or theirs.geometry["talker"] != ours.geometry["talker"]:
+        raise InputError(f"{a} and {b} are models of different geometry; there is nothing to compare")
+    script = _Script(theirs, text)
+    want = script.run(theirs, {})
+    local, accumulated = script.run(ours, want), script.run(ours, {})
+    rows = [
+        Row(name, agreement(local[name], want[name]), agreement(accumulated[name], want[name]), gates[_stage(name)])
+        for name in sorted(want, key=order_of)
+        if name in local and local[name].shape == want[name].shape
+    ]
+    return Comparison(str(a), str(b), text, tuple(rows))
+
+
+@contextmanager
+def _as_gguf(path: PathLike) -> Iterator[Path]:
+    if not Path(os.fspath(path)).is_dir():
+        yield Path(os.fspath(path))
+        return
+    with tempfile.TemporaryDirectory() as directory:
+        yield convert(os.fspath(path), directory, type="f32", name="reference", only="speech")[0]
+
+
+class _Script:
+    """What both are made to do: read this text, say these codes, voice them."""
+
+    def __init__(self, reference: Model, text: str) -> None:
+        self.conversation = reference.tokenizer.encode_chat([{"role": "user", "content": ""}])
+        self.answer = reference.tokenizer.encode(text)
+        self.prompt: TalkerPrompt = reference.talker_prompt(self.conversation, self.answer)
+        self.codes = reference.talker(self.prompt, greedy=True, max_frames=_FRAMES)
+        if self.codes.shape[1] < 2:
+            groups, size = (
+                reference.geometry["code2wav"]["num_quantizers"],
+                reference.geometry["code2wav"]["codebook_size"],
+            )
+            self.codes = np.random.default_rng(0).integers(0, size, (groups, _FRAMES)).astype(np.int32)
+        self.hidden = reference.talker_states(self.prompt, self.codes).hidden
+
+    def run(self, model: Model, given: Mapping[str, npt.NDArray[np.float32]]) -> Outputs:
+        """Module path -> output; with `given`, local errors: each stage's boundaries take these."""
+        local = bool(given)
+        seen: Outputs = {}
+        last = f"code2wav.decoder.{len(model.geometry['code2wav']['upsample_rates']) + 2}"
+        chosen = {name: values for name, values in given.items() if _BOUNDARY.fullmatch(name) and name != last}
+        if model.has_thinker:
+            self._thinker(model, seen, _of(chosen, "thinker."))
+        with model.probe("talker.*_projection", "talker.*_projection.*") as reading:
+            prompt = model.talker_prompt(self.conversation, self.answer)
+            seen |= dict(reading)
+        with model.probe("talker.model.**", "talker.codec_head", replace=_of(chosen, "talker.model.")) as reading:
+            states = model.talker_states(self.prompt if local else prompt, self.codes)
+            seen |= dict(reading)
+        with model.probe("talker.code_predictor.**", replace=_of(chosen, "talker.code_predictor.")) as reading:
+            model.predictor_logits(self.hidden if local else states.hidden, self.codes)
+            seen |= dict(reading)
+        with model.probe("code2wav", "code2wav.**", replace=_of(chosen, "code2wav.")) as reading:
+            model.code2wav(self.codes)
+            seen |= dict(reading)
+        return seen
+
+    def _thinker(self, model: Model, seen: Outputs, given: Outputs) -> None:
+        with model.probe("thinker.**", replace=given) as reading:
+            model.thinker([*self.conversation, *self.answer])
+            seen |= dict(reading)
+
+
+def _of(outputs: Mapping[str, npt.NDArray[np.float32]], prefix: str) -> Outputs:
+    return {name: values for name, values in outputs.items() if name.startswith(prefix)}
+
+
+def _stage(module: str) -> str:
+    return next(
+        (stage for stage in _STAGES if module.startswith(stage)),
+        "code2wav." if module == "code2wav" else "talker.model.",
+    )
+
+
+def _gates(*paths: Path) -> dict[str, Gate]:
+    """Of each stage, by the coarsest type of its matrices in any of the files."""
+    gates = {}
+    for stage in _STAGES:
+        types = [
+            weights.type_of(name)
+            for weights in map(StoredWeights, paths)
+            for name in weights
+            if name.startswith(stage) and weights.contents.parts[name][0].stored.size > 0
+        ]
+        coarsest = min(types, key=lambda type_: (bits_of(type_), type_), default="F32")
+        gates[stage] = GATES.get(coarsest, _COARSE)
+    return gates

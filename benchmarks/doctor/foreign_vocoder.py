@@ -28,7 +28,7 @@ transformers.logging.set_verbosity_error()
 
 def cases(subjects: Subjects) -> Iterator[Planted]:
     for number, (fault, (change, cause)) in enumerate(FAULTS.items()):
-        for place in subjects.some(["mini", "odd", "grouped"][number % 3]):
+        for place in subjects.some(["tiny", "odd", "grouped"][number % 3]):
             yield Planted(f"vocoder/{fault}/{place}", (cause,), partial(_audio, subjects, place, fault, change))
     for fault in (
         "sum of the embeddings",
@@ -47,7 +47,7 @@ def cases(subjects: Subjects) -> Iterator[Planted]:
         "decoder.1.block.3.conv1.conv",
         "pre_transformer.layers.0.mlp.up_proj",
     ):
-        for place in subjects.some("mini"):
+        for place in subjects.some("tiny"):
             name = f"dump/{path} corrupted/{place}"
             yield Planted(name, ("dump.deviates",), partial(_dump, subjects, place, partial(_corrupt, path)))
 
@@ -101,7 +101,7 @@ def _decoded(vocoder: Vocoder, codes: Any) -> Any:
 
 
 def _codes(subjects: Subjects, name: str) -> Any:
-    # Longer than mini's window.
+    # Longer than the windows.
     return subjects.spoken(name).codes if name == VOICE else subjects.model(name).speak(TEXTS[0], max_frames=80).codes
 
 

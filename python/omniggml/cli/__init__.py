@@ -1,5 +1,5 @@
 """The command line: `omniggml speak | chat | decode | convert | quantize | imatrix | inspect | doctor |
-compare | bench | devices`.
+compare | plot | bench | devices`.
 
 Exit codes: 0 done, 1 an error (one sentence on stderr), 2 wrong usage, 130 interrupted by Ctrl-C; of `doctor` also 1
 suspicious and 2 broken.
@@ -15,10 +15,10 @@ import warnings
 from collections.abc import Sequence
 
 import omniggml
-from omniggml.cli import bench, chat, compare, convert, decode, devices, doctor, imatrix, inspect, quantize, speak
+from omniggml.cli import bench, chat, compare, convert, decode, devices, doctor, imatrix, inspect, plot, quantize, speak
 from omniggml.errors import OmniError
 
-_COMMANDS = (speak, chat, decode, convert, quantize, imatrix, inspect, doctor, compare, bench, devices)
+_COMMANDS = (speak, chat, decode, convert, quantize, imatrix, inspect, doctor, compare, plot, bench, devices)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

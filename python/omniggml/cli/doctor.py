@@ -9,6 +9,8 @@ from typing import Any
 
 from omniggml.cli.arguments import parse_overrides
 from omniggml.doctor import examine
+from omniggml.doctor.given import read_audio, read_codes
+from omniggml.doctor.html_report import write_html
 from omniggml.doctor.text_report import text_report
 
 
@@ -32,6 +34,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--tokenizer", metavar="FILE|DIR")
     parser.add_argument("--override", action="append", default=[], metavar="SECTION.NAME=VALUE")
     parser.add_argument("--threads", type=int, default=0, metavar="N")
+    parser.add_argument("--html", metavar="OUT", help="write a report to look at and listen to, one file")
     parser.add_argument("--json", action="store_true", help="everything, for programs")
     parser.set_defaults(run=run)
 
@@ -51,6 +54,9 @@ def run(args: argparse.Namespace) -> int:
         overrides=parse_overrides(args.override),
         n_threads=args.threads,
     )
+    if args.html:
+        codes = None if args.codes is None else read_codes(args.codes)
+        write_html(args.html, found, codes, None if args.audio is None else read_audio(args.audio))
     print(json.dumps(plain(found.as_dict()), indent=2) if args.json else text_report(found))
     return int(found.exit_code)
 

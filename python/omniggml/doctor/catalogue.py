@@ -301,12 +301,6 @@ CATALOGUE: dict[str, Kind] = {
     "audio.bytes": Kind(
         _BROKEN, "The right samples with their bytes swapped.", "Write little-endian samples, or read them so."
     ),
-    # --- precision --------------------------------------------------------------------------------------------------
-    "precision.stage": Kind(
-        _SUSPICIOUS,
-        "Modules differ from the reference by more than the file's types allow.",
-        "Store the tensors named in more bits.",
-    ),
     # --- dump -------------------------------------------------------------------------------------------------------
     "dump.names": Kind(
         _SUSPICIOUS, "None of the dump's names is a module of the model.", "Name tensors by Hugging Face module paths."
@@ -314,8 +308,6 @@ CATALOGUE: dict[str, Kind] = {
     "dump.deviates": Kind(
         _BROKEN, "Given the same input, this module of theirs computes something else.", "Look at this module alone."
     ),
-    # --- other ------------------------------------------------------------------------------------------------------
-    "case.incomplete": Kind(_NOTE, "A check could not be made.", "Give what it needs."),
 }
 
 # Mistakes of a vocoder that are recognised by what they sound like; `counterfactuals.py` makes them.

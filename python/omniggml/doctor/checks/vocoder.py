@@ -19,7 +19,7 @@ from omniggml.model import Model
 IntArray = npt.NDArray[np.int32]
 Samples = npt.NDArray[np.float64]
 
-_TRIAL_FRAMES = 24
+_TRIAL_FRAMES = 16
 _MOST_FRAMES = 400
 _BUDGET = 3e10  # products a run of the mirror, about a second
 _SAME = 0.02  # share of energy left over by which audio counts as the same, another precision allowed for
@@ -38,13 +38,23 @@ def check_vocoder(case: Case) -> None:
         _check_life(case, case.model)
     if case.audio is None or case.codes is None:
         return
-    codes = case.right_codes if not case.has("codes.group-order", "codes.frame-order") else case.codes.astype(np.int32)
-    if codes is None:
+    if case.right_codes is None:
         case.skipped.append("their audio against ours: the codes can't be decoded as they are")
         return
     theirs = case.audio.mono
     if theirs.size and np.isfinite(theirs).all() and theirs.any():
-        Recognition(case, case.mirror, codes, theirs).run()
+        Recognition(case, case.mirror, _decoded_codes(case, case.mirror, theirs), theirs).run()
+
+
+def _decoded_codes(case: Case, mirror: VocoderMirror, theirs: Samples) -> IntArray:
+    """Codes in a wrong order may be what was decoded, or were only saved so: those that fit the audio better."""
+    assert case.right_codes is not None and case.codes is not None
+    if not case.has("codes.group-order", "codes.frame-order") or case.codes.shape != case.right_codes.shape:
+        return case.right_codes
+    choices = [case.right_codes, case.codes.astype(np.int32)]
+    samples = [mirror(codes[:, :_TRIAL_FRAMES]) for codes in choices]
+    left = [match(theirs[: len(ours)], ours, 0).residual for ours in samples]
+    return choices[int(np.argmin(left))]
 
 
 def _check_life(case: Case, model: Model) -> None:

@@ -1,0 +1,134 @@
+"""Pictures and the HTML report: what they hold, and what a browser shows of it."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+import omniggml
+from conftest import Files
+from omniggml import InputError
+from omniggml.doctor import examine, plots
+from omniggml.doctor.given import read_audio
+from omniggml.doctor.html_report import html_report, write_html
+
+CHROMIUM = next(
+    (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), ""
+)
+WIDTH, HEIGHT = 480, 2400
+
+
+@pytest.fixture(scope="module")
+def page(tiny_files: Files, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The report of codes in reverse order and of their audio."""
+    directory = tmp_path_factory.mktemp("report")
+    audio = omniggml.load(tiny_files.speech, n_threads=1).speak("hello world", seed=3, max_frames=30)
+    wav, codes = audio.save(directory / "a.wav"), np.ascontiguousarray(audio.codes[::-1])
+    found = examine(tiny_files.speech, codes=codes, audio=wav, text="hello world", n_threads=1)
+    return write_html(directory / "report.html", found, codes, read_audio(wav))
+
+
+def test_the_page_holds_everything(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    for part in (
+        "broken: The groups are in reverse order",
+        "codes.group-order",
+        "What to do:",
+        "cured",
+        "Checked: file",
+    ):
+        assert part in text, part
+    assert omniggml.__version__ in text and omniggml.ggml_version in text
+    assert not re.search(r'(src|href)="(?!data:)', text), "it needs no other file"
+    player = re.search(r"data:audio/wav;base64,([^\"]+)", text)
+    assert player is not None
+    data = base64.b64decode(player[1])
+    assert data[:4] == b"RIFF" and len(data) > 1000
+
+
+def test_text_of_others_stays_text(tiny_files: Files) -> None:
+    found = omniggml.Diagnosis("<script>", (omniggml.Finding("audio.gain", "a <b> & c", {"<i>": "<u>"}),))
+    text = html_report(found)
+    assert "<script>" not in text and "<u>" not in text and "a &lt;b&gt; &amp; c" in text
+
+
+@pytest.mark.skipif(not CHROMIUM, reason="no Chromium")
+def test_a_browser_shows_it(page: Path, tmp_path: Path) -> None:
+    """The words are there, the verdict's bar and both pictures are drawn, and a phone need not scroll sideways."""
+    pytest.importorskip("matplotlib")
+    shot = tmp_path / "shot.png"
+    browser = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}"]
+    size = f"--window-size={WIDTH},{HEIGHT}"
+    subprocess.run([*browser, f"--screenshot={shot}", size, page.as_uri()], capture_output=True, check=True)
+    dom = subprocess.run([*browser, "--dump-dom", page.as_uri()], capture_output=True, text=True, check=True).stdout
+    assert "broken: The groups are in reverse order" in dom and dom.count("<img ") == 2
+
+    from matplotlib.image import imread
+
+    pixels = np.asarray(imread(shot))[..., :3]
+    assert pixels.shape[:2] == (HEIGHT, WIDTH)
+    bar = np.abs(pixels - np.array([0xD5, 0x5E, 0x00]) / 255).max(axis=2) < 0.02
+    assert bar.any(axis=1).sum() > 100, "the bar that says broken"
+    viridis = np.abs(pixels - np.array([0x44, 0x01, 0x54]) / 255).max(axis=2) < 0.02
+    assert viridis.sum() > 2000, "the dark end of the maps' colours"
+    assert (pixels[:, -4:] > 0.97).all(), "nothing runs over the right edge"
+
+
+def test_pictures_have_axes_in_units() -> None:
+    pytest.importorskip("matplotlib")
+    shown = plots.plot_audio(np.sin(np.arange(24000) * 0.2), 24000)
+    labels = {text for axes in shown.axes for text in (axes.get_xlabel(), axes.get_ylabel())}
+    assert {"time (s)", "frequency (kHz)", "mel band", "amplitude", "level (dB)"} <= labels
+    shown = plots.plot_codes(np.arange(32).reshape(4, 8), 64)
+    assert {"frame", "group", "code", "codes"} <= {t for a in shown.axes for t in (a.get_xlabel(), a.get_ylabel())}
+    assert plots.png(shown)[:4] == b"\x89PNG"
+
+
+def test_a_tone_is_where_it_belongs() -> None:
+    tone = np.sin(2 * np.pi * 3000 * np.arange(24000) / 24000)
+    power = plots.spectrogram(tone)
+    assert abs(power.mean(axis=1).argmax() * 24000 / 1024 - 3000) < 25
+    band = (plots.mel_filters(24000) @ power).mean(axis=1).argmax()
+    edges = 700 * (10 ** (np.linspace(0, 2595 * np.log10(1 + 24000 / 1400), 82) / 2595) - 1)
+    assert edges[band] < 3000 < edges[band + 2]
+
+
+def test_without_matplotlib(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    with pytest.raises(InputError, match=r"pip install 'omniggml\[plot\]'"):
+        plots.plot_codes(np.zeros((2, 3), int))
+    found = omniggml.Diagnosis("x", ())
+    assert "Without pictures: plots need matplotlib" in html_report(found, np.zeros((2, 3), np.int32))
+
+
+def plot(*arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "omniggml", "plot", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_the_command(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    soundfile.write(tmp_path / "a.wav", np.zeros(3000), 24000)
+    np.save(tmp_path / "c.npy", np.arange(12).reshape(3, 4))
+    error = {"nmse": 1e-6}
+    row = {"module": "code2wav", "inside": False, "local": error, "accumulated": error}
+    (tmp_path / "r.json").write_text(json.dumps({"rows": [row]}))
+    for source in ("a.wav", "c.npy", "r.json"):
+        result = plot(tmp_path / source, "-o", tmp_path / "x.png")
+        assert result.returncode == 0, result.stderr
+        assert (tmp_path / "x.png").read_bytes()[:4] == b"\x89PNG"
+    (tmp_path / "bad.json").write_text("[]")
+    np.save(tmp_path / "bad.npy", np.zeros(3))
+    for source, target in (("bad.json", "x.png"), ("bad.npy", "x.png"), ("none.wav", "x.png"), ("a.wav", "x.gif")):
+        result = plot(tmp_path / source, "-o", tmp_path / target)
+        assert result.returncode == 1 and result.stderr.count("\n") == 1 and "Traceback" not in result.stderr
+    assert not list(tmp_path.glob(".*"))

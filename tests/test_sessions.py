@@ -274,9 +274,9 @@ TEXTS = [
 ]
 
 
-@pytest.mark.parametrize("together", [1, 2, 3, 6, 64])
-def test_texts_spoken_together_sound_as_alone(model_files: ModelFiles, together: int) -> None:
-    model = load(model_files, 2, "odd")
+@pytest.mark.parametrize(("together", "n_threads"), [(1, 1), (2, 4), (3, 2), (6, 4), (64, 1)])
+def test_texts_spoken_together_sound_as_alone(model_files: ModelFiles, together: int, n_threads: int) -> None:
+    model = load(model_files, n_threads, "odd")
     alone = [model.speak(text, max_frames=60, seed=7, temperature=3.0, top_k=0) for text in TEXTS]
     assert len({audio.codes.shape[1] for audio in alone}) > 1, "they should end at different times"
     batch = model.speak_batch(TEXTS, together=together, max_frames=60, seed=7, temperature=3.0, top_k=0)

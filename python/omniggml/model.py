@@ -20,7 +20,7 @@ from omniggml.convert import speech_file, thinker_file
 from omniggml.errors import InputError, ModelFileError
 from omniggml.files.opening import open_files
 from omniggml.options import SpeechOptions, TextOptions, check_integer
-from omniggml.overlap import overlapped_pieces, pieces_in_turn, split_threads
+from omniggml.overlap import THREADS_TO_OVERLAP, overlapped_pieces, pieces_in_turn, split_threads
 from omniggml.probe import Reading, active, new_probe
 from omniggml.text_normalization import normalization_of
 from omniggml.together import Request, speak_together
@@ -231,10 +231,10 @@ class Model:
         if not requests:
             return []
         speaker = self._speaker_id(chosen.speaker)
-        threads = split_threads(self._threads())
-        spoken = speak_together(
-            self._speech, requests, self._params(chosen), speaker, min(together, len(requests)), threads
-        )
+        overlapped, n_threads = self._can_overlap(), self._threads()
+        threads = split_threads(n_threads) if overlapped else (n_threads, n_threads)
+        places = min(together, len(requests))
+        spoken = speak_together(self._speech, requests, self._params(chosen), speaker, places, threads, overlapped)
         return [Audio(one.samples, self.sample_rate, one.codes, one.stop_reason) for one in spoken]
 
     def _verbatim(self, text: str, options: SpeechOptions) -> Request:
@@ -339,9 +339,9 @@ class Model:
         return self._n_threads or os.cpu_count() or 1
 
     def _can_overlap(self) -> bool:
-        """Not with one thread, not on another device than the CPU, which the stages would wait for each other on, and
+        """Not with few threads, not on another device than the CPU, which the stages would wait for each other on, and
         not under a probe, which records modules in the order in which they are computed."""
-        return self._threads() > 1 and self._speech.on_cpu and active.get() is None
+        return self._threads() >= THREADS_TO_OVERLAP and self._speech.on_cpu and active.get() is None
 
     def _pieces(
         self,

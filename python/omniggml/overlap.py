@@ -1,7 +1,7 @@
 """The vocoder beside the talker: while one piece is vocoded in a thread of its own, the next is being spoken.
 
-The talker waits for memory and the vocoder for arithmetic, so on a CPU both get on better side by side, each with its
-share of the threads, than in turn with all of them (`docs/performance.md`).
+The talker waits for memory and the vocoder for arithmetic, so with threads enough both get on side by side, each with
+its share of them. With two, the talker alone needs both (`docs/performance.md`).
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from omniggml import _native
 FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int32]
 
+
+THREADS_TO_OVERLAP = 4
 
 _HEARD_SOON = 8
 """A first piece of so few frames is waited for."""

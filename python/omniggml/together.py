@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -36,6 +36,16 @@ class Spoken:
     stop_reason: str
 
 
+Run = Callable[[Callable[[IntArray], FloatArray], IntArray], Future[FloatArray]]
+"""Computes now or later."""
+
+
+def _at_once(function: Callable[[IntArray], FloatArray], codes: IntArray) -> Future[FloatArray]:
+    done: Future[FloatArray] = Future()
+    done.set_result(function(codes))
+    return done
+
+
 @dataclass
 class _Speech:
     """A speech in the making: frames [groups] each, of which `sent` are with the vocoder."""
@@ -46,10 +56,10 @@ class _Speech:
     pieces: list[Future[FloatArray]] = field(default_factory=list)
     stop_reason: str = ""
 
-    def send(self, thread: ThreadPoolExecutor) -> None:
+    def send(self, run: Run) -> None:
         codes = np.array(self.frames[self.sent :], np.int32).T
         self.sent = len(self.frames)
-        self.pieces.append(thread.submit(self.vocoder.decode, np.ascontiguousarray(codes)))
+        self.pieces.append(run(self.vocoder.decode, np.ascontiguousarray(codes)))
 
     def spoken(self, groups: int) -> Spoken:
         samples = [np.zeros(0, np.float32), *(piece.result() for piece in self.pieces)]
@@ -64,9 +74,10 @@ def speak_together(
     speaker: int,
     n_places: int,
     threads: tuple[int, int],
+    overlapped: bool,
 ) -> list[Spoken]:
     """Speak all requests, `n_places` at a time; the next begins where one has ended. `threads`: the talker's and the
-    vocoder's. Each says what it says alone."""
+    vocoder's, which has a thread of its own where `overlapped`. Each says what it says alone."""
     groups = model.predictor_geometry["num_code_groups"]
     batch = _native.SpeechBatch(model, n_places, threads[0], None)
     speeches = [_Speech(_native.Code2WavSession(model, threads[1], None)) for _ in requests]
@@ -79,7 +90,7 @@ def speak_together(
                     places[place] = index = waiting.popleft()
                     request = requests[index]
                     batch.begin(place, params, request.conversation, request.answer, speaker)
-            _step(batch, places, speeches, thread)
+            _step(batch, places, speeches, thread.submit if overlapped else _at_once)
             if any(speech.stop_reason == "cancelled" for speech in speeches):
                 break
         finished = [speech.spoken(groups) for speech in speeches]
@@ -87,9 +98,7 @@ def speak_together(
     return finished
 
 
-def _step(
-    batch: _native.SpeechBatch, places: list[int | None], speeches: Sequence[_Speech], thread: ThreadPoolExecutor
-) -> None:
+def _step(batch: _native.SpeechBatch, places: list[int | None], speeches: Sequence[_Speech], run: Run) -> None:
     frames = batch.step()
     for place, index in enumerate(places):
         if index is None:
@@ -99,6 +108,6 @@ def _step(
             speech.frames.append(frames[place])
         speech.stop_reason = batch.stop_reason(place)
         if len(speech.frames) - speech.sent >= (1 if speech.stop_reason else _PIECE):
-            speech.send(thread)
+            speech.send(run)
         if speech.stop_reason:
             places[place] = None

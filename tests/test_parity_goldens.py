@@ -167,7 +167,7 @@ def test_agreement_knows_what_cosine_alone_hides() -> None:
     assert not agreement(np.roll(want, 1), want).inside(gate)
     assert not agreement(np.full_like(want, np.nan), want).inside(gate)
     assert not agreement(want, np.zeros_like(want)).inside(gate)
-    assert agreement(np.zeros_like(want), np.zeros_like(want)) == Agreement(1, 0, 1)
+    assert agreement(np.zeros_like(want), np.zeros_like(want)) == Agreement(1, 0, 1, 0)
     assert agreement(np.zeros_like(want), want).cosine == 0
     with pytest.raises(ValueError, match="shape"):
         agreement(want[:-1], want)

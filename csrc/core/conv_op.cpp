@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "kernels/conv.h"
+#include "kernels/share.h"
 #include "kernels/snake.h"
 
 namespace omni {
@@ -37,15 +38,6 @@ ConvWeight conv_weight_at(ConvForm form, int64_t i, int64_t in, int64_t taps) {
 
 namespace {
 
-// Rows [begin, end) of part `part`.
-struct Range {
-    int64_t begin, end;
-};
-
-Range share(int64_t rows, int part, int parts) {
-    return { rows * part / parts, rows * (part + 1) / parts };
-}
-
 void convert_row(const float * from, float * to, int64_t n) {
     std::memcpy(to, from, (size_t) n * sizeof(float));
 }
@@ -63,7 +55,7 @@ void snake_row(const SnakeJob & job, uint16_t * y) {
 }
 
 template <typename T>
-void fill_rows(ggml_tensor * y, const ggml_tensor * x, const SnakeJob * snake, int64_t context, Range rows) {
+void fill_rows(ggml_tensor * y, const ggml_tensor * x, const SnakeJob * snake, int64_t context, Share rows) {
     const int64_t channels = y->ne[0];
     auto *        to       = static_cast<T *>(y->data) + (context + rows.begin) * channels;
     const auto *  from     = static_cast<const float *>(x->data) + rows.begin * channels;
@@ -115,7 +107,7 @@ void ConvNodes::compute_inputs(ggml_tensor * y, int part, int parts, void * data
         snake.magnitude = static_cast<const float *>(y->src[first + 1]->data);
         snake.channels  = y->ne[0];
     }
-    const Range      rows = share(shape.time, part, parts);
+    const Share      rows = share_of(shape.time, 1, part, parts);
     const SnakeJob * job  = shape.has_snake ? &snake : nullptr;
     if (shape.form == ConvForm::bf16) {
         fill_rows<uint16_t>(y, x, job, shape.context, rows);

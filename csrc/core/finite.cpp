@@ -76,4 +76,8 @@ bool all_finite(ggml_type type, const char * bytes, size_t size) {
     return scales.count > 0 || ggml_validate_row_data(type, bytes, size);
 }
 
+bool all_finite(const float * values, size_t n) {
+    return all_finite(GGML_TYPE_F32, reinterpret_cast<const char *>(values), n * sizeof(float));
+}
+
 }  // namespace omni

@@ -1,4 +1,4 @@
-// Are stored weights finite? Of quantized types, their scales.
+// Are values finite?
 #pragma once
 
 #include <cstddef>
@@ -7,7 +7,9 @@
 
 namespace omni {
 
-// `bytes`: `size` bytes, whole blocks of the type.
+// Stored weights: `size` bytes, whole blocks of the type; of quantized types, the scales.
 bool all_finite(ggml_type type, const char * bytes, size_t size);
+
+bool all_finite(const float * values, size_t n);
 
 }  // namespace omni

@@ -4,20 +4,11 @@
 #include <array>
 
 #include "kernels/q8_product.h"
+#include "kernels/share.h"
 
 namespace omni {
 
 namespace {
-
-struct Range {
-    int64_t begin, end;
-};
-
-// The share of part `part`, in whole steps.
-Range share(int64_t n, int64_t step, int part, int parts) {
-    const int64_t steps = (n + step - 1) / step;
-    return { std::min(n, steps * part / parts * step), std::min(n, steps * (part + 1) / parts * step) };
-}
 
 const char * column_of(const ggml_tensor * quantized, int64_t index) {
     return static_cast<const char *>(quantized->data) + (size_t) index * quantized->nb[1];
@@ -51,7 +42,7 @@ constexpr int64_t k_row_group = 16;
 
 void compute_quantized(ggml_tensor * y, int part, int parts, void * /*unused*/) {
     const ggml_tensor * x       = y->src[0];
-    const Range         columns = share(ggml_nrows(x), 1, part, parts);
+    const Share         columns = share_of(ggml_nrows(x), 1, part, parts);
     for (int64_t i = columns.begin; i < columns.end; ++i) {
         q8_quantize(static_cast<const float *>(x->data) + i * x->ne[0], x->ne[0],
                     static_cast<char *>(y->data) + (size_t) i * y->nb[1]);
@@ -61,7 +52,7 @@ void compute_quantized(ggml_tensor * y, int part, int parts, void * /*unused*/) 
 void compute_product(ggml_tensor * y, int part, int parts, void * /*unused*/) {
     const ggml_tensor * weight  = y->src[0];
     const ggml_tensor * x       = y->src[1];
-    const Range         rows    = share(weight->ne[1], k_row_step, part, parts);
+    const Share         rows    = share_of(weight->ne[1], k_row_step, part, parts);
     const int64_t       columns = x->ne[1];
     auto *              out     = static_cast<float *>(y->data);
     for (int64_t row = rows.begin; row < rows.end; row += k_row_group) {
@@ -81,7 +72,7 @@ void compute_product_by_expert(ggml_tensor * y, int part, int parts, void * /*un
     const ggml_tensor * ids      = y->src[2];
     const int64_t       used     = ids->ne[0];
     const int64_t       per_slot = x->ne[1] == ggml_nelements(ids) ? 1 : used;  // outputs that read one column
-    const Range         rows     = share(weight->ne[1], k_row_step, part, parts);
+    const Share         rows     = share_of(weight->ne[1], k_row_step, part, parts);
     auto *              out      = static_cast<float *>(y->data);
     for (int64_t e = 0; e < weight->ne[2]; ++e) {
         const Q8Job job{ static_cast<const char *>(weight->data) + (size_t) e * weight->nb[2], weight->ne[0],

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "kernels/share.h"
+
 namespace omni {
 
 int64_t packed_conv_size(int64_t in, int64_t out, int64_t taps) {
@@ -31,33 +33,31 @@ namespace {
 
 // Splits by rows where there are many, so that each part reads all weights once and its rows stay in its cache; else
 // by panels.
-ConvBlock share(const ConvJob & job, int64_t row_step, int64_t panel_step, int part, int parts) {
+ConvBlock block_of(const ConvJob & job, int64_t row_step, int64_t panel_step, int part, int parts) {
     const int64_t panels    = (job.out + k_conv_panel - 1) / k_conv_panel;
     const int64_t row_steps = (job.rows + row_step - 1) / row_step;
-    const auto    cut       = [part, parts](int64_t steps, int64_t step, int64_t end, int more) {
-        return std::min(end, steps * (part + more) / parts * step);
-    };
     if (row_steps >= 8 * parts) {
-        return { cut(row_steps, row_step, job.rows, 0), cut(row_steps, row_step, job.rows, 1), 0, panels };
+        const Share rows = share_of(job.rows, row_step, part, parts);
+        return { rows.begin, rows.end, 0, panels };
     }
-    const int64_t panel_steps = (panels + panel_step - 1) / panel_step;
-    return { 0, job.rows, cut(panel_steps, panel_step, panels, 0), cut(panel_steps, panel_step, panels, 1) };
+    const Share columns = share_of(panels, panel_step, part, parts);
+    return { 0, job.rows, columns.begin, columns.end };
 }
 
 }  // namespace
 
 void conv_f32(const ConvJob & job, Simd simd, int part, int parts) {
     switch (simd) {
-        case Simd::avx512: conv_f32_avx512(job, share(job, 12, 2, part, parts)); break;
-        case Simd::avx2: conv_f32_avx2(job, share(job, 6, 1, part, parts)); break;
-        case Simd::generic: conv_f32_generic(job, share(job, 4, 1, part, parts)); break;
+        case Simd::avx512: conv_f32_avx512(job, block_of(job, 12, 2, part, parts)); break;
+        case Simd::avx2: conv_f32_avx2(job, block_of(job, 6, 1, part, parts)); break;
+        case Simd::generic: conv_f32_generic(job, block_of(job, 4, 1, part, parts)); break;
     }
 }
 
 void conv_bf16(const ConvJob & job, Bf16 kind, int part, int parts) {
     switch (kind) {
-        case Bf16::amx: conv_bf16_amx(job, share(job, 32, 2, part, parts)); break;
-        case Bf16::avx512: conv_bf16_avx512(job, share(job, 12, 2, part, parts)); break;
+        case Bf16::amx: conv_bf16_amx(job, block_of(job, 32, 2, part, parts)); break;
+        case Bf16::avx512: conv_bf16_avx512(job, block_of(job, 12, 2, part, parts)); break;
         case Bf16::none: break;
     }
 }

@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "core/error.h"
+#include "core/finite.h"
 #include "models/speech_model.h"
 
 namespace omni {
@@ -469,7 +470,7 @@ std::vector<float> Code2WavGraph::compute(const std::vector<int32_t> & rows, int
     kv_.set(graph_, { position }, vocoder_.geometry_.window);
     graph_.compute();
     const auto before = graph_.read(unclamped_);
-    if (!std::all_of(before.begin(), before.end(), [](float v) { return std::isfinite(v); })) {
+    if (!all_finite(before.data(), before.size())) {
         throw Error(ErrorKind::numeric, "code2wav made NaN or infinity at frame " + std::to_string(position) +
                                             "; the weights are damaged or overflow");
     }

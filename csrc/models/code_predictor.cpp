@@ -1,9 +1,9 @@
 #include "models/code_predictor.h"
 
 #include <algorithm>
-#include <cmath>
 
 #include "core/error.h"
+#include "core/finite.h"
 #include "models/speech_model.h"
 
 namespace omni {
@@ -111,7 +111,7 @@ std::vector<float> CodePredictorSession::compute(Built & built) {
     ++step_;
     model_->check_intact();
     auto logits = built.graph.read(built.logits);
-    if (!std::all_of(logits.begin(), logits.end(), [](float v) { return std::isfinite(v); })) {
+    if (!all_finite(logits.data(), logits.size())) {
         throw Error(ErrorKind::numeric, "the code predictor's logits are NaN or infinite; the weights of " +
                                             model_->file().path() + " are damaged or overflow");
     }

@@ -1,9 +1,9 @@
 #include "models/talker.h"
 
 #include <algorithm>
-#include <cmath>
 
 #include "core/error.h"
+#include "core/finite.h"
 #include "models/speech_model.h"
 
 namespace omni {
@@ -241,10 +241,9 @@ std::shared_ptr<TalkerSession::Built> TalkerSession::build_frame(int64_t slots) 
 TalkerOutput TalkerSession::result(Built & built, const std::vector<bool> & active) const {
     model_->check_intact();
     TalkerOutput out{ built.graph.read(built.logits), built.graph.read(built.hidden) };
-    const auto   vocab = (std::ptrdiff_t) talker_.geometry_.vocab;
+    const auto   vocab = (size_t) talker_.geometry_.vocab;
     for (size_t i = 0; i < active.size(); ++i) {
-        const auto row = out.logits.begin() + (std::ptrdiff_t) i * vocab;
-        if (active[i] && !std::all_of(row, row + vocab, [](float v) { return std::isfinite(v); })) {
+        if (active[i] && !all_finite(out.logits.data() + i * vocab, vocab)) {
             throw Error(ErrorKind::numeric, "the talker's logits are NaN or infinite; the weights of " +
                                                 model_->file().path() + " are damaged or overflow");
         }

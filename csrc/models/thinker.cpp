@@ -1,9 +1,9 @@
 #include "models/thinker.h"
 
 #include <algorithm>
-#include <cmath>
 
 #include "core/error.h"
+#include "core/finite.h"
 
 namespace omni {
 
@@ -221,7 +221,7 @@ void ThinkerSession::forward_batch(const int32_t * tokens, int64_t n, bool all_l
     position_ += n;
     if (all_logits || want_logits) {
         const auto logits = built.graph.read(built.logits);
-        if (!std::all_of(logits.begin(), logits.end(), [](float v) { return std::isfinite(v); })) {
+        if (!all_finite(logits.data(), logits.size())) {
             throw Error(ErrorKind::numeric, "the thinker's logits are NaN or infinite at position " +
                                                 std::to_string(position_ - 1) + "; the weights of " +
                                                 model_->file().path() + " are damaged or overflow");

@@ -7,7 +7,7 @@ its share of them. With two, the talker alone needs both (`docs/performance.md`)
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -50,6 +50,23 @@ def split_threads(n_threads: int) -> tuple[int, int]:
     return max(1, n_threads // 2), max(1, n_threads - n_threads // 2)
 
 
+def at_once(function: Callable[[IntArray], FloatArray], codes: IntArray) -> Future[FloatArray]:
+    """Its result, computed here and now."""
+    done: Future[FloatArray] = Future()
+    done.set_result(function(codes))
+    return done
+
+
+def beside(
+    thread: ThreadPoolExecutor, function: Callable[[IntArray], FloatArray], codes: IntArray
+) -> Future[FloatArray]:
+    """Its result, computed in `thread`; here and now where the system has no thread to give."""
+    try:
+        return thread.submit(function, codes)
+    except RuntimeError:
+        return at_once(function, codes)
+
+
 def pieces_in_turn(
     speech: _native.Speech, vocoder: _native.Code2WavSession, frames_a_piece: Iterator[int]
 ) -> Iterator[Piece]:
@@ -77,20 +94,10 @@ def overlapped_pieces(
                 while started and started[0].samples.done():
                     yield started.popleft().piece()
             codes = np.concatenate(spoken, axis=1)
-            started.append(_Started(_vocoded(thread, vocoder, codes), codes, speech.stop_reason))
+            started.append(_Started(beside(thread, vocoder.decode, codes), codes, speech.stop_reason))
             if frames <= _HEARD_SOON and speech.n_frames <= frames:
                 yield from _finished(started)
         yield from _finished(started)
-
-
-def _vocoded(thread: ThreadPoolExecutor, vocoder: _native.Code2WavSession, codes: IntArray) -> Future[FloatArray]:
-    try:
-        return thread.submit(vocoder.decode, codes)
-    except RuntimeError:
-        # The system has no thread to give: in turn, then.
-        done: Future[FloatArray] = Future()
-        done.set_result(vocoder.decode(codes))
-        return done
 
 
 def _finished(started: deque[_Started]) -> Iterator[Piece]:

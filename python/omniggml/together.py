@@ -6,11 +6,13 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 
 from omniggml import _native
+from omniggml.overlap import at_once, beside
 
 FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int32]
@@ -40,23 +42,19 @@ Run = Callable[[Callable[[IntArray], FloatArray], IntArray], Future[FloatArray]]
 """Computes now or later."""
 
 
-def _at_once(function: Callable[[IntArray], FloatArray], codes: IntArray) -> Future[FloatArray]:
-    done: Future[FloatArray] = Future()
-    done.set_result(function(codes))
-    return done
-
-
 @dataclass
 class _Speech:
-    """A speech in the making: frames [groups] each, of which `sent` are with the vocoder."""
+    """A speech in the making: frames [groups] each, of which `sent` are with the vocoder. It has one from `begin` to
+    its end: what a vocoder remembers takes memory."""
 
-    vocoder: _native.Code2WavSession
+    vocoder: _native.Code2WavSession | None = None
     frames: list[list[int]] = field(default_factory=list)
     sent: int = 0
     pieces: list[Future[FloatArray]] = field(default_factory=list)
     stop_reason: str = ""
 
     def send(self, run: Run) -> None:
+        assert self.vocoder is not None
         codes = np.array(self.frames[self.sent :], np.int32).T
         self.sent = len(self.frames)
         self.pieces.append(run(self.vocoder.decode, np.ascontiguousarray(codes)))
@@ -80,7 +78,7 @@ def speak_together(
     vocoder's, which has a thread of its own where `overlapped`. Each says what it says alone."""
     groups = model.predictor_geometry["num_code_groups"]
     batch = _native.SpeechBatch(model, n_places, threads[0], None)
-    speeches = [_Speech(_native.Code2WavSession(model, threads[1], None)) for _ in requests]
+    speeches = [_Speech() for _ in requests]
     waiting = deque(range(len(requests)))
     places: list[int | None] = [None] * n_places
     with ThreadPoolExecutor(1, "omniggml-vocoder") as thread:
@@ -89,8 +87,9 @@ def speak_together(
                 if places[place] is None and waiting:
                     places[place] = index = waiting.popleft()
                     request = requests[index]
+                    speeches[index].vocoder = _native.Code2WavSession(model, threads[1], None)
                     batch.begin(place, params, request.conversation, request.answer, speaker)
-            _step(batch, places, speeches, thread.submit if overlapped else _at_once)
+            _step(batch, places, speeches, partial(beside, thread) if overlapped else at_once)
             if any(speech.stop_reason == "cancelled" for speech in speeches):
                 break
         finished = [speech.spoken(groups) for speech in speeches]
@@ -110,4 +109,4 @@ def _step(batch: _native.SpeechBatch, places: list[int | None], speeches: Sequen
         if len(speech.frames) - speech.sent >= (1 if speech.stop_reason else _PIECE):
             speech.send(run)
         if speech.stop_reason:
-            places[place] = None
+            places[place], speech.vocoder = None, None

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import json
 from typing import Any
 
-from omniggml.cli.doctor import plain
+from omniggml.cli.strict_json import strict_json
 from omniggml.doctor.comparison import Comparison, Row, compare
 
 _MOST = 12
@@ -32,7 +31,7 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     found = compare(args.a, args.b, args.text, device=args.device, n_threads=args.threads)
-    print(json.dumps(plain(found.as_dict()), indent=2) if args.json else "\n".join(_lines(found, args.all_rows)))
+    print(strict_json(found.as_dict()) if args.json else "\n".join(_lines(found, args.all_rows)))
     return 2 if found.first else 0
 
 

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from omniggml.audio import Audio
 from omniggml.cli.arguments import add_model, add_output, load_model
 from omniggml.cli.output import check_output, report, write_audio
-from omniggml.errors import InputError
+from omniggml.doctor.given import read_codes
 
 
 def add_parser(subparsers: Any) -> None:
@@ -32,17 +30,3 @@ def run(args: argparse.Namespace) -> int:
     audio = Audio(samples, model.sample_rate, codes.astype(np.int32), "eos")
     report(write_audio([audio], args.output, model.sample_rate), args.output)
     return 0
-
-
-def read_codes(path: str) -> npt.NDArray[Any]:
-    """The array in a .npy file. Raises InputError for anything else."""
-    if not Path(path).is_file():
-        raise InputError(f"{path}: no such file")
-    try:
-        # Never unpickle: the file is somebody else's.
-        array = np.load(path, allow_pickle=False)
-    except Exception as error:  # NumPy lets out whatever its parsers of headers and archives raise
-        raise InputError(f"{path} is no .npy file of numbers: {' '.join(str(error).split())}") from error
-    if not isinstance(array, np.ndarray):
-        raise InputError(f"{path} holds several arrays; expected one, in a .npy file")
-    return array

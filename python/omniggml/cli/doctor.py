@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import json
-import math
 from typing import Any
 
 from omniggml.cli.arguments import parse_overrides
+from omniggml.cli.strict_json import strict_json
 from omniggml.doctor import examine
 from omniggml.doctor.given import read_audio, read_codes
 from omniggml.doctor.html_report import write_html
@@ -57,16 +56,5 @@ def run(args: argparse.Namespace) -> int:
     if args.html:
         codes = None if args.codes is None else read_codes(args.codes)
         write_html(args.html, found, codes, None if args.audio is None else read_audio(args.audio))
-    print(json.dumps(plain(found.as_dict()), indent=2) if args.json else text_report(found))
+    print(strict_json(found.as_dict()) if args.json else text_report(found))
     return int(found.exit_code)
-
-
-def plain(value: Any) -> Any:
-    """Values that JSON has: no NaN and no infinity, for which null stands."""
-    if isinstance(value, dict):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [plain(item) for item in value]
-    if hasattr(value, "item"):
-        value = value.item()
-    return None if isinstance(value, float) and not math.isfinite(value) else value

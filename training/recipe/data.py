@@ -20,10 +20,8 @@ from .teacher import SPEAKERS, render, spelled_words, voiced_as, waveform
 log = logging.getLogger(__name__)
 
 SHARD = 250
-SHARES = {"grammar": 0.44, "demo": 0.06, "answers": 0.16, "shuffled": 0.16, "dictionary": 0.18}
+SHARES = {"grammar": 0.38, "demo": 0.12, "answers": 0.22, "shuffled": 0.12, "dictionary": 0.16}
 SECOND_SPEAKER = 0.3
-LOUDNESS = 0.6
-"""The teacher's samples are multiplied by this: clamping at 1 is then rare."""
 
 
 @dataclass(frozen=True)
@@ -120,10 +118,11 @@ def _rendered(item: Planned, with_audio: bool, seed: int) -> Utterance | None:
     rendering = render(item.text)
     if rendering is None:
         return None
-    outputs = voiced_as(rendering, SPEAKERS[item.speaker])
+    speaker = SPEAKERS[item.speaker]
+    outputs = voiced_as(rendering, speaker)
     audio = None
     if with_audio:
-        audio = np.clip(waveform(outputs, seed) * LOUDNESS * 32767, -32767, 32767).astype(np.int16)
+        audio = (waveform(outputs, speaker, seed) * 32767).astype(np.int16)
     features = frame_features(outputs, rendering.frames).astype(np.float16)
     places, words = np.asarray(rendering.places, np.int8), np.asarray(rendering.words, np.int16)
     return Utterance(item.text, item.speaker, rendering.phones, places, words, features, audio)

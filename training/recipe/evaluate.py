@@ -22,7 +22,7 @@ import omniggml
 from omniggml import TextOptions
 
 from .codec import PLACES, Codec
-from .data import LOUDNESS, Utterance, answer_texts, listed
+from .data import Utterance, answer_texts, listed
 from .features import frame_features
 from .judge import distance, heard, score
 from .questions import UNKNOWN, all_questions, nonsense, repetition
@@ -99,8 +99,8 @@ class Evaluation:
         return rendering
 
     def _teacher(self, text: str) -> tuple[np.ndarray, None, bool]:
-        outputs = voiced_as(self._rendering(text), SPEAKERS[self.number])
-        return waveform(outputs, 0) * np.float32(LOUDNESS), None, True
+        speaker = SPEAKERS[self.number]
+        return waveform(voiced_as(self._rendering(text), speaker), speaker, 0), None, True
 
     def _codec(self, text: str) -> tuple[np.ndarray, None, bool]:
         rendering = self._rendering(text)

@@ -42,14 +42,16 @@ SILENCE = "_"
 
 @dataclass(frozen=True)
 class Speaker:
-    """How a speaker differs from the teacher: pitch times `pitch`, formants times `formants`."""
+    """How a speaker differs from the teacher: pitch times `pitch`, formants times `formants`. Samples are multiplied by
+    `loudness`, by which both are as loud and clamping at 1 is rare."""
 
     name: str
     pitch: float
     formants: float
+    loudness: float
 
 
-SPEAKERS = (Speaker("chelsie", 1.0, 1.0), Speaker("ethan", 0.56, 0.86))
+SPEAKERS = (Speaker("chelsie", 1.0, 1.0, 1.8), Speaker("ethan", 0.56, 0.86, 0.65))
 
 
 @dataclass(frozen=True)
@@ -213,9 +215,10 @@ def _warped(array: Floats, positions: Floats) -> Floats:
     return np.asarray(array[low] * (1 - share) + array[low + 1] * share, dtype=np.float32)
 
 
-def waveform(outputs: tuple[Floats, ...], seed: int) -> Floats:
-    """Envelopes and pitch -> 24 kHz samples."""
-    return np.asarray(dsp.synth(*outputs, np.random.default_rng(seed)), dtype=np.float32)
+def waveform(outputs: tuple[Floats, ...], speaker: Speaker, seed: int) -> Floats:
+    """Envelopes and pitch of a speaker -> 24 kHz samples."""
+    samples = dsp.synth(*outputs, np.random.default_rng(seed)) * speaker.loudness
+    return np.clip(samples, -1, 1).astype(np.float32)
 
 
 @lru_cache(maxsize=1)

@@ -41,6 +41,10 @@ def cases(subjects: Subjects) -> Iterator[Planted]:
         change, cause = FAULTS[fault]
         for place in subjects.some("grouped"):
             yield Planted(f"dump/{fault}/{place}", (cause,), partial(_dump, subjects, place, change))
+    for given in ("codes with the end", "codes without it"):
+        for place in subjects.some("odd"):
+            causes = ("vocoder.end-frame", "codes.control-ids") if "with the" in given else ("vocoder.end-frame",)
+            yield Planted(f"vocoder/eos vocoded, {given}/{place}", causes, partial(_ended, subjects, place, given))
     for path in (
         "upsample.0.1.pwconv1",
         "decoder.1.block.1.conv",
@@ -111,6 +115,16 @@ def _audio(subjects: Subjects, name: str, fault: str, change: Change) -> dict[st
         samples = _decoded(vocoder, _codes(subjects, name))
     path = subjects.wav(samples, "FLOAT" if fault in SUBTLE else "PCM_16")
     return {"model": subjects.file(name), "codes": _codes(subjects, name), "audio": path}
+
+
+def _ended(subjects: Subjects, name: str, given: str) -> dict[str, Any]:
+    """The frame that ends the speech is decoded like the others: eos first, then what the predictor says of it."""
+    vocoder, codes = vocoder_of(subjects, name), _codes(subjects, name)
+    last = np.random.default_rng(3).integers(0, vocoder.config.codebook_size, (len(codes), 1))
+    last[0] = subjects.model(name).geometry["talker"]["codec_eos_token_id"]
+    whole = np.concatenate([codes, last], axis=1)
+    path = subjects.wav(_decoded(vocoder, whole), "PCM_16")
+    return {"model": subjects.file(name), "codes": whole if "with the" in given else codes, "audio": path}
 
 
 def _dump(subjects: Subjects, name: str, change: Change) -> dict[str, Any]:

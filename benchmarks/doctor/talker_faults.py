@@ -18,6 +18,7 @@ from omniggml.probe import Reading, new_probe
 Array = npt.NDArray[np.float32]
 
 FRAMES = 40
+PREDICTED = "talker.code_predictor.model.norm"
 SHORT = "hello world"
 LONG = "hello world, how are you today and what do you think"
 
@@ -25,17 +26,20 @@ LONG = "hello world, how are you today and what do you think"
 @dataclass(frozen=True)
 class Loop:
     """A talker's loop. `feed`: embeddings of a frame's codes [groups, hidden] -> what is fed back; `text`: frame ->
-    row of text, from the right rows and the padding; `before_norm`: which state the predictor gets."""
+    row of text, from the right rows and the padding; `before_norm`: which state the predictor gets; `outputs`: what it
+    computes is fed back for the codes between the first and the last."""
 
     feed: Callable[[Array], Array] = lambda rows: rows.sum(axis=0)
     text: Callable[[Array, Array, int], Array] = lambda rows, pad, k: rows[k] if k < len(rows) else pad
     before_norm: bool = False
+    outputs: bool = False
 
 
 LOOPS: dict[str, tuple[Loop, str, str]] = {
     "state before the norm": (Loop(before_norm=True), "talker.pre-norm", SHORT),
     "own code fed back alone": (Loop(feed=lambda rows: rows[0]), "talker.first-code-only", SHORT),
     "mean fed back": (Loop(feed=lambda rows: rows.mean(axis=0)), "talker.mean-feedback", SHORT),
+    "outputs fed back": (Loop(outputs=True), "talker.outputs-for-embeddings", SHORT),
     "no text": (Loop(text=lambda rows, pad, k: pad), "talker.no-text", LONG),
     "text a frame early": (
         Loop(text=lambda rows, pad, k: rows[k + 1] if k + 1 < len(rows) else pad),
@@ -83,23 +87,31 @@ def speak(model: Model, tables: list[Array], text: str, loop: Loop) -> npt.NDArr
     frames = []
     for k in range(FRAMES):
         state = seen[last][0, -1:] if loop.before_norm else hidden
-        frame = _frame(model, state, logits[0, :size], len(tables), rng)
+        frame, outputs = _frame(model, state, logits[0, :size], len(tables), rng)
         frames.append(frame)
         rows = np.stack([table[code] for table, code in zip(tables, frame, strict=True)])
+        if loop.outputs:
+            rows[1:-1] = outputs
         row = loop.feed(rows) + loop.text(prompt.trailing, prompt.pad[0], k)
         logits, hidden = session.prompt(0, np.ascontiguousarray(row[None], np.float32))
     return np.array(frames, np.int32).T
 
 
-def _frame(model: Model, state: Array, logits: Array, groups: int, rng: np.random.Generator) -> list[int]:
-    codes = [_draw(logits, rng)]
-    predictor = _native.CodePredictorSession(model._speech, 1, 1, None)
+def _frame(
+    model: Model, state: Array, logits: Array, groups: int, rng: np.random.Generator
+) -> tuple[list[int], list[Array]]:
+    """Codes, and what the predictor computes where codes 1 to G - 2 enter."""
+    codes, outputs = [_draw(logits, rng)], []
+    probe = new_probe((PREDICTED,), None)
+    seen = Reading(probe)
+    predictor = _native.CodePredictorSession(model._speech, 1, 1, probe)
     step = predictor.start(np.ascontiguousarray(state), codes)
     while True:
         codes.append(_draw(step[0], rng))
         if len(codes) == groups:
-            return codes
+            return codes, outputs
         step = predictor.next(codes[-1:])
+        outputs.append(seen[PREDICTED][0, -1])
 
 
 def _draw(logits: Array, rng: np.random.Generator) -> int:

@@ -213,6 +213,11 @@ CATALOGUE: dict[str, Kind] = {
     "talker.mean-feedback": Kind(
         _BROKEN, "The codes are those of a talker that is fed back the mean of the embeddings.", "Feed back their sum."
     ),
+    "talker.outputs-for-embeddings": Kind(
+        _BROKEN,
+        "The codes are those of a talker that is fed back the predictor's outputs in place of its input embeddings.",
+        "Feed back the sum of all groups' input embeddings: hidden_states[0] of each step, not the last.",
+    ),
     "talker.no-text": Kind(
         _BROKEN,
         "The codes are those of a talker that hears padding instead of the text.",
@@ -242,6 +247,11 @@ CATALOGUE: dict[str, Kind] = {
         _NOTE,
         "Activations pass the range of float16: a program that computes in it makes infinity.",
         "Compute in F32 or BF16 there.",
+    ),
+    "vocoder.end-frame": Kind(
+        _BROKEN,
+        "The audio goes on where the codes end: the frame in which codec eos was drawn was vocoded, too.",
+        "Stop at codec eos, and give the vocoder the frames before it.",
     ),
     "vocoder.differs": Kind(
         _BROKEN, "The audio is not what the model makes of these codes, and no known mistake explains it.", _PORT

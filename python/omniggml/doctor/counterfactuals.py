@@ -152,12 +152,16 @@ def in_pieces(mirror: VocoderMirror, codes: IntArray, piece: int, context: int) 
 @dataclass(frozen=True)
 class TalkerMistake:
     """A talker with a mistake, by what it is given. `prompt`: its inputs and the codes' embeddings [groups, frames,
-    hidden] -> the inputs that the mistake amounts to. `before_norm`: see `likelihood_of`."""
+    hidden] -> the inputs that the mistake amounts to; `needs_embeddings`: whether it looks at the second.
+    `before_norm`: see `likelihood_of`. `feeds_outputs`: the inputs depend on what the predictor computes, see
+    `with_outputs_fed_back`."""
 
     id: str
     sentence: str
     prompt: Callable[[TalkerPrompt, FloatArray], TalkerPrompt] = lambda prompt, _: prompt
+    needs_embeddings: bool = False
     before_norm: bool = False
+    feeds_outputs: bool = False
 
 
 def talker_mistakes(tts_bos: FloatArray) -> Iterator[TalkerMistake]:
@@ -166,12 +170,20 @@ def talker_mistakes(tts_bos: FloatArray) -> Iterator[TalkerMistake]:
     yield TalkerMistake(
         "talker.first-code-only",
         "only the talker's own code is fed back",
-        lambda prompt, embedded: _with_extra(prompt, -embedded[1:].sum(axis=0)),
+        lambda prompt, embedded: with_extra(prompt, -embedded[1:].sum(axis=0)),
+        needs_embeddings=True,
     )
     yield TalkerMistake(
         "talker.mean-feedback",
         "the mean of the codes' embeddings is fed back in place of their sum",
-        lambda prompt, embedded: _with_extra(prompt, embedded.mean(axis=0) - embedded.sum(axis=0)),
+        lambda prompt, embedded: with_extra(prompt, embedded.mean(axis=0) - embedded.sum(axis=0)),
+        needs_embeddings=True,
+    )
+    yield TalkerMistake(
+        "talker.outputs-for-embeddings",
+        "the predictor's outputs are fed back in place of its input embeddings",
+        needs_embeddings=True,
+        feeds_outputs=True,
     )
     yield TalkerMistake(
         "talker.no-text",
@@ -195,7 +207,7 @@ def talker_mistakes(tts_bos: FloatArray) -> Iterator[TalkerMistake]:
     )
 
 
-def _with_extra(prompt: TalkerPrompt, extra: FloatArray) -> TalkerPrompt:
+def with_extra(prompt: TalkerPrompt, extra: FloatArray) -> TalkerPrompt:
     """`extra` [frames, hidden] is added to the input after each frame."""
     text = [prompt.trailing[t] if t < len(prompt.trailing) else prompt.pad[0] for t in range(len(extra))]
     return replace(prompt, trailing=np.asarray(np.stack(text) + extra, np.float32))

@@ -11,12 +11,15 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from omniggml.doctor.counterfactuals import with_extra
 from omniggml.model import Model, TalkerPrompt
 
 FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int32]
 
 _SOME_TEXT = "hello"
+_PREDICTED = "talker.code_predictor.model.norm"
+_MOST_ROUNDS, _SETTLED = 12, 1e-3
 _LEAST = -60.0  # nats; a code that a model rules out must not outweigh all others
 
 
@@ -69,6 +72,27 @@ def likelihood_of(
     rest = model.predictor_logits(hidden, codes)
     others = [of_codes(rest[:, group], codes[group + 1]) for group in range(rest.shape[1])]
     return Likelihood(np.stack([first, *others]), chance(model), of_talker)
+
+
+def with_outputs_fed_back(model: Model, prompt: TalkerPrompt, codes: IntArray, embedded: FloatArray) -> TalkerPrompt:
+    """The inputs of a talker that, for all codes but the first and the last, is fed back the predictor's output where
+    it should get the code's embedding. `embedded`: the right ones, [groups, frames, hidden].
+
+    The outputs hang on the talker's states and these on earlier outputs: every round makes one more frame exact, and
+    the later ones nearly so.
+    """
+    changed, before = prompt, np.zeros(1, np.float32)
+    for _ in range(_MOST_ROUNDS):
+        hidden = model.talker_states(changed, codes).hidden
+        with model.probe(_PREDICTED) as seen:
+            model.predictor_logits(hidden, codes)
+        # Position k + 1 of a frame is where the embedding of code k enters.
+        outputs = seen[_PREDICTED][:, 2:].sum(axis=1)
+        changed = with_extra(prompt, outputs - embedded[1:-1].sum(axis=0))
+        if np.abs(outputs - before).max() <= _SETTLED * np.abs(outputs).max():
+            break
+        before = outputs
+    return changed
 
 
 def of_codes(logits: FloatArray, codes: IntArray) -> FloatArray:

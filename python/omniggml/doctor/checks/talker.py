@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from omniggml.doctor.case import Case
 from omniggml.doctor.counterfactuals import talker_mistakes
-from omniggml.doctor.likelihood import Likelihood, likelihood_of, prompt_for
+from omniggml.doctor.likelihood import Likelihood, likelihood_of, prompt_for, with_outputs_fed_back
 from omniggml.errors import OmniError
 from omniggml.model import Model, TalkerPrompt
 
@@ -88,9 +88,12 @@ def _recognise(case: Case, model: Model, codes: IntArray, text: str) -> None:
     bos = _tts_bos(case, model)
     best: tuple[float, str, str, Likelihood] | None = None
     for mistake in talker_mistakes(bos):
-        if embedded is None and mistake.id in ("talker.first-code-only", "talker.mean-feedback"):
+        if mistake.needs_embeddings and embedded is None:
             continue
-        changed = mistake.prompt(prompt, embedded if embedded is not None else np.zeros((1, 1, 1), np.float32))
+        known = embedded if embedded is not None else np.zeros((1, 1, 1), np.float32)
+        changed = mistake.prompt(prompt, known)
+        if mistake.feeds_outputs:
+            changed = with_outputs_fed_back(model, prompt, codes, known)
         found = likelihood_of(model, changed, codes, before_norm=mistake.before_norm)
         gained = _gain(found, right)
         if best is None or gained > best[0]:

@@ -122,7 +122,7 @@ class Recognition:
 
     def run(self) -> None:
         """Add what is found."""
-        if self._in_pieces():
+        if self._in_pieces() or self._beyond_the_end():
             return
         frames = min(self.n_frames, _MOST_FRAMES, max(_TRIAL_FRAMES, int(_BUDGET / self._products())))
         right = self._trial(None, frames)
@@ -267,6 +267,38 @@ class Recognition:
                 return True
         return False
 
+    def _beyond_the_end(self) -> bool:
+        """Whole frames more than codes, after audio that is ours: those that only end the speech were vocoded."""
+        frames, rest = divmod(len(self.theirs) + self.lost, self.per_frame)
+        extra = frames - self.n_frames
+        if rest or not 1 <= extra <= _MOST_EXTRA:
+            return False
+        end = self.per_frame * self.n_frames - self.lost
+        first = max(0, self.n_frames - _TRIAL_FRAMES - 2 * self.mirror.geometry["sliding_window"])
+        ours = self.mirror(self.codes[:, first:])[-(_TRIAL_FRAMES // 2) * self.per_frame :]
+        before = match(self.theirs[end - len(ours) : end], ours, 0)
+        loud = float(np.abs(self.theirs[end:]).max()) > 0.01 * float(np.abs(self.theirs[:end]).max())
+        if before.residual > _SAME or not loud:
+            return False
+        self.case.find(
+            "vocoder.end-frame",
+            f"Your audio equals ours and goes on for {_frames(extra)} that the codes don't have"
+            + (", as it does when codec eos is looked up as a code." if self._ended_by_eos(frames) else "."),
+            certainty=0.985,
+            extra_frames=extra,
+            residual=before.residual,
+        )
+        return True
+
+    def _ended_by_eos(self, frames: int) -> bool:
+        """Whether the codes as given, their frames of control ids included, make the end of theirs."""
+        given = self.case.codes
+        if given is None or given.shape != (len(self.codes), frames) or not np.issubdtype(given.dtype, np.integer):
+            return False
+        window = 2 * self.mirror.geometry["sliding_window"] + _TRIAL_FRAMES
+        ours = self.mirror(given[:, -window:].astype(np.int32))[-self.per_frame :]
+        return match(self.theirs[-len(ours) :], ours, 0).residual < _SAME
+
     def _in_pieces(self) -> bool:
         """Every piece decoded alone loses the samples of a start; so many pieces there are."""
         missing = self.per_frame * self.n_frames - len(self.theirs)
@@ -300,6 +332,7 @@ class Recognition:
         return True
 
 
+_MOST_EXTRA = 8
 _MOST_PIECES = 12
 _CONTEXTS = (0, 25, 10, 4, 2)
 _USUAL_PIECES = (
@@ -333,6 +366,10 @@ _USUAL_PIECES = (
     256,
     300,
 )
+
+
+def _frames(n: int) -> str:
+    return "one frame" if n == 1 else f"{n} frames"
 
 
 def _lost(rates: tuple[int, ...]) -> int:

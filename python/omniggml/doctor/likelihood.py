@@ -20,26 +20,32 @@ IntArray = npt.NDArray[np.int32]
 _SOME_TEXT = "hello"
 _PREDICTED = "talker.code_predictor.model.norm"
 _MOST_ROUNDS, _SETTLED = 12, 1e-3
+_TEMPERATURES = (1.0, 2.0, 4.0, 8.0, 16.0)
 _LEAST = -60.0  # nats; a code that a model rules out must not outweigh all others
 
 
 @dataclass(frozen=True)
 class Likelihood:
-    """Natural logarithms of the codes' probabilities at temperature 1, [groups, frames].
+    """Natural logarithms of the codes' probabilities, [groups, frames], at the temperature at which they are likeliest:
+    a model that is sure of itself, given another text than was spoken, is sure of the wrong codes, and yet finds the
+    right ones likelier than any others.
 
-    `chance`: what a code gets from a model that knows nothing. `of_talker`: whether the right text tells the talker's
-    own codes, group 0; without it the predictor's alone count.
+    `sure`: their mean at temperature 1. `ranks`: the share of the codebook that is likelier than the code, [groups,
+    frames]: a half on average where the model knows nothing; None where they weren't counted. `chance`: what a code
+    gets from such a model. `of_talker`: whether the right text tells the talker's own codes, group 0; without it the
+    predictor's alone count.
     """
 
     values: FloatArray
     chance: float
+    sure: float = 0.0
+    ranks: FloatArray | None = None
     of_talker: bool = True
 
     @property
     def mean(self) -> float:
         """A code's, on average."""
-        values = self.values if self.of_talker or len(self.values) < 2 else self.values[1:]
-        return float(np.maximum(values, _LEAST).mean()) if values.size else self.chance
+        return _mean(self.values, self.of_talker) if self.values.size else self.chance
 
     @property
     def explained(self) -> bool:
@@ -48,8 +54,19 @@ class Likelihood:
 
     @property
     def ruled_out(self) -> bool:
-        """Whether the model expects them less than chance does: right codes never are."""
-        return self.mean < self.chance - 1.0
+        """Whether the model is sure of others, and these don't even come before the most."""
+        if self.ranks is None or not self.ranks.size:
+            return False
+        rank = float(_counted(self.ranks, self.of_talker).mean())
+        return self.sure < self.chance - 1.0 and self.mean < self.chance + 0.1 and rank > 0.35
+
+
+def _counted(values: FloatArray, of_talker: bool) -> FloatArray:
+    return values if of_talker or len(values) < 2 else values[1:]
+
+
+def _mean(values: FloatArray, of_talker: bool) -> float:
+    return float(np.maximum(_counted(values, of_talker), _LEAST).mean())
 
 
 def likelihood_of(
@@ -68,10 +85,13 @@ def likelihood_of(
     else:
         states = model.talker_states(prompt, codes)
         hidden = states.hidden
-    first = of_codes(states.logits, codes[0])
     rest = model.predictor_logits(hidden, codes)
-    others = [of_codes(rest[:, group], codes[group + 1]) for group in range(rest.shape[1])]
-    return Likelihood(np.stack([first, *others]), chance(model), of_talker)
+    logits = [states.logits, *(rest[:, group] for group in range(rest.shape[1]))]
+    pairs = list(zip(logits, codes, strict=True))
+    at = [np.stack([of_codes(given / t, code) for given, code in pairs]) for t in _TEMPERATURES]
+    ranks = np.stack([ranks_of(given, code) for given, code in pairs])
+    best = max(at, key=lambda values: _mean(values, of_talker))
+    return Likelihood(best, chance(model), _mean(at[0], of_talker), ranks, of_talker)
 
 
 def with_outputs_fed_back(model: Model, prompt: TalkerPrompt, codes: IntArray, embedded: FloatArray) -> TalkerPrompt:
@@ -100,6 +120,12 @@ def of_codes(logits: FloatArray, codes: IntArray) -> FloatArray:
     shifted = logits - logits.max(axis=-1, keepdims=True)
     normal = np.log(np.exp(shifted).sum(axis=-1))
     return np.asarray(np.take_along_axis(shifted, codes[:, None].astype(np.int64), axis=-1)[:, 0] - normal)
+
+
+def ranks_of(logits: FloatArray, codes: IntArray) -> FloatArray:
+    """Logits [frames, vocabulary] and codes [frames] -> the share of the vocabulary that is likelier [frames]."""
+    own = np.take_along_axis(logits, codes[:, None].astype(np.int64), axis=-1)
+    return np.asarray((logits > own).mean(axis=-1))
 
 
 def chance(model: Model) -> float:

@@ -293,13 +293,16 @@ def _try_arrangements(case: Case, model: Model, prompt: TalkerPrompt, codes: Int
             chance=round(given.chance, 3),
         )
         case.right_codes = np.ascontiguousarray(arrangement.undo(codes), np.int32)
+        if arrangement.id == "codes.off-by-one":
+            # The last code of the codebook, one too high, has the id of a control.
+            case.findings = [finding for finding in case.findings if finding.id != "codes.control-ids"]
     elif given.ruled_out:
         case.find(
             "codes.unlikely",
-            f"The model finds these codes less likely than chance ({given.mean:.1f} nats a code, chance "
+            f"The model finds these codes less likely than chance ({given.sure:.1f} nats a code, chance "
             f"{given.chance:.1f}), in this or any other arrangement.",
             certainty=0.5,
-            given=round(given.mean, 3),
+            given=round(given.sure, 3),
             chance=round(given.chance, 3),
         )
 

@@ -56,7 +56,7 @@ def print_table(outcomes: list[Outcome]) -> int:
     suspicious = [outcome for outcome in sound if outcome.found.exit_code == 1]
     print(f"\n{len(sound)} healthy cases: {len(broken)} called broken, {len(suspicious)} called suspicious.")
     _print_confusions(outcomes)
-    print(f"\n{sum(outcome.seconds for outcome in outcomes):.0f} seconds for {len(outcomes)} examinations.")
+    print(f"\n{sum(outcome.seconds for outcome in outcomes):.0f} seconds of examinations, {len(outcomes)} of them.")
     top_1, top_3 = (sum(outcome.among(n) for outcome in planted) / max(1, len(planted)) for n in (1, 3))
     good = top_1 >= TOP_1 and top_3 >= TOP_3 and not broken and len(suspicious) <= MOST_SUSPICIOUS
     print(f"Top-1 {top_1:.1%}, top-3 {top_3:.1%}: the goals are {'reached' if good else 'MISSED'}.")

@@ -255,7 +255,11 @@ class Recognition:
         """Transposed convolutions trimmed on one side alone make more samples, of which ours are a part."""
         for name in ("right-trim", "left-trim"):
             ours = self.mirror(self.codes, Choices(trim=name.partition("-")[0]))
-            if len(ours) == len(self.theirs) and match(self.theirs, ours, 0).residual < _SAME:
+            if len(ours) != len(self.theirs):
+                continue
+            # What is trimmed elsewhere shows at one end, where silence may have been added instead.
+            end = slice(-self.lost, None) if name == "left-trim" else slice(self.lost)
+            if max(match(self.theirs, ours, 0).residual, match(self.theirs[end], ours[end], 0).residual) < _SAME:
                 what = MISTAKE_SENTENCES[name]
                 self.case.find(
                     f"vocoder.{name}",

@@ -14,6 +14,7 @@ import pytest
 from conftest import Files
 from gguf_edit import GgufEdit
 from omniggml import InputError
+from omniggml.convert import write_random_checkpoint
 from omniggml.doctor.comparison import compare
 from omniggml.doctor.computation_order import order_of
 from parity.files import ModelFiles
@@ -112,3 +113,23 @@ def test_the_command(tiny_files: Files, tmp_path: Path) -> None:
 def test_what_a_module_consists_of_comes_before_it() -> None:
     paths = ["a.layers.1", "a.layers.1.mlp", "a.layers.1.self_attn", "a.layers.1.self_attn.q_proj", "a.layers.10.mlp"]
     assert sorted(paths, key=order_of) == [paths[3], paths[2], paths[1], paths[0], paths[4]]
+
+
+@pytest.mark.reference
+def test_transformers_is_the_other_side(tiny_files: Files, tmp_path: Path) -> None:
+    """The checkpoint as transformers computes it: everything inside, nearly every module compared, a fault named."""
+    pytest.importorskip("transformers")
+    checkpoint = write_random_checkpoint("tiny", tmp_path / "checkpoint")
+    found = compare(tiny_files.speech, checkpoint, n_threads=1, through_transformers=True)
+    by_conversion = compare(tiny_files.speech, checkpoint, n_threads=1)
+    assert found.first == ""
+    assert {row.module for row in by_conversion.rows} - {row.module for row in found.rows} == set()
+    tensor = "talker.model.layers.1.self_attn.v_proj.weight"
+    edit = GgufEdit.read(tiny_files.speech)
+    wrong = edit.put(tensor, -edit.values(tensor)).write(tmp_path / "x.gguf")
+    assert compare(wrong, checkpoint, n_threads=1, through_transformers=True).first == module_of(tensor)
+
+
+def test_only_checkpoints_go_through_transformers(tiny_files: Files) -> None:
+    with pytest.raises(InputError, match="no directory"):
+        compare(tiny_files.speech, tiny_files.speech, n_threads=1, through_transformers=True)

@@ -21,6 +21,10 @@ from omniggml import Diagnosis, InputError, ModelFileError
 from omniggml.doctor import CATALOGUE, Exit
 from parity.files import ModelFiles
 
+sys.path.append(str(Path(__file__).parents[1] / "benchmarks" / "doctor"))
+import talker_faults
+from subjects import VOICE, Subjects
+
 TEXT = "hello world, how are you"
 PUBLISHED_SPLIT = {"code2wav.head_dim": 8, "code2wav.sliding_window": 1000}
 
@@ -151,6 +155,21 @@ def test_a_vocoder_with_another_window(tiny_files: Files, tiny_spoken: omniggml.
     wrong = omniggml.load(GgufEdit.read(tiny_files.speech).set(key, 1000).write(tmp_path / "x.gguf"), n_threads=1)
     wav = omniggml.Audio(wrong.code2wav(tiny_spoken.codes), 24000).save(tmp_path / "x.wav")
     assert first(doctor(tiny_files.speech, codes=tiny_spoken.codes, audio=wav)) == "vocoder.no-window"
+
+
+def test_a_vocoder_that_decodes_the_end_too(tiny_files: Files, tiny_spoken: omniggml.Audio, tmp_path: Path) -> None:
+    model = omniggml.load(tiny_files.speech, n_threads=1)
+    longer = np.concatenate([tiny_spoken.codes, tiny_spoken.codes[:, 2:3]], axis=1)
+    path = omniggml.Audio(model.code2wav(longer), 24000).save(tmp_path / "a.wav")
+    assert first(doctor(tiny_files.speech, codes=tiny_spoken.codes, audio=path)) == "vocoder.end-frame"
+
+
+@pytest.mark.parametrize("fault", talker_faults.LOOPS)
+def test_a_talker_with_a_mistake(fault: str, tmp_path: Path) -> None:
+    """The built-in voice, driven by another loop than the engine's."""
+    loop, cause, text = talker_faults.LOOPS[fault]
+    given = talker_faults.given(Subjects(tmp_path, None), VOICE, loop, text)
+    assert first(doctor(**{"path": given.pop("model"), **given})) == cause
 
 
 def test_decoded_in_pieces(tiny_files: Files, tiny_spoken: omniggml.Audio, tmp_path: Path) -> None:

@@ -57,10 +57,11 @@ LOOPS: dict[str, tuple[Loop, str, str]] = {
 def cases(subjects: Subjects) -> Iterator[Planted]:
     for number, (fault, (loop, cause, text)) in enumerate(LOOPS.items()):
         for place in subjects.some("mini", ["grouped", "long-window"][number % 2]):
-            yield Planted(f"talker/{fault}/{place}", (cause,), partial(_given, subjects, place, loop, text))
+            yield Planted(f"talker/{fault}/{place}", (cause,), partial(given, subjects, place, loop, text))
 
 
-def _given(subjects: Subjects, name: str, loop: Loop, text: str) -> dict[str, Any]:
+def given(subjects: Subjects, name: str, loop: Loop, text: str) -> dict[str, Any]:
+    """What the doctor gets: the sound model, and what the faulty loop said with it."""
     model = subjects.model(name)
     codes = speak(model, _tables(subjects, name), text, loop)
     return {"model": subjects.file(name), "codes": codes, "text": text, "speaker": model.default_speaker}

@@ -3,57 +3,41 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-import transformers
 
+from omniggml.doctor.transformers_side import load_reference, module_path, recording
 from parity.cases import Case, FloatArray, IntArray, Recording
 from parity.greedy import Request, Spoken
 
+__all__ = ["decode", "load_reference", "module_path", "record", "speak", "talker_prompt"]
+
 Outputs = dict[str, FloatArray]
-
-# The checkpoint's names, which transformers had as module paths before 5.0 and still saves.
-_MOVED = ("thinker.model.language_model.", "thinker.model.")
-
-
-def load_reference(checkpoint: Path) -> Any:
-    """The model in float32, without transformers' progress bars and advice."""
-    transformers.logging.set_verbosity_error()
-    transformers.utils.logging.disable_progress_bar()
-    model = transformers.Qwen3OmniMoeForConditionalGeneration.from_pretrained(checkpoint, dtype=torch.float32)
-    return model.eval()
-
-
-def module_path(name: str) -> str:
-    """Our name of a module of transformers: its path, without `language_model`."""
-    return name.replace(*_MOVED)
 
 
 @torch.no_grad()
 def record(model: Any, case: Case) -> Recording:
     """Run every stage on the case."""
     outputs: Outputs = {}
-    with _recording(model.thinker, "thinker", outputs):
+    with recording(model.thinker, "thinker", outputs):
         answer = model.thinker(input_ids=_row(case.tokens), output_hidden_states=True)
     hidden = answer.hidden_states[model.config.talker_config.accept_hidden_layer]
-    with _recording(model.talker, "talker", outputs, inner=False):
+    with recording(model.talker, "talker", outputs, only="_projection"):
         prompt, text = _talker_inputs(model, case, hidden)
-    with _recording(model.talker.model, "talker.model", outputs):
+    with recording(model.talker.model, "talker.model", outputs):
         states = _run_talker(model, case, prompt, text)
     # Logits of the prompt's last position and of every frame: the engine computes no others.
     frame_hidden = states[:, prompt.shape[1] - 1 :]
-    with _recording(model.talker.codec_head, "talker.codec_head", outputs):
+    with recording(model.talker.codec_head, "talker.codec_head", outputs):
         model.talker.codec_head(frame_hidden)
-    with _recording(model.talker.code_predictor, "talker.code_predictor", outputs):
+    with recording(model.talker.code_predictor, "talker.code_predictor", outputs):
         _run_predictor(model, case, frame_hidden[0, :-1])
-    with _recording(model.code2wav, "code2wav", outputs):
+    with recording(model.code2wav, "code2wav", outputs):
         model.code2wav(_tensor(case.wave_codes)[None])
+    outputs = {name: _in_axes_of_one_sequence(name, array) for name, array in outputs.items()}
     return Recording(outputs, _rows(prompt), _rows(text), _rows(frame_hidden)[:-1], _rows(hidden))
 
 
@@ -144,32 +128,7 @@ def _run_predictor(model: Any, case: Case, hidden: torch.Tensor) -> None:
         head(states[:, step + 1])
 
 
-@contextmanager
-def _recording(module: Any, path: str, outputs: Outputs, *, inner: bool = True) -> Iterator[None]:
-    """Keep what `module` and the modules in it compute in this block; without `inner`, only the two projections."""
-
-    def keep(name: str) -> Any:
-        return lambda _module, _inputs, output: outputs.__setitem__(name, _joined(name, output))
-
-    hooks = []
-    for name, child in module.named_modules():
-        full = module_path(f"{path}.{name}" if name else path)
-        if inner or "_projection" in full:
-            hooks.append(child.register_forward_hook(keep(full)))
-    try:
-        yield
-    finally:
-        for hook in hooks:
-            hook.remove()
-
-
-def _joined(name: str, output: Any) -> FloatArray:
-    """The tensor a module is known for, in the axes of one sequence."""
-    if isinstance(output, dict):
-        output = output.get("last_hidden_state", output.get("logits"))
-    elif isinstance(output, tuple):
-        output = output[0]
-    array = np.asarray(output.detach().numpy(), dtype=np.float32)
+def _in_axes_of_one_sequence(name: str, array: FloatArray) -> FloatArray:
     if name.startswith("talker.code_predictor.model.codec_embedding") or ".lm_head" in name:
         return array.reshape(1, -1, array.shape[-1])
     if name.startswith("talker.code_predictor."):

@@ -20,6 +20,11 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("a", metavar="A", help="a GGUF file")
     parser.add_argument("b", metavar="B", help="the reference: a GGUF file, or a Hugging Face checkpoint")
     parser.add_argument("--text", default="hello world", help="what both read (default: hello world)")
+    parser.add_argument(
+        "--transformers",
+        action="store_true",
+        help="let transformers compute B, a checkpoint, instead of converting it (pip install 'omniggml[reference]')",
+    )
     parser.add_argument("--device", default="cpu", help="A's device")
     parser.add_argument("--threads", type=int, default=0, metavar="N")
     parser.add_argument(
@@ -30,7 +35,14 @@ def add_parser(subparsers: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    found = compare(args.a, args.b, args.text, device=args.device, n_threads=args.threads)
+    found = compare(
+        args.a,
+        args.b,
+        args.text,
+        device=args.device,
+        n_threads=args.threads,
+        through_transformers=args.transformers,
+    )
     print(strict_json(found.as_dict()) if args.json else "\n".join(_lines(found, args.all_rows)))
     return 2 if found.first else 0
 

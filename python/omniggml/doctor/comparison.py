@@ -22,6 +22,7 @@ from omniggml.convert import convert
 from omniggml.doctor.agreement import GATES, Agreement, Gate, agreement
 from omniggml.doctor.computation_order import order_of
 from omniggml.doctor.stored_weights import StoredWeights
+from omniggml.doctor.transformers_side import TransformersSide
 from omniggml.errors import InputError
 from omniggml.files.stages import bits_of
 from omniggml.loading import load
@@ -80,27 +81,56 @@ class Comparison:
 
 
 def compare(
-    a: PathLike, b: PathLike, text: str = "hello world", *, device: str = "cpu", n_threads: int = 0
+    a: PathLike,
+    b: PathLike,
+    text: str = "hello world",
+    *,
+    device: str = "cpu",
+    n_threads: int = 0,
+    through_transformers: bool = False,
 ) -> Comparison:
     """Compare model A with model B, the reference: GGUF files, or for B a Hugging Face checkpoint directory, which is
-    converted to F32 first. `device` is A's.
+    converted to F32 first or, with `through_transformers`, computed by transformers. `device` is A's.
 
-    Raises ModelFileError for files that can't be loaded, InputError for models of different geometry.
+    Raises ModelFileError for files that can't be loaded, InputError for models of different geometry, and where
+    transformers is wanted and not installed.
     """
+    if through_transformers:
+        return _compare_with_transformers(a, b, text, device, n_threads)
     with _as_gguf(b) as reference:
         theirs, ours = load(reference, device="cpu", n_threads=n_threads), load(a, device=device, n_threads=n_threads)
         gates = _gates(Path(os.fspath(a)), reference)
     if theirs.geometry["code2wav"] != ours.geometry["code2wav"] or theirs.geometry["talker"] != ours.geometry["talker"]:
         raise InputError(f"{a} and {b} are models of different geometry; there is nothing to compare")
-    script = _Script(theirs, text)
+    script = Script(theirs, text)
     want = script.run(theirs, {})
-    local, accumulated = script.run(ours, want), script.run(ours, {})
-    rows = [
+    return Comparison(str(a), str(b), text, _rows(script, ours, want, gates))
+
+
+def _compare_with_transformers(a: PathLike, b: PathLike, text: str, device: str, n_threads: int) -> Comparison:
+    checkpoint = Path(os.fspath(b))
+    if not checkpoint.is_dir():
+        raise InputError(f"{checkpoint} is no directory; transformers computes Hugging Face checkpoints")
+    ours = load(a, device=device, n_threads=n_threads)
+    script = Script(ours, text)
+    want, script.prompt, script.hidden = TransformersSide(checkpoint).run(script, ours.default_speaker)
+    return Comparison(str(a), str(b), text, _rows(script, ours, want, _gates(Path(os.fspath(a)))))
+
+
+def _rows(script: Script, ours: Model, want: Outputs, gates: Mapping[str, Gate]) -> tuple[Row, ...]:
+    """`want` by the shapes of A's outputs, where it has as many values: the axes of a batch are its own affair."""
+    accumulated = script.run(ours, {})
+    want = {
+        name: values.reshape(accumulated[name].shape)
+        for name, values in want.items()
+        if name in accumulated and accumulated[name].size == values.size
+    }
+    local = script.run(ours, want)
+    return tuple(
         Row(name, agreement(local[name], want[name]), agreement(accumulated[name], want[name]), gates[_stage(name)])
         for name in sorted(want, key=order_of)
-        if name in local and local[name].shape == want[name].shape
-    ]
-    return Comparison(str(a), str(b), text, tuple(rows))
+        if name in local
+    )
 
 
 @contextmanager
@@ -112,7 +142,7 @@ def _as_gguf(path: PathLike) -> Iterator[Path]:
         yield convert(os.fspath(path), directory, type="f32", name="reference", only="speech")[0]
 
 
-class _Script:
+class Script:
     """What both are made to do: read this text, say these codes, voice them."""
 
     def __init__(self, reference: Model, text: str) -> None:

@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <cstring>
 #include <new>
+#include <set>
 
 #include "core/error.h"
+#include "core/large_memory.h"
 
 namespace omni {
 
@@ -175,6 +177,19 @@ void Graph::finish() {
     if (!scheduler_ || !ggml_backend_sched_alloc_graph(scheduler_.get(), graph_)) {
         throw Error(ErrorKind::memory, "not enough memory for the intermediate results of one computation; use smaller "
                                        "chunks or a shorter text");
+    }
+    ask_for_large_pages();
+}
+
+// Before anything is computed: memory has no pages until it is used.
+void Graph::ask_for_large_pages() const {
+    std::set<ggml_backend_buffer_t> buffers;
+    for (int i = 0; i < ggml_graph_n_nodes(graph_); ++i) {
+        ggml_backend_buffer_t buffer = ggml_graph_node(graph_, i)->buffer;
+        if (buffer != nullptr && ggml_backend_buffer_get_usage(buffer) == GGML_BACKEND_BUFFER_USAGE_COMPUTE &&
+            ggml_backend_buffer_is_host(buffer) && buffers.insert(buffer).second) {
+            prefer_large_pages(ggml_backend_buffer_get_base(buffer), ggml_backend_buffer_get_size(buffer));
+        }
     }
 }
 

@@ -87,6 +87,7 @@ class Graph {
     void          observe_input(const ggml_tensor * weight, ggml_tensor * x);
     void          check_support() const;
     void          check_alive() const;
+    void          ask_for_large_pages() const;
     size_t        bookkeeping_nbytes() const;
     void          feed_replacements();
     void          deliver_captures();

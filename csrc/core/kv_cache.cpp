@@ -63,6 +63,7 @@ void KvInputs::set(Graph & graph, const std::vector<int64_t> & starts, int64_t w
     std::vector<int32_t> cells;
     std::vector<float>   seen;
     seen.reserve((size_t) (n_slots * n_tokens * n_sequences));
+    cells.reserve((size_t) (width * n_tokens * n_sequences));
     for (const int64_t start : starts) {
         const int64_t last = start + n_tokens - 1;
         for (int64_t query = start; query <= last; ++query) {

@@ -1,5 +1,7 @@
 #include "core/large_memory.h"
 
+#include <cstdint>
+
 #include "core/error.h"
 
 #ifdef _WIN32
@@ -26,16 +28,14 @@ void release(char * data, size_t /*nbytes*/) {
     _aligned_free(data);
 }
 #else
+constexpr size_t k_small_page = 4096;
+
 char * allocate(size_t nbytes) {
     void * data = mmap(nullptr, nbytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (data == MAP_FAILED) {
         return nullptr;
     }
-#ifdef MADV_HUGEPAGE
-    if (nbytes >= k_large_page) {
-        (void) madvise(data, nbytes, MADV_HUGEPAGE);  // advice: without it the memory is only slower
-    }
-#endif
+    prefer_large_pages(data, nbytes);
     return static_cast<char *>(data);
 }
 
@@ -57,5 +57,16 @@ LargeMemory::LargeMemory(size_t nbytes, const std::string & purpose) : nbytes_(n
 LargeMemory::~LargeMemory() {
     release(data_, nbytes_);
 }
+
+#ifdef MADV_HUGEPAGE
+void prefer_large_pages(void * data, size_t nbytes) {
+    const size_t before = (k_small_page - reinterpret_cast<uintptr_t>(data) % k_small_page) % k_small_page;
+    if (nbytes >= before + k_large_page) {
+        (void) madvise(static_cast<char *>(data) + before, nbytes - before, MADV_HUGEPAGE);
+    }
+}
+#else
+void prefer_large_pages(void * /*data*/, size_t /*nbytes*/) {}
+#endif
 
 }  // namespace omni

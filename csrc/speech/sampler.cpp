@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <limits>
 #include <numeric>
 #include <set>
@@ -18,17 +19,40 @@ struct Candidate {
     double  probability;
 };
 
+// Ids among which the `keep` most probable are: one look at a sample of the logits spares most of the sorting.
+std::vector<int32_t> likely(const std::vector<float> & logits, size_t keep) {
+    constexpr size_t   step = 16;
+    std::vector<float> sample;
+    for (size_t i = 0; i < logits.size(); i += step) {
+        sample.push_back(logits[i]);
+    }
+    std::vector<int32_t> ids;
+    const size_t         rank = 2 * keep / step + 4;  // above it about twice as many as are kept, rarely too few
+    if (rank < sample.size()) {
+        std::nth_element(sample.begin(), sample.begin() + (std::ptrdiff_t) rank, sample.end(), std::greater<>());
+        for (size_t i = 0; i < logits.size(); ++i) {
+            if (logits[i] >= sample[rank]) {
+                ids.push_back((int32_t) i);
+            }
+        }
+    }
+    if (ids.size() < keep || rank >= sample.size()) {
+        ids.resize(logits.size());
+        std::iota(ids.begin(), ids.end(), 0);
+    }
+    return ids;
+}
+
 // The ids that top-k leaves, most probable first; equal logits keep the order of ids.
 std::vector<Candidate> most_probable(const std::vector<float> & logits, const SamplingParams & params) {
-    std::vector<int32_t> ids(logits.size());
-    std::iota(ids.begin(), ids.end(), 0);
-    const auto better = [&](int32_t a, int32_t b) {
-        return logits[(size_t) a] != logits[(size_t) b] ? logits[(size_t) a] > logits[(size_t) b] : a < b;
-    };
-    size_t keep = ids.size();
+    size_t keep = logits.size();
     if (params.top_k > 0) {
         keep = std::min(keep, (size_t) params.top_k);
     }
+    std::vector<int32_t> ids    = likely(logits, keep);
+    const auto           better = [&](int32_t a, int32_t b) {
+        return logits[(size_t) a] != logits[(size_t) b] ? logits[(size_t) a] > logits[(size_t) b] : a < b;
+    };
     std::partial_sort(ids.begin(), ids.begin() + (std::ptrdiff_t) keep, ids.end(), better);
     std::vector<Candidate> candidates;
     const double           top   = logits[(size_t) ids[0]];

@@ -175,6 +175,11 @@ def _set(kind: Any, **attributes: Any) -> Change:
     return lambda vocoder: _each(vocoder, kind, lambda module: [setattr(module, *pair) for pair in attributes.items()])
 
 
+def _act(make: Callable[[], nn.Module]) -> Change:
+    # Each its own: of a shared one only the last output would be seen.
+    return lambda vocoder: _each(vocoder, _BLOCK, lambda block: setattr(block, "act", make()))
+
+
 def _hooks(**attributes: Any) -> Change:
     return lambda vocoder: [setattr(vocoder, *pair) for pair in attributes.items()]
 
@@ -270,7 +275,7 @@ def _noisy(vocoder: Vocoder) -> None:
     weight.copy_(weight.flip(0))
 
 
-_NORM = reference.Qwen3OmniMoeCode2WavRMSNorm
+_NORM = (reference.Qwen3OmniMoeCode2WavRMSNorm, reference.Qwen3OmniMoeRMSNorm)
 _TRANSPOSED = reference.Qwen3OmniMoeCausalTransConvNet
 _BLOCK = reference.Qwen3OmniMoeConvNeXtBlock
 
@@ -305,8 +310,8 @@ FAULTS: dict[str, tuple[Change, str]] = {
     "epsilon 0.01": (_set(_NORM, variance_epsilon=0.01), "vocoder.wrong-eps"),
     "layer norm": (_patch(_NORM, _layer_norm), "vocoder.layer-norm"),
     "no final norm": (lambda v: setattr(v.pre_transformer, "norm", nn.Identity()), "vocoder.no-final-norm"),
-    "tanh GELU": (_set(_BLOCK, act=nn.GELU("tanh")), "vocoder.tanh-gelu"),
-    "SiLU": (_set(_BLOCK, act=nn.SiLU()), "vocoder.silu-for-gelu"),
+    "tanh GELU": (_act(partial(nn.GELU, "tanh")), "vocoder.tanh-gelu"),
+    "SiLU": (_act(nn.SiLU), "vocoder.silu-for-gelu"),
     "right trim alone": (_set(_TRANSPOSED, left_pad=0), "vocoder.right-trim"),
     "left trim alone": (_set(_TRANSPOSED, right_pad=0), "vocoder.left-trim"),
     "centred padding": (_patch(reference.Qwen3OmniMoeCausalConvNet, _centred), "vocoder.centred-padding"),

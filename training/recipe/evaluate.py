@@ -51,7 +51,7 @@ class Evaluation:
     """A voice and its codec, and the lists to try them on."""
 
     def __init__(self, speech: Path, codec: Path, speaker: str, limit: int | None) -> None:
-        self.model = omniggml.load(speech)
+        self.model = omniggml.load(speech, n_threads=1)
         self.codec = Codec.load(codec)
         self.speaker, self.limit = speaker, limit
         self.number = [item.name for item in SPEAKERS].index(speaker)

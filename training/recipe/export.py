@@ -16,7 +16,7 @@ from omniggml.convert.random_checkpoint import config_json
 from .geometry import VOICE
 
 TEMPERATURE, TOP_K = 0.2, 50
-PREDICTOR_TEMPERATURE = 0.15
+PREDICTOR_TEMPERATURE = 0.1
 """The reference draws the predictor's codes at temperature 1, and no file can change that: so its heads carry this."""
 
 

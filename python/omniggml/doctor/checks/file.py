@@ -437,11 +437,7 @@ def _check_randomness(case: Case, excess: dict[str, float]) -> None:
     kinds: dict[str, list[float]] = defaultdict(list)
     for name, value in known.items():
         kinds[_kind(name)].append(value)
-    odd = [
-        name
-        for name, value in known.items()
-        if value < 1.06 and len(kinds[_kind(name)]) > 2 and np.median(kinds[_kind(name)]) > 1.5
-    ]
+    odd = [name for name, value in known.items() if value < 1.06 and _trained(kinds[_kind(name)])]
     if odd:
         case.find(
             "file.looks-random",
@@ -449,6 +445,11 @@ def _check_randomness(case: Case, excess: dict[str, float]) -> None:
             tensors=tuple(odd),
             certainty=0.6,
         )
+
+
+def _trained(siblings: list[float]) -> bool:
+    """Whether the others are: most of them clearly, or all but one surely. Muon leaves little to see."""
+    return len(siblings) > 2 and (float(np.median(siblings)) > 1.5 or sorted(siblings)[1] > 1.15)
 
 
 # --- Snake ------------------------------------------------------------------------------------------------------------

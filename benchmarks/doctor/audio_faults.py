@@ -18,6 +18,11 @@ def _bytes_swapped(x: Any) -> Any:
     return np.frombuffer(np.round(x * 32767).astype("<i2").tobytes(), ">i2").astype(np.int16)
 
 
+def _faded(x: Any) -> Any:
+    """Silent at both ends, so that no click comes where it begins again."""
+    return x * np.minimum(1, np.minimum(np.arange(len(x)), np.arange(len(x))[::-1]) / 480)
+
+
 # With codes: the audio is compared with what the model makes of them.
 BESIDE_CODES: dict[str, tuple[Change, dict[str, Any], str]] = {
     "half as loud": (lambda x: x / 2, {}, "audio.gain"),
@@ -45,7 +50,7 @@ ALONE: dict[str, tuple[Change, dict[str, Any], str]] = {
     "silence": (lambda x: x * 0, {}, "audio.silent"),
     "44100 in the header": (lambda x: x, {"rate": 44100}, "audio.rate"),
     "a tenth of a second": (lambda x: x[5000:7400], {}, "audio.too-short"),
-    "a minute of it": (lambda x: np.tile(x, 40), {}, "audio.too-long"),
+    "a minute of it": (lambda x: np.tile(_faded(x), 40), {}, "audio.too-long"),
     "clicks at seams": (lambda x: x + 0.9 * (np.arange(len(x)) % 3840 == 3000), {}, "audio.clicks"),
 }
 

@@ -108,6 +108,11 @@ def _roughness(x: Samples) -> float:
     return float(np.diff(x).std()) / size if size > 0 else 0.0
 
 
+def _repeats(x: Samples, period: int) -> bool:
+    """Whether the whole goes round and round, its bursts with it."""
+    return float(np.corrcoef(x[:-period], x[period:])[0, 1]) > 0.9
+
+
 def _check_clicks(case: Case, audio: Recorded, x: Samples) -> None:
     steps = np.abs(np.diff(x))
     width = 256
@@ -119,14 +124,14 @@ def _check_clicks(case: Case, audio: Recorded, x: Samples) -> None:
     usual = np.maximum(np.maximum(usual, np.roll(usual, 1)), np.roll(usual, -1)) + 1e-5
     outliers = np.flatnonzero(blocks.max(axis=1) > 25 * usual)
     places = outliers * width + blocks[outliers].argmax(axis=1)
-    # Seams jump alike; what speech has of bursts is smaller.
-    places = places[steps[places] > 0.5 * steps[places].max(initial=0)]
+    # Seams jump alike, and are heard; what speech has of bursts is smaller.
+    places = places[steps[places] > max(0.5 * steps[places].max(initial=0), 0.2 * float(x.std()))]
     places = places[np.concatenate([[True], np.diff(places) > width])] if len(places) else places
     gaps = np.diff(places)
     if len(gaps) >= 3 and gaps.min() > 4 * width:
         period = float(np.median(gaps))
         regular = float(np.mean(np.abs(gaps / period - np.round(gaps / period)) < 0.02))
-        if regular > 0.8:
+        if regular > 0.8 and not _repeats(x, int(period)):
             case.find(
                 "audio.clicks",
                 f"{len(places)} jumps, {period / audio.rate:.3f} s apart, the first at {places[0] / audio.rate:.3f} s.",

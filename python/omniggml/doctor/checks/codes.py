@@ -281,7 +281,9 @@ def _try_arrangements(case: Case, model: Model, prompt: TalkerPrompt, codes: Int
         found = likelihood_of(model, prompt, changed, of_talker=knows_text)
         if best is None or found.mean > best[1].mean:
             best = arrangement, found
-    if best is not None and not best[1].ruled_out and best[1].mean > given.mean + _CLEARLY:
+    # A talker with a mistake says codes that are half explained already, in their right order.
+    least = given.mean + max(_CLEARLY, 0.5 * (given.mean - given.chance))
+    if best is not None and not best[1].ruled_out and best[1].mean > least:
         arrangement, found = best
         case.find(
             arrangement.id,

@@ -30,7 +30,7 @@ def check_talker(case: Case) -> None:
     except OmniError as error:
         case.find("talker.not-finite", f"The talker fails: {error}", certainty=0.9)
         return
-    stuck = case.has("codes.constant", "codes.collapsed-group", "codes.equal-groups")
+    stuck = case.has("codes.constant", "codes.repeating", "codes.collapsed-group", "codes.equal-groups")
     if alive and case.text and case.right_codes is not None and not stuck:
         _recognise(case, model, case.right_codes[:, :_FRAMES], case.text)
 

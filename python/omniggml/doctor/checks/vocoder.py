@@ -168,13 +168,16 @@ class Recognition:
             beaten = (right if on == frames else right_of_few).match.residual
             trials.append((trial.match.residual / max(beaten, 1e-12), trial))
         ratio, best = min(trials, key=lambda entry: entry[0])
-        if best.match.residual > 0.5 or ratio > 1 / _CLEARLY:
-            return False
         assert best.mistake is not None
+        others = [trial for _, trial in trials if trial.mistake and trial.mistake.name != best.mistake.name]
+        alone = _stands_out(best, [right, *others])
+        if not alone and (best.match.residual > 0.5 or ratio > 1 / _CLEARLY):
+            return False
         what = MISTAKE_SENTENCES[best.mistake.name]
+        verb = "equals" if best.match.residual < 0.5 else "is like"
         self.case.find(
             best.mistake.id,
-            f"Your audio equals ours when {what} (correlation {best.match.correlation:.4f}; without that mistake "
+            f"Your audio {verb} ours when {what} (correlation {best.match.correlation:.4f}; without that mistake "
             f"{right.match.correlation:.4f}).",
             certainty=0.98,
             correlation=best.match.correlation,
@@ -370,6 +373,13 @@ _USUAL_PIECES = (
     256,
     300,
 )
+
+
+def _stands_out(best: Trial, others: list[Trial]) -> bool:
+    """Whether it explains a fifth of theirs, and nothing else a tenth of that: what is left of a signal that was cut at
+    the limits, or of a computation in which the smallest difference grows."""
+    explained = 1 - best.match.residual
+    return explained > 0.2 and all(1 - other.match.residual < explained / 10 for other in others)
 
 
 def _frames(n: int) -> str:

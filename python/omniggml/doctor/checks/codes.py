@@ -290,8 +290,8 @@ def _try_arrangements(case: Case, model: Model, prompt: TalkerPrompt, codes: Int
             f"{_capital(arrangement.sentence)}: put right, the model finds a code "
             f"{np.exp(found.mean - given.mean):.0g} times as likely.",
             certainty=0.96,
-            given=round(given.mean, 3),
-            cured=round(found.mean, 3),
+            given=round(given.sure, 3),
+            cured=round(found.sure, 3),
             chance=round(given.chance, 3),
         )
         case.right_codes = np.ascontiguousarray(arrangement.undo(codes), np.int32)

@@ -117,7 +117,7 @@ def test_teacher_keeps_to_the_grid() -> None:
     rendering = teacher.render("hello world")
     assert rendering.phones[: teacher.LEAD_FRAMES] == (teacher.SILENCE,) * teacher.LEAD_FRAMES
     assert max(rendering.words) == 1
-    samples = teacher.waveform(rendering.outputs, 0)
+    samples = teacher.waveform(rendering.outputs, teacher.SPEAKERS[0], 0)
     assert abs(len(samples) - rendering.frames * teacher.FRAME_SAMPLES) < teacher.FRAME_SAMPLES // 2
     features = part("features").frame_features(rendering.outputs, rendering.frames)
     assert features.shape == (rendering.frames, part("features").WIDTH)
@@ -175,3 +175,27 @@ def test_vocoder_draws_from_short_utterances_too() -> None:
     pieces = vocoder.Pieces(codes, audio, seed=0)
     drawn = {int(row[0, 0]) for _ in range(10) for row in pieces.draw()[0]}
     assert drawn == set(lengths[1:])
+
+
+def test_weighted_utterances_are_drawn_more_often() -> None:
+    """Nine times as heavy and as long: nine pieces in ten."""
+    vocoder, teacher = part("vocoder"), part("teacher")
+    frames = vocoder.CROP + 5
+    codes = [np.full((8, frames), value) for value in (1, 2)]
+    audio = [np.zeros(frames * teacher.FRAME_SAMPLES, np.int16)] * 2
+    pieces = vocoder.Pieces(codes, audio, seed=0, weights=[1.0, 9.0])
+    drawn = np.concatenate([pieces.draw()[0][:, 0, 0].numpy() for _ in range(100)])
+    assert 0.86 < (drawn == 2).mean() < 0.94
+
+
+def test_what_it_is_asked_most_is_polished_most() -> None:
+    """A demo sentence weighs more than an answer, and that more than any text, whatever mark they end with."""
+    polishing, data = part("polishing"), part("data")
+    texts = [data.listed("demo_sentences")[0] + "!", "there are seven hours", "two plus two is four."]
+
+    def utterance(text: str) -> Any:
+        empty = np.zeros(0)
+        return data.Utterance(text, 0, (), empty, empty, empty, None)
+
+    demo, other, answer = polishing._weights([utterance(text) for text in texts])
+    assert demo > answer > other == 1.0

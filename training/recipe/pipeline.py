@@ -17,6 +17,7 @@ from .batches import make_items
 from .codec import Codec, fit_codec
 from .data import Utterance, load_shards, make_shards
 from .export import write_checkpoint, write_gguf_files
+from .polishing import polish_code2wav
 from .progress import Schedule
 from .talker import Talker
 from .talker_training import train_talker
@@ -38,6 +39,7 @@ class Size:
     thinker_steps: int
     tuning_texts: int
     tuning_steps: int
+    polishing_steps: int
 
 
 SIZES = {
@@ -49,6 +51,7 @@ SIZES = {
         thinker_steps=6_000,
         tuning_texts=2_000,
         tuning_steps=2_400,
+        polishing_steps=3_000,
     ),
     "smoke": Size(
         texts=40,
@@ -58,10 +61,11 @@ SIZES = {
         thinker_steps=4,
         tuning_texts=10,
         tuning_steps=2,
+        polishing_steps=2,
     ),
 }
 
-CODE2WAV_RATE, TUNING_RATE, THINKER_RATE = 2e-3, 6e-4, 2e-3
+CODE2WAV_RATE, TUNING_RATE, POLISHING_RATE, THINKER_RATE = 2e-3, 6e-4, 6e-4, 2e-3
 
 
 class Recipe:
@@ -103,13 +107,27 @@ class Recipe:
         """Questions to answers."""
         train_thinker(self.work / "thinker.pt", Schedule(THINKER_RATE, self.size.thinker_steps), self.seed)
 
+    def polishing(self) -> None:
+        """Code2Wav once more, on what the voice says of itself."""
+        model = build_code2wav(self.seed)
+        model.load_state_dict(torch.load(self.work / "tuned.pt", weights_only=True)["model"])
+        speech = self._exported("tuned")
+        schedule = Schedule(POLISHING_RATE, self.size.polishing_steps, decay=0.8)
+        out, threads = self.work / "polished.pt", torch.get_num_threads()
+        polish_code2wav(model, speech, self._with_audio(), self._codec(), out, schedule, self.seed, threads)
+
     def export(self) -> None:
         """The files. A part that isn't trained yet goes in as it is before training."""
+        states = (name for name in ("polished", "tuned") if (self.work / f"{name}.pt").exists())
+        self._exported(next(states, "code2wav"))
+
+    def _exported(self, code2wav: str) -> Path:
+        """Write both files with this state of Code2Wav. Returns the speech file's path."""
         latents = self._codec().coordinates_width
         parts: list[tuple[str, Any]] = [
             ("thinker", Thinker()),
             ("talker", Talker(latents)),
-            ("tuned" if (self.work / "tuned.pt").exists() else "code2wav", build_code2wav(self.seed)),
+            (code2wav, build_code2wav(self.seed)),
         ]
         for name, part in parts:
             path = self.work / f"{name}.pt"
@@ -118,8 +136,10 @@ class Recipe:
             else:
                 log.warning("%s is not there: exporting an untrained %s", path, name)
         checkpoint = write_checkpoint(self.work / "checkpoint", *(part for _, part in parts))
-        for path in write_gguf_files(checkpoint, self.work):
+        paths = write_gguf_files(checkpoint, self.work)
+        for path in paths:
             log.info("%s: %.1f MB", path, path.stat().st_size / 1e6)
+        return paths[0]
 
     def _codec(self) -> Codec:
         return Codec.load(self.work / "codec.npz")
@@ -128,7 +148,7 @@ class Recipe:
         return [row for row in load_shards(self.work / "data") if row.audio is not None]
 
 
-SIDE_BY_SIDE = (("data",), ("codec",), ("talker", "code2wav"), ("tuning", "thinker"), ("export",))
+SIDE_BY_SIDE = (("data",), ("codec",), ("talker", "code2wav"), ("tuning", "thinker"), ("polishing",), ("export",))
 """The stages in order. Those that stand together need nothing of each other and run at the same time, on one core each:
 a training step on two threads is far from twice as fast as on one."""
 STAGES = tuple(name for together in SIDE_BY_SIDE for name in together)

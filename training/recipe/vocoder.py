@@ -154,14 +154,21 @@ def _mel_bands(size: int) -> Tensor:
 
 
 class Pieces:
-    """Random pieces of utterances: codes [BATCH, GROUPS, CONTEXT] and the samples of their last CROP frames."""
+    """Random pieces of utterances: codes [BATCH, GROUPS, CONTEXT] and the samples of their last CROP frames. `weights`:
+    how much likelier a frame of an utterance is drawn than others; all alike without."""
 
-    def __init__(self, codes: Sequence[np.ndarray], audio: Sequence[np.ndarray], seed: int) -> None:
+    def __init__(
+        self,
+        codes: Sequence[np.ndarray],
+        audio: Sequence[np.ndarray],
+        seed: int,
+        weights: Sequence[float] | None = None,
+    ) -> None:
         long = [index for index, item in enumerate(codes) if item.shape[1] >= CROP]
         self.codes, self.audio = [codes[index] for index in long], [audio[index] for index in long]
         self.rng = np.random.default_rng(seed)
-        weights = np.asarray([item.shape[1] for item in self.codes], np.float64)
-        self.chances = weights / weights.sum()
+        chances = np.asarray([(weights[index] if weights else 1) * codes[index].shape[1] for index in long], np.float64)
+        self.chances = chances / chances.sum()
 
     def draw(self) -> tuple[Tensor, Tensor]:
         """One batch. Pieces that begin before the utterance are filled with its first frame, which is silence."""

@@ -103,8 +103,11 @@ void Graph::capture(const std::string & name, ggml_tensor * x, Axes axes) {
 }
 
 void Graph::observe_input(const ggml_tensor * weight, ggml_tensor * x) {
+    if (probe_ == nullptr) {
+        return;
+    }
     const std::string name = std::string(weight->name) + ".input";
-    if (probe_ == nullptr || !probe_->captures(name)) {
+    if (!probe_->captures(name)) {
         return;
     }
     const bool    by_expert = weight->ne[2] > 1;

@@ -16,8 +16,6 @@ namespace omni {
 
 namespace {
 
-constexpr size_t k_large_page = 2 << 20;
-
 #ifdef _WIN32
 char * allocate(size_t nbytes) {
     void * data = _aligned_malloc(nbytes, 4096);
@@ -28,8 +26,6 @@ void release(char * data, size_t /*nbytes*/) {
     _aligned_free(data);
 }
 #else
-constexpr size_t k_small_page = 4096;
-
 char * allocate(size_t nbytes) {
     void * data = mmap(nullptr, nbytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (data == MAP_FAILED) {
@@ -60,6 +56,8 @@ LargeMemory::~LargeMemory() {
 
 #ifdef MADV_HUGEPAGE
 void prefer_large_pages(void * data, size_t nbytes) {
+    constexpr size_t k_small_page = 4096, k_large_page = 2 << 20;
+
     const size_t before = (k_small_page - reinterpret_cast<uintptr_t>(data) % k_small_page) % k_small_page;
     if (nbytes >= before + k_large_page) {
         (void) madvise(static_cast<char *>(data) + before, nbytes - before, MADV_HUGEPAGE);

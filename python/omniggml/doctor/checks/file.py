@@ -287,6 +287,7 @@ def _check_tokens(case: Case, weights: StoredWeights) -> None:
 def _check_values(case: Case, weights: StoredWeights) -> None:
     sizes: dict[str, float] = {}
     excess: dict[str, float] = {}
+    shapes: dict[str, tuple[int, ...]] = {}
     digests: dict[bytes, list[str]] = defaultdict(list)
     not_finite, zeros, zero_rows, constant, coarse = [], [], [], [], []
     for name in weights:
@@ -309,6 +310,7 @@ def _check_values(case: Case, weights: StoredWeights) -> None:
                 coarse.append((name, grid))
             else:
                 excess[name] = spectral_excess(values)
+                shapes[name] = values.shape
     _report_values(case, weights, not_finite, zeros, zero_rows, constant)
     copies = [names for names in digests.values() if len(names) > 1]
     if copies:
@@ -330,7 +332,7 @@ def _check_values(case: Case, weights: StoredWeights) -> None:
         )
     _check_sizes(case, weights, sizes)
     _check_precision(case, weights)
-    _check_randomness(case, excess)
+    _check_randomness(case, excess, shapes)
 
 
 def _report_values(
@@ -421,7 +423,7 @@ def _check_precision(case: Case, weights: StoredWeights) -> None:
         )
 
 
-def _check_randomness(case: Case, excess: dict[str, float]) -> None:
+def _check_randomness(case: Case, excess: dict[str, float], shapes: dict[str, tuple[int, ...]]) -> None:
     known = {name: value for name, value in excess.items() if value > 0 and not name.startswith("thinker.")}
     if len(known) < 8:
         return
@@ -434,10 +436,11 @@ def _check_randomness(case: Case, excess: dict[str, float]) -> None:
             share=trained,
         )
         return
-    kinds: dict[str, list[float]] = defaultdict(list)
+    # Of one shape, since the smaller a trained matrix is, the less its spectrum stands out.
+    kinds: dict[tuple[str, tuple[int, ...]], list[float]] = defaultdict(list)
     for name, value in known.items():
-        kinds[_kind(name)].append(value)
-    odd = [name for name, value in known.items() if value < 1.06 and _trained(kinds[_kind(name)])]
+        kinds[_kind(name), shapes[name]].append(value)
+    odd = [name for name, value in known.items() if value < 1.06 and _trained(kinds[_kind(name), shapes[name]])]
     if odd:
         case.find(
             "file.looks-random",

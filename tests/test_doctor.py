@@ -19,11 +19,12 @@ from foreign_files import write_all_in_one
 from gguf_edit import GgufEdit
 from omniggml import Diagnosis, InputError, ModelFileError
 from omniggml.doctor import CATALOGUE, Exit
+from omniggml.loading import BUILT_IN
 from parity.files import ModelFiles
 
 sys.path.append(str(Path(__file__).parents[1] / "benchmarks" / "doctor"))
 import talker_faults
-from subjects import VOICE, Subjects
+from subjects import VOICE, Subjects, put, values
 
 TEXT = "hello world, how are you"
 PUBLISHED_SPLIT = {"code2wav.head_dim": 8, "code2wav.sliding_window": 1000}
@@ -61,6 +62,20 @@ def test_a_sound_file(model_files: ModelFiles, geometry: str) -> None:
     assert (found.exit_code, found.causes) == (Exit.HEALTHY, ())
     assert {finding.id for finding in found.findings} <= {"file.untrained"}
     assert {"file", "talker", "vocoder"} <= set(found.checked)
+
+
+def test_the_built_in_voice_is_sound() -> None:
+    found = doctor(BUILT_IN)
+    assert (found.exit_code, found.findings) == (Exit.HEALTHY, ())
+
+
+def test_a_matrix_that_was_never_loaded(tmp_path: Path) -> None:
+    """Of a trained model: its siblings of the same shape were."""
+    edit, name = GgufEdit.read(BUILT_IN), "talker.model.layers.2.self_attn.k_proj.weight"
+    old = values(edit, name)
+    put(edit, name, np.random.default_rng(1).standard_normal(old.shape) * old.std())
+    found = doctor(edit.write(tmp_path / "x.gguf"))
+    assert first(found) == "file.looks-random" and found.causes[0].tensors == (name,)
 
 
 def test_sound_codes_and_audio(mini: Path, spoken: omniggml.Audio, tmp_path: Path) -> None:

@@ -19,12 +19,17 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from omniggml.convert import PUBLISHED, Geometry, write_random_checkpoint
+from omniggml.synthetic.geometries import PUBLISHED_GEOMETRY, Geometry
+from omniggml.synthetic.random_checkpoint import write_random_checkpoint
 
 
 def geometry(layers: int) -> Geometry:
     """The published one with fewer layers in the talker: tensors are as large, and not as many."""
-    return replace(PUBLISHED, name=f"published-{layers}", talker=replace(PUBLISHED.talker, num_hidden_layers=layers))
+    return replace(
+        PUBLISHED_GEOMETRY,
+        name=f"published-{layers}",
+        talker=replace(PUBLISHED_GEOMETRY.talker, num_hidden_layers=layers),
+    )
 
 
 def checkpoint(directory: Path, layers: int) -> Path:

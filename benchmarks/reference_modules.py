@@ -22,8 +22,8 @@ from transformers.models.qwen3_omni_moe.modeling_qwen3_omni_moe import (
     Qwen3OmniMoeTalkerForConditionalGeneration,
 )
 
-from omniggml.convert import PUBLISHED
-from omniggml.convert.random_checkpoint import config_json
+from omniggml.synthetic.geometries import PUBLISHED_GEOMETRY
+from omniggml.synthetic.random_checkpoint import config_json
 
 DISTINCT_EXPERTS = 4
 EXPERT_PATHS = ("eager", "batched_mm", "grouped_mm")
@@ -33,7 +33,7 @@ _BLOCK = 1 << 20
 def read_config() -> Any:
     """The configuration of the published geometry, with the attention that needs no further package."""
     with tempfile.TemporaryDirectory() as directory:
-        (Path(directory) / "config.json").write_text(json.dumps(config_json(PUBLISHED)), encoding="utf-8")
+        (Path(directory) / "config.json").write_text(json.dumps(config_json(PUBLISHED_GEOMETRY)), encoding="utf-8")
         return AutoConfig.from_pretrained(directory)
 
 

@@ -26,7 +26,7 @@ import torch
 
 import omniggml
 from omniggml import _native
-from omniggml.bench import make_model
+from omniggml.benchmark.made_model import make_model
 from omniggml.model import Model
 
 FRAME_SECONDS = 0.08

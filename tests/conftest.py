@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 import pytest
 
-from omniggml.convert import convert, write_random_checkpoint
+from omniggml import convert
+from omniggml.synthetic.random_checkpoint import write_random_checkpoint
 from parity.files import ModelFiles
 from worker import Worker
 

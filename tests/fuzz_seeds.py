@@ -8,8 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from foreign_files import write_all_in_one, write_bundled, write_code2wav
-from omniggml.convert import GEOMETRIES, Geometry, convert, write_random_checkpoint
-from omniggml.quantize import quantize
+from omniggml import convert, quantize
+from omniggml.synthetic.geometries import GEOMETRIES, Geometry
+from omniggml.synthetic.random_checkpoint import write_random_checkpoint
 
 
 def smallest(name: str, rates: tuple[int, ...]) -> Geometry:

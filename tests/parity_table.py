@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import omniggml
-from omniggml.convert import GEOMETRIES
+from omniggml.synthetic.geometries import GEOMETRIES
 from parity import engine_side, greedy
 from parity.cases import make_case
 from parity.files import ModelFiles

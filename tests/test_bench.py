@@ -13,10 +13,13 @@ import pytest
 
 import omniggml
 from conftest import Files
-from omniggml.bench import Figure, Settings, bench, make_model, workload
-from omniggml.bench.machine import largest_shapes
-from omniggml.convert import PUBLISHED
+from omniggml import bench
+from omniggml.benchmark import workload
+from omniggml.benchmark.figure import Figure
+from omniggml.benchmark.machine import largest_shapes
+from omniggml.benchmark.made_model import make_model
 from omniggml.files.opening import open_file
+from omniggml.synthetic.geometries import PUBLISHED_GEOMETRY
 from sentences import one_sentence
 
 FIGURES = (
@@ -105,7 +108,7 @@ def test_a_missing_file(tmp_path: Path) -> None:
 
 def test_the_stages_speak_what_the_model_speaks(tiny_files: Files) -> None:
     """The stages in turn draw the codes that the model's own loop draws: it is the same work that is timed."""
-    from omniggml.bench.stages import TimedSpeech
+    from omniggml.benchmark.stages import TimedSpeech
 
     model = omniggml.load(tiny_files.speech, n_threads=1)
     expected = model.speak("hello world", max_frames=40, seed=5, ignore_eos=True)
@@ -139,7 +142,7 @@ def test_work_of_the_tiny_model(tiny_files: Files) -> None:
 
 
 def test_work_of_the_published_vocoder() -> None:
-    geometry = vars(PUBLISHED.code2wav)
+    geometry = vars(PUBLISHED_GEOMETRY.code2wav)
     products = workload.vocoder_products(geometry)
     assert sum(product.multiply_adds for product in products) == pytest.approx(2.6e9, rel=0.05)
     largest = largest_shapes(products)
@@ -155,7 +158,7 @@ def test_figures() -> None:
 
 def test_progress_is_told(tiny_files: Files) -> None:
     told: list[str] = []
-    bench(tiny_files.speech, Settings(threads=1, frames=3, repetitions=1), told.append)
+    bench(tiny_files.speech, announce=told.append, n_threads=1, frames=3, repetitions=1)
     assert told == ["loading, 1 of 1", "warming up", "speaking, 1 of 1"]
 
 

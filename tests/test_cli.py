@@ -152,7 +152,7 @@ def test_devices() -> None:
 
 
 def test_convert(tmp_path: Path) -> None:
-    from omniggml.convert import write_random_checkpoint
+    from omniggml.synthetic.random_checkpoint import write_random_checkpoint
 
     write_random_checkpoint("tiny", tmp_path / "checkpoint")
     result = done(run("convert", tmp_path / "checkpoint", "-o", tmp_path / "out", "--name", "x", "--type", "q8_0"))

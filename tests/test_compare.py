@@ -14,9 +14,9 @@ import pytest
 from conftest import Files
 from gguf_edit import GgufEdit
 from omniggml import InputError
-from omniggml.convert import write_random_checkpoint
-from omniggml.doctor.comparison import compare
-from omniggml.doctor.computation_order import order_of
+from omniggml.comparison.comparing import compare
+from omniggml.comparison.computation_order import order_of
+from omniggml.synthetic.random_checkpoint import write_random_checkpoint
 from parity.files import ModelFiles
 
 TENSORS = [

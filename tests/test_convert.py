@@ -19,14 +19,16 @@ import gguf
 import numpy as np
 import pytest
 
-from omniggml.convert import GEOMETRIES, PRECISIONS, convert, write_random_checkpoint
-from omniggml.convert.config_json import read_model_config
-from omniggml.convert.expected_tensors import TEXT_EMBEDDING, expert_prefix, speech_tensors, thinker_tensors
-from omniggml.convert.precision import PRECISIONS as BY_NAME
-from omniggml.convert.safetensors_reader import Checkpoint
-from omniggml.convert.speech_file import LONGEST_NAME, short_name
-from omniggml.convert.thinker_file import llama_name
+from omniggml import convert
+from omniggml.conversion.config_json import read_model_config
+from omniggml.conversion.safetensors_reader import Checkpoint
 from omniggml.errors import ConversionError, InputError
+from omniggml.spec.expected_tensors import TEXT_EMBEDDING, expert_prefix, speech_tensors, thinker_tensors
+from omniggml.spec.llama_names import llama_name
+from omniggml.spec.policy import CONVERSION_POLICIES, read_policy
+from omniggml.spec.speech_file import LONGEST_NAME, short_name
+from omniggml.synthetic.geometries import GEOMETRIES
+from omniggml.synthetic.random_checkpoint import write_random_checkpoint
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "gguf.md"
 
@@ -51,7 +53,7 @@ def copy(tiny: Path, tmp_path: Path) -> Path:
 @pytest.fixture(scope="module")
 def converted(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Path]]:
     root = tmp_path_factory.mktemp("converted")
-    return {name: convert(tiny, root / name, type=name) for name in PRECISIONS}
+    return {name: convert(tiny, root / name, type=name) for name in CONVERSION_POLICIES}
 
 
 def stored_values(checkpoint: Checkpoint, name: str) -> np.ndarray[Any, Any]:
@@ -126,9 +128,9 @@ def test_types_of_the_tensors(converted: dict[str, list[Path]]) -> None:
 
 
 def test_rows_that_are_no_multiple_of_32_fall_back() -> None:
-    precision = BY_NAME["q8_0"]
-    assert precision.type_of("talker.codec_head.weight", (100, 64)).name == "Q8_0"
-    assert precision.type_of("talker.codec_head.weight", (100, 36)).name == "F16"
+    precision = read_policy("q8_0")
+    assert precision.type_of("talker.codec_head.weight", (100, 64)) == "Q8_0"
+    assert precision.type_of("talker.codec_head.weight", (100, 36)) == "F16"
 
 
 def test_files_are_the_same_every_time(tiny: Path, converted: dict[str, list[Path]], tmp_path: Path) -> None:

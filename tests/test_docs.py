@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 import omniggml
-from omniggml.convert import convert, write_random_checkpoint
+from omniggml import convert
+from omniggml.synthetic.random_checkpoint import write_random_checkpoint
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

@@ -18,7 +18,8 @@ from conftest import Files
 from foreign_files import write_all_in_one
 from gguf_edit import GgufEdit
 from omniggml import Diagnosis, InputError, ModelFileError
-from omniggml.doctor import CATALOGUE, Exit
+from omniggml.doctor.catalogue import CATALOGUE
+from omniggml.doctor.finding import Exit
 from omniggml.loading import BUILT_IN
 from parity.files import ModelFiles
 
@@ -46,7 +47,7 @@ def tiny_spoken(tiny_files: Files) -> omniggml.Audio:
 
 
 def doctor(path: Path, **given: Any) -> Diagnosis:
-    return omniggml.doctor(path, n_threads=1, **given)
+    return omniggml.diagnose(path, n_threads=1, **given)
 
 
 def first(found: Diagnosis) -> str:
@@ -264,14 +265,14 @@ def test_files_that_are_not_there(tiny_files: Files, tmp_path: Path, option: str
 
 def test_no_model() -> None:
     with pytest.raises(ModelFileError):
-        omniggml.doctor("nothing.gguf")
+        omniggml.diagnose("nothing.gguf")
     with pytest.raises(InputError):
-        omniggml.doctor(__file__, codes="nothing.npy")
+        omniggml.diagnose(__file__, codes="nothing.npy")
 
 
 def test_something_else_than_a_model(tmp_path: Path) -> None:
     (tmp_path / "x.gguf").write_bytes(b"GGUF but no more")
-    found = omniggml.doctor(tmp_path / "x.gguf")
+    found = omniggml.diagnose(tmp_path / "x.gguf")
     assert first(found) == "file.unreadable" and found.exit_code == Exit.BROKEN
 
 

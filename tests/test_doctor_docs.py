@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from omniggml.doctor import CATALOGUE
+from omniggml.doctor.catalogue import CATALOGUE
 
 PAGE = (Path(__file__).parent.parent / "docs" / "doctor.md").read_text(encoding="utf-8")
 

@@ -11,8 +11,8 @@ import pytest
 
 import omniggml
 from omniggml.doctor.counterfactuals import in_pieces, vocoder_mistakes
-from omniggml.doctor.stored_weights import StoredWeights
 from omniggml.doctor.vocoder_mirror import Choices, VocoderMirror
+from omniggml.files.stored_weights import StoredWeights
 from parity.files import ModelFiles
 
 

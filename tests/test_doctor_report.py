@@ -16,9 +16,8 @@ import soundfile
 
 import omniggml
 from conftest import Files
-from omniggml import InputError
-from omniggml.doctor import examine, plots
-from omniggml.doctor.given import read_audio
+from omniggml import InputError, diagnose, plots
+from omniggml.audio import read_audio
 from omniggml.doctor.html_report import html_report, write_html
 
 CHROMIUM = next(
@@ -33,7 +32,7 @@ def page(tiny_files: Files, tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("report")
     audio = omniggml.load(tiny_files.speech, n_threads=1).speak("hello world", seed=3, max_frames=30)
     wav, codes = audio.save(directory / "a.wav"), np.ascontiguousarray(audio.codes[::-1])
-    found = examine(tiny_files.speech, codes=codes, audio=wav, text="hello world", n_threads=1)
+    found = diagnose(tiny_files.speech, codes=codes, audio=wav, text="hello world", n_threads=1)
     return write_html(directory / "report.html", found, codes, read_audio(wav))
 
 

@@ -13,9 +13,9 @@ import pytest
 import omniggml
 from conftest import Files
 from gguf_edit import GgufEdit
+from omniggml import quantize
 from omniggml.errors import InputError
-from omniggml.quantize import quantize
-from omniggml.quantize.imatrix import Statistics, gather, read_imatrix, write_imatrix
+from omniggml.quantization.imatrix import Statistics, gather, read_imatrix, write_imatrix
 from sentences import one_sentence
 
 TEXT = "hello world"

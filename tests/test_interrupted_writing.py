@@ -14,9 +14,9 @@ import pytest
 
 import omniggml
 from conftest import Files
-from omniggml.convert import convert, write_random_checkpoint
+from omniggml import convert, quantize
 from omniggml.errors import ConversionError
-from omniggml.quantize import quantize
+from omniggml.synthetic.random_checkpoint import write_random_checkpoint
 from sentences import one_sentence
 
 if sys.platform == "win32":
@@ -27,9 +27,9 @@ Write = Callable[..., object]
 # In a process of its own: children are forked from it, each doing a little before it is killed.
 CHAIN = """
 import os, random, resource, signal, sys
-from omniggml.convert import convert
+from omniggml import convert
 from omniggml.errors import ConversionError
-from omniggml.quantize import quantize
+from omniggml import quantize
 
 what, source, out, seed = sys.argv[1:]
 random.seed(seed)

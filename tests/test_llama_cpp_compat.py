@@ -16,7 +16,9 @@ from typing import Any
 import gguf
 import pytest
 
-from omniggml.convert import GEOMETRIES, convert, write_random_checkpoint
+from omniggml import convert
+from omniggml.synthetic.geometries import GEOMETRIES
+from omniggml.synthetic.random_checkpoint import write_random_checkpoint
 from omniggml.tokenizer import Tokenizer
 
 GREEDY = Path(__file__).parent / "data" / "thinker_greedy.json"

@@ -14,7 +14,7 @@ import omniggml
 from conftest import Files
 from gguf_edit import GgufEdit
 from omniggml import _native
-from omniggml.convert.random_speech import write_random_speech
+from omniggml.synthetic.random_speech import write_random_speech
 from parity.files import ModelFiles
 from sentences import one_sentence
 

@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from omniggml.convert import GEOMETRIES, convert, write_random_checkpoint
-from omniggml.convert.random_weights import weight_blocks
+from omniggml import convert
+from omniggml.synthetic.geometries import GEOMETRIES
+from omniggml.synthetic.random_checkpoint import write_random_checkpoint
+from omniggml.synthetic.random_weights import weight_blocks
 from parity.cases import make_case
 from parity.engine_side import Engine
 from parity.metrics import GATES, agreement
@@ -42,7 +44,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         return (block * np.float32(factor) for block in weight_blocks(geometry, seed, name, shape))
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("omniggml.convert.random_checkpoint.weight_blocks", scaled)
+        patch.setattr("omniggml.synthetic.random_checkpoint.weight_blocks", scaled)
         yield write_random_checkpoint("tiny", tmp_path_factory.mktemp("wide") / "checkpoint")
 
 

@@ -11,7 +11,7 @@ import pytest
 
 import omniggml
 from omniggml import TextOptions, _native
-from omniggml.convert import GEOMETRIES
+from omniggml.synthetic.geometries import GEOMETRIES
 from parity import golden, greedy
 from parity.cases import FloatArray, IntArray
 from parity.engine_side import Engine

@@ -12,7 +12,7 @@ import pytest
 
 import omniggml
 from omniggml import Model, TextOptions
-from omniggml.convert import GEOMETRIES
+from omniggml.synthetic.geometries import GEOMETRIES
 from parity import greedy
 from parity.cases import Case, Recording, make_case
 from parity.engine_side import Engine

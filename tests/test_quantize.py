@@ -17,8 +17,9 @@ import omniggml
 from conftest import Files
 from foreign_files import write_all_in_one
 from gguf_edit import GgufEdit
+from omniggml import quantize
 from omniggml.errors import ConversionError, InputError
-from omniggml.quantize import by_type, policy_names, quantize, read_policy
+from omniggml.spec.policy import policy_names, read_policy
 from parity.files import ModelFiles
 from sentences import one_sentence
 
@@ -61,7 +62,7 @@ def test_policies(mini: Files, tmp_path: Path, policy: str) -> None:
     audio = model.speak("hello world", max_frames=4)
     assert np.isfinite(audio.samples).all() and np.abs(audio.samples).max() > 1e-3
     assert len(model.generate_text([1, 2, 3], omniggml.TextOptions(greedy=True, max_tokens=3))[0]) <= 3
-    assert sum(n for n, _, _ in by_type(speech.changes).values()) == len(types(mini.speech))
+    assert sum(n for n, _, _ in speech.by_type.values()) == len(types(mini.speech))
     inspected = omniggml.inspect(speech.path)
     assert inspected.problem == "" and bool(inspected.concerns) == (policy == "q8_0-all")
     assert omniggml.inspect(thinker.path).problem == ""
@@ -232,7 +233,7 @@ def test_killed_at_any_moment(mini: Files, tmp_path: Path) -> None:
     target = tmp_path / "x.gguf"
     code = """
 import os, sys
-from omniggml.quantize import quantize
+from omniggml import quantize
 steps = int(sys.argv[3])
 def progress(*_):
     global steps

@@ -13,15 +13,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from omniggml.convert.bfloat16 import from_bfloat16, to_bfloat16
-from omniggml.convert.config_json import read_model_config
-from omniggml.convert.expected_tensors import Named, speech_tensors, thinker_tensors
-from omniggml.convert.geometries import GEOMETRIES, PUBLISHED, Geometry
-from omniggml.convert.model_config import THINKER_SAMPLING, ModelConfig
-from omniggml.convert.random_checkpoint import write_random_checkpoint
-from omniggml.convert.random_weights import weight_blocks
-from omniggml.convert.safetensors_reader import Checkpoint
+from omniggml.conversion.config_json import read_model_config
+from omniggml.conversion.safetensors_reader import Checkpoint
 from omniggml.errors import InputError
+from omniggml.gguf.bfloat16 import from_bfloat16, to_bfloat16
+from omniggml.spec.expected_tensors import Named, speech_tensors, thinker_tensors
+from omniggml.spec.model_config import THINKER_SAMPLING, ModelConfig
+from omniggml.synthetic.geometries import GEOMETRIES, PUBLISHED_GEOMETRY, Geometry
+from omniggml.synthetic.random_checkpoint import write_random_checkpoint
+from omniggml.synthetic.random_weights import weight_blocks
 
 NAMES = list(GEOMETRIES)
 
@@ -83,7 +83,7 @@ def test_size_stays_small(checkpoints: dict[str, Path], name: str) -> None:
 
 def test_the_published_shape_has_the_published_size() -> None:
     """216 million parameters in code2wav, 30.5 billion in the thinker's text model, as the model's authors count."""
-    config = PUBLISHED.model_config()
+    config = PUBLISHED_GEOMETRY.model_config()
 
     def total(tensors: Iterable[Named]) -> float:
         return sum(float(np.prod(shape)) for _, shape in tensors)
@@ -114,7 +114,7 @@ def test_blocks_do_not_depend_on_their_size(monkeypatch: pytest.MonkeyPatch) -> 
     geometry = GEOMETRIES["tiny"]
     name, shape = "talker.codec_head.weight", (geometry.talker.vocab_size, geometry.talker.hidden_size)
     whole = np.concatenate(list(weight_blocks(geometry, 0, name, shape)))
-    monkeypatch.setattr("omniggml.convert.random_weights._BLOCK", 1000)
+    monkeypatch.setattr("omniggml.synthetic.random_weights._BLOCK", 1000)
     pieces = list(weight_blocks(geometry, 0, name, shape))
     assert len(pieces) > 1
     np.testing.assert_array_equal(np.concatenate(pieces), whole)

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 import omniggml
-from omniggml.convert import convert, write_random_checkpoint
-from omniggml.convert.random_speech import write_random_speech
+from omniggml import convert
 from omniggml.errors import InputError
+from omniggml.synthetic.random_checkpoint import write_random_checkpoint
+from omniggml.synthetic.random_speech import write_random_speech
 
 
 @pytest.mark.parametrize("type_", ["f32", "q8_0"])

@@ -9,22 +9,22 @@ import pytest
 
 import omniggml
 from conftest import Files
+from omniggml import quantize
 from omniggml.cli import main
 from omniggml.errors import InputError
-from omniggml.quantize import quantize, read_policy
-from omniggml.quantize import search as searching
-from omniggml.quantize.choosing import Choice, best_within, smallest
-from omniggml.quantize.damage import Damage, damage
-from omniggml.quantize.groups import GROUPS, group_of
-from omniggml.quantize.listener import Listener, Tensors
-from omniggml.quantize.policy import Policy
-from omniggml.quantize.policy_file import write_policy
-from omniggml.quantize.search import compare, search
-from omniggml.quantize.teacher import Lesson, Thoughts, heard, lessons_of
+from omniggml.quantization import search as searching
+from omniggml.quantization.choosing import Choice, best_within, smallest
+from omniggml.quantization.damage import Damage, damage
+from omniggml.quantization.groups import GROUPS, group_of
+from omniggml.quantization.policy_damage import DamageMeter, Tensors
+from omniggml.quantization.policy_file import write_policy
+from omniggml.quantization.search import compare_policies, search_policy
+from omniggml.quantization.teacher_forcing import CalibrationItem, ForcedOutputs, calibration_set, teacher_forced
+from omniggml.spec.policy import Policy, read_policy
 from sentences import one_sentence
 
 TEXTS = ("hello world", "good morning")
-HELD_OUT = ("where is the book",)
+HELD_OUT_TEXTS = ("where is the book",)
 
 
 @pytest.fixture(scope="module")
@@ -42,28 +42,28 @@ def short_ladder(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_logits_are_those_that_codes_are_drawn_from(model: omniggml.Model) -> None:
     """Greedily, each code is the most probable one after those before it."""
-    (lesson,) = lessons_of(model, ["hello world"], 6)
-    thoughts = heard(model, lesson)
+    (item,) = calibration_set(model, ["hello world"], 6)
+    thoughts = teacher_forced(model, item)
     codebook = model.geometry["code2wav"]["codebook_size"]
-    assert thoughts.talker.shape[0] == lesson.codes.shape[1] == 6
-    assert (thoughts.talker[:, :codebook].argmax(axis=1) == lesson.codes[0]).all()
-    assert (thoughts.predictor.argmax(axis=2) == lesson.codes[1:]).all()
+    assert thoughts.talker.shape[0] == item.codes.shape[1] == 6
+    assert (thoughts.talker[:, :codebook].argmax(axis=1) == item.codes[0]).all()
+    assert (thoughts.predictor.argmax(axis=2) == item.codes[1:]).all()
     np.testing.assert_allclose(np.exp(thoughts.talker).sum(axis=1), 1, rtol=1e-5)
-    assert (thoughts.samples == model.code2wav(lesson.codes)).all()
+    assert (thoughts.samples == model.code2wav(item.codes)).all()
 
 
 def test_other_codes_change_what_follows_them_only(model: omniggml.Model) -> None:
-    (lesson,) = lessons_of(model, ["hello world"], 5)
-    other = lesson.codes.copy()
+    (item,) = calibration_set(model, ["hello world"], 5)
+    other = item.codes.copy()
     other[:, 2] = (other[:, 2] + 1) % 60
-    before, after = heard(model, lesson), heard(model, Lesson(lesson.text, other))
+    before, after = teacher_forced(model, item), teacher_forced(model, CalibrationItem(item.text, other))
     np.testing.assert_allclose(before.talker[:3], after.talker[:3], atol=1e-5)
     assert np.abs(before.talker[3] - after.talker[3]).max() > 1e-3
 
 
-def thoughts(talker: list[float], samples: np.ndarray) -> Thoughts:  # type: ignore[type-arg]
+def thoughts(talker: list[float], samples: np.ndarray) -> ForcedOutputs:  # type: ignore[type-arg]
     logarithms = np.log(np.array([talker], np.float32))
-    return Thoughts(logarithms, np.stack([logarithms, logarithms]), samples.astype(np.float32))
+    return ForcedOutputs(logarithms, np.stack([logarithms, logarithms]), samples.astype(np.float32))
 
 
 def test_damage_of_known_differences() -> None:
@@ -121,16 +121,16 @@ def test_every_layer_with_a_choice_has_a_group(tiny_files: Files) -> None:
 
 
 def test_within_a_damage(tiny_files: Files, tmp_path: Path) -> None:
-    found = search(
+    found = search_policy(
         tiny_files.speech,
         codes_damage=0.5,
         audio_damage=0.01,
         texts=TEXTS,
-        held_out=HELD_OUT,
+        held_out=HELD_OUT_TEXTS,
         max_frames=5,
         n_threads=1,
     )
-    again = Listener(tiny_files.speech, TEXTS, 5, 1).hear(found.policy)
+    again = DamageMeter(tiny_files.speech, TEXTS, 5, 1).damage_of(found.policy)
     assert again == found.damage and again.on("codes") <= 0.5 and again.on("audio") <= 0.01
     assert {choice.group for choice in found.chosen} == {choice.group for choice in found.measured}
     made = quantize(tiny_files.speech, tmp_path / "x.gguf", policy=found.policy)
@@ -146,8 +146,10 @@ def test_within_a_damage(tiny_files: Files, tmp_path: Path) -> None:
 def test_within_the_size_of_a_policy(tiny_files: Files) -> None:
     """In the same bytes the found policy loses less than the plain one, on texts that it was not made with too."""
     targets = {"codes": searching.CODES_DAMAGE, "audio": searching.AUDIO_DAMAGE}
-    found = search(tiny_files.speech, size="q4_k", texts=TEXTS, held_out=HELD_OUT, max_frames=8, n_threads=1)
-    plain = compare(tiny_files.speech, ["q4_k"], texts=HELD_OUT, max_frames=8, n_threads=1)["q4_k"]
+    found = search_policy(
+        tiny_files.speech, size="q4_k", texts=TEXTS, held_out=HELD_OUT_TEXTS, max_frames=8, n_threads=1
+    )
+    plain = compare_policies(tiny_files.speech, ["q4_k"], texts=HELD_OUT_TEXTS, max_frames=8, n_threads=1)["q4_k"]
     assert found.nbytes <= plain[0]
     worse, better = (
         sum(lost.on(side) / target for side, target in targets.items()) for lost in (plain[1], found.held_out)
@@ -175,7 +177,7 @@ def test_what_can_not_be_searched(tiny_files: Files, tmp_path: Path) -> None:
         (tiny_files.speech, {"codes_damage": 0.0}, "more than 0"),
     ):
         with pytest.raises(InputError) as error:
-            search(source, **{"texts": ("hi",), "held_out": ("ho",), "max_frames": 1, "n_threads": 1, **options})  # type: ignore[arg-type]
+            search_policy(source, **{"texts": ("hi",), "held_out": ("ho",), "max_frames": 1, "n_threads": 1, **options})  # type: ignore[arg-type]
         one_sentence(str(error.value), part)
 
 

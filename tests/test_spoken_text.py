@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from omniggml.spoken_text import spoken_text
+from omniggml.text.spoken_english import spoken_text
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import pytest
 
 import omniggml
 from omniggml import Model, _native
-from omniggml.convert import GEOMETRIES
+from omniggml.synthetic.geometries import GEOMETRIES
 from parity import golden
 from parity.files import ModelFiles
 

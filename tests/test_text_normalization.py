@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 import omniggml
-from omniggml import InputError, ModelFileError
-from omniggml.convert import convert, write_random_checkpoint
+from omniggml import InputError, ModelFileError, convert
 from omniggml.errors import ConversionError
+from omniggml.synthetic.random_checkpoint import write_random_checkpoint
 
 FRAMES = 3
 

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from omniggml.convert.geometries import GEOMETRIES
-from omniggml.convert.random_checkpoint import write_random_checkpoint
-from omniggml.convert.tokenizer_metadata import tokenizer_metadata
 from omniggml.errors import InputError, ModelFileError
+from omniggml.files.tokenizer_metadata import tokenizer_metadata
+from omniggml.synthetic.geometries import GEOMETRIES
+from omniggml.synthetic.random_checkpoint import write_random_checkpoint
 from omniggml.tokenizer import Tokenizer
 
 TEXTS = [

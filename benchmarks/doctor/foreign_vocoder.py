@@ -17,7 +17,7 @@ from torch import nn
 from torch.nn import functional as F
 from transformers.models.qwen3_omni_moe import modeling_qwen3_omni_moe as reference
 
-from omniggml.doctor.stored_weights import StoredWeights
+from omniggml.files.stored_weights import StoredWeights
 
 Vocoder = Any
 Change = Callable[[Vocoder], Any]

@@ -12,7 +12,7 @@ from planted import Planted
 from subjects import TEXTS, VOICE, Subjects
 
 from foreign_files import write_all_in_one, write_bundled
-from omniggml.quantize import quantize
+from omniggml import quantize
 
 GEOMETRIES = ("tiny", "mini", "odd", "grouped", "big-codebook", "long-window")
 

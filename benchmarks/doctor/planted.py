@@ -12,7 +12,7 @@ import omniggml
 @dataclass(frozen=True)
 class Planted:
     """`name`: "group/fault/subject"; `causes`: findings that name the fault, none for a healthy case; `given`: makes
-    the arguments of `omniggml.doctor`, the model among them, when the case's turn comes."""
+    the arguments of `omniggml.diagnose`, the model among them, when the case's turn comes."""
 
     name: str
     causes: tuple[str, ...]
@@ -27,4 +27,4 @@ class Planted:
         return self.name.split("/")[1]
 
     def examine(self) -> omniggml.Diagnosis:
-        return omniggml.doctor(**self.given(), n_threads=1)
+        return omniggml.diagnose(**self.given(), n_threads=1)

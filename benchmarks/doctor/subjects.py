@@ -13,7 +13,8 @@ from gguf import GGMLQuantizationType
 
 import omniggml
 from gguf_edit import GgufEdit
-from omniggml.convert import convert, write_random_checkpoint
+from omniggml import convert
+from omniggml.synthetic.random_checkpoint import write_random_checkpoint
 
 TEXTS = ("hello world, how are you", "the weather is nice today and i am going out")
 VOICE = "voice"

@@ -39,6 +39,15 @@ py::dict metadata(const GgufFile & file) {
     return out;
 }
 
+py::dict value_types(const GgufFile & file) {
+    py::dict out;
+    for (size_t i = 0; i < file.value_types().size(); ++i) {
+        const auto & stored               = file.value_types()[i];
+        out[text(file.metadata()[i].first)] = py::make_tuple(stored.type, stored.element);
+    }
+    return out;
+}
+
 py::bytes read_bytes(const GgufFile & file, uint64_t offset, size_t size) {
     if (offset > file.size() || size > file.size() - offset) {
         file.fail("has no " + std::to_string(size) + " bytes at " + std::to_string(offset));
@@ -135,6 +144,7 @@ void bind_gguf_file(py::module_ & m) {
         .def_property_readonly("size", &GgufFile::size)
         .def("read", &read_bytes, py::arg("offset"), py::arg("size"))
         .def("metadata", &metadata)
+        .def("value_types", &value_types)
         .def("tensors", &tensors);
 
     py::enum_<ValueChange>(m, "ValueChange")

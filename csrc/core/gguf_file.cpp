@@ -259,7 +259,9 @@ void GgufFile::read_header() {
         if (!metadata_index_.emplace(key, metadata_.size()).second) {
             fail("holds the metadata key " + printable(key) + " twice");
         }
-        metadata_.emplace_back(key, read_value(cursor, type, key));
+        const auto element = type == k_type_array ? cursor.scalar<uint32_t>() : 0;
+        value_types_.push_back({ type, element });
+        metadata_.emplace_back(key, read_value(cursor, value_types_.back(), key));
     }
     for (uint64_t i = 0; i < n_tensors; ++i) {
         read_tensor(cursor);
@@ -269,12 +271,13 @@ void GgufFile::read_header() {
     place_tensors(start, alignment);
 }
 
-GgufValue GgufFile::read_value(Cursor & cursor, uint32_t type, const std::string & key) const {
+GgufValue GgufFile::read_value(Cursor & cursor, ValueType stored, const std::string & key) const {
+    const uint32_t type = stored.type;
     if (type == k_type_string) {
         return cursor.string(size_);
     }
     if (type == k_type_array) {
-        return read_array(cursor, key);
+        return read_array(cursor, stored.element, key);
     }
     if (scalar_size(type) == 0) {
         fail("is damaged: metadata key " + printable(key) + " has the unknown type " + std::to_string(type));
@@ -293,8 +296,7 @@ GgufValue GgufFile::read_value(Cursor & cursor, uint32_t type, const std::string
     return value;
 }
 
-GgufValue GgufFile::read_array(Cursor & cursor, const std::string & key) const {
-    const auto type  = cursor.scalar<uint32_t>();
+GgufValue GgufFile::read_array(Cursor & cursor, uint32_t type, const std::string & key) const {
     const auto count = cursor.scalar<uint64_t>();
     // A string takes at least its eight bytes of length.
     const size_t least = type == k_type_string ? 8 : scalar_size(type);

@@ -43,6 +43,12 @@ class GgufFile {
         uint64_t         offset;
     };
 
+    // How a metadata value is stored, by GGUF's numbers; `element`: of an array's, 0 for all else.
+    struct ValueType {
+        uint32_t type;
+        uint32_t element;
+    };
+
     // Throws Error(file) unless the whole header is sound and every tensor lies inside the file.
     explicit GgufFile(const std::string & path);
     virtual ~GgufFile();
@@ -54,6 +60,9 @@ class GgufFile {
     uint64_t size() const { return size_; }
 
     const std::vector<std::pair<std::string, GgufValue>> & metadata() const { return metadata_; }
+
+    // Of the entries of metadata() that the file itself has, in its order.
+    const std::vector<ValueType> & value_types() const { return value_types_; }
 
     const std::vector<GgufTensor> & tensors() const { return tensors_; }
 
@@ -101,14 +110,15 @@ class GgufFile {
     void      read_header();
     void      read_tensor(Cursor & cursor);
     void      place_tensors(uint64_t data_start, uint64_t alignment);
-    GgufValue read_value(Cursor & cursor, uint32_t type, const std::string & key) const;
-    GgufValue read_array(Cursor & cursor, const std::string & key) const;
+    GgufValue read_value(Cursor & cursor, ValueType stored, const std::string & key) const;
+    GgufValue read_array(Cursor & cursor, uint32_t type, const std::string & key) const;
 
     std::string                                    path_;
     uint64_t                                       size_ = 0;
     std::FILE *                                    file_ = nullptr;
     mutable std::mutex                             mutex_;
     std::vector<std::pair<std::string, GgufValue>> metadata_;
+    std::vector<ValueType>                         value_types_;
     std::unordered_map<std::string, size_t>        metadata_index_;
     std::vector<GgufTensor>                        tensors_;
     std::unordered_map<std::string, size_t>        tensor_index_;

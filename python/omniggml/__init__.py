@@ -5,39 +5,137 @@
     model.speak("hello world").save("hello.wav")
 
 Text -> Thinker -> Talker -> Code2Wav -> samples, natively, with every intermediate tensor within reach.
+
+Names that neither `load` nor speaking needs are imported when they are first used.
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from omniggml._native import __version__, devices, ggml_version
-from omniggml.audio import Audio
-from omniggml.doctor import Diagnosis, Finding
-from omniggml.doctor import examine as doctor
-from omniggml.errors import InputError, ModelFileError, NumericError, OmniError, OutOfMemoryError
-from omniggml.files import Inspection, inspect
+from omniggml.audio import Audio, Recorded
+from omniggml.errors import ConversionError, InputError, ModelFileError, NumericError, OmniError, OutOfMemoryError
 from omniggml.loading import load
-from omniggml.model import Model, Reply, StreamedReply, TalkerPrompt, ThinkerOutput
-from omniggml.options import SpeechOptions, TextOptions
+from omniggml.model import Model, Reply, StreamedReply, TalkerPrompt, TalkerStates, ThinkerOutput
+from omniggml.options import LoadKeywords, LoadOptions, SpeechKeywords, SpeechOptions, TextOptions
+from omniggml.probe import Reading
+from omniggml.tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    from omniggml.benchmark.measurement import BenchKeywords, bench
+    from omniggml.benchmark.report import Report
+    from omniggml.comparison.agreement import Agreement, Gate
+    from omniggml.comparison.comparing import Comparison, Row, compare
+    from omniggml.conversion.checkpoint_to_gguf import convert
+    from omniggml.doctor.catalogue import Severity
+    from omniggml.doctor.examination import diagnose
+    from omniggml.doctor.finding import Diagnosis, Exit, Finding
+    from omniggml.files.inspection import Concern, Inspection, Share, inspect
+    from omniggml.plots import plot
+    from omniggml.quantization.damage import Damage
+    from omniggml.quantization.imatrix import imatrix
+    from omniggml.quantization.quantizer import Change, Quantized, quantize
+    from omniggml.quantization.search import FoundPolicy, search_policy
+    from omniggml.spec.policy import Policy, policy_names, read_policy
+
+_LAZY = {
+    "Agreement": "comparison.agreement",
+    "BenchKeywords": "benchmark.measurement",
+    "Change": "quantization.quantizer",
+    "Comparison": "comparison.comparing",
+    "Concern": "files.inspection",
+    "Damage": "quantization.damage",
+    "Diagnosis": "doctor.finding",
+    "Exit": "doctor.finding",
+    "Finding": "doctor.finding",
+    "FoundPolicy": "quantization.search",
+    "Gate": "comparison.agreement",
+    "Inspection": "files.inspection",
+    "Policy": "spec.policy",
+    "Quantized": "quantization.quantizer",
+    "Report": "benchmark.report",
+    "Row": "comparison.comparing",
+    "Severity": "doctor.catalogue",
+    "Share": "files.inspection",
+    "bench": "benchmark.measurement",
+    "compare": "comparison.comparing",
+    "convert": "conversion.checkpoint_to_gguf",
+    "diagnose": "doctor.examination",
+    "imatrix": "quantization.imatrix",
+    "inspect": "files.inspection",
+    "plot": "plots",
+    "policy_names": "spec.policy",
+    "quantize": "quantization.quantizer",
+    "read_policy": "spec.policy",
+    "search_policy": "quantization.search",
+}
+"""Public name -> the module that has it."""
 
 __all__ = [
+    "Agreement",
     "Audio",
+    "BenchKeywords",
+    "Change",
+    "Comparison",
+    "Concern",
+    "ConversionError",
+    "Damage",
     "Diagnosis",
+    "Exit",
     "Finding",
+    "FoundPolicy",
+    "Gate",
     "InputError",
     "Inspection",
+    "LoadKeywords",
+    "LoadOptions",
     "Model",
     "ModelFileError",
     "NumericError",
     "OmniError",
     "OutOfMemoryError",
+    "Policy",
+    "Quantized",
+    "Reading",
+    "Recorded",
     "Reply",
+    "Report",
+    "Row",
+    "Severity",
+    "Share",
+    "SpeechKeywords",
     "SpeechOptions",
     "StreamedReply",
     "TalkerPrompt",
+    "TalkerStates",
     "TextOptions",
     "ThinkerOutput",
+    "Tokenizer",
     "__version__",
+    "bench",
+    "compare",
+    "convert",
     "devices",
-    "doctor",
+    "diagnose",
     "ggml_version",
+    "imatrix",
     "inspect",
     "load",
+    "plot",
+    "policy_names",
+    "quantize",
+    "read_policy",
+    "search_policy",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module 'omniggml' has no attribute {name!r}")
+    value = getattr(import_module(f"omniggml.{_LAZY[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 
+from omniggml.arrays import existing_file
 from omniggml.errors import InputError
 
 _SUBTYPES = ("PCM_16", "PCM_24", "PCM_32", "FLOAT")
@@ -71,6 +72,32 @@ class Audio:
             np.concatenate([piece.codes for piece in pieces], axis=1),
             pieces[-1].stop_reason,
         )
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """A WAV file as its header says: `samples` float [frames, channels], `rate` a second, `subtype` as soundfile
+    names it."""
+
+    path: str
+    samples: npt.NDArray[np.float64]
+    rate: int
+    subtype: str
+
+    @property
+    def mono(self) -> npt.NDArray[np.float64]:
+        """The mean over channels, [frames]."""
+        return self.samples.mean(axis=1) if self.samples.shape[1] else np.zeros(0)
+
+
+def read_audio(audio: str | os.PathLike[str]) -> Recorded:
+    """An audio file. Raises InputError where it can't be read."""
+    path = existing_file(audio)
+    try:
+        with soundfile.SoundFile(str(path)) as file:
+            return Recorded(str(path), file.read(dtype="float64", always_2d=True), file.samplerate, file.subtype)
+    except (soundfile.LibsndfileError, RuntimeError) as error:
+        raise InputError(f"{path} is no audio file that can be read: {error}") from error
 
 
 class AudioWriter:

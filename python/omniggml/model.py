@@ -9,29 +9,40 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain, repeat
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from omniggml import _native
+from omniggml.arrays import as_array, finite_floats, token_ids
 from omniggml.audio import Audio
-from omniggml.convert import speech_file, thinker_file
 from omniggml.errors import InputError, ModelFileError
 from omniggml.files.opening import open_files
-from omniggml.options import SpeechOptions, TextOptions, check_integer
+from omniggml.options import (
+    LoadOptions,
+    PathLike,
+    SpeechKeywords,
+    SpeechOptions,
+    TextOptions,
+    check_integer,
+    from_keywords,
+)
 from omniggml.overlap import THREADS_TO_OVERLAP, overlapped_pieces, pieces_in_turn, split_threads
 from omniggml.probe import Reading, active, new_probe
-from omniggml.text_normalization import normalization_of
+from omniggml.spec import speech_file, thinker_file
+from omniggml.text.normalization import normalization_of
 from omniggml.together import Request, speak_together
 from omniggml.tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 # A first piece small enough to be heard soon, then fewer and larger ones.
 _CHUNKS = (2, 4, 8, 16)
 _LARGEST_CHUNK = 25
 _SPEAK_CHUNK = 32
 _MOST_TOGETHER = 64
-_MOST_THREADS = 512  # ggml's GGML_MAX_N_THREADS
 
 FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int32]
@@ -90,39 +101,24 @@ class ThinkerOutput:
 class Model:
     """Weights in memory. Immutable; any number of threads may use one at once, each call has a session of its own.
 
-    Make one with `omniggml.load`, whose arguments these are. `max_frames`: the longest speech where a call names none;
-    None takes the file's.
+    Make one with `omniggml.load`, which also finds the thinker beside a speech file.
     """
 
-    def __init__(
-        self,
-        speech: str | os.PathLike[str],
-        thinker: str | os.PathLike[str] | None = None,
-        *,
-        device: str = "auto",
-        n_threads: int = 0,
-        vocoder_precision: str = "auto",
-        max_frames: int | None = None,
-        mmap: bool = True,
-        code2wav: str | os.PathLike[str] | None = None,
-        tokenizer: str | os.PathLike[str] | None = None,
-        overrides: Mapping[str, Any] | None = None,
-    ) -> None:
+    def __init__(self, speech: PathLike, options: LoadOptions | None = None) -> None:
         self.path = Path(speech)
-        _check_threads(n_threads)
-        if max_frames is not None:
-            check_integer("max_frames", max_frames, 0)
-        self._max_frames = max_frames
-        self._n_threads = n_threads
-        opened = open_files(speech, thinker, code2wav=code2wav, tokenizer=tokenizer, overrides=overrides)
-        self._speech = _native.SpeechModel(opened.speech.native, device, _precision(vocoder_precision), mmap)
+        chosen = options or LoadOptions()
+        self._n_threads = chosen.n_threads
+        opened = open_files(
+            speech, chosen.thinker, code2wav=chosen.code2wav, tokenizer=chosen.tokenizer, overrides=chosen.overrides
+        )
+        self._speech = _native.SpeechModel(opened.speech.native, chosen.device, chosen.precision, chosen.mmap)
         self._metadata = opened.speech.metadata
         self._assumed = opened.speech.assumed
         self._written = normalization_of(self._metadata, speech_file.TEXT_NORMALIZATION, str(self.path))
         self._asked = self._written
         self._thinker: _native.Thinker | None = None
         if opened.thinker is not None:
-            self._load_thinker(opened.thinker.native, device, mmap)
+            self._load_thinker(opened.thinker.native, chosen.device, chosen.mmap)
             path = opened.thinker.native.path
             self._asked = normalization_of(opened.thinker.metadata, thinker_file.TEXT_NORMALIZATION, path)
 
@@ -198,7 +194,7 @@ class Model:
 
     # --- speech -----------------------------------------------------------------------------------------------------
 
-    def speak(self, text: str, **options: Any) -> Audio:
+    def speak(self, text: str, **options: Unpack[SpeechKeywords]) -> Audio:
         """Speak exactly this text; needs no thinker. `options`: see `SpeechOptions`. A file whose model has only read
         words says how figures and signs are written out first (`docs/gguf.md`).
 
@@ -208,22 +204,22 @@ class Model:
         options.setdefault("chunk_frames", _SPEAK_CHUNK)
         return Audio.join(list(self.stream(text, **options)))
 
-    def stream(self, text: str, **options: Any) -> Iterator[Audio]:
+    def stream(self, text: str, **options: Unpack[SpeechKeywords]) -> Iterator[Audio]:
         """As `speak`, but yields pieces of audio while the speech goes on. The last one has the stop reason.
 
         Ctrl-C ends the speech within a frame: what was spoken is still yielded, then KeyboardInterrupt is raised.
         """
-        chosen = _options(SpeechOptions, options)
+        chosen = from_keywords(SpeechOptions, options)
         request = self._verbatim(text, chosen)
         return self._stream_answer(request.conversation, request.answer, chosen)
 
-    def speak_batch(self, texts: Sequence[str], *, together: int = 4, **options: Any) -> list[Audio]:
+    def speak_batch(self, texts: Sequence[str], *, together: int = 4, **options: Unpack[SpeechKeywords]) -> list[Audio]:
         """Speak several texts, up to `together` at once: each read of the talker's weights serves them all, which is
         faster than one after the other. Every text sounds as `speak` with the same `options` makes it sound.
 
         Raises InputError as `speak` does, before anything is spoken, and for a `together` that is not 1 to 64.
         """
-        chosen = _options(SpeechOptions, options)
+        chosen = from_keywords(SpeechOptions, options)
         check_integer("together", together, 1, _MOST_TOGETHER)
         if isinstance(texts, str):
             raise InputError("texts is one text; expected a list of them")
@@ -234,7 +230,9 @@ class Model:
         overlapped, n_threads = self._can_overlap(), self._threads()
         threads = split_threads(n_threads) if overlapped else (n_threads, n_threads)
         places = min(together, len(requests))
-        spoken = speak_together(self._speech, requests, self._params(chosen), speaker, places, threads, overlapped)
+        spoken = speak_together(
+            self._speech, requests, chosen.params(self._speech), speaker, places, threads, overlapped
+        )
         return [Audio(one.samples, self.sample_rate, one.codes, one.stop_reason) for one in spoken]
 
     def _verbatim(self, text: str, options: SpeechOptions) -> Request:
@@ -253,7 +251,7 @@ class Model:
         messages: str | Sequence[Mapping[str, Any]],
         *,
         text_options: TextOptions | None = None,
-        **options: Any,
+        **options: Unpack[SpeechKeywords],
     ) -> Reply:
         """Let the thinker answer, and speak the answer. `messages`: a question, or the turns of a conversation as
         [{"role": "system" | "user" | "assistant", "content": text}, ...], the user's last.
@@ -261,7 +259,8 @@ class Model:
         `options`: see `SpeechOptions`; `text_options`: how the answer's text is drawn.
         Raises InputError without a thinker file or for a conversation longer than its context.
         """
-        answer = self.stream_chat(messages, text_options=text_options, **{"chunk_frames": _SPEAK_CHUNK, **options})
+        options.setdefault("chunk_frames", _SPEAK_CHUNK)
+        answer = self.stream_chat(messages, text_options=text_options, **options)
         return Reply(answer.text, Audio.join(list(answer.pieces)), answer.tokens, answer.stop_reason)
 
     def stream_chat(
@@ -269,10 +268,10 @@ class Model:
         messages: str | Sequence[Mapping[str, Any]],
         *,
         text_options: TextOptions | None = None,
-        **options: Any,
+        **options: Unpack[SpeechKeywords],
     ) -> StreamedReply:
         """As `chat`, but the reply's `pieces` are yielded while it is spoken."""
-        chosen = _options(SpeechOptions, options)
+        chosen = from_keywords(SpeechOptions, options)
         turns = [{"role": "user", "content": messages}] if isinstance(messages, str) else list(messages)
         conversation = self._conversation(turns)
         tokens, stop = self.generate_text(conversation, text_options)
@@ -286,13 +285,13 @@ class Model:
         answer: Sequence[int],
         *,
         thinker_hidden: npt.ArrayLike | None = None,
-        **options: Any,
+        **options: Unpack[SpeechKeywords],
     ) -> Iterator[Audio]:
         """Speak tokens that any program wrote. `conversation`: token ids up to and including the header of the answer;
         `answer`: its tokens. `thinker_hidden`: float32 [conversation, thinker hidden], needed where the conversation
         holds audio, image or video positions. `options`: see `SpeechOptions`.
         """
-        return self._stream_answer(conversation, answer, _options(SpeechOptions, options), thinker_hidden)
+        return self._stream_answer(conversation, answer, from_keywords(SpeechOptions, options), thinker_hidden)
 
     def _conversation(self, turns: Sequence[Mapping[str, Any]]) -> list[int]:
         if not self.tokenizer.has_chat_template:
@@ -313,12 +312,6 @@ class Model:
         groups = self._speech.predictor_geometry["num_code_groups"]
         return Audio(np.zeros(0, np.float32), self.sample_rate, np.zeros((groups, 0), np.int32), "empty")
 
-    def _params(self, options: SpeechOptions) -> _native.SpeechParams:
-        params = options.params(self._speech)
-        if options.max_frames is None and self._max_frames is not None:
-            params.max_frames = self._max_frames
-        return params
-
     def _stream_answer(
         self,
         conversation: Sequence[int],
@@ -327,11 +320,11 @@ class Model:
         thinker_hidden: npt.ArrayLike | None = None,
     ) -> Iterator[Audio]:
         speaker = self._speaker_id(options.speaker)
-        hidden = None if thinker_hidden is None else _floats("thinker_hidden", thinker_hidden)
+        hidden = None if thinker_hidden is None else finite_floats("thinker_hidden", thinker_hidden)
         overlapped = self._can_overlap()
         talking, vocoding = split_threads(self._threads()) if overlapped else (self._n_threads, self._n_threads)
-        speech = _native.Speech(self._speech, self._params(options), talking, active.get())
-        speech.begin(_ids(conversation), _ids(answer), speaker, hidden)
+        speech = _native.Speech(self._speech, options.params(self._speech), talking, active.get())
+        speech.begin(token_ids(conversation), token_ids(answer), speaker, hidden)
         vocoder = _native.Code2WavSession(self._speech, vocoding, active.get())
         return self._pieces(speech, vocoder, options.chunk_frames, overlapped)
 
@@ -367,7 +360,7 @@ class Model:
         thinker = self._loaded_thinker()
         generator = _native.TextGenerator(
             _native.ThinkerSession(thinker, self._n_threads, active.get()),
-            np.array(_ids(conversation), np.int32),
+            np.array(token_ids(conversation), np.int32),
             options.params(thinker),
             options.seed,
             options.max_tokens,
@@ -383,7 +376,7 @@ class Model:
         thinker = self._loaded_thinker()
         session = _native.ThinkerSession(thinker, self._n_threads, active.get())
         known = thinker.geometry["accept_hidden_layer"] >= 0
-        logits, hidden = session.forward(np.array(_ids(tokens), np.int32), True, known)
+        logits, hidden = session.forward(np.array(token_ids(tokens), np.int32), True, known)
         return ThinkerOutput(logits, hidden)
 
     def _loaded_thinker(self) -> _native.Thinker:
@@ -404,16 +397,18 @@ class Model:
     ) -> TalkerPrompt:
         """Tokens -> the talker's inputs. Arguments as in `stream_answer`."""
         session = _native.TalkerSession(self._speech, 1, self._n_threads, active.get())
-        hidden = None if thinker_hidden is None else _floats("thinker_hidden", thinker_hidden)
+        hidden = None if thinker_hidden is None else finite_floats("thinker_hidden", thinker_hidden)
         speaker_id = self._speaker_id(speaker)
-        return TalkerPrompt(*session.assemble_prompt(_ids(conversation), _ids(answer), speaker_id, hidden))
+        return TalkerPrompt(*session.assemble_prompt(token_ids(conversation), token_ids(answer), speaker_id, hidden))
 
-    def talker(self, prompt: TalkerPrompt, **options: Any) -> IntArray:
+    def talker(self, prompt: TalkerPrompt, /, **options: Unpack[SpeechKeywords]) -> IntArray:
         """The talker's inputs -> codes int32 [groups, frames]. `options`: see `SpeechOptions`."""
-        chosen = _options(SpeechOptions, options)
-        speech = _native.Speech(self._speech, self._params(chosen), self._n_threads, active.get())
+        chosen = from_keywords(SpeechOptions, options)
+        speech = _native.Speech(self._speech, chosen.params(self._speech), self._n_threads, active.get())
         speech.begin_from(
-            _floats("inputs", prompt.inputs), _floats("trailing", prompt.trailing), _floats("pad", prompt.pad)
+            finite_floats("inputs", prompt.inputs),
+            finite_floats("trailing", prompt.trailing),
+            finite_floats("pad", prompt.pad),
         )
         pieces = []
         while not speech.stop_reason:
@@ -428,8 +423,8 @@ class Model:
         """
         checked = self._checked_codes(codes)
         session = _native.TalkerSession(self._speech, 1, self._n_threads, active.get())
-        trailing, pad = _floats("trailing", prompt.trailing), _floats("pad", prompt.pad)
-        states = [session.prompt(0, _floats("inputs", prompt.inputs))]
+        trailing, pad = finite_floats("trailing", prompt.trailing), finite_floats("pad", prompt.pad)
+        states = [session.prompt(0, finite_floats("inputs", prompt.inputs))]
         for frame in range(checked.shape[1] - 1):
             text = trailing[frame : frame + 1] if frame < len(trailing) else pad
             states.append(session.frame(np.ascontiguousarray(checked[np.newaxis, :, frame]), text))
@@ -443,7 +438,7 @@ class Model:
 
         Raises InputError where shapes don't fit or codes are outside of the codebook.
         """
-        states, given = _floats("hidden", hidden), _array("codes", codes)
+        states, given = finite_floats("hidden", hidden), as_array("codes", codes)
         groups = self._speech.predictor_geometry["num_code_groups"]
         if given.ndim != 2 or not 1 <= given.shape[0] <= groups or given.shape[1] != len(states):
             raise InputError(
@@ -469,7 +464,7 @@ class Model:
         return np.concatenate([np.zeros(0, np.float32), *pieces])
 
     def _checked_codes(self, codes: npt.ArrayLike) -> IntArray:
-        array = _array("codes", codes)
+        array = as_array("codes", codes)
         groups = self._speech.code2wav_geometry["num_quantizers"]
         if array.ndim != 2 or array.shape[0] != groups:
             hint = "; it looks transposed" if array.ndim == 2 and array.shape[1] == groups else ""
@@ -507,13 +502,6 @@ class Model:
         unused = native.unused_replacements()
         if unused:
             raise InputError(f"nothing ran that computes {', '.join(unused)}, so the replacement was not used")
-
-
-def _precision(name: str) -> _native.VocoderPrecision:
-    known = _native.VocoderPrecision.__members__
-    if name not in known:
-        raise InputError(f"vocoder_precision is {name!r}; it can be {', '.join(known)}")
-    return known[name]
 
 
 def tokenizer_from(metadata: Mapping[str, Any], path: str) -> Tokenizer:
@@ -556,45 +544,3 @@ def _is_of(value: Any, kind: type, element: type | None) -> bool:
     if isinstance(value, list):
         return kind is list and all(type(item) is element for item in value)
     return type(value) is kind
-
-
-def _check_threads(n_threads: int) -> None:
-    check_integer("n_threads", n_threads, 0, _MOST_THREADS)
-
-
-def _options(kind: Any, options: dict[str, Any]) -> Any:
-    try:
-        return kind(**options)
-    except TypeError:
-        known = ", ".join(kind.__dataclass_fields__)
-        unknown = ", ".join(name for name in options if name not in kind.__dataclass_fields__)
-        raise InputError(f"there is no option {unknown}; the options are {known}") from None
-
-
-def _ids(tokens: Sequence[int]) -> list[int]:
-    array = _array("token ids", tokens)
-    if array.size == 0:
-        return []
-    if array.ndim != 1 or not np.issubdtype(array.dtype, np.integer):
-        raise InputError(f"token ids are {array.dtype} of shape {list(array.shape)}; expected a list of integers")
-    if array.min() < 0 or array.max() >= 2**31:
-        raise InputError("token ids must be between 0 and 2^31 - 1")
-    return [int(token) for token in array]
-
-
-def _floats(name: str, values: npt.ArrayLike) -> FloatArray:
-    array = _array(name, values)
-    if not (np.issubdtype(array.dtype, np.floating) or np.issubdtype(array.dtype, np.integer)):
-        raise InputError(f"{name} is {array.dtype}; expected numbers")
-    with np.errstate(over="ignore"):
-        narrowed = np.ascontiguousarray(array, dtype=np.float32)
-    if not np.isfinite(narrowed).all():
-        raise InputError(f"{name} holds NaN or infinity")
-    return narrowed
-
-
-def _array(name: str, values: npt.ArrayLike) -> npt.NDArray[Any]:
-    try:
-        return np.asarray(values)
-    except (ValueError, TypeError, OverflowError) as error:
-        raise InputError(f"{name} can't be made an array: {str(error).splitlines()[0]}") from None

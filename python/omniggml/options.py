@@ -1,14 +1,97 @@
-"""What a person can choose about a speech or an answer; what is left out comes from the model file."""
+"""What a person can choose about loading, a speech or an answer. What is left out comes from the model file.
+
+Each set of options is a dataclass, which checks the values, and a TypedDict of the same names, by which functions take
+them as keywords that editors complete; a test holds the two together.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, TypedDict, TypeVar, cast
 
 import numpy as np
 
 from omniggml import _native
 from omniggml.errors import InputError
+
+PathLike = str | os.PathLike[str]
+Options = TypeVar("Options")
+
+_MOST_THREADS = 512  # ggml's GGML_MAX_N_THREADS
+
+
+class LoadKeywords(TypedDict, total=False):
+    """Keywords of `load`; see `LoadOptions`."""
+
+    thinker: PathLike | None
+    device: str
+    n_threads: int
+    vocoder_precision: str
+    mmap: bool
+    code2wav: PathLike | None
+    tokenizer: PathLike | None
+    overrides: Mapping[str, Any] | None
+
+
+@dataclass(frozen=True)
+class LoadOptions:
+    """How a model is loaded.
+
+    `thinker`: a file in llama.cpp's qwen3vlmoe layout; without it the NAME-thinker.gguf beside the speech file is
+    taken, if there is one. `device`: a name from `devices()`, "auto" for the first GPU or else the CPU, or "HOST:PORT"
+    of an RPC server. `n_threads`: CPU threads a call, 0 for as many as there are cores.
+    `vocoder_precision`: how code2wav's convolutions are computed on a CPU: "f32"; "bf16", bfloat16 products summed in
+    float32, where the CPU has such products; "plain", ordinary ggml nodes; "auto", f32 for weights stored in F32, else
+    the fastest. `mmap`: on a CPU, weights stay in the file's pages, which the system shares between processes and
+    gives back first where memory is short; a file so used may be replaced by another, but must not be rewritten or cut
+    in place. False copies them.
+
+    `code2wav`: a file whose code2wav takes the place of the speech file's. `tokenizer`: a GGUF file or a Hugging Face
+    directory, for a speech file without one. `overrides`: "section.name" to a value, where a file does not tell its
+    geometry or tells it wrong.
+    """
+
+    thinker: PathLike | None = None
+    device: str = "auto"
+    n_threads: int = 0
+    vocoder_precision: str = "auto"
+    mmap: bool = True
+    code2wav: PathLike | None = None
+    tokenizer: PathLike | None = None
+    overrides: Mapping[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        check_integer("n_threads", self.n_threads, 0, _MOST_THREADS)
+
+    @property
+    def precision(self) -> _native.VocoderPrecision:
+        """Raises InputError for a precision that there is none of."""
+        known = _native.VocoderPrecision.__members__
+        if self.vocoder_precision not in known:
+            raise InputError(f"vocoder_precision is {self.vocoder_precision!r}; it can be {', '.join(known)}")
+        return known[self.vocoder_precision]
+
+
+class SpeechKeywords(TypedDict, total=False):
+    """Keywords of whatever speaks; see `SpeechOptions`."""
+
+    speaker: str | None
+    seed: int
+    greedy: bool
+    temperature: float | None
+    top_k: int | None
+    top_p: float | None
+    repetition_penalty: float | None
+    predictor_temperature: float | None
+    predictor_top_k: int | None
+    predictor_top_p: float | None
+    max_frames: int | None
+    chunk_frames: int | None
+    prompt: str
+    ignore_eos: bool
 
 
 @dataclass(frozen=True)
@@ -17,8 +100,9 @@ class SpeechOptions:
 
     `speaker`: a name from `Model.speakers`. `seed`: the same seed gives the same audio, whatever the chunking, the
     thread count or what else runs. `greedy`: the most probable codes, no drawing. `temperature`, `top_k`, `top_p` and
-    `repetition_penalty` are the talker's, the others the code predictor's. `max_frames`: the longest speech, in frames
-    (12.5 a second in the published model). `chunk_frames`: frames a streamed piece; None starts small and grows.
+    `repetition_penalty` are the talker's, the others the code predictor's; naming a temperature, `top_k` or `top_p`
+    asks for drawing where the file doesn't. `max_frames`: the longest speech, in frames (12.5 a second in the published
+    model). `chunk_frames`: frames a streamed piece; None starts small and grows.
     `prompt`: what the user is taken to have said, for a text spoken verbatim. `ignore_eos`: speak on to `max_frames`
     whatever the model says; for measuring.
     """
@@ -53,16 +137,14 @@ class SpeechOptions:
         """The model's defaults with these options in their place."""
         params = model.default_params()
         params.seed = self.seed
-        talker = {"temperature": self.temperature, "top_k": self.top_k, "top_p": self.top_p}
-        params.talker = _changed(
-            params.talker, sample=not self.greedy, repetition_penalty=self.repetition_penalty, **talker
+        params.talker = _sampling(
+            params.talker, self.greedy, self.temperature, self.top_k, self.top_p, self.repetition_penalty
         )
-        params.predictor = _changed(
-            params.predictor,
-            sample=not self.greedy,
-            temperature=self.predictor_temperature,
-            top_k=self.predictor_top_k,
-            top_p=self.predictor_top_p,
+        # Whether the file's predictor draws follows its talker: no file can say it by itself.
+        predictor = params.predictor
+        predictor.sample = params.talker.sample
+        params.predictor = _sampling(
+            predictor, self.greedy, self.predictor_temperature, self.predictor_top_k, self.predictor_top_p
         )
         if self.max_frames is not None:
             params.max_frames = self.max_frames
@@ -72,7 +154,11 @@ class SpeechOptions:
 
 @dataclass(frozen=True)
 class TextOptions:
-    """Options of the thinker's answer. None: the model file's own default."""
+    """Options of the thinker's answer. None: the model file's own default.
+
+    `seed`, `greedy`, `temperature`, `top_k`, `top_p`, `repetition_penalty`: as in `SpeechOptions`. `max_tokens`: the
+    longest answer.
+    """
 
     seed: int = 0
     greedy: bool = False
@@ -89,14 +175,22 @@ class TextOptions:
     def params(self, thinker: _native.Thinker) -> _native.SamplingParams:
         """The thinker file's defaults with these options in their place."""
         params = thinker.default_sampling()
-        return _changed(
-            params,
-            sample=params.sample and not self.greedy,
-            temperature=self.temperature,
-            top_k=self.top_k,
-            top_p=self.top_p,
-            repetition_penalty=self.repetition_penalty,
-        )
+        return _sampling(params, self.greedy, self.temperature, self.top_k, self.top_p, self.repetition_penalty)
+
+
+def from_keywords(kind: type[Options], keywords: Mapping[str, Any]) -> Options:
+    """Options of a kind. Raises InputError for a keyword that is none of theirs."""
+    try:
+        return kind(**keywords)
+    except TypeError:
+        names = [field.name for field in fields(kind)]  # type: ignore[arg-type]
+        unknown = ", ".join(name for name in keywords if name not in names)
+        raise InputError(f"there is no option {unknown}; the options are {', '.join(names)}") from None
+
+
+def as_keywords(options: LoadOptions) -> LoadKeywords:
+    """The keywords that make these options."""
+    return cast(LoadKeywords, {field.name: getattr(options, field.name) for field in fields(options)})
 
 
 def check_integer(name: str, value: object, low: int, high: int = 2**63 - 1) -> None:
@@ -108,7 +202,28 @@ def check_integer(name: str, value: object, low: int, high: int = 2**63 - 1) -> 
         raise InputError(f"{name} is {value}; it must be between {low} and {most}")
 
 
-def _changed(params: _native.SamplingParams, **changes: Any) -> _native.SamplingParams:
+def path_or_none(path: PathLike | None) -> Path | None:
+    """None stays None."""
+    return None if path is None else Path(os.fspath(path))
+
+
+def _sampling(
+    params: _native.SamplingParams,
+    greedy: bool,
+    temperature: float | None,
+    top_k: int | None,
+    top_p: float | None,
+    repetition_penalty: float | None = None,
+) -> _native.SamplingParams:
+    """The file's defaults with what was chosen in their place, for all that draws: talker, predictor, thinker."""
+    asked = any(value is not None for value in (temperature, top_k, top_p))
+    changes = {
+        "sample": (params.sample or asked) and not greedy,
+        "temperature": temperature,
+        "top_k": top_k,
+        "top_p": top_p,
+        "repetition_penalty": repetition_penalty,
+    }
     for name, value in changes.items():
         if value is None:
             continue

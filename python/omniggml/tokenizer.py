@@ -9,29 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
-from mmap import mmap
 from typing import Any
 
-from tokenizers import AddedToken, Regex, decoders, models, normalizers, pre_tokenizers
-from tokenizers import Tokenizer as _Backend
+from omniggml.errors import InputError, ModelFileError
 
-from omniggml.chat_template import ChatTemplate
-from omniggml.errors import InputError, ModelFileError, OmniError, OutOfMemoryError
-
-# Kinds of token, as numbered in `tokenizer.ggml.token_type`.
-_CONTROL, _USER_DEFINED, _UNUSED = 3, 4, 5
-
-_SPLIT_RULES = {
-    # Contractions; letters with one mark before them; single digits; runs of marks; line ends; spaces.
-    "qwen2": (
-        r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}"
-        r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-    ),
-}
-
-# Bounds of what the library takes; its arena of regular expressions comes on top.
-_BYTES_A_TOKEN = 1024
-_BYTES_A_LETTER = 256
+_CONTROL = 3  # as numbered in `tokenizer.ggml.token_type`
 
 # Code points that Unicode promises never to assign; one that is in no text marks what must not be parsed.
 _NONCHARACTERS = [chr(code) for code in range(0xFDD0, 0xFDF0)]
@@ -56,8 +38,11 @@ class Tokenizer:
         "left right" in the order of their rank. Raises ModelFileError when they don't fit each other or `pre` names
         a splitting rule that isn't known.
         """
-        if pre not in _SPLIT_RULES:
-            known = ", ".join(_SPLIT_RULES)
+        from omniggml.text.byte_level_bpe import SPLIT_RULES, byte_level_bpe
+        from omniggml.text.chat_template import ChatTemplate
+
+        if pre not in SPLIT_RULES:
+            known = ", ".join(SPLIT_RULES)
             raise ModelFileError(f"tokenizer.ggml.pre is {pre!r}: the splitting rules known here are {known}")
         if len(tokens) != len(token_types):
             raise ModelFileError(f"the file has {len(tokens)} tokens and {len(token_types)} token types")
@@ -71,7 +56,7 @@ class Tokenizer:
         }
         self._control_ids = frozenset(self._control.values())
         self._template = ChatTemplate(chat_template) if chat_template else None
-        self._backend = _backend(self.tokens, token_types, merges, _SPLIT_RULES[pre])
+        self._backend = byte_level_bpe(self.tokens, token_types, merges, SPLIT_RULES[pre])
 
     @property
     def vocab_size(self) -> int:
@@ -170,8 +155,9 @@ class Tokenizer:
             raise InputError(
                 f"the text is not valid Unicode at character {error.start}: it can't be encoded"
             ) from error
-        _require_memory(len(text) * _BYTES_A_LETTER)
-        return list(self._backend.encode(text, add_special_tokens=False).ids)
+        from omniggml.text.byte_level_bpe import encode
+
+        return encode(self._backend, text)
 
     def _split_at_control(self, text: str) -> Iterator[str]:
         return (piece for piece in self._control_pattern.split(text) if piece)
@@ -185,51 +171,6 @@ class Tokenizer:
         """Matches one control token, the longest where several begin; a group, so that `split` keeps it."""
         longest_first = sorted(self._control, key=len, reverse=True)
         return re.compile(f"({'|'.join(map(re.escape, longest_first))})") if longest_first else re.compile("(?!)")
-
-
-def _backend(tokens: Sequence[str], kinds: Sequence[int], merges: Sequence[str], rule: str) -> _Backend:
-    vocabulary = {token: index for index, token in enumerate(tokens) if kinds[index] != _UNUSED}
-    used = sum(kind != _UNUSED for kind in kinds)
-    if len(vocabulary) != used:
-        raise ModelFileError(f"{used - len(vocabulary)} tokens of the file's vocabulary occur twice")
-    missing = [letter for letter in pre_tokenizers.ByteLevel.alphabet() if letter not in vocabulary]
-    if missing:
-        raise ModelFileError(
-            f"the file's vocabulary lacks {len(missing)} of the 256 byte letters: it is not byte-level"
-        )
-    try:
-        pairs = [_pair(merge) for merge in merges]
-        _require_memory((len(vocabulary) + len(pairs)) * _BYTES_A_TOKEN)
-        backend = _Backend(models.BPE(vocab=vocabulary, merges=pairs))
-    except OmniError:
-        raise
-    except Exception as error:  # the library raises nothing more precise
-        raise ModelFileError(f"the file's vocabulary and merges don't fit each other: {error}") from error
-    backend.normalizer = normalizers.NFC()
-    split = pre_tokenizers.Split(Regex(rule), behavior="isolated", invert=False)
-    backend.pre_tokenizer = pre_tokenizers.Sequence(
-        [split, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
-    )
-    backend.decoder = decoders.ByteLevel()
-    whole = [tokens[index] for index, kind in enumerate(kinds) if kind == _USER_DEFINED]
-    backend.add_tokens([AddedToken(token, normalized=False, special=False) for token in whole])
-    return backend
-
-
-def _require_memory(nbytes: int) -> None:
-    """Raises OutOfMemoryError unless as much could be had: the library ends the process where it can't."""
-    nbytes += 4 << 20
-    try:
-        mmap(-1, nbytes).close()
-    except (OSError, MemoryError):
-        raise OutOfMemoryError(f"not enough memory for the tokenizer ({nbytes >> 20} MiB)") from None
-
-
-def _pair(merge: str) -> tuple[str, str]:
-    left, space, right = merge.partition(" ")
-    if not space or not left or not right or " " in right:
-        raise ModelFileError(f"the merge {merge!r} is not two tokens with a space between")
-    return left, right
 
 
 def _checked_id(name: str, index: int, size: int) -> int:

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 import omniggml
-from omniggml.convert import GEOMETRIES
+from omniggml.synthetic.geometries import GEOMETRIES
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))  # for the package `parity`

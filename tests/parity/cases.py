@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from omniggml.convert import Geometry
+from omniggml.synthetic.geometries import Geometry
 
 FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int32]

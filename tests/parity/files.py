@@ -6,7 +6,8 @@ import hashlib
 from functools import cache
 from pathlib import Path
 
-from omniggml.convert import convert, write_random_checkpoint
+from omniggml import convert
+from omniggml.synthetic.random_checkpoint import write_random_checkpoint
 
 
 class ModelFiles:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from omniggml.doctor import agreement as doctors
-from omniggml.doctor.agreement import Agreement, Gate
+from omniggml.comparison import agreement as doctors
+from omniggml.comparison.agreement import Agreement, Gate
 
 __all__ = ["GATES", "Agreement", "Gate", "agreement"]
 

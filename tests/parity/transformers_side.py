@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from omniggml.doctor.transformers_side import load_reference, module_path, recording
+from omniggml.comparison.transformers_side import load_reference, module_path, recording
 from parity.cases import Case, FloatArray, IntArray, Recording
 from parity.greedy import Request, Spoken
 

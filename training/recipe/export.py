@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save_file
 
-from omniggml.convert import convert
-from omniggml.convert.expected_tensors import speech_tensors, thinker_tensors
-from omniggml.convert.random_checkpoint import config_json
+from omniggml import convert
+from omniggml.spec.expected_tensors import speech_tensors, thinker_tensors
+from omniggml.synthetic.random_checkpoint import config_json
 
 from .geometry import VOICE
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from omniggml.convert.geometries import Geometry
-from omniggml.convert.model_config import Code2WavConfig, CodePredictorConfig, TalkerConfig, ThinkerConfig
-from omniggml.convert.small_tokenizer import SmallTokenizer
+from omniggml.spec.model_config import Code2WavConfig, CodePredictorConfig, TalkerConfig, ThinkerConfig
+from omniggml.synthetic.geometries import Geometry
+from omniggml.synthetic.small_tokenizer import SmallTokenizer
 
 from .codec import CODES, GROUPS
 from .teacher import SPEAKERS

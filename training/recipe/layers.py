@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from omniggml.convert.model_config import CodePredictorConfig, TalkerConfig, ThinkerConfig
+from omniggml.spec.model_config import CodePredictorConfig, TalkerConfig, ThinkerConfig
 
 Named = tuple[str, Tensor]
 Config = ThinkerConfig | TalkerConfig | CodePredictorConfig

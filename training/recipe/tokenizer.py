@@ -7,7 +7,7 @@ from __future__ import annotations
 import string
 from functools import lru_cache
 
-from omniggml.convert.small_tokenizer import SmallTokenizer, byte_letters
+from omniggml.synthetic.small_tokenizer import SmallTokenizer, byte_letters
 from omniggml.tokenizer import Tokenizer
 
 PAIRS = (

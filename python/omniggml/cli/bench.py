@@ -8,10 +8,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from omniggml.bench import Settings, bench, make_model
-from omniggml.bench.made_model import SIZES
+from omniggml.benchmark.made_model import SIZES, make_model
 from omniggml.cli.progress import on_terminal
-from omniggml.quantize import policy_names
+from omniggml.spec.policy import policy_names
 
 
 def add_parser(subparsers: Any) -> None:
@@ -33,17 +32,20 @@ def add_parser(subparsers: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    settings = Settings(
-        args.device,
-        args.threads,
-        args.frames,
-        args.repetitions,
+    from omniggml.benchmark.measurement import bench
+
+    announce = _announce if sys.stderr.isatty() else None
+    path = Path(args.model) if args.model else _made(args.make or "mini", args.type)
+    report = bench(
+        path,
+        announce=announce,
+        device=args.device,
+        n_threads=args.threads,
+        frames=args.frames,
+        repetitions=args.repetitions,
         mmap=not args.no_mmap,
         together=args.together,
     )
-    announce = _announce if sys.stderr.isatty() else None
-    path = Path(args.model) if args.model else _made(args.make or "mini", args.type)
-    report = bench(path, settings, announce)
     if announce:
         announce("")
     print(json.dumps(report.as_dict(), indent=2) if args.json else "\n".join(report.lines()))

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from omniggml.cli.strict_json import strict_json
-from omniggml.doctor.comparison import Comparison, Row, compare
+
+if TYPE_CHECKING:
+    from omniggml.comparison.comparing import Comparison, Row
 
 _MOST = 12
 
@@ -35,6 +37,8 @@ def add_parser(subparsers: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from omniggml.comparison.comparing import compare
+
     found = compare(
         args.a,
         args.b,

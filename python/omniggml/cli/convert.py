@@ -6,20 +6,22 @@ import argparse
 from typing import Any
 
 from omniggml.cli.progress import on_terminal
-from omniggml.convert import PRECISIONS, convert
+from omniggml.spec.policy import CONVERSION_POLICIES
 
 
 def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser("convert", help="turn a Hugging Face checkpoint into GGUF files")
     parser.add_argument("checkpoint", metavar="HF_DIR", help="directory with config.json and safetensors files")
     parser.add_argument("-o", "--output", required=True, metavar="OUT_DIR", help="directory for the GGUF files")
-    parser.add_argument("--type", default="f16", choices=sorted(PRECISIONS), help="precision (default f16)")
+    parser.add_argument("--type", default="f16", choices=CONVERSION_POLICIES, help="precision (default f16)")
     parser.add_argument("--name", help="NAME of NAME-speech.gguf and NAME-thinker.gguf; default: the directory's")
     parser.add_argument("--only", choices=("speech", "thinker"), help="write one of the two files")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
+    from omniggml.conversion.checkpoint_to_gguf import convert
+
     progress = on_terminal()
     written = convert(args.checkpoint, args.output, type=args.type, name=args.name, only=args.only, progress=progress)
     if progress:

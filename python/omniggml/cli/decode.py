@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from omniggml.arrays import read_codes
 from omniggml.audio import Audio
 from omniggml.cli.arguments import add_model, add_output, load_model
 from omniggml.cli.output import check_output, report, write_audio
-from omniggml.doctor.given import read_codes
 
 
 def add_parser(subparsers: Any) -> None:

@@ -7,10 +7,6 @@ from typing import Any
 
 from omniggml.cli.arguments import parse_overrides
 from omniggml.cli.strict_json import strict_json
-from omniggml.doctor import examine
-from omniggml.doctor.given import read_audio, read_codes
-from omniggml.doctor.html_report import write_html
-from omniggml.doctor.text_report import text_report
 
 
 def add_parser(subparsers: Any) -> None:
@@ -39,7 +35,13 @@ def add_parser(subparsers: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    found = examine(
+    from omniggml.arrays import read_codes
+    from omniggml.audio import read_audio
+    from omniggml.doctor.examination import diagnose
+    from omniggml.doctor.html_report import write_html
+    from omniggml.doctor.text_report import text_report
+
+    found = diagnose(
         args.model,
         codes=args.codes,
         audio=args.audio,

@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 import json
 from collections import Counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import omniggml
-from omniggml.files import Concern, Inspection
+
+if TYPE_CHECKING:
+    from omniggml.files.inspection import Concern, Inspection
 
 _MOST_NAMED = 8
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from omniggml.cli.progress import on_terminal
 from omniggml.cli.search import add_search, run_search
-from omniggml.quantize import by_type, policy_names, quantize
+from omniggml.spec.policy import policy_names
 
 
 def add_parser(subparsers: Any) -> None:
@@ -26,6 +26,8 @@ def add_parser(subparsers: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     if args.search:
         return run_search(args, Path(args.target))
+    from omniggml.quantization.quantizer import quantize
+
     progress = on_terminal()
     made = quantize(
         args.source,
@@ -38,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
     if progress:
         progress.close()
     print(f"{made.path}: {made.nbytes / 2**20:.1f} MiB by policy {made.policy}")
-    for type_, (n, nbytes, error) in by_type(made.changes).items():
+    for type_, (n, nbytes, error) in made.by_type.items():
         print(f"  {type_:7} {n:5} tensors  {nbytes / 2**20:9.1f} MiB  largest relative error {error:.1e}")
     if made.twice:
         worst = max(made.twice, key=lambda change: change.error)

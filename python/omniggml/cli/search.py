@@ -6,14 +6,16 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from omniggml.cli.arguments import read_texts
 from omniggml.errors import InputError
-from omniggml.quantize import policy_names
-from omniggml.quantize.damage import Damage
-from omniggml.quantize.policy_file import write_policy
-from omniggml.quantize.search import AUDIO_DAMAGE, CODES_DAMAGE, MAX_FRAMES, Found, compare, search
-from omniggml.quantize.teacher import HELD_OUT, SENTENCES
+from omniggml.quantization.defaults import AUDIO_DAMAGE, CALIBRATION_TEXTS, CODES_DAMAGE, HELD_OUT_TEXTS, SEARCH_FRAMES
+from omniggml.spec.policy import policy_names
+
+if TYPE_CHECKING:
+    from omniggml.quantization.damage import Damage
+    from omniggml.quantization.search import FoundPolicy
 
 _HEAD = f"{'':35} {'type':7} {'MiB':>8} {'KL talker':>10} {'KL pred.':>10} {'agree %':>8} {'SNR dB':>7} {'LSD dB':>7}"
 
@@ -27,23 +29,26 @@ def add_search(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--size", metavar="MIB|POLICY", help="at most so large, or no larger than by this policy")
     group.add_argument("--text", metavar="FILE", help="one text a line to measure with; default: a few sentences")
     group.add_argument("--held-out", metavar="FILE", help="one text a line to judge the result by")
-    group.add_argument("--frames", type=int, default=MAX_FRAMES, metavar="N", help=f"of each text; {MAX_FRAMES}")
+    group.add_argument("--frames", type=int, default=SEARCH_FRAMES, metavar="N", help=f"of each text; {SEARCH_FRAMES}")
     group.add_argument("--threads", type=int, default=0, metavar="N", help="CPU threads; default: all cores")
 
 
 def run_search(args: argparse.Namespace, target: Path) -> int:
     """Search, print the table, write the policy. Raises InputError for what can't be searched with."""
+    from omniggml.quantization.policy_file import write_policy
+    from omniggml.quantization.search import compare_policies, search_policy
+
     if target.suffix != ".toml":
         raise InputError(f"{target} is where the policy goes; give it a name that ends in .toml")
-    held_out = read_texts(args.held_out, HELD_OUT)
+    held_out = read_texts(args.held_out, HELD_OUT_TEXTS)
     shown = sys.stderr.isatty()
-    found = search(
+    found = search_policy(
         args.source,
         name=target.stem,
         codes_damage=args.codes_damage,
         audio_damage=args.audio_damage,
         size=_size(args.size),
-        texts=read_texts(args.text, SENTENCES),
+        texts=read_texts(args.text, CALIBRATION_TEXTS),
         held_out=held_out,
         max_frames=args.frames,
         n_threads=args.threads,
@@ -54,7 +59,9 @@ def run_search(args: argparse.Namespace, target: Path) -> int:
     _print_measured(found)
     print(f"\non texts that had no part in choosing:\n{_HEAD}")
     print(_line(found.policy.name, "", found.nbytes, found.held_out))
-    plain = compare(args.source, policy_names(), texts=held_out, max_frames=args.frames, n_threads=args.threads)
+    plain = compare_policies(
+        args.source, policy_names(), texts=held_out, max_frames=args.frames, n_threads=args.threads
+    )
     for name, (nbytes, damage) in plain.items():
         print(_line(name, "", nbytes, damage))
     write_policy(target, found.policy, _remarks(found, Path(args.source)))
@@ -62,7 +69,7 @@ def run_search(args: argparse.Namespace, target: Path) -> int:
     return 0
 
 
-def _print_measured(found: Found) -> None:
+def _print_measured(found: FoundPolicy) -> None:
     print(f"each layer group alone; * is what was chosen\n{_HEAD}")
     for choice in found.measured:
         mark = "*" if choice in found.chosen else " "
@@ -79,7 +86,7 @@ def _line(name: str, type_: str, nbytes: int, damage: Damage) -> str:
     return f"{name:35} {type_:7} {nbytes / 2**20:8.2f} {columns}"
 
 
-def _remarks(found: Found, source: Path) -> Sequence[str]:
+def _remarks(found: FoundPolicy, source: Path) -> Sequence[str]:
     return (
         f"Found by `omniggml quantize {source.name} {found.policy.name}.toml --search`.",
         f"{found.nbytes / 2**20:.2f} MiB of tensors. On texts that had no part in choosing it:",

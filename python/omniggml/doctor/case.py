@@ -13,29 +13,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from omniggml.audio import Recorded
 from omniggml.doctor.finding import Finding
-from omniggml.doctor.stored_weights import StoredWeights
 from omniggml.doctor.vocoder_mirror import VocoderMirror
 from omniggml.errors import OmniError
-from omniggml.files import Inspection, inspect
+from omniggml.files.inspection import Inspection, inspect
+from omniggml.files.stored_weights import StoredWeights
 from omniggml.loading import load
 from omniggml.model import Model
-
-
-@dataclass(frozen=True)
-class Recorded:
-    """A WAV file as its header says: `samples` float [frames, channels], `rate` a second, `subtype` as soundfile
-    names it."""
-
-    path: str
-    samples: npt.NDArray[np.float64]
-    rate: int
-    subtype: str
-
-    @property
-    def mono(self) -> npt.NDArray[np.float64]:
-        """The mean over channels, [frames]."""
-        return self.samples.mean(axis=1) if self.samples.shape[1] else np.zeros(0)
+from omniggml.options import LoadOptions, as_keywords
 
 
 @dataclass
@@ -47,17 +33,13 @@ class Case:
     """
 
     path: Path
-    thinker: Path | None = None
-    code2wav: Path | None = None
-    tokenizer: Path | None = None
-    overrides: Mapping[str, Any] = field(default_factory=dict)
+    options: LoadOptions = field(default_factory=LoadOptions)
     codes: npt.NDArray[Any] | None = None
     audio: Recorded | None = None
     text: str | None = None
     speaker: str | None = None
     reference: Path | None = None
     theirs: Mapping[str, npt.NDArray[Any]] | None = None
-    n_threads: int = 0
     findings: list[Finding] = field(default_factory=list)
     checked: list[str] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
@@ -73,6 +55,11 @@ class Case:
     def has(self, *ids: str) -> bool:
         """Whether one of these was found."""
         return any(finding.id in ids for finding in self.findings)
+
+    @property
+    def overrides(self) -> Mapping[str, Any]:
+        """Settings that the person knows better than the file."""
+        return self.options.overrides or {}
 
     @cached_property
     def inspection(self) -> Inspection:
@@ -92,15 +79,7 @@ class Case:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             try:
-                return load(
-                    self.path,
-                    thinker=self.thinker,
-                    code2wav=self.code2wav,
-                    tokenizer=self.tokenizer,
-                    overrides=dict(self.overrides) or None,
-                    device="cpu",
-                    n_threads=self.n_threads,
-                )
+                return load(self.path, **as_keywords(self.options))
             except OmniError as error:
                 self.load_error = str(error)
                 return None

@@ -13,12 +13,11 @@ import numpy as np
 import numpy.typing as npt
 
 from omniggml._native import __version__, ggml_version
-from omniggml.audio import Audio
-from omniggml.doctor.case import Recorded
+from omniggml.audio import Audio, Recorded
 from omniggml.doctor.finding import Diagnosis, Exit, Finding
-from omniggml.doctor.plots import plot_audio, plot_codes, png
-from omniggml.doctor.whole_file import write_whole
 from omniggml.errors import InputError
+from omniggml.plots import plot_audio, plot_codes, png
+from omniggml.whole_file import write_whole
 
 _STYLE = """
 :root { color-scheme: light; }

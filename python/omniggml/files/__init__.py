@@ -5,7 +5,3 @@
 
 `docs/files.md` lists the families; `families.py` holds their tables of names.
 """
-
-from omniggml.files.inspection import Concern, Inspection, Share, inspect
-
-__all__ = ["Concern", "Inspection", "Share", "inspect"]

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from omniggml.convert.speech_file import short_name
 from omniggml.errors import ModelFileError
 from omniggml.files.families import Family, Layout, Place
-from omniggml.files.header import Header, StoredTensor
+from omniggml.gguf.header import Header, StoredTensor
+from omniggml.spec.speech_file import short_name
 
 _MOST_STACKED = 1024  # more than any model has; a file may claim anything
 

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
 
-from omniggml.convert.expected_tensors import NOT_CONVERTED, expert_prefix
-from omniggml.convert.speech_file import ARCHITECTURE, short_name
+from omniggml.spec.expected_tensors import NOT_CONVERTED, expert_prefix, stacked_name
+from omniggml.spec.llama_names import ATTENTION, DENSE, EXPERTS, SHARED_EXPERT, THINKER_LAYER, THINKER_WHOLE
+from omniggml.spec.speech_file import ARCHITECTURE, short_name
 
 
 class Layout(Enum):
@@ -95,38 +96,13 @@ def _checkpoint_place(name: str) -> Place | None:
     if expert is None:
         return Place(short_name(name))
     number = name.removeprefix(expert[0]).partition(".")[0]
-    return Place(short_name(f"{expert[0]}{expert[1]}.weight"), expert=int(number)) if number.isdecimal() else None
+    return Place(short_name(stacked_name(name)), expert=int(number)) if number.isdecimal() else None
 
 
 # --- parts of the tables ----------------------------------------------------------------------------------------------
 
-_ATTENTION = {
-    "attn_norm": "input_layernorm",
-    "attn_q": "self_attn.q_proj",
-    "attn_k": "self_attn.k_proj",
-    "attn_v": "self_attn.v_proj",
-    "attn_output": "self_attn.o_proj",
-    "attn_out": "self_attn.o_proj",
-    "attn_q_norm": "self_attn.q_norm",
-    "attn_k_norm": "self_attn.k_norm",
-    "ffn_norm": "post_attention_layernorm",
-}
-
-_DENSE = {"ffn_gate": "mlp.gate_proj", "ffn_up": "mlp.up_proj", "ffn_down": "mlp.down_proj"}
-
-_EXPERTS = {
-    "ffn_gate_inp": "mlp.gate",
-    "ffn_gate_exps": "mlp.experts.gate_proj",
-    "ffn_up_exps": "mlp.experts.up_proj",
-    "ffn_down_exps": "mlp.experts.down_proj",
-}
-
-_SHARED_EXPERT = {
-    "ffn_gate_inp_shexp": "mlp.shared_expert_gate",
-    "ffn_gate_shexp": "mlp.shared_expert.gate_proj",
-    "ffn_up_shexp": "mlp.shared_expert.up_proj",
-    "ffn_down_shexp": "mlp.shared_expert.down_proj",
-}
+# Some write the one, some the other.
+_ATTENTION = {**ATTENTION, "attn_out": ATTENTION["attn_output"]}
 
 
 def _layers(theirs: str, ours: str, *tables: dict[str, str], shifted: bool = False) -> Iterator[Alias]:
@@ -144,10 +120,8 @@ def _both(theirs: str, ours: str) -> Iterator[Alias]:
 # --- llama.cpp's thinker ----------------------------------------------------------------------------------------------
 
 _THINKER = (
-    Alias("token_embd.weight", "thinker.model.embed_tokens.weight"),
-    Alias("output_norm.weight", "thinker.model.norm.weight"),
-    Alias("output.weight", "thinker.lm_head.weight"),
-    *_layers("blk.{n}", "thinker.model.layers.{n}", _ATTENTION, _EXPERTS),
+    *(Alias(theirs, ours) for theirs, ours in THINKER_WHOLE.items()),
+    *_layers("blk.{n}", THINKER_LAYER, _ATTENTION, EXPERTS),
 )
 
 
@@ -157,7 +131,7 @@ _THINKER = (
 def _bundled_talker() -> Iterator[Alias]:
     yield Alias("token_embd.weight", "talker.model.codec_embedding.weight")
     yield Alias("output_norm.weight", "talker.model.norm.weight")
-    yield from _layers("blk.{n}", "talker.model.layers.{n}", _ATTENTION, _EXPERTS, _SHARED_EXPERT)
+    yield from _layers("blk.{n}", "talker.model.layers.{n}", _ATTENTION, EXPERTS, SHARED_EXPERT)
     for projection in ("text_projection", "hidden_projection"):
         for fc in ("fc1", "fc2"):
             yield from _both(f"talker.{projection}.{fc}", f"talker.{projection}.linear_{fc}")
@@ -166,14 +140,14 @@ def _bundled_talker() -> Iterator[Alias]:
     yield Alias(f"{predictor}.codec_embeddings.{{n}}.weight", f"{predictor}.model.codec_embedding.{{n}}.weight")
     yield Alias(f"{predictor}.lm_head.{{n}}.weight", f"{predictor}.lm_head.{{n}}.weight")
     yield Alias(f"{predictor}.output_norm.weight", f"{predictor}.model.norm.weight")
-    yield from _layers(f"{predictor}.blk.{{n}}", f"{predictor}.model.layers.{{n}}", _ATTENTION, _DENSE)
+    yield from _layers(f"{predictor}.blk.{{n}}", f"{predictor}.model.layers.{{n}}", _ATTENTION, DENSE)
 
 
 def _bundled_code2wav() -> Iterator[Alias]:
     yield Alias("code2wav.code_embd.weight", "code2wav.code_embedding.weight")
     yield Alias("code2wav.pre.output_norm.weight", "code2wav.pre_transformer.norm.weight")
     layer, path = "code2wav.pre.blk.{n}", "code2wav.pre_transformer.layers.{n}"
-    yield from _layers(layer, path, _ATTENTION, _DENSE)
+    yield from _layers(layer, path, _ATTENTION, DENSE)
     yield Alias(f"{layer}.attn_scale", f"{path}.self_attn_layer_scale.scale")
     yield Alias(f"{layer}.ffn_scale", f"{path}.mlp_layer_scale.scale")
     up, ours = "code2wav.up.{n}", "code2wav.upsample.{n}"
@@ -210,12 +184,12 @@ def _mtp_talker() -> Iterator[Alias]:
     yield Alias("codec_embd.weight", "talker.model.codec_embedding.weight")
     yield Alias("output_norm.weight", "talker.model.norm.weight")
     yield Alias("output.weight", "talker.codec_head.weight")
-    yield from _layers("blk.{n}", "talker.model.layers.{n}", _ATTENTION, _EXPERTS, _SHARED_EXPERT)
+    yield from _layers("blk.{n}", "talker.model.layers.{n}", _ATTENTION, EXPERTS, SHARED_EXPERT)
     for theirs, ours in (("txt_proj", "text_projection"), ("hid_proj", "hidden_projection")):
         for fc in ("fc1", "fc2"):
             yield from _both(f"{theirs}.{fc}", f"talker.{ours}.linear_{fc}")
     predictor = "talker.code_predictor"
-    yield from _layers("blk.{n}.mtp", f"{predictor}.model.layers.{{n}}", _ATTENTION, _DENSE, shifted=True)
+    yield from _layers("blk.{n}.mtp", f"{predictor}.model.layers.{{n}}", _ATTENTION, DENSE, shifted=True)
     yield Alias("mtp.output_norm.weight", f"{predictor}.model.norm.weight")
     yield Alias("mtp.codec_embd.weight", f"{predictor}.model.codec_embedding.{{{{n}}}}.weight")
     yield Alias("mtp.lm_head.weight", f"{predictor}.lm_head.{{{{n}}}}.weight")
@@ -236,7 +210,7 @@ def _separate_code2wav() -> Iterator[Alias]:
     yield Alias("code_embedding.weight", "code2wav.code_embedding.weight")
     yield Alias("pre_transformer.norm.weight", "code2wav.pre_transformer.norm.weight")
     layer = "pre_transformer.layers.{n}"
-    for path in (*_ATTENTION.values(), *_DENSE.values()):
+    for path in (*_ATTENTION.values(), *DENSE.values()):
         yield Alias(f"{layer}.{path}.weight", f"code2wav.{layer}.{path}.weight")
     for path in ("self_attn_layer_scale.scale", "mlp_layer_scale.scale"):
         yield Alias(f"{layer}.{path}", f"code2wav.{layer}.{path}")

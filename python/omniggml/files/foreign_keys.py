@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from omniggml.files.families import BUNDLED, CODE2WAV, MTP_TALKER, Family
-from omniggml.files.header import Header
+from omniggml.gguf.header import Header
 
 # Ending of a key (after the architecture) -> setting.
 _TALKER = {

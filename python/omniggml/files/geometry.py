@@ -11,8 +11,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from omniggml.convert.geometries import PUBLISHED
-from omniggml.convert.model_config import (
+from omniggml.errors import InputError, ModelFileError
+from omniggml.files.contents import Contents
+from omniggml.spec.model_config import (
     SUPPRESSED_TAIL,
     Code2WavConfig,
     CodePredictorConfig,
@@ -21,25 +22,10 @@ from omniggml.convert.model_config import (
     TalkerConfig,
     ThinkerConfig,
 )
-from omniggml.errors import InputError, ModelFileError
-from omniggml.files.contents import Contents
+from omniggml.spec.published import PUBLISHED
 
 Config = TypeVar("Config", ThinkerConfig, TalkerConfig, CodePredictorConfig, Code2WavConfig, SpecialTokens)
 Values = dict[str, Any]
-
-PUBLISHED_TOKENS = SpecialTokens(
-    tts_pad=151671,
-    tts_bos=151672,
-    tts_eos=151673,
-    im_start=151644,
-    im_end=151645,
-    system=8948,
-    user=872,
-    assistant=77091,
-    audio=151675,
-    image=151655,
-    video=151656,
-)
 
 _TOKEN_TEXTS = {
     "tts_pad": "<tts_pad>",
@@ -95,7 +81,7 @@ def derive(contents: Contents, told: Mapping[str, Values], overrides: Mapping[st
         thinker = section("thinker", PUBLISHED.thinker, _thinker(contents))
     else:
         thinker = _table(contents, talker.thinker_hidden_size)
-    token = section("token", PUBLISHED_TOKENS, {**token_ids(tokens), **told.get("token", {})})
+    token = section("token", PUBLISHED.tokens, {**token_ids(tokens), **told.get("token", {})})
     config = ModelConfig(thinker, talker, predictor, vocoder, token)
     _check_codebooks(contents, config)
     return Derived(config, assumed)
@@ -105,7 +91,7 @@ def check_overrides(overrides: Mapping[str, Any]) -> None:
     """Raises InputError for a setting that does not exist or has a value of another kind."""
     for name, values in _by_section(overrides).items():
         known = {"talker": PUBLISHED.talker, "code_predictor": PUBLISHED.code_predictor, "code2wav": PUBLISHED.code2wav}
-        published = {**known, "thinker": PUBLISHED.thinker, "token": PUBLISHED_TOKENS}.get(name)
+        published = {**known, "thinker": PUBLISHED.thinker, "token": PUBLISHED.tokens}.get(name)
         for key, value in values.items():
             expected = getattr(published, key, None)
             if expected is None:

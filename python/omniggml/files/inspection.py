@@ -10,14 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from omniggml import _native
-from omniggml.convert import speech_file
-from omniggml.convert.expected_tensors import thinker_tensors
 from omniggml.errors import ModelFileError
 from omniggml.files import families
-from omniggml.files.header import StoredTensor
 from omniggml.files.opening import File, Planning, open_file, open_files
 from omniggml.files.plan import missing, stacked
-from omniggml.files.stages import bits_of, need_of, stage_of
+from omniggml.gguf.header import StoredTensor
+from omniggml.gguf.type_names import bits_of
+from omniggml.spec import speech_file
+from omniggml.spec.expected_tensors import thinker_tensors
+from omniggml.spec.precision_needs import need_of
+from omniggml.spec.stages import stage_of
 
 _SPEAKING = (families.SPEECH, families.ALL_IN_ONE, families.BUNDLED)
 

@@ -9,19 +9,20 @@ from pathlib import Path
 from typing import Any
 
 from omniggml import _native
-from omniggml.convert import speech_file, thinker_file
-from omniggml.convert.expected_tensors import thinker_tensors
-from omniggml.convert.model_config import ModelConfig
-from omniggml.convert.thinker_file import llama_name
-from omniggml.convert.tokenizer_metadata import read_tokenizer_files, tokenizer_metadata
 from omniggml.errors import InputError, ModelFileError
 from omniggml.files import families
 from omniggml.files.contents import Contents
 from omniggml.files.families import Family, recognise
 from omniggml.files.foreign_keys import settings_of
-from omniggml.files.geometry import PUBLISHED_TOKENS, Derived, check_overrides, derive, token_ids
-from omniggml.files.header import Header, read_header
+from omniggml.files.geometry import Derived, check_overrides, derive, token_ids
 from omniggml.files.plan import PlannedTensor, plain_metadata, plan_tensors, stacked
+from omniggml.files.tokenizer_metadata import read_tokenizer_files, tokenizer_metadata
+from omniggml.gguf.header import Header, read_header
+from omniggml.spec import speech_file, thinker_file
+from omniggml.spec.expected_tensors import thinker_tensors
+from omniggml.spec.llama_names import llama_name
+from omniggml.spec.model_config import ModelConfig
+from omniggml.spec.published import PUBLISHED
 
 PathLike = str | os.PathLike[str]
 
@@ -191,7 +192,7 @@ class Planning:
         tokens = [""] * (1 + max(ids.values(), default=0))
         for text, index in ids.items():
             tokens[index] = text
-        special = replace(PUBLISHED_TOKENS, **token_ids(tokens))
+        special = replace(PUBLISHED.tokens, **token_ids(tokens))
         rows = self.contents.rows(_TABLE) if _TABLE in self.contents.parts else len(tokens)
         return plain_metadata(tokenizer_metadata(directory, rows, special))
 

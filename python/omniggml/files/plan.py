@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from omniggml._native import ValueChange
-from omniggml.convert.expected_tensors import Named, expert_prefix
-from omniggml.convert.metadata import Metadata
-from omniggml.convert.speech_file import short_name
 from omniggml.errors import ModelFileError
 from omniggml.files.contents import Contents, Part
 from omniggml.files.families import Layout
+from omniggml.gguf.metadata import Metadata
+from omniggml.spec.expected_tensors import Named, stack_experts
+from omniggml.spec.speech_file import short_name
 
 _CHANGES = {Layout.EXPONENTIAL: ValueChange.logarithm, Layout.RECIPROCAL: ValueChange.log_of_reciprocal}
 _MOST_NAMED = 5
@@ -34,14 +34,7 @@ class PlannedTensor:
 
 def stacked(tensors: Iterable[Named]) -> dict[str, tuple[int, ...]]:
     """Names and shapes of a checkpoint as our files have them: experts stacked, long names short."""
-    shapes: dict[str, tuple[int, ...]] = {}
-    counts: dict[str, int] = {}
-    for name, shape in tensors:
-        expert = expert_prefix(name)
-        ours = short_name(name if expert is None else f"{expert[0]}{expert[1]}.weight")
-        shapes[ours] = shape
-        counts[ours] = counts.get(ours, 0) + (expert is not None)
-    return {name: (counts[name], *shape) if counts[name] else shape for name, shape in shapes.items()}
+    return {short_name(name): stack.shape for name, stack in stack_experts(tensors).items()}
 
 
 def missing(expected: Iterable[str], contents: Contents) -> list[str]:

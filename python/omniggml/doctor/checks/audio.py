@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from omniggml.convert.model_config import SAMPLE_RATE
-from omniggml.doctor.case import Case, Recorded
+from omniggml.audio import Recorded
+from omniggml.doctor.case import Case
+from omniggml.spec.model_config import SAMPLE_RATE
 
 Samples = npt.NDArray[np.float64]
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from omniggml.doctor.agreement import Agreement, agreement
+from omniggml.comparison.agreement import Agreement, agreement
 from omniggml.doctor.case import Case
 from omniggml.doctor.catalogue import MISTAKE_SENTENCES
 from omniggml.doctor.counterfactuals import vocoder_mistakes

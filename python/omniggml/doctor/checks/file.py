@@ -5,20 +5,22 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 
-from omniggml.convert.geometries import GEOMETRIES, PUBLISHED
-from omniggml.convert.model_config import SAMPLE_RATE
-from omniggml.convert.speech_file import speech_file_tensors
 from omniggml.doctor.case import Case
 from omniggml.doctor.grids import coarser_grid
 from omniggml.doctor.spectrum import spectral_excess
-from omniggml.doctor.stored_weights import StoredWeights
 from omniggml.files.geometry import token_ids
 from omniggml.files.plan import stacked
-from omniggml.files.stages import bits_of, need_of
+from omniggml.files.stored_weights import StoredWeights
+from omniggml.gguf.type_names import bits_of
+from omniggml.spec.model_config import SAMPLE_RATE
+from omniggml.spec.precision_needs import need_of
+from omniggml.spec.published import PUBLISHED
+from omniggml.spec.speech_file import speech_file_tensors
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -59,7 +61,7 @@ def _check_presence(case: Case, weights: StoredWeights) -> None:
         missing |= {name for name in _always() if name not in weights}
     if not weights.under("thinker.model.layers."):
         # It speaks without a thinker, whose file may have the table of text tokens.
-        kept = "" if case.thinker is not None else _TABLE
+        kept = "" if case.options.thinker is not None else _TABLE
         missing = {name for name in missing if not name.startswith("thinker.") or name == kept}
     if missing:
         names = sorted(missing)
@@ -85,8 +87,14 @@ def _check_presence(case: Case, weights: StoredWeights) -> None:
 
 def _always() -> set[str]:
     """Tensors that every model has, whatever its geometry."""
-    configs = [geometry.model_config() for geometry in GEOMETRIES.values()]
-    return set.intersection(*(set(stacked(speech_file_tensors(config))) for config in configs))
+    least = replace(
+        PUBLISHED,
+        talker=replace(PUBLISHED.talker, num_hidden_layers=1, num_experts=1),
+        code_predictor=replace(PUBLISHED.code_predictor, num_hidden_layers=1, num_code_groups=2),
+        code2wav=replace(PUBLISHED.code2wav, num_hidden_layers=1, upsampling_ratios=(2,), upsample_rates=(2,)),
+    )
+    # What follows the last stage of the decoder has another number in every model.
+    return set(stacked(speech_file_tensors(least))) & set(stacked(speech_file_tensors(PUBLISHED)))
 
 
 def _gaps(weights: StoredWeights) -> Iterator[str]:
@@ -108,7 +116,7 @@ def _check_loading(case: Case) -> None:
     """What the engine says that nothing above has said already."""
     if weights := case.weights:
         family = weights.file.family.name if weights.file.family else ""
-        if family in ("code2wav", "thinker") or (family == "bundled" and case.thinker is None):
+        if family in ("code2wav", "thinker") or (family == "bundled" and case.options.thinker is None):
             case.skipped.append(f"running the model: {case.inspection.problem}")
             return
     if case.model is None and not any(finding.kind.severity.value == "broken" for finding in case.findings):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from omniggml.doctor.agreement import Match, match
+from omniggml.comparison.agreement import Match, match
 from omniggml.doctor.case import Case
 from omniggml.doctor.catalogue import MISTAKE_SENTENCES
 from omniggml.doctor.checks.audio import swapped

@@ -1,0 +1,1 @@
+"""Two models module by module: the first in which they part (`omniggml.compare`)."""

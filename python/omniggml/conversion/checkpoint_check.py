@@ -1,0 +1,35 @@
+"""Compare a checkpoint's tensors with the exact list that its configuration asks for, in both directions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from omniggml.conversion.safetensors_reader import Checkpoint
+from omniggml.errors import ConversionError
+from omniggml.spec.expected_tensors import NOT_CONVERTED, Named
+
+
+def check_tensors(checkpoint: Checkpoint, expected: Iterable[Named], elsewhere: tuple[str, ...] = ()) -> None:
+    """Every expected tensor is there in its shape, and there is no other.
+
+    Names that begin with one of `elsewhere` belong to a file that isn't being written. Raises ConversionError for the
+    first difference, with the tensor, what it has, and what it should have.
+    """
+    seen = set()
+    for name, shape in expected:
+        stored = checkpoint.tensors.get(name)
+        if stored is None:
+            raise ConversionError(
+                f"{checkpoint.directory}: tensor {name} is missing, config.json asks for it in shape {list(shape)}"
+            )
+        if stored.shape != shape:
+            raise ConversionError(
+                f"{stored.path}: tensor {name} has shape {list(stored.shape)}, expected {list(shape)} from config.json"
+            )
+        seen.add(name)
+    for name, stored in checkpoint.tensors.items():
+        if name not in seen and not name.startswith((*NOT_CONVERTED, *elsewhere)):
+            raise ConversionError(
+                f"{stored.path}: tensor {name} of shape {list(stored.shape)} belongs to no part that config.json "
+                "describes: the configuration and the weights are not of the same model"
+            )

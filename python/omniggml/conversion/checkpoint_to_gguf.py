@@ -1,0 +1,137 @@
+"""The conversion as a whole: read, check everything, then write."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from itertools import chain
+from pathlib import Path
+from typing import Literal
+
+from omniggml import _native
+from omniggml._native import __version__
+from omniggml.conversion.checkpoint_check import check_tensors
+from omniggml.conversion.config_json import read_model_config
+from omniggml.conversion.encode import encoded
+from omniggml.conversion.hub import local_checkpoint
+from omniggml.conversion.output_tensors import speech_file_outputs, thinker_file_outputs
+from omniggml.conversion.safetensors_reader import Checkpoint
+from omniggml.errors import ConversionError, InputError, OmniError
+from omniggml.files.tokenizer_metadata import tokenizer_metadata
+from omniggml.gguf.file_type import type_entries
+from omniggml.gguf.metadata import Metadata, text
+from omniggml.gguf.output import FileJob, Pieces, Progress, identity_of, write_files
+from omniggml.gguf.output_header import header_bytes
+from omniggml.spec import speech_file, thinker_file
+from omniggml.spec.expected_tensors import NOT_CONVERTED, TEXT_EMBEDDING, Named, thinker_tensors
+from omniggml.spec.model_config import ModelConfig
+from omniggml.spec.policy import CONVERSION_POLICIES, Policy, read_policy
+
+File = Literal["speech", "thinker"]
+
+
+def convert(
+    source: str | Path,
+    out_dir: str | Path,
+    *,
+    type: str = "f16",
+    name: str | None = None,
+    only: File | None = None,
+    progress: Progress | None = None,
+) -> list[Path]:
+    """Convert the Qwen3-Omni checkpoint in `source` to GGUF files in `out_dir`, and return their paths.
+
+    `source` is a directory, or the id of a checkpoint on the Hugging Face hub, which is downloaded if `huggingface_hub`
+    is installed. `type` is one of f32, f16, bf16, q8_0, built-in policies. The files are `NAME-speech.gguf` and
+    `NAME-thinker.gguf`, with `name` or else the name of the source; `only` writes one of them, and then only the shards
+    with its tensors are needed. `progress` is called as (tensor name, bytes written, bytes in all). The same input
+    gives the same bytes.
+
+    Everything is checked before the first byte is written, and the files get their names when all are complete, were
+    read back, and can be loaded. What an interruption or a full disk leaves is gone on with by the same call.
+    Raises InputError for a bad argument and ConversionError for a checkpoint that can't be converted.
+    """
+    policy = _policy(type)
+    wanted = _wanted(only)
+    stem = _stem(source, name)
+    directory = local_checkpoint(source, lambda tensor: _is_needed(tensor, only))
+    config = read_model_config(directory)
+    checkpoint = Checkpoint(directory, lambda tensor: _is_needed(tensor, only))
+    check_tensors(checkpoint, _expected(config, only), _elsewhere(only))
+    jobs = [_job(file, Path(out_dir), stem, config, checkpoint, policy) for file in wanted]
+    write_files(jobs, progress, _check_loads)
+    return [job.target for job in jobs]
+
+
+def _policy(type_: str) -> Policy:
+    if type_ not in CONVERSION_POLICIES:
+        raise InputError(f"there is no type {type_!r}: choose one of {', '.join(CONVERSION_POLICIES)}")
+    return read_policy(type_)
+
+
+def _stem(source: str | Path, name: str | None) -> str:
+    stem = Path(source).resolve().name if name is None else name
+    if not stem or stem != Path(stem).name or stem.startswith("."):
+        raise InputError(f"{stem!r} can't be the beginning of a file name: give a name without slashes")
+    return stem
+
+
+def _wanted(only: File | None) -> tuple[File, ...]:
+    if only is None:
+        return ("speech", "thinker")
+    if only not in ("speech", "thinker"):
+        raise InputError(f"there is no file {only!r} to write: choose speech or thinker")
+    return (only,)
+
+
+def _expected(config: ModelConfig, only: File | None) -> Iterator[Named]:
+    if only == "speech":
+        return speech_file.speech_file_tensors(config)
+    if only == "thinker":
+        return thinker_tensors(config.thinker)
+    without_table = (named for named in speech_file.speech_file_tensors(config) if named[0] != TEXT_EMBEDDING)
+    return chain(thinker_tensors(config.thinker), without_table)
+
+
+def _elsewhere(only: File | None) -> tuple[str, ...]:
+    """Prefixes of tensors that belong to the file that isn't asked for."""
+    if only is None:
+        return ()
+    return ("thinker.",) if only == "speech" else ("talker.", "code2wav.")
+
+
+def _is_needed(tensor: str, only: File | None) -> bool:
+    """Is this tensor of the checkpoint needed for the files asked for? One that belongs nowhere is, to be refused."""
+    return tensor == TEXT_EMBEDDING or not tensor.startswith((*NOT_CONVERTED, *_elsewhere(only)))
+
+
+def _job(file: File, out_dir: Path, stem: str, config: ModelConfig, checkpoint: Checkpoint, policy: Policy) -> FileJob:
+    if file == "speech":
+        architecture, tensors = speech_file.ARCHITECTURE, speech_file_outputs(config, policy)
+        own = speech_file.speech_metadata(config)
+    else:
+        architecture, tensors = thinker_file.ARCHITECTURE, thinker_file_outputs(config, policy)
+        own = thinker_file.thinker_metadata(config)
+    outputs = [tensor.as_output() for tensor in tensors]
+    general: Metadata = {"general.type": text("model"), "general.name": text(stem), **type_entries(outputs)}
+    tokenizer = tokenizer_metadata(checkpoint.directory, config.thinker.vocab_size, config.tokens)
+    header = header_bytes(architecture, general | own | tokenizer, outputs)
+
+    def pieces(number: int) -> Pieces:
+        yield from encoded(checkpoint, tensors[number])
+
+    sources = sorted({tensor.path for tensor in checkpoint.tensors.values()})
+    target = out_dir / f"{stem}-{file}.gguf"
+    return FileJob(target, header, outputs, identity_of(header, sources, "convert", __version__), pieces)
+
+
+def _check_loads(path: Path) -> None:
+    """The engine's own look at a file that is about to get its name."""
+    file = _native.GgufFile(os.fsencode(path))
+    try:
+        if file.metadata()["general.architecture"] == speech_file.ARCHITECTURE:
+            _native.SpeechModel.check(file)
+        else:
+            _native.Thinker.check(file)
+    except OmniError as error:
+        raise ConversionError(f"what was written can't be loaded, and is not kept: {error}") from error

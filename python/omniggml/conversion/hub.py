@@ -1,0 +1,51 @@
+"""A checkpoint's directory: the one that is named, or a download from the Hugging Face hub of what is needed."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from omniggml.conversion.safetensors_reader import INDEX_NAME, SINGLE_NAME, shards_with
+from omniggml.errors import ConversionError
+
+SMALL_FILES = ["*.json", "merges.txt", "*.jinja"]
+"""Configuration and tokenizer, and the index that says which shard has what."""
+
+_ID = re.compile(r"[\w.-]+/[\w.-]+")
+
+
+def local_checkpoint(source: str | os.PathLike[str], wanted: Callable[[str], bool]) -> Path:
+    """The directory of a checkpoint. From the hub come only the shards that hold a wanted tensor, into the hub's own
+    cache, which goes on with interrupted downloads.
+
+    Raises ConversionError where there is neither a directory nor a checkpoint of that name.
+    """
+    path = Path(source)
+    if path.is_dir():
+        return path
+    if path.exists() or not _ID.fullmatch(os.fspath(source)):
+        raise ConversionError(f"{path} is not a directory, expected a Hugging Face checkpoint")
+    return _downloaded(os.fspath(source), wanted)
+
+
+def _downloaded(repository: str, wanted: Callable[[str], bool]) -> Path:
+    try:
+        import huggingface_hub
+    except ImportError as error:
+        raise ConversionError(
+            f"{repository} is not a directory; to download it from the Hugging Face hub, install huggingface_hub"
+        ) from error
+    directory = _snapshot(huggingface_hub, repository, SMALL_FILES)
+    index = directory / INDEX_NAME
+    return _snapshot(huggingface_hub, repository, shards_with(index, wanted) if index.exists() else [SINGLE_NAME])
+
+
+def _snapshot(hub: Any, repository: str, patterns: list[str]) -> Path:
+    try:
+        return Path(hub.snapshot_download(repository, allow_patterns=patterns))
+    except Exception as error:  # the library documents no common class for what can go wrong on the way
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise ConversionError(f"{repository} can't be downloaded: {reason[:300]}") from error

@@ -1,0 +1,164 @@
+"""Read a sharded safetensors checkpoint lazily: headers first, values in blocks when asked.
+
+Parsed here rather than by the `safetensors` library because NumPy has no bfloat16, which is what checkpoints hold,
+and the library hands out NumPy arrays only of types that NumPy has. Files are read, not mapped: pages of a mapped file
+count as the process's memory, and one that is cut while mapped kills the process.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from omniggml.errors import ConversionError
+from omniggml.files.json_object import read_json_object
+from omniggml.gguf.bfloat16 import from_bfloat16
+
+INDEX_NAME = "model.safetensors.index.json"
+SINGLE_NAME = "model.safetensors"
+
+_LARGEST_HEADER = 100_000_000  # The format's own limit.
+_BLOCK = 1 << 17  # Values at a time; their copies stay in the processor's cache, which makes twice the speed.
+_NUMPY_TYPE: dict[str, np.dtype[Any]] = {"BF16": np.dtype("<u2"), "F16": np.dtype("<f2"), "F32": np.dtype("<f4")}
+
+
+@dataclass(frozen=True)
+class StoredTensor:
+    """Where one tensor lies: `offset` counts from the start of `path`, in bytes; `type` is safetensors' name."""
+
+    path: Path
+    type: str
+    shape: tuple[int, ...]
+    offset: int
+
+
+class Checkpoint:
+    """The tensors of a checkpoint directory, by name."""
+
+    def __init__(self, directory: Path, wanted: Callable[[str], bool] = lambda name: True) -> None:
+        """Read the index and the headers of all shards that hold a wanted tensor; no values yet.
+
+        Raises ConversionError when a file is missing, cut short, or not what it claims to be.
+        """
+        self.directory = directory
+        self.tensors: Mapping[str, StoredTensor] = _read_directory(directory, wanted)
+
+    def blocks(self, name: str) -> Iterator[npt.NDArray[np.float32]]:
+        """Values of one tensor in order, float32, flat, in blocks that fit the processor's cache.
+
+        Raises ConversionError when the type isn't BF16, F16 or F32, or when a value is NaN or infinite.
+        """
+        tensor = self.tensors[name]
+        dtype = _NUMPY_TYPE.get(tensor.type)
+        if dtype is None:
+            raise ConversionError(
+                f"{tensor.path}: tensor {name} is of type {tensor.type}, expected {', '.join(_NUMPY_TYPE)}: "
+                "convert from the unquantized checkpoint"
+            )
+        count = prod(tensor.shape)
+        for piece in _stored_blocks(tensor, dtype, count):
+            values = from_bfloat16(piece) if tensor.type == "BF16" else piece.astype(np.float32)
+            if not np.isfinite(values).all():
+                raise ConversionError(f"{tensor.path}: tensor {name} holds NaN or infinite values")
+            yield values
+
+
+def _stored_blocks(tensor: StoredTensor, dtype: np.dtype[Any], count: int) -> Iterator[npt.NDArray[Any]]:
+    with tensor.path.open("rb") as file:
+        file.seek(tensor.offset)
+        for start in range(0, count, _BLOCK):
+            n = min(_BLOCK, count - start)
+            data = file.read(n * dtype.itemsize)
+            if len(data) < n * dtype.itemsize:
+                raise ConversionError(f"{tensor.path} was cut while it was read")
+            yield np.frombuffer(data, dtype)
+
+
+def shards_with(index: Path, wanted: Callable[[str], bool]) -> list[str]:
+    """Names of the shards that hold a wanted tensor, by the checkpoint's index.
+
+    Raises ConversionError where the file is no such index.
+    """
+    weight_map = read_json_object(index).get("weight_map")
+    if not isinstance(weight_map, dict) or not all(isinstance(value, str) for value in weight_map.values()):
+        raise ConversionError(f"{index} has no weight_map from tensor names to file names")
+    return sorted({shard for name, shard in weight_map.items() if wanted(name)})
+
+
+def _read_directory(directory: Path, wanted: Callable[[str], bool]) -> dict[str, StoredTensor]:
+    if not directory.is_dir():
+        raise ConversionError(f"{directory} is not a directory, expected a Hugging Face checkpoint")
+    tensors: dict[str, StoredTensor] = {}
+    for path in _shards(directory, wanted):
+        for name, tensor in _read_shard(path).items():
+            if name in tensors:
+                raise ConversionError(f"tensor {name} is in both {tensors[name].path} and {path}")
+            tensors[name] = tensor
+    return tensors
+
+
+def _shards(directory: Path, wanted: Callable[[str], bool]) -> list[Path]:
+    index = directory / INDEX_NAME
+    if not index.exists():
+        single = directory / SINGLE_NAME
+        if not single.exists():
+            raise ConversionError(f"{directory} holds neither {INDEX_NAME} nor {SINGLE_NAME}: it has no weights")
+        return [single]
+    shards = [directory / name for name in shards_with(index, wanted)]
+    for shard in shards:
+        if shard.parent != directory:
+            raise ConversionError(f"{index} names {shard}, expected a file in the same directory")
+        if not shard.exists():
+            raise ConversionError(f"{shard} is missing, {INDEX_NAME} lists it: the download is incomplete")
+    return shards
+
+
+def _read_shard(path: Path) -> dict[str, StoredTensor]:
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            start = file.read(8)
+            length = struct.unpack("<Q", start)[0] if len(start) == 8 else _LARGEST_HEADER + 1
+            if length > min(_LARGEST_HEADER, size - 8):
+                raise ConversionError(f"{path} is cut short or not a safetensors file: its header doesn't fit in it")
+            header = json.loads(file.read(length))
+    except OSError as error:
+        raise ConversionError(f"{path} can't be read: {error}") from error
+    except (ValueError, RecursionError) as error:
+        raise ConversionError(f"{path} is not a safetensors file: its header is not JSON ({error})") from error
+    if not isinstance(header, dict):
+        raise ConversionError(f"{path} is not a safetensors file: its header is not a JSON object")
+    return {
+        name: _stored_tensor(path, name, entry, 8 + length, size)
+        for name, entry in header.items()
+        if name != "__metadata__"
+    }
+
+
+def _stored_tensor(path: Path, name: str, entry: Any, data_start: int, size: int) -> StoredTensor:
+    try:
+        type_name, shape, (start, end) = entry["dtype"], tuple(entry["shape"]), entry["data_offsets"]
+        sound = isinstance(type_name, str) and all(
+            type(number) is int and number >= 0 for number in (*shape, start, end)
+        )
+    except (KeyError, TypeError, ValueError):
+        sound = False
+    if not sound:
+        raise ConversionError(f"{path}: the header's entry for tensor {name} is damaged")
+    if data_start + end > size:
+        raise ConversionError(f"{path} is cut short: tensor {name} ends at byte {data_start + end}, the file at {size}")
+    dtype = _NUMPY_TYPE.get(type_name)
+    if dtype is not None and end - start != prod(shape) * dtype.itemsize:
+        raise ConversionError(
+            f"{path}: tensor {name} has {end - start} bytes, expected {prod(shape) * dtype.itemsize} "
+            f"for shape {list(shape)} in {type_name}"
+        )
+    return StoredTensor(path, type_name, shape, data_start + start)

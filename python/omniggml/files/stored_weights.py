@@ -1,0 +1,94 @@
+"""Values of the tensors in a file of any family, under our names and in the reference's layout."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from omniggml.errors import ModelFileError
+from omniggml.files.contents import Contents, Part
+from omniggml.files.families import Layout
+from omniggml.files.geometry import Derived
+from omniggml.files.opening import File, Planning, open_file
+from omniggml.files.plan import stacked
+from omniggml.gguf.type_names import dequantize
+from omniggml.spec.speech_file import short_name, speech_file_tensors
+
+FloatArray = npt.NDArray[np.float32]
+
+
+class StoredWeights(Mapping[str, FloatArray]):
+    """Our name -> float32 values, read when asked for; experts stacked, axes in PyTorch's order.
+
+    Reading tolerates what loading refuses: a tensor that is missing or misshapen spoils itself alone. Raises
+    ModelFileError for a file that is no GGUF or of no known family. `derived`: its geometry, None where it has none.
+    """
+
+    def __init__(self, path: Path, overrides: Mapping[str, Any] | None = None) -> None:
+        self.path = path
+        self.file: File = open_file(path)
+        if self.file.family is None:
+            raise ModelFileError(f"{path} is of no family whose tensors are known")
+        self.contents = Contents()
+        self.contents.add(self.file.header, self.file.family, 0)
+        self.derived = _derived(self.file, overrides)
+        self.shapes = stacked(speech_file_tensors(self.derived.config)) if self.derived else {}
+        self._offsets = {entry["name"]: entry["offset"] for entry in self.file.header.native.tensors()}
+
+    def __getitem__(self, name: str) -> FloatArray:
+        """Float32 in the shape that the model needs, or as stored where that is not known or does not fit."""
+        name = short_name(name)
+        parts = self.contents.parts[name]
+        values = np.concatenate([self._values(part).ravel() for part in parts])
+        stored = parts[0].stored.shape
+        shape = self.shapes.get(name, stored if len(parts) == 1 else (len(parts), *stored))
+        if int(np.prod(shape)) != values.size:
+            shape = (len(parts), *stored) if len(parts) > 1 else stored
+        return _in_our_layout(values, shape, parts[0].layout)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.contents.parts)
+
+    def __len__(self) -> int:
+        return len(self.contents.parts)
+
+    def type_of(self, name: str) -> str:
+        """The stored type, in capitals."""
+        return self.contents.parts[short_name(name)][0].stored.type
+
+    def stored_name(self, name: str) -> str:
+        """The first of the names that the file has for a tensor of ours."""
+        return self.contents.parts[short_name(name)][0].stored.name
+
+    def under(self, prefix: str) -> list[str]:
+        """Names that begin with `prefix`."""
+        return [name for name in self.contents.parts if name.startswith(prefix)]
+
+    def _values(self, part: Part) -> FloatArray:
+        data = self.file.header.native.read(self._offsets[part.stored.name], part.stored.nbytes)
+        return np.asarray(dequantize(data, part.stored.type), np.float32)
+
+
+def _derived(file: File, overrides: Mapping[str, Any] | None) -> Derived | None:
+    try:
+        return Planning([file], None, None, overrides or {}).derived()
+    except ModelFileError:
+        return None
+
+
+def _in_our_layout(values: FloatArray, shape: tuple[int, ...], layout: Layout) -> FloatArray:
+    if layout is Layout.REVERSED:
+        return np.ascontiguousarray(values.reshape(shape[::-1]).transpose())
+    if layout is Layout.COLUMNS and len(shape) == 3:
+        width_in, width_out, kernel = shape
+        return np.ascontiguousarray(values.reshape(width_out, kernel, width_in).transpose(2, 0, 1))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        if layout is Layout.EXPONENTIAL:
+            values = np.log(values)
+        elif layout is Layout.RECIPROCAL:
+            values = np.log(1 / values - np.float32(1e-9))
+    return values.reshape(shape)

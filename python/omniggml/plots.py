@@ -1,0 +1,175 @@
+"""Pictures: waveform, spectrogram, mel spectrogram, code maps, errors by module. Needs the extra `omniggml[plot]`.
+
+Colours are viridis and Okabe and Ito's blue and orange, which colour-blind eyes tell apart; axes carry units.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from omniggml.arrays import read_codes
+from omniggml.audio import Audio, read_audio
+from omniggml.comparison.comparing import Comparison
+from omniggml.errors import InputError
+from omniggml.whole_file import write_whole
+
+PathLike = str | os.PathLike[str]
+
+_BLUE, _ORANGE = "#0072B2", "#D55E00"
+_FFT, _HOP, _MELS = 1024, 256, 80
+_FLOOR = -80.0  # decibels below the loudest
+
+
+def plot(source: PathLike | Audio | Comparison, path: PathLike) -> Path:
+    """Draw audio, codes or a comparison to a .png file, and return its path.
+
+    `source`: audio, or an audio file; codes in a .npy file; what `compare` returns, or the .json that it prints.
+    Raises InputError where there is nothing to draw, the file can't be written, or matplotlib is not installed.
+    """
+    target = Path(os.fspath(path))
+    if target.suffix.lower() != ".png":
+        raise InputError(f"{target}: pictures are written as .png")
+    return write_whole(target, png(_drawn(source), dpi=150))
+
+
+def figure(width: float, height: float) -> Any:
+    """An empty figure, inches. Raises InputError where matplotlib is not installed."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise InputError("plots need matplotlib: pip install 'omniggml[plot]'") from None
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def plot_audio(samples: npt.NDArray[np.floating[Any]], rate: int) -> Any:
+    """Samples float [n] -> a figure with waveform, spectrogram and mel spectrogram over seconds."""
+    shown = figure(9, 7)
+    wave, plain, mel = shown.subplots(3, 1, sharex=True)
+    time = np.arange(len(samples)) / rate
+    wave.plot(time, samples, color=_BLUE, linewidth=0.5)
+    wave.set(ylabel="amplitude", ylim=(-1.05, 1.05), title="Waveform")
+    power = spectrogram(samples)
+    seconds = power.shape[1] * _HOP / rate
+    _image(shown, plain, _decibels(power), (0, seconds, 0, rate / 2000), "frequency (kHz)", "level (dB)")
+    plain.set_title("Spectrogram")
+    bands = mel_filters(rate) @ power
+    _image(shown, mel, _decibels(bands), (0, seconds, 0, _MELS), "mel band", "level (dB)")
+    mel.set(title="Mel spectrogram", xlabel="time (s)")
+    return shown
+
+
+def plot_codes(codes: npt.NDArray[np.integer[Any]], codebook_size: int | None = None) -> Any:
+    """Codes [groups, frames] -> a figure with a map of them and each group's distribution."""
+    shown = figure(9, 5)
+    upper, lower = shown.subplots(2, 1, height_ratios=(2, 1))
+    groups, frames = codes.shape
+    _image(shown, upper, codes, (0, frames, -0.5, groups - 0.5), "group", "code", origin_lower=False)
+    upper.set(title=f"Codes: {groups} groups, {frames} frames", xlabel="frame")
+    unique = [len(np.unique(row)) for row in codes]
+    lower.bar(np.arange(groups), unique, color=_BLUE)
+    lower.set(title="Different codes in each group", xlabel="group", ylabel="codes")
+    if codebook_size is not None:
+        lower.axhline(min(frames, codebook_size), color=_ORANGE, linestyle="--", label="most there can be")
+        lower.legend()
+    return shown
+
+
+def plot_errors(rows: Sequence[Mapping[str, Any]]) -> Any:
+    """Rows of `Comparison.as_dict()` -> a figure of each module's error, its own and accumulated."""
+    shown = figure(9, 4.5)
+    axes = shown.subplots()
+    place = np.arange(len(rows))
+    for kind, color in (("accumulated", _ORANGE), ("local", _BLUE)):
+        errors = [max(row[kind]["nmse"] or 0.0, 1e-16) for row in rows]
+        axes.semilogy(place, errors, ".", color=color, label=f"{kind} error", markersize=4)
+    outside = [i for i, row in enumerate(rows) if not row["inside"]]
+    if outside:
+        axes.axvline(outside[0], color="black", linewidth=0.8, label=f"first outside: {rows[outside[0]]['module']}")
+    axes.set(xlabel="module, in the order of computation", ylabel="normalised squared error", title="Error by module")
+    axes.legend(fontsize=8)
+    return shown
+
+
+def png(shown: Any, dpi: int = 110) -> bytes:
+    """A figure as a PNG file's bytes."""
+    buffer = io.BytesIO()
+    shown.savefig(buffer, format="png", dpi=dpi)
+    return buffer.getvalue()
+
+
+def _image(
+    shown: Any,
+    axes: Any,
+    values: npt.NDArray[Any],
+    extent: tuple[float, float, float, float],
+    ylabel: str,
+    label: str,
+    *,
+    origin_lower: bool = True,
+) -> None:
+    if not origin_lower:
+        extent = (extent[0], extent[1], extent[3], extent[2])
+    origin = "lower" if origin_lower else "upper"
+    drawn = axes.imshow(values, aspect="auto", origin=origin, extent=extent, cmap="viridis", interpolation="nearest")
+    axes.set_ylabel(ylabel)
+    shown.colorbar(drawn, ax=axes, label=label)
+
+
+def spectrogram(samples: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.float64]:
+    """Samples [n] -> power [513, windows], a window of 1024 every 256 samples."""
+    padded = np.pad(np.nan_to_num(np.asarray(samples, np.float64)), (0, max(0, _FFT - len(samples))))
+    windows = np.lib.stride_tricks.sliding_window_view(padded, _FFT)[::_HOP]
+    return np.asarray(np.abs(np.fft.rfft(windows * np.hanning(_FFT), axis=1)).T ** 2)
+
+
+def mel_filters(rate: int) -> npt.NDArray[np.float64]:
+    """Triangles [80, 513], evenly spaced in mel = 2595 log10(1 + f / 700), from 0 to half the rate."""
+    edges = 700 * (10 ** (np.linspace(0, 2595 * np.log10(1 + rate / 1400), _MELS + 2) / 2595) - 1)
+    frequencies = np.fft.rfftfreq(_FFT, 1 / rate)
+    rising = (frequencies - edges[:-2, None]) / (edges[1:-1] - edges[:-2])[:, None]
+    falling = (edges[2:, None] - frequencies) / (edges[2:] - edges[1:-1])[:, None]
+    return np.asarray(np.maximum(0, np.minimum(rising, falling)))
+
+
+def _decibels(power: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    top = max(float(power.max(initial=0)), 1e-12)
+    return np.asarray(np.maximum(10 * np.log10(np.maximum(power, 1e-20) / top), _FLOOR))
+
+
+def _drawn(given: PathLike | Audio | Comparison) -> Any:
+    if isinstance(given, Audio):
+        return plot_audio(given.samples, given.sample_rate)
+    if isinstance(given, Comparison):
+        return plot_errors(given.as_dict()["rows"])
+    source = Path(os.fspath(given))
+    if source.suffix == ".npy":
+        codes = read_codes(source)
+        if codes.ndim != 2 or not codes.size or not np.issubdtype(codes.dtype, np.integer):
+            raise InputError(
+                f"{source} holds {codes.dtype} of shape {list(codes.shape)}; expected codes [groups, frames]"
+            )
+        return plot_codes(codes)
+    if source.suffix == ".json":
+        return plot_errors(_rows(source))
+    audio = read_audio(source)
+    if not audio.mono.size:
+        raise InputError(f"{source} holds no samples")
+    return plot_audio(audio.mono, audio.rate)
+
+
+def _rows(source: Path) -> list[dict[str, Any]]:
+    try:
+        rows = json.loads(source.read_text(encoding="utf-8"))["rows"]
+        if not rows or any({"module", "inside", "local", "accumulated"} - set(row) for row in rows):
+            raise KeyError
+    except (OSError, ValueError, KeyError, TypeError):
+        raise InputError(f"{source} is not what `omniggml compare --json` prints") from None
+    return list(rows)

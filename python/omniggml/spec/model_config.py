@@ -1,0 +1,168 @@
+"""The numbers that define a Qwen3-Omni: one dataclass per stage, nothing computed.
+
+Field names are those of the checkpoint's `config.json`, and they are the last part of the GGUF keys too, so that a
+value can be followed from one file to the other without a table. `config_json.py` reads and writes the JSON,
+`speech_file.py` and `thinker_file.py` write the GGUF keys, `geometries.py` holds ready-made small models.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+SUPPRESSED_TAIL = 1024
+"""How many ids at the end of the talker's vocabulary are never sampled, codec eos excepted.
+
+A constant of the reference's `Qwen3OmniMoeForConditionalGeneration.generate`; it is in no configuration file.
+"""
+
+TEXT_NORMALIZATION_KEY = "text_normalization"
+"""Key in `generation_config.json`, and the last part of the GGUF keys: how the model wants its text written."""
+
+TEXT_NORMALIZATIONS = ("spoken_english",)
+"""What that key may say; `omniggml.text.normalization` has a function for each."""
+
+SAMPLE_RATE = 24000
+"""Hz of the waveform. A property of the trained vocoder; it is in no configuration file."""
+
+
+@dataclass(frozen=True)
+class ThinkerConfig:
+    """`thinker_config.text_config`: the language model."""
+
+    num_hidden_layers: int
+    hidden_size: int
+    num_attention_heads: int
+    num_key_value_heads: int
+    head_dim: int
+    vocab_size: int
+    num_experts: int
+    num_experts_per_tok: int
+    moe_intermediate_size: int
+    intermediate_size: int
+    rms_norm_eps: float
+    rope_theta: float
+    mrope_section: tuple[int, ...]
+    max_position_embeddings: int
+
+
+@dataclass(frozen=True)
+class TalkerConfig:
+    """`talker_config` and its `text_config`: the model of the first code of every frame."""
+
+    num_hidden_layers: int
+    hidden_size: int
+    num_attention_heads: int
+    num_key_value_heads: int
+    head_dim: int
+    vocab_size: int
+    num_experts: int
+    num_experts_per_tok: int
+    moe_intermediate_size: int
+    shared_expert_intermediate_size: int
+    norm_topk_prob: bool
+    rms_norm_eps: float
+    rope_theta: float
+    mrope_section: tuple[int, ...]
+    max_position_embeddings: int
+    intermediate_size: int
+    thinker_hidden_size: int
+    accept_hidden_layer: int
+    codec_eos_token_id: int
+    codec_bos_id: int
+    codec_pad_id: int
+    codec_nothink_id: int
+    codec_think_bos_id: int
+    codec_think_eos_id: int
+    speakers: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True)
+class CodePredictorConfig:
+    """`talker_config.code_predictor_config`: the model of the other codes of a frame."""
+
+    num_hidden_layers: int
+    hidden_size: int
+    num_attention_heads: int
+    num_key_value_heads: int
+    head_dim: int
+    intermediate_size: int
+    vocab_size: int
+    num_code_groups: int
+    rms_norm_eps: float
+    rope_theta: float
+    max_position_embeddings: int
+
+
+@dataclass(frozen=True)
+class Code2WavConfig:
+    """`code2wav_config`: codes to waveform."""
+
+    num_hidden_layers: int
+    hidden_size: int
+    num_attention_heads: int
+    num_key_value_heads: int
+    head_dim: int
+    intermediate_size: int
+    sliding_window: int
+    num_quantizers: int
+    codebook_size: int
+    decoder_dim: int
+    max_position_embeddings: int
+    rms_norm_eps: float
+    rope_theta: float
+    upsampling_ratios: tuple[int, ...]
+    upsample_rates: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class SpecialTokens:
+    """Text token ids that the prompt is built from."""
+
+    tts_pad: int
+    tts_bos: int
+    tts_eos: int
+    im_start: int
+    im_end: int
+    system: int
+    user: int
+    assistant: int
+    audio: int
+    image: int
+    video: int
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How tokens are drawn when the caller doesn't say. `top_k` 0 and `top_p` 1 mean no limit."""
+
+    do_sample: bool
+    temperature: float
+    top_k: int
+    top_p: float
+    repetition_penalty: float
+    max_new_tokens: int
+
+
+TALKER_SAMPLING = Sampling(True, 0.9, 50, 1.0, 1.05, 4096)
+"""Defaults of the reference's `generate`, taken where `generation_config.json` says nothing."""
+
+PREDICTOR_SAMPLING = Sampling(True, 1.0, 50, 0.8, 1.0, 0)
+"""The reference calls the predictor with these; no file can change them. The number of steps is fixed."""
+
+THINKER_SAMPLING = Sampling(False, 1.0, 50, 1.0, 1.0, 1024)
+"""What the reference does with a thinker whose `generation_config.json` says nothing: greedy."""
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Everything `config.json` and `generation_config.json` say that the engine needs."""
+
+    thinker: ThinkerConfig
+    talker: TalkerConfig
+    code_predictor: CodePredictorConfig
+    code2wav: Code2WavConfig
+    tokens: SpecialTokens
+    thinker_sampling: Sampling = THINKER_SAMPLING
+    talker_sampling: Sampling = TALKER_SAMPLING
+    text_normalization: str | None = None
+    default_speaker: str | None = None

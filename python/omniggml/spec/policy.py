@@ -1,0 +1,125 @@
+"""Policies: tables from a tensor's name to its type, built in (`policies.toml`) or a user's own file."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from omniggml.errors import InputError
+from omniggml.gguf.type_names import block_of
+from omniggml.spec.precision_needs import KEPT_AS, kept_list
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+TYPES = (
+    "F32",
+    "F16",
+    "BF16",
+    "Q8_0",
+    "Q6_K",
+    "Q5_K",
+    "Q5_1",
+    "Q5_0",
+    "Q4_K",
+    "Q4_1",
+    "Q4_0",
+    "IQ4_XS",
+    "IQ4_NL",
+    "Q3_K",
+    "Q2_K",
+)
+"""Types that a policy can name."""
+
+FALLBACKS = {"Q6_K": "Q8_0", "Q5_K": "Q5_1", "Q4_K": "Q5_0", "Q3_K": "IQ4_NL", "Q2_K": "IQ4_NL", "IQ4_XS": "IQ4_NL"}
+"""What a type becomes where a row is no whole number of its blocks; F16 for the others, and where that fails too."""
+
+CONVERSION_POLICIES = ("bf16", "f16", "f32", "q8_0")
+"""Built-in policies that `convert` applies itself; the others need what a speech file alone can tell."""
+
+_KEYS = {"use", "rules", "otherwise"}
+
+
+@dataclass(frozen=True)
+class Policy:
+    """`rules`: pattern and type, the first that fits decides; `otherwise` takes the rest."""
+
+    name: str
+    rules: tuple[tuple[str, str], ...]
+    otherwise: str
+
+    def type_of(self, name: str, shape: tuple[int, ...]) -> str:
+        """The type for the tensor of this name (docs/gguf.md) and shape, slowest axis first."""
+        if len(shape) == 1:
+            return "F32"
+        chosen = next((type_ for pattern, type_ in self.rules if fnmatchcase(name, pattern)), self.otherwise)
+        return fitting(chosen, shape[-1])
+
+
+def fitting(type_: str, row: int) -> str:
+    """The type itself, or its fallback where rows of this length are no whole number of blocks."""
+    while row % block_of(type_)[0] != 0:
+        type_ = FALLBACKS.get(type_, "F16")
+    return type_
+
+
+def policy_names() -> list[str]:
+    """Names of the built-in policies."""
+    return list(_built_in())
+
+
+def read_policy(name_or_path: str) -> Policy:
+    """A built-in policy by name, or a user's from a TOML file, which may `use` the built-in lists.
+
+    Raises InputError for an unknown name, a file that can't be read, an unknown type or key.
+    """
+    built_in = _built_in()
+    if name_or_path in built_in:
+        return _policy(name_or_path, built_in[name_or_path], "the built-in policies")
+    path = Path(name_or_path)
+    if path.suffix != ".toml":
+        raise InputError(f"there is no policy {name_or_path!r}: choose one of {', '.join(policy_names())}, or a .toml")
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} can't be read as TOML: {' '.join(str(error).split())}") from error
+    return _policy(path.stem, table, str(path))
+
+
+@cache
+def _built_in() -> dict[str, Any]:
+    table: dict[str, Any] = tomllib.loads((files("omniggml.spec") / "policies.toml").read_text(encoding="utf-8"))
+    policies: dict[str, Any] = table["policy"]
+    return policies
+
+
+def _policy(name: str, table: dict[str, Any], where: str) -> Policy:
+    if unknown := set(table) - _KEYS:
+        raise InputError(f"{where} has the unknown key {min(unknown)}; a policy has use, rules and otherwise")
+    for key in ("use", "rules"):
+        if not isinstance(table.get(key, []), list):
+            raise InputError(f"{where} has {key} = {table[key]!r}; expected a list")
+    rules = [*table.get("rules", [])]
+    for used in table.get("use", []):
+        if not isinstance(used, str) or used not in KEPT_AS:
+            raise InputError(f"{where} uses {used!r}; the built-in lists are {', '.join(KEPT_AS)}")
+        rules += kept_list(used)
+    for rule in rules:
+        if not (isinstance(rule, list) and len(rule) == 2 and all(isinstance(part, str) for part in rule)):
+            raise InputError(f"{where} has the rule {rule!r}; expected [pattern, type]")
+        _check_type(rule[1], where)
+    otherwise = table.get("otherwise", "F16")
+    _check_type(otherwise, where)
+    return Policy(name, tuple((pattern, type_) for pattern, type_ in rules), otherwise)
+
+
+def _check_type(type_: Any, where: str) -> None:
+    if type_ not in TYPES:
+        raise InputError(f"{where} names the type {type_!r}; it can be {', '.join(TYPES)}")

@@ -1,0 +1,71 @@
+"""`NAME-speech.gguf`: talker, code predictor, code2wav and the text table, under their checkpoint names.
+
+`docs/gguf.md` describes every key and tensor; a test holds the two together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from omniggml.gguf.metadata import Metadata, count, counts, fields, signed, text, texts
+from omniggml.spec.expected_tensors import TEXT_EMBEDDING, Named, speech_tensors
+from omniggml.spec.model_config import (
+    PREDICTOR_SAMPLING,
+    SAMPLE_RATE,
+    SUPPRESSED_TAIL,
+    TEXT_NORMALIZATION_KEY,
+    ModelConfig,
+)
+
+ARCHITECTURE = "qwen3omni-speech"
+FORMAT_VERSION = 1
+DEFAULT_SPEAKER = f"{ARCHITECTURE}.talker.default_speaker"
+TEXT_NORMALIZATION = f"{ARCHITECTURE}.{TEXT_NORMALIZATION_KEY}"
+
+LONGEST_NAME = 63
+"""Bytes of a tensor name that ggml stores; its reader refuses longer ones."""
+
+
+def speech_file_tensors(config: ModelConfig) -> Iterator[Named]:
+    """Checkpoint tensors that the speech file is made of, in its order."""
+    yield TEXT_EMBEDDING, (config.thinker.vocab_size, config.thinker.hidden_size)
+    yield from speech_tensors(config)
+
+
+def short_name(name: str) -> str:
+    """The name under which the file holds the tensor `name`: without `.weight` where ggml has no room for it."""
+    return name if len(name.encode()) <= LONGEST_NAME else name.removesuffix(".weight")
+
+
+def speech_metadata(config: ModelConfig) -> Metadata:
+    """Keys of the architecture: geometry, codec and text ids, sampling defaults."""
+    entries: Metadata = {f"{ARCHITECTURE}.format_version": count(FORMAT_VERSION)}
+    entries |= _talker(config)
+    entries |= _code_predictor(config)
+    prefix = f"{ARCHITECTURE}.code2wav."
+    entries |= fields(prefix, config.code2wav)
+    entries[f"{prefix}sample_rate"] = count(SAMPLE_RATE)
+    entries |= fields(f"{ARCHITECTURE}.token.", config.tokens)
+    if config.text_normalization is not None:
+        entries[TEXT_NORMALIZATION] = text(config.text_normalization)
+    return entries
+
+
+def _talker(config: ModelConfig) -> Metadata:
+    prefix = f"{ARCHITECTURE}.talker."
+    entries = fields(prefix, config.talker, leave_out=("mrope_section", "speakers"))
+    entries[f"{prefix}mrope_section"] = signed(list(config.talker.mrope_section))
+    entries[f"{prefix}speaker_names"] = texts([name for name, _ in config.talker.speakers])
+    entries[f"{prefix}speaker_ids"] = counts([index for _, index in config.talker.speakers])
+    if config.default_speaker is not None:
+        entries[DEFAULT_SPEAKER] = text(config.default_speaker)
+    entries[f"{prefix}suppressed_tail"] = count(SUPPRESSED_TAIL)
+    return entries | fields(f"{prefix}generation.", config.talker_sampling)
+
+
+def _code_predictor(config: ModelConfig) -> Metadata:
+    prefix = f"{ARCHITECTURE}.code_predictor."
+    entries = fields(prefix, config.code_predictor)
+    # Drawing or not follows the talker, and the number of steps is the number of codes.
+    fixed = ("do_sample", "repetition_penalty", "max_new_tokens")
+    return entries | fields(f"{prefix}generation.", PREDICTOR_SAMPLING, leave_out=fixed)

@@ -12,8 +12,7 @@ from functools import cached_property
 from typing import Any
 
 from omniggml.errors import InputError, ModelFileError
-
-_CONTROL = 3  # as numbered in `tokenizer.ggml.token_type`
+from omniggml.spec.token_type import TokenType
 
 # Code points that Unicode promises never to assign; one that is in no text marks what must not be parsed.
 _NONCHARACTERS = [chr(code) for code in range(0xFDD0, 0xFDF0)]
@@ -52,7 +51,7 @@ class Tokenizer:
         self._control = {
             token: index
             for index, (token, kind) in enumerate(zip(tokens, token_types, strict=True))
-            if kind == _CONTROL
+            if kind == TokenType.CONTROL
         }
         self._control_ids = frozenset(self._control.values())
         self._template = ChatTemplate(chat_template) if chat_template else None

@@ -9,9 +9,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-import omniggml
 from omniggml.benchmark.memory import peak_memory
 from omniggml.errors import OmniError
+from omniggml.loading import load
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ def measure_load(path: Path, device: str, mmap: bool = True) -> Load:
 def _load(path: str, device: str, mmap: bool) -> Load:
     before = peak_memory()
     start = time.perf_counter()
-    omniggml.load(path, device=device, mmap=mmap)
+    load(path, device=device, mmap=mmap)
     return Load(time.perf_counter() - start, peak_memory(), before)
 
 

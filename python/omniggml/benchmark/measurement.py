@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
-import omniggml
 from omniggml import _native
 from omniggml.benchmark import machine, workload
 from omniggml.benchmark.figure import Figure
@@ -19,6 +18,7 @@ from omniggml.benchmark.report import Limit, Report
 from omniggml.benchmark.stages import StageTimes, TimedSpeech
 from omniggml.errors import InputError
 from omniggml.files.opening import open_files
+from omniggml.loading import load
 from omniggml.model import Model
 from omniggml.options import check_integer, from_keywords
 
@@ -88,7 +88,7 @@ def bench(
     for i in range(chosen.repetitions):
         say(f"loading, {i + 1} of {chosen.repetitions}")
         loads.append(measure_load(path, chosen.device, chosen.mmap))
-    model = omniggml.load(
+    model = load(
         path,
         device=chosen.device,
         n_threads=chosen.n_threads,
@@ -170,7 +170,7 @@ class _Bench:
             file_bytes=self.path.stat().st_size,
             device=self.settings.device,
             cpu=machine.cpu_name(),
-            versions=(omniggml.__version__, omniggml.ggml_version),
+            versions=(_native.__version__, _native.ggml_version),
             threads=self.threads,
             frames=n,
             repetitions=self.settings.repetitions,

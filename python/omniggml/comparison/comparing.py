@@ -14,11 +14,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from omniggml import convert
 from omniggml.comparison.agreement import GATES, Agreement, Gate, agreement
 from omniggml.comparison.computation_order import order_of
 from omniggml.comparison.script import Outputs, Script
 from omniggml.comparison.transformers_side import TransformersSide
+from omniggml.conversion.checkpoint_to_gguf import convert
 from omniggml.errors import InputError
 from omniggml.files.stored_weights import StoredWeights
 from omniggml.gguf.type_names import bits_of

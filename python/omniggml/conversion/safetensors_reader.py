@@ -31,7 +31,7 @@ _NUMPY_TYPE: dict[str, np.dtype[Any]] = {"BF16": np.dtype("<u2"), "F16": np.dtyp
 
 
 @dataclass(frozen=True)
-class StoredTensor:
+class CheckpointTensor:
     """Where one tensor lies: `offset` counts from the start of `path`, in bytes; `type` is safetensors' name."""
 
     path: Path
@@ -49,7 +49,7 @@ class Checkpoint:
         Raises ConversionError when a file is missing, cut short, or not what it claims to be.
         """
         self.directory = directory
-        self.tensors: Mapping[str, StoredTensor] = _read_directory(directory, wanted)
+        self.tensors: Mapping[str, CheckpointTensor] = _read_directory(directory, wanted)
 
     def blocks(self, name: str) -> Iterator[npt.NDArray[np.float32]]:
         """Values of one tensor in order, float32, flat, in blocks that fit the processor's cache.
@@ -71,7 +71,7 @@ class Checkpoint:
             yield values
 
 
-def _stored_blocks(tensor: StoredTensor, dtype: np.dtype[Any], count: int) -> Iterator[npt.NDArray[Any]]:
+def _stored_blocks(tensor: CheckpointTensor, dtype: np.dtype[Any], count: int) -> Iterator[npt.NDArray[Any]]:
     with tensor.path.open("rb") as file:
         file.seek(tensor.offset)
         for start in range(0, count, _BLOCK):
@@ -93,10 +93,10 @@ def shards_with(index: Path, wanted: Callable[[str], bool]) -> list[str]:
     return sorted({shard for name, shard in weight_map.items() if wanted(name)})
 
 
-def _read_directory(directory: Path, wanted: Callable[[str], bool]) -> dict[str, StoredTensor]:
+def _read_directory(directory: Path, wanted: Callable[[str], bool]) -> dict[str, CheckpointTensor]:
     if not directory.is_dir():
         raise ConversionError(f"{directory} is not a directory, expected a Hugging Face checkpoint")
-    tensors: dict[str, StoredTensor] = {}
+    tensors: dict[str, CheckpointTensor] = {}
     for path in _shards(directory, wanted):
         for name, tensor in _read_shard(path).items():
             if name in tensors:
@@ -121,7 +121,7 @@ def _shards(directory: Path, wanted: Callable[[str], bool]) -> list[Path]:
     return shards
 
 
-def _read_shard(path: Path) -> dict[str, StoredTensor]:
+def _read_shard(path: Path) -> dict[str, CheckpointTensor]:
     try:
         size = path.stat().st_size
         with path.open("rb") as file:
@@ -143,7 +143,7 @@ def _read_shard(path: Path) -> dict[str, StoredTensor]:
     }
 
 
-def _stored_tensor(path: Path, name: str, entry: Any, data_start: int, size: int) -> StoredTensor:
+def _stored_tensor(path: Path, name: str, entry: Any, data_start: int, size: int) -> CheckpointTensor:
     try:
         type_name, shape, (start, end) = entry["dtype"], tuple(entry["shape"]), entry["data_offsets"]
         sound = isinstance(type_name, str) and all(
@@ -161,4 +161,4 @@ def _stored_tensor(path: Path, name: str, entry: Any, data_start: int, size: int
             f"{path}: tensor {name} has {end - start} bytes, expected {prod(shape) * dtype.itemsize} "
             f"for shape {list(shape)} in {type_name}"
         )
-    return StoredTensor(path, type_name, shape, data_start + start)
+    return CheckpointTensor(path, type_name, shape, data_start + start)

@@ -19,7 +19,6 @@ IntArray = npt.NDArray[np.int64]
 
 _DILATIONS = (1, 3, 9)
 _LAYER_NORM_EPS = 1e-6
-_F16_MAX = 65504.0
 
 
 @dataclass(frozen=True)

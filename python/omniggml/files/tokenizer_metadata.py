@@ -10,12 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gguf import TokenType
-
 from omniggml.errors import ConversionError
 from omniggml.files.json_object import read_json_object
 from omniggml.gguf.metadata import Metadata, count, flag, signed, text, texts
 from omniggml.spec.model_config import SpecialTokens
+from omniggml.spec.token_type import TokenType
 
 PRE_TOKENIZER = "qwen2"
 """llama.cpp's name for the rule that splits text before merging; `omniggml.tokenizer` knows the same name."""

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from omniggml.errors import InputError
 from omniggml.model import Model
 from omniggml.spec.model_config import SUPPRESSED_TAIL
+from omniggml.spec.speech_file import SUPPRESSED_TAIL_KEY
 
 FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int32]
@@ -64,7 +65,7 @@ def _spoken(model: Model) -> npt.NDArray[np.bool_]:
     """Ids that the talker may say: its codes, and the end."""
     talker = model.geometry["talker"]
     ids = np.arange(talker["vocab_size"])
-    tail = int(model.metadata.get("qwen3omni-speech.talker.suppressed_tail", SUPPRESSED_TAIL))
+    tail = int(model.metadata.get(SUPPRESSED_TAIL_KEY, SUPPRESSED_TAIL))
     return np.asarray((ids < talker["vocab_size"] - tail) | (ids == talker["codec_eos_token_id"]), np.bool_)
 
 

@@ -22,6 +22,8 @@ FORMAT_VERSION = 1
 DEFAULT_SPEAKER = f"{ARCHITECTURE}.talker.default_speaker"
 TEXT_NORMALIZATION = f"{ARCHITECTURE}.{TEXT_NORMALIZATION_KEY}"
 
+SUPPRESSED_TAIL_KEY = f"{ARCHITECTURE}.talker.suppressed_tail"
+
 LONGEST_NAME = 63
 """Bytes of a tensor name that ggml stores; its reader refuses longer ones."""
 
@@ -59,7 +61,7 @@ def _talker(config: ModelConfig) -> Metadata:
     entries[f"{prefix}speaker_ids"] = counts([index for _, index in config.talker.speakers])
     if config.default_speaker is not None:
         entries[DEFAULT_SPEAKER] = text(config.default_speaker)
-    entries[f"{prefix}suppressed_tail"] = count(SUPPRESSED_TAIL)
+    entries[SUPPRESSED_TAIL_KEY] = count(SUPPRESSED_TAIL)
     return entries | fields(f"{prefix}generation.", config.talker_sampling)
 
 

@@ -9,9 +9,7 @@ from mmap import mmap
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
 
 from omniggml.errors import ModelFileError, OmniError, OutOfMemoryError
-
-# As numbered in `tokenizer.ggml.token_type`.
-_USER_DEFINED, _UNUSED = 4, 5
+from omniggml.spec.token_type import TokenType
 
 SPLIT_RULES = {
     # Contractions; letters with one mark before them; single digits; runs of marks; line ends; spaces.
@@ -28,8 +26,8 @@ _BYTES_A_LETTER = 256
 
 def byte_level_bpe(tokens: Sequence[str], kinds: Sequence[int], merges: Sequence[str], rule: str) -> Tokenizer:
     """The library's tokenizer of a vocabulary. Raises ModelFileError where its parts don't fit each other."""
-    vocabulary = {token: index for index, token in enumerate(tokens) if kinds[index] != _UNUSED}
-    used = sum(kind != _UNUSED for kind in kinds)
+    vocabulary = {token: index for index, token in enumerate(tokens) if kinds[index] != TokenType.UNUSED}
+    used = sum(kind != TokenType.UNUSED for kind in kinds)
     if len(vocabulary) != used:
         raise ModelFileError(f"{used - len(vocabulary)} tokens of the file's vocabulary occur twice")
     missing = [letter for letter in pre_tokenizers.ByteLevel.alphabet() if letter not in vocabulary]
@@ -51,7 +49,7 @@ def byte_level_bpe(tokens: Sequence[str], kinds: Sequence[int], merges: Sequence
         [split, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
     )
     backend.decoder = decoders.ByteLevel()
-    whole = [tokens[index] for index, kind in enumerate(kinds) if kind == _USER_DEFINED]
+    whole = [tokens[index] for index, kind in enumerate(kinds) if kind == TokenType.USER_DEFINED]
     backend.add_tokens([AddedToken(token, normalized=False, special=False) for token in whole])
     return backend
 

@@ -20,11 +20,10 @@ from omniggml.gguf.type_names import bits_of
 from omniggml.spec.model_config import SAMPLE_RATE
 from omniggml.spec.precision_needs import need_of
 from omniggml.spec.published import PUBLISHED
-from omniggml.spec.speech_file import speech_file_tensors
+from omniggml.spec.speech_file import LONGEST_NAME, speech_file_tensors
 
 FloatArray = npt.NDArray[np.float32]
 
-_LONGEST_NAME = 63
 _TABLE = "thinker.model.embed_tokens.weight"
 _PLAUSIBLE_EPS = (1e-9, 1e-3)
 _PLAUSIBLE_THETA = (1e3, 1e9)
@@ -76,11 +75,11 @@ def _check_presence(case: Case, weights: StoredWeights) -> None:
             tensors=tuple(unknown),
             certainty=0.9,
         )
-    long = [name for name in weights.file.header.tensors if len(name.encode()) > _LONGEST_NAME]
+    long = [name for name in weights.file.header.tensors if len(name.encode()) > LONGEST_NAME]
     if long:
         case.find(
             "file.long-names",
-            f"{len(long)} names have more than {_LONGEST_NAME} bytes, {long[0]} among them.",
+            f"{len(long)} names have more than {LONGEST_NAME} bytes, {long[0]} among them.",
             tensors=tuple(long),
         )
 

@@ -14,6 +14,7 @@ from omniggml.doctor.checks.audio import swapped
 from omniggml.doctor.counterfactuals import VocoderMistake, in_pieces, vocoder_mistakes
 from omniggml.doctor.vocoder_mirror import Choices, VocoderMirror
 from omniggml.errors import OmniError
+from omniggml.gguf.type_names import LARGEST_F16
 from omniggml.model import Model
 
 IntArray = npt.NDArray[np.int32]
@@ -26,7 +27,6 @@ _SAME = 0.02  # share of energy left over by which audio counts as the same, ano
 _CLEARLY = 10.0  # times less must a mistake leave over than the right vocoder
 _NOTHING_LEFT = 1e-10
 _FULL = 0.999
-_F16_MAX = 65504.0
 
 
 def check_vocoder(case: Case) -> None:
@@ -89,12 +89,12 @@ def _check_overflow(case: Case, codes: npt.NDArray[np.integer]) -> None:
     mirror(codes[:, :6])
     mirror.watch = False
     largest = {name: float(np.abs(values).max(initial=0)) for name, values in mirror.seen.items()}
-    beyond = {name: value for name, value in largest.items() if value > _F16_MAX}
+    beyond = {name: value for name, value in largest.items() if value > LARGEST_F16}
     if beyond:
         name = max(beyond, key=lambda key: beyond[key])
         case.find(
             "vocoder.f16-overflow",
-            f"{name} reaches {beyond[name]:.3g}; float16 ends at {_F16_MAX:.0f}.",
+            f"{name} reaches {beyond[name]:.3g}; float16 ends at {LARGEST_F16:.0f}.",
             tensors=tuple(beyond),
         )
 

@@ -6,22 +6,17 @@
 
 Text -> Thinker -> Talker -> Code2Wav -> samples, natively, with every intermediate tensor within reach.
 
-Names that neither `load` nor speaking needs are imported when they are first used.
+What a name stands for is imported when it is first used, so that importing costs next to nothing.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from omniggml._native import __version__, devices, ggml_version
-from omniggml.audio import Audio, Recorded
 from omniggml.errors import ConversionError, InputError, ModelFileError, NumericError, OmniError, OutOfMemoryError
-from omniggml.loading import load
-from omniggml.model import Model, Reply, StreamedReply, TalkerPrompt, TalkerStates, ThinkerOutput
-from omniggml.options import LoadKeywords, LoadOptions, SpeechKeywords, SpeechOptions, TextOptions
-from omniggml.probe import Reading
-from omniggml.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
+    from omniggml.audio import Audio, Recorded
     from omniggml.benchmark.measurement import BenchKeywords, bench
     from omniggml.benchmark.report import Report
     from omniggml.comparison.agreement import Agreement, Gate
@@ -31,15 +26,21 @@ if TYPE_CHECKING:
     from omniggml.doctor.examination import diagnose
     from omniggml.doctor.finding import Diagnosis, Exit, Finding
     from omniggml.files.inspection import Concern, Inspection, Share, inspect
+    from omniggml.loading import load
+    from omniggml.model import Model, Reply, StreamedReply, TalkerPrompt, TalkerStates, ThinkerOutput
+    from omniggml.options import LoadKeywords, LoadOptions, SpeechKeywords, SpeechOptions, TextOptions
     from omniggml.plots import plot
+    from omniggml.probe import Reading
     from omniggml.quantization.damage import Damage
     from omniggml.quantization.imatrix import imatrix
     from omniggml.quantization.quantizer import Change, Quantized, quantize
     from omniggml.quantization.search import FoundPolicy, search_policy
     from omniggml.spec.policy import Policy, policy_names, read_policy
+    from omniggml.tokenizer import Tokenizer
 
 _LAZY = {
     "Agreement": "comparison.agreement",
+    "Audio": "audio",
     "BenchKeywords": "benchmark.measurement",
     "Change": "quantization.quantizer",
     "Comparison": "comparison.comparing",
@@ -51,18 +52,33 @@ _LAZY = {
     "FoundPolicy": "quantization.search",
     "Gate": "comparison.agreement",
     "Inspection": "files.inspection",
+    "LoadKeywords": "options",
+    "LoadOptions": "options",
+    "Model": "model",
     "Policy": "spec.policy",
     "Quantized": "quantization.quantizer",
+    "Reading": "probe",
+    "Recorded": "audio",
+    "Reply": "model",
     "Report": "benchmark.report",
     "Row": "comparison.comparing",
     "Severity": "doctor.catalogue",
     "Share": "files.inspection",
+    "SpeechKeywords": "options",
+    "SpeechOptions": "options",
+    "StreamedReply": "model",
+    "TalkerPrompt": "model",
+    "TalkerStates": "model",
+    "TextOptions": "options",
+    "ThinkerOutput": "model",
+    "Tokenizer": "tokenizer",
     "bench": "benchmark.measurement",
     "compare": "comparison.comparing",
     "convert": "conversion.checkpoint_to_gguf",
     "diagnose": "doctor.examination",
     "imatrix": "quantization.imatrix",
     "inspect": "files.inspection",
+    "load": "loading",
     "plot": "plots",
     "policy_names": "spec.policy",
     "quantize": "quantization.quantizer",

@@ -27,6 +27,7 @@ def limit():
     resource.setrlimit(resource.RLIMIT_AS, (size() + int(sys.argv[3]) * 1024,) * 2)
 
 loaded = sys.argv[4] == "loaded"
+omniggml.load, omniggml.TextOptions  # imports what they need, NumPy among it, while there is memory
 try:
     if not loaded:
         limit()

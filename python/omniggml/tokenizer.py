@@ -9,9 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
+from types import ModuleType
 from typing import Any
 
-from omniggml.errors import InputError, ModelFileError
+from omniggml.errors import InputError, ModelFileError, OutOfMemoryError
 from omniggml.spec.token_type import TokenType
 
 # Code points that Unicode promises never to assign; one that is in no text marks what must not be parsed.
@@ -37,11 +38,9 @@ class Tokenizer:
         "left right" in the order of their rank. Raises ModelFileError when they don't fit each other or `pre` names
         a splitting rule that isn't known.
         """
-        from omniggml.text.byte_level_bpe import SPLIT_RULES, byte_level_bpe
-        from omniggml.text.chat_template import ChatTemplate
-
-        if pre not in SPLIT_RULES:
-            known = ", ".join(SPLIT_RULES)
+        bpe, chat_template_module = _libraries()
+        if pre not in bpe.SPLIT_RULES:
+            known = ", ".join(bpe.SPLIT_RULES)
             raise ModelFileError(f"tokenizer.ggml.pre is {pre!r}: the splitting rules known here are {known}")
         if len(tokens) != len(token_types):
             raise ModelFileError(f"the file has {len(tokens)} tokens and {len(token_types)} token types")
@@ -54,8 +53,8 @@ class Tokenizer:
             if kind == TokenType.CONTROL
         }
         self._control_ids = frozenset(self._control.values())
-        self._template = ChatTemplate(chat_template) if chat_template else None
-        self._backend = byte_level_bpe(self.tokens, token_types, merges, SPLIT_RULES[pre])
+        self._template = chat_template_module.ChatTemplate(chat_template) if chat_template else None
+        self._backend = bpe.byte_level_bpe(self.tokens, token_types, merges, bpe.SPLIT_RULES[pre])
 
     @property
     def vocab_size(self) -> int:
@@ -107,7 +106,7 @@ class Tokenizer:
         """
         if self._template is None:
             raise InputError("the model has no chat template: build the prompt text yourself")
-        return self._template.render(
+        text: str = self._template.render(
             _checked_messages(messages),
             add_generation_prompt=add_generation_prompt,
             tools=None,
@@ -115,6 +114,7 @@ class Tokenizer:
             eos_token=self.tokens[self.eos_id],
             pad_token=self.tokens[self.pad_id],
         )
+        return text
 
     def encode_chat(self, messages: Sequence[Mapping[str, Any]], add_generation_prompt: bool = True) -> list[int]:
         """Token ids of a conversation: the template's control tokens are parsed, those in the messages are not."""
@@ -154,9 +154,8 @@ class Tokenizer:
             raise InputError(
                 f"the text is not valid Unicode at character {error.start}: it can't be encoded"
             ) from error
-        from omniggml.text.byte_level_bpe import encode
-
-        return encode(self._backend, text)
+        ids: list[int] = _libraries()[0].encode(self._backend, text)
+        return ids
 
     def _split_at_control(self, text: str) -> Iterator[str]:
         return (piece for piece in self._control_pattern.split(text) if piece)
@@ -170,6 +169,17 @@ class Tokenizer:
         """Matches one control token, the longest where several begin; a group, so that `split` keeps it."""
         longest_first = sorted(self._control, key=len, reverse=True)
         return re.compile(f"({'|'.join(map(re.escape, longest_first))})") if longest_first else re.compile("(?!)")
+
+
+def _libraries() -> tuple[ModuleType, ModuleType]:
+    """The modules over `tokenizers` and `jinja2`, which take longer to import than all of omniggml."""
+    try:
+        from omniggml.text import byte_level_bpe, chat_template
+    except ModuleNotFoundError:
+        raise
+    except ImportError as error:  # a shared object that the system has no memory to map
+        raise OutOfMemoryError(f"not enough memory to load the tokenizer's library: {error}") from error
+    return byte_level_bpe, chat_template
 
 
 def _checked_id(name: str, index: int, size: int) -> int:

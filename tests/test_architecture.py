@@ -193,3 +193,19 @@ def test_plans_and_options_have_one_class_each() -> None:
             if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
                 names.setdefault(node.name, []).append(path.relative_to(PACKAGE).as_posix())
     assert {name: places for name, places in names.items() if len(places) > 1} == {}
+
+
+# --- the map ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_map_shows_every_room() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    drawn = re.search(r"^    csrc/$.*?(?=^\S)", page, re.MULTILINE | re.DOTALL)
+    assert drawn is not None
+    words = set(re.findall(r"[\w.]+/?", drawn[0]))
+    for house in (ROOT / "csrc", PACKAGE):
+        rooms = {f"{path.name}/" for path in house.iterdir() if path.is_dir() and any(path.glob("*.*"))}
+        rooms |= {path.name for path in house.glob("*.py") if path.name != "__main__.py"}
+        assert {room for room in rooms if room not in words and room != "__pycache__/"} == set()
+    shown = {word.rstrip("/") for word in words if word.endswith("/")} - {"csrc", "python", "omniggml", "third_party"}
+    assert {room for room in shown if not any((house / room).is_dir() for house in (ROOT / "csrc", PACKAGE))} == set()

@@ -12,14 +12,15 @@ import numpy.typing as npt
 from omniggml.arrays import read_codes, read_dump
 from omniggml.audio import read_audio
 from omniggml.doctor.case import Case
+from omniggml.doctor.check_report import Report
 from omniggml.doctor.checks.audio import check_audio
 from omniggml.doctor.checks.codes import check_codes
 from omniggml.doctor.checks.dump import check_dump
 from omniggml.doctor.checks.file import check_file
-from omniggml.doctor.checks.reference import try_reference
+from omniggml.doctor.checks.reference import check_reference
 from omniggml.doctor.checks.talker import check_talker
 from omniggml.doctor.checks.vocoder import check_vocoder
-from omniggml.doctor.finding import Diagnosis, ranked
+from omniggml.doctor.finding import Diagnosis, resolved
 from omniggml.errors import InputError, ModelFileError
 from omniggml.options import LoadKeywords, LoadOptions, from_keywords, path_or_none
 
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 PathLike = str | os.PathLike[str]
-
-_IN_ORDER = (check_file, try_reference, check_codes, check_talker, check_audio, check_vocoder, check_dump)
 
 
 def diagnose(
@@ -65,9 +64,34 @@ def diagnose(
     )
     if case.reference is not None and not case.reference.exists():
         raise InputError(f"{case.reference}: no such file or directory")
-    for check in _IN_ORDER:
-        check(case)
-    return Diagnosis(str(case.path), ranked(case.findings), tuple(case.checked), tuple(case.skipped), case.measurements)
+    return _diagnosis(case.path, _reports(case))
+
+
+def _reports(case: Case) -> list[Report]:
+    """Every check's, the earlier stage first. What one needs of another is what it is given."""
+    weights, file = check_file(case)
+    codes, spoken = check_codes(case)
+    return [
+        file,
+        check_reference(case),
+        codes,
+        check_talker(case, spoken),
+        check_audio(case, weights),
+        check_vocoder(case, spoken),
+        check_dump(case, spoken),
+    ]
+
+
+def _diagnosis(path: Path, reports: list[Report]) -> Diagnosis:
+    findings, superseded = resolved([finding for report in reports for finding in report.findings])
+    return Diagnosis(
+        str(path),
+        findings,
+        tuple(report.checked for report in reports if report.checked),
+        tuple(why for report in reports for why in report.skipped),
+        {name: value for report in reports for name, value in report.measurements.items()},
+        superseded,
+    )
 
 
 def _model_file(path: PathLike) -> Path:

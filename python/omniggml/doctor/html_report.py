@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from omniggml._native import __version__, ggml_version
+from omniggml import __version__, ggml_version
 from omniggml.audio import Audio, Recorded
 from omniggml.doctor.finding import Diagnosis, Exit, Finding
 from omniggml.errors import InputError

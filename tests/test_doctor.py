@@ -113,6 +113,7 @@ def test_the_first_8_of_15(model_files: ModelFiles, tmp_path: Path, with_offset:
         "-m",
         "omniggml",
         "doctor",
+        "--quiet",
         str(path),
         "--codes",
         str(tmp_path / "codes.npy"),
@@ -245,7 +246,7 @@ def test_audio(tiny_files: Files, tiny_spoken: omniggml.Audio, tmp_path: Path, c
 
 
 def run(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "omniggml", "doctor", *map(str, arguments)]
+    command = [sys.executable, "-m", "omniggml", "doctor", "--quiet", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
@@ -268,8 +269,15 @@ def test_files_that_are_not_there(tiny_files: Files, tmp_path: Path, option: str
     (tmp_path / "other").write_text("nothing of use")
     for name in ("missing", "other") if option != "--reference" else ("missing",):
         result = run(tiny_files.speech, option, tmp_path / name)
-        assert result.returncode == 1 and result.stdout == "" and result.stderr.count("\n") == 1, result.stderr
+        assert result.returncode == 65 and result.stdout == "" and result.stderr.count("\n") == 1, result.stderr
         assert result.stderr.startswith("omniggml: ")
+
+
+@pytest.mark.parametrize("arguments", [["--no-such-option"], ["--threads", "many"], ["too", "many"], []])
+def test_wrong_usage_is_no_finding(tiny_files: Files, arguments: list[str]) -> None:
+    model = [tiny_files.speech] if arguments else []
+    result = run(*model, *arguments)
+    assert result.returncode == 64 and result.stdout == "" and "usage: omniggml doctor" in result.stderr
 
 
 def test_no_model() -> None:

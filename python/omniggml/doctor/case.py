@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -34,6 +34,7 @@ class Case:
     speaker: str | None = None
     reference: Path | None = None
     theirs: Mapping[str, npt.NDArray[Any]] | None = None
+    announce: Callable[[str], None] = lambda words: None
 
     @property
     def overrides(self) -> Mapping[str, Any]:

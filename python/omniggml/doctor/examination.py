@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy.typing as npt
+from threadpoolctl import threadpool_limits
 
 from omniggml.arrays import read_codes, read_dump
 from omniggml.audio import read_audio
@@ -39,6 +40,7 @@ def diagnose(
     speaker: str | None = None,
     reference: PathLike | None = None,
     theirs: PathLike | Mapping[str, npt.ArrayLike] | None = None,
+    announce: Callable[[str], None] | None = None,
     **options: Unpack[LoadKeywords],
 ) -> Diagnosis:
     """Say why a model, codes or audio sound like noise.
@@ -46,8 +48,9 @@ def diagnose(
     `model`: a GGUF file of any family. `codes`: what a program made of a text, integers [groups, frames] or a .npy file
     of them. `audio`: the WAV file made of these codes. `text`: what was to be spoken, and `speaker` by whom.
     `reference`: an F32 GGUF file or a Hugging Face checkpoint. `theirs`: another framework's tensors by Hugging Face
-    module names, as arrays or in an .npz or .safetensors file. `options`: how the model is loaded, see `LoadOptions`;
-    it runs on the CPU unless `device` says otherwise.
+    module names, as arrays or in an .npz or .safetensors file. `announce` is told in words what is being tried, before
+    it takes time. `options`: how the model is loaded, see `LoadOptions`;
+    it runs on the CPU unless `device` says otherwise, and `n_threads` bounds NumPy's threads as well as the engine's.
 
     Raises InputError where something given can't be read at all, ModelFileError where the model is no file; what is
     wrong with them otherwise is in the result.
@@ -61,10 +64,12 @@ def diagnose(
         speaker=speaker,
         reference=path_or_none(reference),
         theirs=None if theirs is None else read_dump(theirs),
+        announce=announce or (lambda words: None),
     )
     if case.reference is not None and not case.reference.exists():
         raise InputError(f"{case.reference}: no such file or directory")
-    return _diagnosis(case.path, _reports(case))
+    with threadpool_limits(case.options.n_threads or None, user_api="blas"):
+        return _diagnosis(case.path, _reports(case))
 
 
 def _reports(case: Case) -> list[Report]:

@@ -19,7 +19,7 @@ PACKAGE = ROOT / "python" / "omniggml"
 # Every room beside those that it may look into: its own, and all below. A room is a package or a module at the top.
 LEVELS: tuple[tuple[str, ...], ...] = (
     ("_native", "errors", "voice"),
-    ("gguf",),
+    ("version", "gguf"),
     ("spec",),
     ("whole_file", "arrays", "probe", "options", "text", "files"),
     ("audio", "tokenizer", "overlap"),

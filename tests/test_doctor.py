@@ -19,7 +19,7 @@ from foreign_files import write_all_in_one
 from gguf_edit import GgufEdit
 from omniggml import Diagnosis, InputError, ModelFileError
 from omniggml.doctor.catalogue import CATALOGUE
-from omniggml.doctor.finding import Exit
+from omniggml.doctor.finding import Exit, resolved
 from omniggml.loading import BUILT_IN
 from parity.files import ModelFiles
 
@@ -70,6 +70,15 @@ def test_the_built_in_voice_is_sound() -> None:
     assert (found.exit_code, found.findings) == (Exit.HEALTHY, ())
 
 
+def test_the_built_in_voice_is_sound_beside_a_copy_that_tells_nothing(tmp_path: Path) -> None:
+    """What such a reference doesn't tell is taken from the published model, and is no evidence against anybody."""
+    copy = write_all_in_one(tmp_path / "x.gguf", BUILT_IN, None, tokenizer=False)
+    found = doctor(BUILT_IN, reference=copy)
+    assert (found.exit_code, found.findings) == (Exit.HEALTHY, ()) and "reference" in found.checked
+    other = GgufEdit.read(BUILT_IN).set("qwen3omni-speech.code2wav.num_attention_heads", 2).write(tmp_path / "y.gguf")
+    assert first(doctor(other, reference=BUILT_IN)) == "file.geometry", "what a file tells still counts"
+
+
 def test_a_matrix_that_was_never_loaded(tmp_path: Path) -> None:
     """Of a trained model: its siblings of the same shape were."""
     edit, name = GgufEdit.read(BUILT_IN), "talker.model.layers.2.self_attn.k_proj.weight"
@@ -104,6 +113,7 @@ def test_the_first_8_of_15(model_files: ModelFiles, tmp_path: Path, with_offset:
         "-m",
         "omniggml",
         "doctor",
+        "--quiet",
         str(path),
         "--codes",
         str(tmp_path / "codes.npy"),
@@ -236,7 +246,7 @@ def test_audio(tiny_files: Files, tiny_spoken: omniggml.Audio, tmp_path: Path, c
 
 
 def run(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "omniggml", "doctor", *map(str, arguments)]
+    command = [sys.executable, "-m", "omniggml", "doctor", "--quiet", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
@@ -259,8 +269,15 @@ def test_files_that_are_not_there(tiny_files: Files, tmp_path: Path, option: str
     (tmp_path / "other").write_text("nothing of use")
     for name in ("missing", "other") if option != "--reference" else ("missing",):
         result = run(tiny_files.speech, option, tmp_path / name)
-        assert result.returncode == 1 and result.stdout == "" and result.stderr.count("\n") == 1, result.stderr
+        assert result.returncode == 65 and result.stdout == "" and result.stderr.count("\n") == 1, result.stderr
         assert result.stderr.startswith("omniggml: ")
+
+
+@pytest.mark.parametrize("arguments", [["--no-such-option"], ["--threads", "many"], ["too", "many"], []])
+def test_wrong_usage_is_no_finding(tiny_files: Files, arguments: list[str]) -> None:
+    model = [tiny_files.speech] if arguments else []
+    result = run(*model, *arguments)
+    assert result.returncode == 64 and result.stdout == "" and "usage: omniggml doctor" in result.stderr
 
 
 def test_no_model() -> None:
@@ -274,6 +291,28 @@ def test_something_else_than_a_model(tmp_path: Path) -> None:
     (tmp_path / "x.gguf").write_bytes(b"GGUF but no more")
     found = omniggml.diagnose(tmp_path / "x.gguf")
     assert first(found) == "file.unreadable" and found.exit_code == Exit.BROKEN
+
+
+def test_a_finding_explains_others(tiny_files: Files, tiny_spoken: omniggml.Audio) -> None:
+    """All codes one too high: the last one of the codebook has the id of a control, which is no cause of its own."""
+    codes = np.append(tiny_spoken.codes, np.full((len(tiny_spoken.codes), 1), 63), axis=1) + 1
+    found = doctor(tiny_files.speech, codes=codes, text=TEXT)
+    assert first(found) == "codes.off-by-one" and "codes.control-ids" not in {f.id for f in found.findings}
+    explained = {id for kind in CATALOGUE.values() for id in kind.supersedes}
+    assert {finding.id for finding in found.superseded} <= explained <= set(CATALOGUE)
+
+
+def test_ranking_is_by_severity_and_by_what_it_rests_on() -> None:
+    ids = ["audio.too-long", "vocoder.differs", "codes.unlikely", "vocoder.no-rope", "file.zeros", "file.unloadable"]
+    findings, superseded = resolved([omniggml.Finding(id, "x.") for id in ids])
+    assert [finding.id for finding in findings] == [
+        "file.zeros",
+        "vocoder.no-rope",
+        "vocoder.differs",
+        "audio.too-long",
+        "codes.unlikely",
+    ]
+    assert [finding.id for finding in superseded] == ["file.unloadable"]
 
 
 def test_the_catalogue_is_written_for_people() -> None:

@@ -65,7 +65,7 @@ def tools(path: Path, checkpoint: Path, audio: omniggml.Audio, directory: Path) 
     matters = omniggml.imatrix(omniggml.load(path, n_threads=1), directory / "x.gguf", texts=["hello"], max_frames=2)
     assert len(matters)
     measuring: omniggml.BenchKeywords = {"n_threads": 1, "frames": 2, "repetitions": 1}
-    report: omniggml.Report = omniggml.bench(path, **measuring)
+    report: omniggml.BenchReport = omniggml.bench(path, **measuring)
     assert report.lines()
     policy: omniggml.FoundPolicy = omniggml.search_policy(
         path, texts=("hello",), held_out=("world",), max_frames=2, n_threads=1

@@ -4,7 +4,9 @@
 
 Faults are planted in random checkpoints of several geometries and in the built-in voice (or the speech file given);
 foreign audio and tensor dumps are made with transformers, and left out where that is not installed. No generator
-shares code with the check that finds its fault. Ends with status 1 when a goal is missed.
+shares code with the check that finds its fault. Ends with status 1 when a goal is missed. Below the table stands how
+far sound cases and faults stay from every bound of the doctor (`omniggml/doctor/thresholds.py`); `--margins
+python/omniggml/doctor/margins.json` puts what a whole run measured beside them.
 """
 
 from __future__ import annotations
@@ -26,11 +28,13 @@ import code_faults  # noqa: E402
 import file_faults  # noqa: E402
 import healthy  # noqa: E402
 import talker_faults  # noqa: E402
+from margins import as_json, measure, print_margins  # noqa: E402
 from planted import Planted  # noqa: E402
 from subjects import Subjects  # noqa: E402
 from table import Outcome, print_table  # noqa: E402
 
 from omniggml import Diagnosis  # noqa: E402
+from omniggml.doctor.thresholds import Asked  # noqa: E402
 
 
 def main() -> int:
@@ -40,6 +44,7 @@ def main() -> int:
     )
     parser.add_argument("--only", default="", help="cases whose names hold this word")
     parser.add_argument("--json", type=Path, help="write every outcome")
+    parser.add_argument("--margins", type=Path, help="write how far cases stay from the doctor's bounds, as JSON")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     options = parser.parse_args()
     start = time.monotonic()
@@ -51,7 +56,12 @@ def main() -> int:
     print(f"\n{time.monotonic() - start:.0f} seconds with {options.processes} processes.")
     if options.json:
         options.json.write_text(json.dumps([outcome.as_dict() for outcome in outcomes], indent=1))
-    return print_table(outcomes)
+    status = print_table(outcomes)
+    measured = measure(outcomes)
+    print_margins(measured)
+    if options.margins:
+        options.margins.write_text(as_json(measured))
+    return status
 
 
 def _cases(subjects: Subjects) -> list[Planted]:
@@ -71,8 +81,8 @@ def _all_examined(cases: list[Planted], subjects: Subjects, processes: int) -> l
     outcomes = []
     context = multiprocessing.get_context("fork")
     with context.Pool(processes, _begin, (cases, subjects)) as pool:
-        for case, (found, seconds) in zip(cases, pool.imap(_examined, range(len(cases))), strict=True):
-            outcome = Outcome(case, found, seconds)
+        for case, (found, asked, seconds) in zip(cases, pool.imap(_examined, range(len(cases))), strict=True):
+            outcome = Outcome(case, found, seconds, asked)
             mark = "ok  " if outcome.right else "    "
             print(f"{mark}{seconds:6.1f} s  {case.name:60} {', '.join(outcome.causes[:3]) or 'healthy'}", flush=True)
             outcomes.append(outcome)
@@ -88,9 +98,9 @@ def _begin(cases: list[Planted], subjects: Subjects) -> None:
     subjects.root.mkdir()
 
 
-def _examined(number: int) -> tuple[Diagnosis, float]:
+def _examined(number: int) -> tuple[Diagnosis, list[Asked], float]:
     start = time.monotonic()
-    return _cases_here[number].examine(), time.monotonic() - start
+    return *_cases_here[number].examine(), time.monotonic() - start
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import omniggml
+from omniggml.doctor.thresholds import Asked, recording
 
 
 @dataclass(frozen=True)
@@ -26,5 +27,8 @@ class Planted:
     def fault(self) -> str:
         return self.name.split("/")[1]
 
-    def examine(self) -> omniggml.Diagnosis:
-        return omniggml.diagnose(**self.given(), n_threads=1)
+    def examine(self) -> tuple[omniggml.Diagnosis, list[Asked]]:
+        """What the doctor says, and what its bounds were asked."""
+        given = self.given()
+        with recording() as asked:
+            return omniggml.diagnose(**given, n_threads=1), asked

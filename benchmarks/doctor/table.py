@@ -9,6 +9,7 @@ from typing import Any
 from planted import Planted
 
 import omniggml
+from omniggml.doctor.thresholds import Asked
 
 TOP_1, TOP_3, MOST_SUSPICIOUS = 0.9, 0.97, 1
 
@@ -20,6 +21,7 @@ class Outcome:
     case: Planted
     found: omniggml.Diagnosis
     seconds: float
+    asked: list[Asked]
 
     @property
     def causes(self) -> list[str]:

@@ -12,13 +12,14 @@ What a name stands for is imported when it is first used, so that importing cost
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from omniggml._native import __version__, devices, ggml_version
+from omniggml._native import devices
 from omniggml.errors import ConversionError, InputError, ModelFileError, NumericError, OmniError, OutOfMemoryError
+from omniggml.version import __version__, ggml_version
 
 if TYPE_CHECKING:
     from omniggml.audio import Audio, Recorded
     from omniggml.benchmark.measurement import BenchKeywords, bench
-    from omniggml.benchmark.report import Report
+    from omniggml.benchmark.report import BenchReport
     from omniggml.comparison.agreement import Agreement, Gate
     from omniggml.comparison.comparing import Comparison, Row, compare
     from omniggml.conversion.checkpoint_to_gguf import convert
@@ -60,7 +61,7 @@ _LAZY = {
     "Reading": "probe",
     "Recorded": "audio",
     "Reply": "model",
-    "Report": "benchmark.report",
+    "BenchReport": "benchmark.report",
     "Row": "comparison.comparing",
     "Severity": "doctor.catalogue",
     "Share": "files.inspection",
@@ -91,6 +92,7 @@ __all__ = [
     "Agreement",
     "Audio",
     "BenchKeywords",
+    "BenchReport",
     "Change",
     "Comparison",
     "Concern",
@@ -115,7 +117,6 @@ __all__ = [
     "Reading",
     "Recorded",
     "Reply",
-    "Report",
     "Row",
     "Severity",
     "Share",

@@ -14,7 +14,7 @@ from omniggml.benchmark import machine, workload
 from omniggml.benchmark.figure import Figure
 from omniggml.benchmark.loading import Load, measure_load
 from omniggml.benchmark.memory import peak_memory
-from omniggml.benchmark.report import Limit, Report
+from omniggml.benchmark.report import BenchReport, Limit
 from omniggml.benchmark.stages import StageTimes, TimedSpeech
 from omniggml.errors import InputError
 from omniggml.files.opening import open_files
@@ -75,7 +75,7 @@ def bench(
     *,
     announce: Callable[[str], None] | None = None,
     **settings: Unpack[BenchKeywords],
-) -> Report:
+) -> BenchReport:
     """Measure the speech file. `announce` is called with what is being done; `settings`: see `BenchKeywords`.
 
     Raises InputError for settings that make no sense or more frames than the model's context holds, and what `load`
@@ -108,7 +108,7 @@ class _Bench:
         self.shapes = machine.largest_shapes(self.products)
         self.speech = TimedSpeech(model, _TEXT)
 
-    def run(self, loads: list[Load], say: Callable[[str], None]) -> Report:
+    def run(self, loads: list[Load], say: Callable[[str], None]) -> BenchReport:
         say("warming up")
         self.speech.run(min(_WARM_UP_FRAMES, self.settings.frames), seed=0)
         self._whole(seed=0)
@@ -157,7 +157,7 @@ class _Bench:
         stages: list[StageTimes],
         wholes: list[_Whole],
         batches: list[float],
-    ) -> Report:
+    ) -> BenchReport:
         n = self.settings.frames
         frame = {stage: Figure.of(times.per_frame(stage) for times in stages) for stage in _STAGES}
         totals = [(whole.total - times.prompt) / n * 1000 for whole, times in zip(wholes, stages, strict=True)]
@@ -165,7 +165,7 @@ class _Bench:
         frame["idle"] = Figure.of(total - part for total, part in zip(totals, parts, strict=True))
         frame["total"] = Figure.of(totals)
         seconds = self.model.n_samples(n) / self.model.sample_rate
-        return Report(
+        return BenchReport(
             model=str(self.path),
             file_bytes=self.path.stat().st_size,
             device=self.settings.device,

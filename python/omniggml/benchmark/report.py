@@ -28,7 +28,7 @@ class Limit:
 
 
 @dataclass(frozen=True)
-class Report:
+class BenchReport:
     """All figures of one run. Bytes, milliseconds, seconds as the names say; `frame_ms` by stage, and "idle": what the
     whole speech took beyond its stages, negative where they overlap. `late_over_early`: the time of a frame at the end
     of the speech over that of one near its start. `times_faster_together`: the time of `together` speeches in turn over

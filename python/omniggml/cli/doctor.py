@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from typing import Any
 
 from omniggml.cli.arguments import parse_overrides
+from omniggml.cli.exit_codes import low_codes_are_findings
 from omniggml.cli.strict_json import strict_json
 
 
@@ -13,7 +15,7 @@ def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "doctor",
         help="say why a model, codes or audio sound like noise",
-        epilog="Exit code: 0 healthy, 1 suspicious (or an error, said on stderr), 2 broken.",
+        epilog="Exit code: 0 healthy, 1 suspicious, 2 broken; 64 wrong usage, 65 an error, said on stderr.",
     )
     parser.add_argument("model", metavar="MODEL", help="a GGUF file of any family")
     parser.add_argument("--codes", metavar="FILE", help="codes that a program made, a .npy file [groups, frames]")
@@ -28,10 +30,18 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--code2wav", metavar="FILE")
     parser.add_argument("--tokenizer", metavar="FILE|DIR")
     parser.add_argument("--override", action="append", default=[], metavar="SECTION.NAME=VALUE")
-    parser.add_argument("--threads", type=int, default=0, metavar="N")
+    parser.add_argument(
+        "--threads", type=int, default=0, metavar="N", help="of the engine and of NumPy; default: all cores"
+    )
     parser.add_argument("--html", metavar="OUT", help="write a report to look at and listen to, one file")
     parser.add_argument("--json", action="store_true", help="everything, for programs")
+    parser.add_argument("--quiet", action="store_true", help="don't say on stderr what is being tried")
     parser.set_defaults(run=run)
+    low_codes_are_findings(parser)
+
+
+def _announce(words: str) -> None:
+    print(f"omniggml: {words}", file=sys.stderr)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -54,6 +64,7 @@ def run(args: argparse.Namespace) -> int:
         tokenizer=args.tokenizer,
         overrides=parse_overrides(args.override),
         n_threads=args.threads,
+        announce=None if args.quiet else _announce,
     )
     if args.html:
         codes = None if args.codes is None else read_codes(args.codes)

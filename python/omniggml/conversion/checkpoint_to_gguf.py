@@ -114,7 +114,7 @@ def _job(file: File, out_dir: Path, stem: str, config: ModelConfig, checkpoint: 
         own = thinker_file.thinker_metadata(config)
     outputs = [tensor.as_output() for tensor in tensors]
     general: Metadata = {"general.type": text("model"), "general.name": text(stem), **type_entries(outputs)}
-    tokenizer = tokenizer_metadata(checkpoint.directory, config.thinker.vocab_size, config.tokens)
+    tokenizer = tokenizer_metadata(checkpoint.directory, config.thinker.vocab_size, config.token)
     header = header_bytes(architecture, general | own | tokenizer, outputs)
 
     def pieces(number: int) -> Pieces:

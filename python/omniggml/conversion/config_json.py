@@ -113,7 +113,7 @@ def read_model_config(directory: Path) -> ModelConfig:
         talker=_talker(talker),
         code_predictor=_code_predictor(talker.section("code_predictor_config")),
         code2wav=_code2wav(root.section("code2wav_config")),
-        tokens=_special_tokens(root, thinker),
+        token=_special_tokens(root, thinker),
         thinker_sampling=_sampling(directory, ("thinker_", ""), THINKER_SAMPLING),
         talker_sampling=_sampling(directory, ("talker_",), TALKER_SAMPLING),
         text_normalization=_text_normalization(directory),

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
 from omniggml.audio import Recorded
-from omniggml.doctor.finding import Finding
 from omniggml.doctor.vocoder_mirror import VocoderMirror
 from omniggml.errors import OmniError
 from omniggml.files.inspection import Inspection, inspect
@@ -26,11 +24,7 @@ from omniggml.options import LoadOptions, as_keywords
 
 @dataclass
 class Case:
-    """Everything given, and what follows from it, computed when first asked for.
-
-    Checks add to `findings`, `skipped` and `measurements`; `right_codes` is what the codes check leaves for those
-    after it: the codes as the model should get them, None where they can't be brought there.
-    """
+    """Everything given, and what follows from it, computed when first asked for. Checks read it and change nothing."""
 
     path: Path
     options: LoadOptions = field(default_factory=LoadOptions)
@@ -40,21 +34,7 @@ class Case:
     speaker: str | None = None
     reference: Path | None = None
     theirs: Mapping[str, npt.NDArray[Any]] | None = None
-    findings: list[Finding] = field(default_factory=list)
-    checked: list[str] = field(default_factory=list)
-    skipped: list[str] = field(default_factory=list)
-    measurements: dict[str, Any] = field(default_factory=dict)
-    right_codes: npt.NDArray[np.int32] | None = None
-
-    def find(
-        self, id: str, sentence: str, /, *, tensors: tuple[str, ...] = (), certainty: float = 0.5, **evidence: Any
-    ) -> None:
-        """Add a finding; `evidence` are its numbers."""
-        self.findings.append(Finding(id, sentence, evidence, tensors, certainty))
-
-    def has(self, *ids: str) -> bool:
-        """Whether one of these was found."""
-        return any(finding.id in ids for finding in self.findings)
+    announce: Callable[[str], None] = lambda words: None
 
     @property
     def overrides(self) -> Mapping[str, Any]:

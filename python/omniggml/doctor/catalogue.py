@@ -1,8 +1,9 @@
-"""Every finding the doctor can make: how severe it is, what it means, what to do. `docs/doctor.md` lists them all."""
+"""Every finding the doctor can make: how severe and how certain it is, what it means, what to do, and which others it
+explains. `docs/doctor.md` lists them all."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 
@@ -14,13 +15,28 @@ class Severity(Enum):
     NOTE = "note"
 
 
+class Certainty(Enum):
+    """On what a finding rests, the surest first; it ranks findings of one severity."""
+
+    FACT = 1.0
+    """It can be read off what was given, and admits no other reading."""
+    REPRODUCED = 0.97
+    """The mistake was made, or undone, and what came of it is what was given."""
+    MEASURED = 0.8
+    """Something measured is beyond its bound (`thresholds.py`)."""
+    HINT = 0.5
+    """It is unusual, and may be meant."""
+
+
 @dataclass(frozen=True)
 class Kind:
-    """One kind of finding."""
+    """One kind of finding. `supersedes`: ids of findings that are no causes of their own where this is found."""
 
     severity: Severity
     meaning: str
     remedy: str
+    certainty: Certainty = Certainty.MEASURED
+    supersedes: tuple[str, ...] = ()
 
 
 _BROKEN, _SUSPICIOUS, _NOTE = Severity.BROKEN, Severity.SUSPICIOUS, Severity.NOTE
@@ -320,6 +336,17 @@ CATALOGUE: dict[str, Kind] = {
     ),
 }
 
+# Mistakes of a talker that are recognised by the codes it says.
+_OF_TALKERS = (
+    "talker.pre-norm",
+    "talker.first-code-only",
+    "talker.mean-feedback",
+    "talker.outputs-for-embeddings",
+    "talker.no-text",
+    "talker.text-offset",
+    "talker.tts-bos-for-eos",
+)
+
 # Mistakes of a vocoder that are recognised by what they sound like; `counterfactuals.py` makes them.
 _MISTAKES = {
     "sum-for-mean": ("the groups' code embeddings are summed", "Take the mean over groups into code2wav."),
@@ -362,6 +389,89 @@ _MISTAKES = {
 CATALOGUE |= {
     f"vocoder.{name}": Kind(_BROKEN, f"The audio equals ours with a mistake made on purpose: {what}.", remedy)
     for name, (what, remedy) in _MISTAKES.items()
+}
+
+_CERTAINTIES = {
+    Certainty.FACT: (
+        "file.unreadable",
+        "file.unloadable",
+        "file.missing-tensors",
+        "file.codebook-split",
+        "file.geometry",
+        "file.special-ids",
+        "file.not-finite",
+        "file.zeros",
+        "file.zero-rows",
+        "file.constant",
+        "file.copies",
+        "codes.shape",
+        "codes.empty",
+        "codes.transposed",
+        "codes.negative",
+        "codes.control-ids",
+        "codes.out-of-range",
+        "codes.fewer-groups",
+        "codes.more-groups",
+        "talker.not-finite",
+        "vocoder.not-finite",
+        "audio.not-finite",
+        "audio.empty",
+    ),
+    Certainty.REPRODUCED: (
+        "file.reference-differs",
+        "file.reference-metadata",
+        "codes.off-by-one",
+        "codes.first-group-missing",
+        "codes.group-order",
+        "codes.frame-order",
+        *_OF_TALKERS,
+        "vocoder.end-frame",
+        *(f"vocoder.{name}" for name in _MISTAKES),
+        "audio.seams",
+        "audio.bytes",
+        "dump.deviates",
+    ),
+    Certainty.HINT: (
+        "file.low-precision",
+        "file.assumed",
+        "file.long-names",
+        "file.no-tokenizer",
+        "file.untrained",
+        "codes.unlikely",
+        "talker.ends-at-once",
+        "talker.other-speaker",
+        "vocoder.clips",
+        "vocoder.f16-overflow",
+        "audio.channels",
+        "audio.clipped",
+        "audio.noise",
+        "audio.clicks",
+        "audio.too-short",
+        "audio.too-long",
+        "dump.names",
+    ),
+}
+
+_SUPERSEDES = {
+    "file.codebook-split": ("file.geometry",),
+    # The last code of the codebook, one too high, has the id of a control.
+    "codes.off-by-one": ("codes.control-ids",),
+    # The codes were only saved with the frame that was decoded, too.
+    "vocoder.end-frame": ("codes.control-ids",),
+    **dict.fromkeys(_OF_TALKERS, ("codes.unlikely",)),
+}
+
+
+def _supersedes(id: str, kind: Kind) -> tuple[str, ...]:
+    """What the engine refuses is a cause only where nothing in the file says why."""
+    broken_file = id.startswith("file.") and kind.severity is _BROKEN and id != "file.unloadable"
+    return _SUPERSEDES.get(id, ()) + (("file.unloadable",) if broken_file else ())
+
+
+_CERTAINTY_OF = {id: certainty for certainty, ids in _CERTAINTIES.items() for id in ids}
+CATALOGUE = {
+    id: replace(kind, certainty=_CERTAINTY_OF.get(id, Certainty.MEASURED), supersedes=_supersedes(id, kind))
+    for id, kind in CATALOGUE.items()
 }
 
 MISTAKE_SENTENCES = {name: what for name, (what, _) in _MISTAKES.items()}

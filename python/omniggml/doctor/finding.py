@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any
 
-from omniggml.doctor.catalogue import CATALOGUE, Kind, Severity
+from omniggml.doctor.catalogue import CATALOGUE, Certainty, Kind, Severity
 
 NOTHING_FOUND = "Nothing is wrong with what was given."
 
@@ -25,15 +25,17 @@ class Finding:
     """One thing that was found.
 
     `id`: a key of `CATALOGUE`, which says what it means and what to do. `sentence`: what was found here, with numbers.
-    `evidence`: the numbers by name. `tensors`: names of tensors or modules concerned, worst first. `certainty`: 1 for
-    facts that admit no other reading, less for statistics; it ranks findings of one severity.
+    `evidence`: the numbers by name. `tensors`: names of tensors or modules concerned, worst first. `certainty`: on what
+    it rests, where that is not what the catalogue says of its kind. `cause`: the mistake for programs, {"kind": ...,
+    "where": ...}, where one is named.
     """
 
     id: str
     sentence: str
     evidence: Mapping[str, Any] = field(default_factory=dict)
     tensors: tuple[str, ...] = ()
-    certainty: float = 0.5
+    certainty: Certainty | None = None
+    cause: Mapping[str, str] | None = None
 
     @property
     def kind(self) -> Kind:
@@ -43,6 +45,11 @@ class Finding:
     @property
     def severity(self) -> Severity:
         return self.kind.severity
+
+    @property
+    def sureness(self) -> Certainty:
+        """On what it rests; it ranks findings of one severity."""
+        return self.certainty or self.kind.certainty
 
     @property
     def stage(self) -> str:
@@ -55,7 +62,8 @@ class Finding:
             "id": self.id,
             "severity": self.severity.value,
             "sentence": self.sentence,
-            "certainty": self.certainty,
+            "certainty": self.sureness.value,
+            "cause": None if self.cause is None else dict(self.cause),
             "evidence": dict(self.evidence),
             "tensors": list(self.tensors),
             "meaning": self.kind.meaning,
@@ -65,14 +73,16 @@ class Finding:
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """Findings, the likeliest cause first. `checked`: what was looked at; `skipped`: what could not be, and why.
-    `measurements`: numbers that checks took on the way, by name."""
+    """Findings, the likeliest cause first. `superseded`: what was found, too, and one of these explains. `checked`:
+    what was looked at; `skipped`: what could not be, and why. `measurements`: numbers that checks took on the way, by
+    name."""
 
     subject: str
     findings: tuple[Finding, ...]
     checked: tuple[str, ...] = ()
     skipped: tuple[str, ...] = ()
     measurements: Mapping[str, Any] = field(default_factory=dict)
+    superseded: tuple[Finding, ...] = ()
 
     @property
     def causes(self) -> tuple[Finding, ...]:
@@ -98,6 +108,7 @@ class Diagnosis:
             "verdict": self.verdict,
             "exit_code": int(self.exit_code),
             "findings": [finding.as_dict() for finding in self.findings],
+            "superseded": [finding.as_dict() for finding in self.superseded],
             "checked": list(self.checked),
             "skipped": list(self.skipped),
             "measurements": dict(self.measurements),
@@ -107,4 +118,11 @@ class Diagnosis:
 def ranked(findings: Sequence[Finding]) -> tuple[Finding, ...]:
     """Broken before suspicious before notes; among these the more certain; among equals as they came."""
     order = list(Severity)
-    return tuple(sorted(findings, key=lambda finding: (order.index(finding.severity), -finding.certainty)))
+    return tuple(sorted(findings, key=lambda finding: (order.index(finding.severity), -finding.sureness.value)))
+
+
+def resolved(findings: Sequence[Finding]) -> tuple[tuple[Finding, ...], tuple[Finding, ...]]:
+    """Findings, ranked, and apart from them those that others supersede."""
+    explained = {id for finding in findings for id in finding.kind.supersedes}
+    causes = [finding for finding in findings if finding.id not in explained]
+    return ranked(causes), ranked([finding for finding in findings if finding.id in explained])

@@ -5,13 +5,12 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from omniggml.doctor.thresholds import LEVELS, OFF_GRID
 from omniggml.gguf.type_names import PLAIN
 
 _BLOCK = 32
 _LEAST_BLOCKS = 16
 _MOST_BLOCKS = 2048
-# Of 32 bell-shaped values, so many are different on a grid of 8 bits (30) and of 4 or 5 (10 to 18).
-_DIFFERENT = 21.0
 
 
 def coarser_grid(values: npt.NDArray[np.float32], type_: str) -> str:
@@ -23,11 +22,11 @@ def coarser_grid(values: npt.NDArray[np.float32], type_: str) -> str:
     if len(blocks) < _LEAST_BLOCKS:
         return ""
     # Types with a short mantissa round values onto few levels by themselves, but not so few within one block.
-    different = np.mean([len(np.unique(block)) for block in blocks[:256]])
-    if different < _DIFFERENT:
+    different = float(np.mean([len(np.unique(block)) for block in blocks[:256]]))
+    if LEVELS.below(different):
         return "4 or 5 bits"
     if type_ in ("F32", "F16"):
         steps = blocks / (np.abs(blocks).max(axis=1, keepdims=True) / 127)
-        if np.mean(np.abs(steps - np.round(steps))) < 0.06:
+        if OFF_GRID.below(float(np.mean(np.abs(steps - np.round(steps))))):
             return "Q8_0"
     return ""

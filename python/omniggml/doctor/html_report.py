@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from omniggml._native import __version__, ggml_version
 from omniggml.audio import Audio, Recorded
 from omniggml.doctor.finding import Diagnosis, Exit, Finding
 from omniggml.errors import InputError
 from omniggml.plots import plot_audio, plot_codes, png
+from omniggml.version import __version__, ggml_version
 from omniggml.whole_file import write_whole
 
 _STYLE = """

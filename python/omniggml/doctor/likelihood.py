@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from omniggml.doctor.counterfactuals import with_extra
+from omniggml.doctor.thresholds import EXPLAINED, NOT_EXPLAINED, RANK, SURE_OF_OTHERS
 from omniggml.model import Model, TalkerPrompt
 
 FloatArray = npt.NDArray[np.float32]
@@ -50,7 +51,7 @@ class Likelihood:
     @property
     def explained(self) -> bool:
         """Whether the model expects these codes more than chance does, by a margin that luck doesn't give."""
-        return self.mean > self.chance + 0.3
+        return EXPLAINED.above(self.mean - self.chance)
 
     @property
     def ruled_out(self) -> bool:
@@ -58,7 +59,8 @@ class Likelihood:
         if self.ranks is None or not self.ranks.size:
             return False
         rank = float(_counted(self.ranks, self.of_talker).mean())
-        return self.sure < self.chance - 1.0 and self.mean < self.chance + 0.1 and rank > 0.35
+        of_others = SURE_OF_OTHERS.below(self.sure - self.chance)
+        return of_others and NOT_EXPLAINED.below(self.mean - self.chance) and RANK.above(rank)
 
 
 def _counted(values: FloatArray, of_talker: bool) -> FloatArray:

@@ -17,7 +17,7 @@ import numpy.typing as npt
 FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
 
-_DILATIONS = (1, 3, 9)
+DILATIONS = (1, 3, 9)
 _LAYER_NORM_EPS = 1e-6
 
 
@@ -187,7 +187,7 @@ class VocoderMirror:
         for number, rate in enumerate(rates, 1):
             block = f"code2wav.decoder.{number}.block"
             x = self._transposed(f"{block}.1", self._snake(f"{block}.0", x, choices), rate, choices)
-            for unit, dilation in zip((2, 3, 4), _DILATIONS, strict=True):
+            for unit, dilation in zip((2, 3, 4), DILATIONS, strict=True):
                 path = f"{block}.{unit}"
                 y = self._snake(f"{path}.act1", x, choices)
                 y = self._convolved(f"{path}.conv1", y, dilation if choices.dilated else 1, choices)

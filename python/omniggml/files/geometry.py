@@ -23,6 +23,7 @@ from omniggml.spec.model_config import (
     ThinkerConfig,
 )
 from omniggml.spec.published import PUBLISHED
+from omniggml.spec.sections import is_of_kind, published_setting, split_setting
 
 Config = TypeVar("Config", ThinkerConfig, TalkerConfig, CodePredictorConfig, Code2WavConfig, SpecialTokens)
 Values = dict[str, Any]
@@ -45,9 +46,17 @@ _TOKEN_TEXTS = {
 _UNSPOKEN = ("mrope_section",)
 
 
+# Settings that shapes tell only where another is known: assumed where that is.
+_FOLLOWS = {
+    ("code2wav", "num_attention_heads"): "head_dim",
+    ("code2wav", "num_key_value_heads"): "head_dim",
+}
+
+
 @dataclass(frozen=True)
 class Derived:
-    """A geometry, and the settings "section.name" that no file told, with the values taken for them."""
+    """A geometry, and the settings "section.name" (see `spec/sections.py`) that no file told, with the values taken for
+    them: those of the published model, and what was computed from these."""
 
     config: ModelConfig
     assumed: dict[str, Any]
@@ -71,6 +80,9 @@ def derive(contents: Contents, told: Mapping[str, Values], overrides: Mapping[st
             if field.name not in chosen and field.name not in _UNSPOKEN:
                 assumed[f"{name}.{field.name}"] = getattr(published, field.name)
             values[field.name] = chosen.get(field.name, getattr(published, field.name))
+        for (of, setting), source in _FOLLOWS.items():
+            if of == name and f"{name}.{source}" in assumed and setting not in own:
+                assumed[f"{name}.{setting}"] = values[setting]
         return type(published)(**values)
 
     talker = section("talker", _published_talker(contents), _told(contents, _talker))
@@ -81,7 +93,7 @@ def derive(contents: Contents, told: Mapping[str, Values], overrides: Mapping[st
         thinker = section("thinker", PUBLISHED.thinker, _thinker(contents))
     else:
         thinker = _table(contents, talker.thinker_hidden_size)
-    token = section("token", PUBLISHED.tokens, {**token_ids(tokens), **told.get("token", {})})
+    token = section("token", PUBLISHED.token, {**token_ids(tokens), **told.get("token", {})})
     config = ModelConfig(thinker, talker, predictor, vocoder, token)
     _check_codebooks(contents, config)
     return Derived(config, assumed)
@@ -90,21 +102,18 @@ def derive(contents: Contents, told: Mapping[str, Values], overrides: Mapping[st
 def check_overrides(overrides: Mapping[str, Any]) -> None:
     """Raises InputError for a setting that does not exist or has a value of another kind."""
     for name, values in _by_section(overrides).items():
-        known = {"talker": PUBLISHED.talker, "code_predictor": PUBLISHED.code_predictor, "code2wav": PUBLISHED.code2wav}
-        published = {**known, "thinker": PUBLISHED.thinker, "token": PUBLISHED.tokens}.get(name)
         for key, value in values.items():
-            expected = getattr(published, key, None)
+            expected = published_setting(name, key)
             if expected is None:
                 raise InputError(f"there is no setting {name}.{key} to override")
-            kinds = (int, float) if isinstance(expected, float) else type(expected)
-            if not isinstance(value, kinds) or (isinstance(value, bool) and not isinstance(expected, bool)):
+            if not is_of_kind(name, key, value):
                 raise InputError(f"{name}.{key} can't be {value!r}; expected something like {expected!r}")
 
 
 def _by_section(overrides: Mapping[str, Any]) -> dict[str, Values]:
     out: dict[str, Values] = {}
     for key, value in overrides.items():
-        name, _, setting = key.partition(".")
+        name, setting = split_setting(key)
         out.setdefault(name, {})[setting] = tuple(value) if isinstance(value, list) else value
     return out
 

@@ -19,6 +19,7 @@ from omniggml.gguf.type_names import bits_of
 from omniggml.spec import speech_file
 from omniggml.spec.expected_tensors import thinker_tensors
 from omniggml.spec.precision_needs import need_of
+from omniggml.spec.sections import SPOKEN_SECTIONS
 from omniggml.spec.stages import stage_of
 
 _SPEAKING = (families.SPEECH, families.ALL_IN_ONE, families.BUNDLED)
@@ -146,15 +147,11 @@ def _geometry(file: File) -> tuple[dict[str, dict[str, Any]], dict[str, Any], li
         return _told_geometry(file), {}, []
     config = derived.config
     expected = stacked(speech_file.speech_file_tensors(config))
-    sections: dict[str, Any] = {
-        "talker": config.talker,
-        "code_predictor": config.code_predictor,
-        "code2wav": config.code2wav,
-    }
+    sections: tuple[str, ...] = SPOKEN_SECTIONS
     if file.family is families.ALL_IN_ONE:
         expected |= stacked(thinker_tensors(config.thinker))
-        sections = {"thinker": config.thinker, **sections}
-    geometry = {name: dataclasses.asdict(section) for name, section in sections.items()}
+        sections = ("thinker", *SPOKEN_SECTIONS)
+    geometry = {name: dataclasses.asdict(getattr(config, name)) for name in sections}
     return geometry, derived.assumed, missing(expected, planning.contents)
 
 

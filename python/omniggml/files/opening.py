@@ -13,10 +13,10 @@ from omniggml.errors import InputError, ModelFileError
 from omniggml.files import families
 from omniggml.files.contents import Contents
 from omniggml.files.families import Family, recognise
-from omniggml.files.foreign_keys import settings_of
 from omniggml.files.geometry import Derived, check_overrides, derive, token_ids
 from omniggml.files.plan import PlannedTensor, plain_metadata, plan_tensors, stacked
 from omniggml.files.tokenizer_metadata import read_tokenizer_files, tokenizer_metadata
+from omniggml.files.told_settings import settings_of
 from omniggml.gguf.header import Header, read_header
 from omniggml.spec import speech_file, thinker_file
 from omniggml.spec.expected_tensors import thinker_tensors
@@ -144,15 +144,9 @@ class Planning:
         told: dict[str, dict[str, Any]] = {}
         for file in self.files:
             assert file.family is not None
-            for section, values in self._settings(file).items():
+            for section, values in settings_of(file.header, file.family).items():
                 told[section] = {**told.get(section, {}), **values}
         return derive(self.contents, told, self.overrides, self.tokenizer.get("tokenizer.ggml.tokens"))
-
-    def _settings(self, file: File) -> dict[str, dict[str, Any]]:
-        assert file.family is not None
-        if file.family is families.SPEECH:
-            return _own_settings(file.header.metadata)
-        return settings_of(file.header, file.family)
 
     # --- the speech part --------------------------------------------------------------------------------------------
 
@@ -192,7 +186,7 @@ class Planning:
         tokens = [""] * (1 + max(ids.values(), default=0))
         for text, index in ids.items():
             tokens[index] = text
-        special = replace(PUBLISHED.tokens, **token_ids(tokens))
+        special = replace(PUBLISHED.token, **token_ids(tokens))
         rows = self.contents.rows(_TABLE) if _TABLE in self.contents.parts else len(tokens)
         return plain_metadata(tokenizer_metadata(directory, rows, special))
 
@@ -213,19 +207,6 @@ class Planning:
 
 def _renamed(tensor: PlannedTensor) -> PlannedTensor:
     return PlannedTensor(llama_name(tensor.name), tensor.shape, tensor.parts, tensor.view, tensor.axes, tensor.change)
-
-
-def _own_settings(metadata: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Our own keys, section by section."""
-    told: dict[str, dict[str, Any]] = {}
-    for key, value in metadata.items():
-        parts = key.split(".")
-        if parts[0] == speech_file.ARCHITECTURE and len(parts) == 3:
-            told.setdefault(parts[1], {})[parts[2]] = tuple(value) if isinstance(value, list) else value
-    names, ids = (told.get("talker", {}).get(f"speaker_{what}") for what in ("names", "ids"))
-    if isinstance(names, tuple) and isinstance(ids, tuple):
-        told["talker"]["speakers"] = tuple(zip(names, ids, strict=False))
-    return told
 
 
 def _is_kept(key: str) -> bool:

@@ -15,6 +15,7 @@ from omniggml.files.families import Layout
 from omniggml.files.geometry import Derived
 from omniggml.files.opening import File, Planning, open_file
 from omniggml.files.plan import stacked
+from omniggml.files.told_settings import Told, settings_of
 from omniggml.gguf.type_names import dequantize
 from omniggml.spec.speech_file import short_name, speech_file_tensors
 
@@ -26,6 +27,7 @@ class StoredWeights(Mapping[str, FloatArray]):
 
     Reading tolerates what loading refuses: a tensor that is missing or misshapen spoils itself alone. Raises
     ModelFileError for a file that is no GGUF or of no known family. `derived`: its geometry, None where it has none.
+    `told`: what its metadata say of it, {} where they can't be read.
     """
 
     def __init__(self, path: Path, overrides: Mapping[str, Any] | None = None) -> None:
@@ -36,6 +38,7 @@ class StoredWeights(Mapping[str, FloatArray]):
         self.contents = Contents()
         self.contents.add(self.file.header, self.file.family, 0)
         self.derived = _derived(self.file, overrides)
+        self.told = _told(self.file)
         self.shapes = stacked(speech_file_tensors(self.derived.config)) if self.derived else {}
         self._offsets = {entry["name"]: entry["offset"] for entry in self.file.header.native.tensors()}
 
@@ -71,6 +74,14 @@ class StoredWeights(Mapping[str, FloatArray]):
     def _values(self, part: Part) -> FloatArray:
         data = self.file.header.native.read(self._offsets[part.stored.name], part.stored.nbytes)
         return np.asarray(dequantize(data, part.stored.type), np.float32)
+
+
+def _told(file: File) -> Told:
+    assert file.family is not None
+    try:
+        return settings_of(file.header, file.family)
+    except ModelFileError:
+        return {}
 
 
 def _derived(file: File, overrides: Mapping[str, Any] | None) -> Derived | None:

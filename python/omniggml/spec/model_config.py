@@ -155,13 +155,17 @@ THINKER_SAMPLING = Sampling(False, 1.0, 50, 1.0, 1.0, 1024)
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """Everything `config.json` and `generation_config.json` say that the engine needs."""
+    """Everything `config.json` and `generation_config.json` say that the engine needs.
+
+    The sections' names are also what GGUF keys ("ARCHITECTURE.token.tts_pad"), overrides ("token.tts_pad=5") and
+    lists of assumed settings call them: see `spec/sections.py`.
+    """
 
     thinker: ThinkerConfig
     talker: TalkerConfig
     code_predictor: CodePredictorConfig
     code2wav: Code2WavConfig
-    tokens: SpecialTokens
+    token: SpecialTokens
     thinker_sampling: Sampling = THINKER_SAMPLING
     talker_sampling: Sampling = TALKER_SAMPLING
     text_normalization: str | None = None

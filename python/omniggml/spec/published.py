@@ -88,7 +88,7 @@ PUBLISHED = ModelConfig(
         upsampling_ratios=(2, 2),
         upsample_rates=(8, 5, 4, 3),
     ),
-    tokens=SpecialTokens(
+    token=SpecialTokens(
         tts_pad=151671,
         tts_bos=151672,
         tts_eos=151673,

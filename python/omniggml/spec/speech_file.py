@@ -47,7 +47,7 @@ def speech_metadata(config: ModelConfig) -> Metadata:
     prefix = f"{ARCHITECTURE}.code2wav."
     entries |= fields(prefix, config.code2wav)
     entries[f"{prefix}sample_rate"] = count(SAMPLE_RATE)
-    entries |= fields(f"{ARCHITECTURE}.token.", config.tokens)
+    entries |= fields(f"{ARCHITECTURE}.token.", config.token)
     if config.text_normalization is not None:
         entries[TEXT_NORMALIZATION] = text(config.text_normalization)
     return entries

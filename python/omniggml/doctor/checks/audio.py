@@ -6,101 +6,106 @@ import numpy as np
 import numpy.typing as npt
 
 from omniggml.audio import Recorded
+from omniggml.doctor import thresholds as bounds
 from omniggml.doctor.case import Case
+from omniggml.doctor.check_report import Report
 from omniggml.spec.model_config import SAMPLE_RATE
 
 Samples = npt.NDArray[np.float64]
 
-_SILENT = 1e-4
-_FULL = 0.999
-_WINDOW = 1024
-# Seconds a character: English is spoken at about 0.07, Chinese at about 0.22.
-_SHORTEST, _LONGEST = 0.015, 0.6
+_FULL_16_BIT = 32768
+_QUIET, _TINY = 1e-5, 1e-12
 
 
-def check_audio(case: Case) -> None:
-    """Needs audio; more is known with a model, with codes, and with the text."""
-    audio = case.audio
-    if audio is None:
-        return
-    case.checked.append("audio")
-    _check_header(case, audio)
+def check_audio(case: Case, untrained: bool) -> Report:
+    """Needs audio; more is known with a model, with codes, and with the text. `untrained`: see `check_file`."""
+    if case.audio is None:
+        return Report()
+    report = Report("audio")
+    _check(case, report, case.audio, untrained)
+    return report
+
+
+def _check(case: Case, report: Report, audio: Recorded, untrained: bool) -> None:
+    _check_header(case, report, audio)
     x = audio.mono
     if not np.isfinite(audio.samples).all():
         n = int((~np.isfinite(audio.samples)).sum())
-        case.find("audio.not-finite", f"{n} samples are NaN or infinity.", certainty=1, samples=n)
+        report.find("audio.not-finite", f"{n} samples are NaN or infinity.", samples=n)
         return
     if x.size == 0:
-        case.find("audio.empty", "The audio has no samples.", certainty=1)
+        report.find("audio.empty", "The audio has no samples.")
         return
     loudness = float(np.sqrt(np.mean(np.square(x))))
-    case.measurements["audio"] = {
+    report.measurements["audio"] = {
         "seconds": round(len(x) / audio.rate, 3),
         "rms": round(loudness, 6),
         "peak": round(float(np.abs(x).max()), 6),
         "mean": round(float(x.mean()), 6),
     }
-    if loudness < _SILENT:
-        case.find(
+    if bounds.SILENT.below(loudness):
+        report.find(
             "audio.silent",
             f"The audio is silence: its root mean square is {loudness:.1e}.",
-            certainty=0.9,
             rms=loudness,
         )
         return
-    _check_range(case, x, loudness)
-    _check_bytes(case, audio, x)
-    _check_clicks(case, audio, x)
+    _check_limits(report, x)
+    _check_bytes(report, audio, x)
+    _check_clicks(report, audio, x)
+    if untrained:
+        if case.codes is None:
+            report.skip("noise or speech: the model's weights are random, so noise is what it makes")
+        return
     if case.codes is None:
-        _check_noise(case, audio, x)
-    _check_duration(case, audio, x)
+        # With codes, it is compared with the model's own.
+        _check_constant(report, x, loudness)
+        _check_noise(report, audio, x)
+    _check_duration(case, report, audio, x)
 
 
-def _check_header(case: Case, audio: Recorded) -> None:
+def _check_header(case: Case, report: Report, audio: Recorded) -> None:
     rate = case.model.sample_rate if case.model is not None else SAMPLE_RATE
     if audio.rate != rate:
-        case.find(
+        report.find(
             "audio.rate",
             f"The header says {audio.rate} Hz; the model makes {rate}.",
-            certainty=0.9,
             rate=audio.rate,
             expected=rate,
         )
     if audio.samples.shape[1] != 1:
-        case.find(
-            "audio.channels", f"The audio has {audio.samples.shape[1]} channels; the model makes one.", certainty=0.6
-        )
+        report.find("audio.channels", f"The audio has {audio.samples.shape[1]} channels; the model makes one.")
 
 
-def _check_range(case: Case, x: Samples, loudness: float) -> None:
-    full = float(np.mean(np.abs(x) >= _FULL))
-    if full > 0.005:
-        case.find("audio.clipped", f"{full:.1%} of the samples are at the limits.", certainty=0.7, share=full)
+def _check_limits(report: Report, x: Samples) -> None:
+    full = float(np.mean(np.abs(x) >= bounds.FULL))
+    if bounds.CLIPPED.above(full):
+        report.find("audio.clipped", f"{full:.1%} of the samples are at the limits.", share=full)
+
+
+def _check_constant(report: Report, x: Samples, loudness: float) -> None:
     mean = abs(float(x.mean()))
-    # With codes, the constant is compared with the model's own.
-    if case.codes is None and not case.has("file.untrained") and mean > 0.02 and mean > 0.25 * float(x.std()):
-        case.find(
+    if bounds.SHIFTED.above(mean) and bounds.SHIFTED_ALONE.above(mean / (float(x.std()) or 1)):
+        report.find(
             "audio.dc",
             f"The samples are shifted by {x.mean():.3f}, {mean / loudness:.0%} of their size.",
-            certainty=0.6,
             mean=float(x.mean()),
         )
 
 
-def _check_bytes(case: Case, audio: Recorded, x: Samples) -> None:
+def _check_bytes(report: Report, audio: Recorded, x: Samples) -> None:
     """Swapped bytes are noise that becomes smooth when swapped back."""
-    if audio.subtype == "PCM_16" and _roughness(x) > 0.8 and _roughness(swapped(x)) < 0.35:
-        case.find(
+    if audio.subtype == "PCM_16" and bounds.ROUGH.above(_roughness(x)) and bounds.SMOOTH.below(_roughness(swapped(x))):
+        report.find(
             "audio.bytes",
             "The bytes of the 16-bit samples are swapped: the other way round they are smooth.",
-            certainty=0.97,
         )
 
 
 def swapped(x: Samples) -> Samples:
     """16-bit samples with their two bytes swapped."""
-    whole = np.clip(np.round(x * 32768), -32768, 32767).astype("<i2")
-    return np.asarray(whole.byteswap().astype(np.float64) / 32768)
+    whole = np.clip(np.round(x * _FULL_16_BIT), -_FULL_16_BIT, _FULL_16_BIT - 1).astype("<i2")
+    return np.asarray(whole.byteswap().astype(np.float64) / _FULL_16_BIT)
 
 
 def _roughness(x: Samples) -> float:
@@ -111,32 +116,34 @@ def _roughness(x: Samples) -> float:
 
 def _repeats(x: Samples, period: int) -> bool:
     """Whether the whole goes round and round, its bursts with it."""
-    return float(np.corrcoef(x[:-period], x[period:])[0, 1]) > 0.9
+    return bounds.REPEATS.above(float(np.corrcoef(x[:-period], x[period:])[0, 1]))
 
 
-def _check_clicks(case: Case, audio: Recorded, x: Samples) -> None:
+def _check_clicks(report: Report, audio: Recorded, x: Samples) -> None:
     steps = np.abs(np.diff(x))
-    width = 256
+    width = bounds.CLICK_WINDOW
     n = len(steps) // width
-    if n < 8:
+    if n < bounds.LEAST_CLICK_WINDOWS:
         return
     blocks = steps[: n * width].reshape(n, width)
     usual = np.median(blocks, axis=1)
-    usual = np.maximum(np.maximum(usual, np.roll(usual, 1)), np.roll(usual, -1)) + 1e-5
-    outliers = np.flatnonzero(blocks.max(axis=1) > 25 * usual)
+    usual = np.maximum(np.maximum(usual, np.roll(usual, 1)), np.roll(usual, -1)) + _QUIET
+    outliers = np.flatnonzero(blocks.max(axis=1) > bounds.JUMP.value * usual)
     places = outliers * width + blocks[outliers].argmax(axis=1)
     # Seams jump alike, and are heard; what speech has of bursts is smaller.
-    places = places[steps[places] > max(0.5 * steps[places].max(initial=0), 0.2 * float(x.std()))]
+    places = places[
+        steps[places]
+        > max(bounds.JUMP_EQUAL.value * steps[places].max(initial=0), bounds.JUMP_SIZE.value * float(x.std()))
+    ]
     places = places[np.concatenate([[True], np.diff(places) > width])] if len(places) else places
     gaps = np.diff(places)
-    if len(gaps) >= 3 and gaps.min() > 4 * width:
+    if len(gaps) >= bounds.LEAST_CLICKS and gaps.min() > bounds.LEAST_CLICK_GAP * width:
         period = float(np.median(gaps))
-        regular = float(np.mean(np.abs(gaps / period - np.round(gaps / period)) < 0.02))
-        if regular > 0.8 and not _repeats(x, int(period)):
-            case.find(
+        regular = float(np.mean(np.abs(gaps / period - np.round(gaps / period)) < bounds.JUMP_BEAT.value))
+        if bounds.JUMPS_REGULAR.above(regular) and not _repeats(x, int(period)):
+            report.find(
                 "audio.clicks",
                 f"{len(places)} jumps, {period / audio.rate:.3f} s apart, the first at {places[0] / audio.rate:.3f} s.",
-                certainty=0.75,
                 period=period,
                 jumps=len(places),
             )
@@ -145,18 +152,14 @@ def _check_clicks(case: Case, audio: Recorded, x: Samples) -> None:
 # --- noise or speech --------------------------------------------------------------------------------------------------
 
 
-def _check_noise(case: Case, audio: Recorded, x: Samples) -> None:
-    if case.has("file.untrained"):
-        case.skipped.append("noise or speech: the model's weights are random, so noise is what it makes")
-        return
+def _check_noise(report: Report, audio: Recorded, x: Samples) -> None:
     flatness, voiced = noisiness(x, audio.rate)
-    case.measurements["noise"] = {"flatness": round(flatness, 4), "voiced": round(voiced, 4)}
-    if voiced < 0.05 and flatness > 0.15:
-        case.find(
+    report.measurements["noise"] = {"flatness": round(flatness, 4), "voiced": round(voiced, 4)}
+    if bounds.VOICED.below(voiced) and bounds.FLAT_SPECTRUM.above(flatness):
+        report.find(
             "audio.noise",
             f"It is noise: spectral flatness {flatness:.2f} (speech is below 0.1), harmonic in {voiced:.0%} of the "
             f"time.",
-            certainty=0.7,
             flatness=flatness,
             voiced=voiced,
         )
@@ -165,29 +168,27 @@ def _check_noise(case: Case, audio: Recorded, x: Samples) -> None:
 def noisiness(x: Samples, rate: int) -> tuple[float, float]:
     """Mean spectral flatness of the louder half of the frames (1 for white noise), and the share of them that are
     periodic at 70 to 400 Hz."""
-    n = len(x) // _WINDOW
+    n = len(x) // bounds.NOISE_WINDOW
     if n == 0:
         return 0.0, 1.0
-    frames = x[: n * _WINDOW].reshape(n, _WINDOW)
+    frames = x[: n * bounds.NOISE_WINDOW].reshape(n, bounds.NOISE_WINDOW)
     energy = np.mean(np.square(frames), axis=1)
     frames = frames[energy >= np.median(energy)]
     frames = frames - frames.mean(axis=1, keepdims=True)
-    power = np.abs(np.fft.rfft(frames * np.hanning(_WINDOW), axis=1)) ** 2 + 1e-12
+    power = np.abs(np.fft.rfft(frames * np.hanning(bounds.NOISE_WINDOW), axis=1)) ** 2 + _TINY
     flatness = np.exp(np.mean(np.log(power), axis=1)) / np.mean(power, axis=1)
-    correlated = np.fft.irfft(np.abs(np.fft.rfft(frames, 2 * _WINDOW, axis=1)) ** 2, axis=1)
-    lags = np.s_[max(1, rate // 400) : min(rate // 70, _WINDOW // 2)]
-    strength = correlated[:, lags].max(axis=1) / np.maximum(correlated[:, 0], 1e-12)
-    return float(flatness.mean()), float(np.mean(strength > 0.45))
+    correlated = np.fft.irfft(np.abs(np.fft.rfft(frames, 2 * bounds.NOISE_WINDOW, axis=1)) ** 2, axis=1)
+    lags = np.s_[max(1, rate // bounds.HIGHEST_PITCH) : min(rate // bounds.LOWEST_PITCH, bounds.NOISE_WINDOW // 2)]
+    strength = correlated[:, lags].max(axis=1) / np.maximum(correlated[:, 0], _TINY)
+    return float(flatness.mean()), float(np.mean(strength > bounds.HARMONIC))
 
 
-def _check_duration(case: Case, audio: Recorded, x: Samples) -> None:
-    if not case.text or case.has("file.untrained"):
+def _check_duration(case: Case, report: Report, audio: Recorded, x: Samples) -> None:
+    if not case.text:
         return
     seconds = len(x) / audio.rate
     each = seconds / max(1, len(case.text))
-    if each < _SHORTEST:
-        case.find(
-            "audio.too-short", f"{seconds:.2f} s for {len(case.text)} characters.", certainty=0.5, seconds=seconds
-        )
-    elif seconds > 4 + _LONGEST * len(case.text):
-        case.find("audio.too-long", f"{seconds:.1f} s for {len(case.text)} characters.", certainty=0.5, seconds=seconds)
+    if bounds.SHORTEST.below(each):
+        report.find("audio.too-short", f"{seconds:.2f} s for {len(case.text)} characters.", seconds=seconds)
+    elif bounds.LONGEST.above((seconds - bounds.LONGEST_FREE) / max(1, len(case.text))):
+        report.find("audio.too-long", f"{seconds:.1f} s for {len(case.text)} characters.", seconds=seconds)

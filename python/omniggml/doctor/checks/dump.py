@@ -12,7 +12,10 @@ import numpy.typing as npt
 from omniggml.comparison.agreement import Agreement, agreement
 from omniggml.doctor.case import Case
 from omniggml.doctor.catalogue import MISTAKE_SENTENCES
+from omniggml.doctor.check_report import Report
+from omniggml.doctor.checks.codes import Readable
 from omniggml.doctor.counterfactuals import vocoder_mistakes
+from omniggml.doctor.thresholds import DUMP_MISTAKE_BEATS, MODULE_DIFFERS, MODULE_ROUNDED
 from omniggml.errors import OmniError
 from omniggml.model import Model
 
@@ -21,30 +24,30 @@ Array = npt.NDArray[Any]
 _BOUNDARY = re.compile(
     r"code2wav\.(code_embedding|pre_transformer(\.layers\.\d+)?|upsample\.\d+\.\d+|decoder\.\d+(\.block\.\d+)?)"
 )
-_LOCAL = 1e-2  # share of a module's energy that may differ: other types are, other computations are not
-_ROUNDING = 1e-9  # what another order of sums explains; above it a known mistake is looked for
-_CLEARLY = 10.0
+_NOT_COMPARABLE = 1e9
 
 
-def check_dump(case: Case) -> None:
-    """Needs a model, a dump, and codes to compute on (`case.right_codes`)."""
+def check_dump(case: Case, given: Readable) -> Report:
+    """Needs a model, a dump, and codes to compute on."""
     if case.theirs is None:
-        return
+        return Report()
+    report = Report()
     model = case.model
     if model is None:
-        case.skipped.append("the dump: the model can't be loaded")
-        return
-    case.checked.append("dump")
+        report.skip("the dump: the model can't be loaded")
+        return report
+    report.checked = "dump"
     theirs = {name: np.asarray(values) for name, values in case.theirs.items() if name.startswith("code2wav")}
     if not theirs:
         names = ", ".join(list(case.theirs)[:3])
-        case.find("dump.names", f"None of {len(case.theirs)} names is a module of code2wav: {names}.", certainty=0.6)
-        return
-    codes = case.right_codes if case.right_codes is not None else _stand_in_codes(model, theirs)
+        report.find("dump.names", f"None of {len(case.theirs)} names is a module of code2wav: {names}.")
+        return report
+    codes = given.right if given.right is not None else _stand_in_codes(model, theirs)
     if codes is None:
-        case.skipped.append("the dump: neither codes nor code2wav.code_embedding are there")
-        return
-    _compare(case, model, theirs, codes)
+        report.skip("the dump: neither codes nor code2wav.code_embedding are there")
+        return report
+    _compare(case, report, given, model, theirs, codes)
+    return report
 
 
 def _stand_in_codes(model: Model, theirs: Mapping[str, Array]) -> Array | None:
@@ -55,7 +58,9 @@ def _stand_in_codes(model: Model, theirs: Mapping[str, Array]) -> Array | None:
     return np.zeros((model.geometry["code2wav"]["num_quantizers"], embedded.shape[-2]), np.int32)
 
 
-def _compare(case: Case, model: Model, theirs: Mapping[str, Array], codes: Array) -> None:
+def _compare(
+    case: Case, report: Report, given: Readable, model: Model, theirs: Mapping[str, Array], codes: Array
+) -> None:
     known = _names(model, codes)
     dumped = {name: values for name, values in theirs.items() if name in known}
     fitting = {
@@ -63,26 +68,30 @@ def _compare(case: Case, model: Model, theirs: Mapping[str, Array], codes: Array
     }
     misshapen = [name for name in dumped if name not in fitting]
     local = _local(model, codes, fitting)
-    if case.right_codes is None:
+    if given.right is None:
         local.pop("code2wav.code_embedding", None)
     rows = {name: {"cosine": a.cosine, "nmse": a.nmse, "gain": a.gain} for name, a in local.items()}
-    case.measurements["dump"] = rows
+    report.measurements["dump"] = rows
     order = list(known)
-    wrong = [name for name in order if name in misshapen or (name in local and not local[name].nmse <= _LOCAL)]
+    wrong = [name for name in order if name in misshapen or (name in local and _differs(local[name]))]
     if not wrong:
-        subtle = [name for name in order if name in local and local[name].nmse > _ROUNDING]
-        if not subtle or not _recognise(case, fitting, codes, order[order.index(subtle[0]) :]):
-            case.measurements["dump_modules"] = len(rows)
+        subtle = [name for name in order if name in local and MODULE_ROUNDED.above(local[name].nmse)]
+        if not subtle or not _recognise(case, report, given, fitting, codes, order[order.index(subtle[0]) :]):
+            report.measurements["dump_modules"] = len(rows)
         return
     first = wrong[0]
-    if _recognise(case, fitting, codes, order[order.index(first) :]):
+    if _recognise(case, report, given, fitting, codes, order[order.index(first) :]):
         return
-    case.find(
+    report.find(
         "dump.deviates",
         _sentence(first, local.get(first), dumped[first], known[first]),
         tensors=tuple(wrong),
-        certainty=0.95,
     )
+
+
+def _differs(seen: Agreement) -> bool:
+    """NaN does."""
+    return MODULE_DIFFERS.above(seen.nmse) or seen.nmse != seen.nmse
 
 
 def _sentence(name: str, seen: Agreement | None, values: Array, shape: tuple[int, ...]) -> str:
@@ -125,11 +134,13 @@ def _local(model: Model, codes: Array, theirs: Mapping[str, Array]) -> dict[str,
     return {name: agreement(theirs[name], seen[name]) for name in seen if name in theirs}
 
 
-def _recognise(case: Case, theirs: Mapping[str, Array], codes: Array, deviating: Sequence[str]) -> bool:
+def _recognise(
+    case: Case, report: Report, given: Readable, theirs: Mapping[str, Array], codes: Array, deviating: Sequence[str]
+) -> bool:
     """The mistake by which our own vocoder computes what they have at the first deviation, or at the first module after
     it whose output the mirror keeps."""
     mirror = case.mirror
-    if mirror is None or case.right_codes is None:
+    if mirror is None or given.right is None:
         return False
     mirror.watch = True
     try:
@@ -139,7 +150,7 @@ def _recognise(case: Case, theirs: Mapping[str, Array], codes: Array, deviating:
             return False
         plain = mirror.seen[first]
         beaten = _error(plain, theirs.get(first))
-        best = (beaten / _CLEARLY, "")
+        best = (_NOT_COMPARABLE, "")
         for mistake in vocoder_mistakes(mirror.geometry, codes.shape[1]):
             mistake.run(mirror, codes)
             error = _error(mirror.seen.get(first), case.theirs.get(first) if case.theirs else None)
@@ -147,15 +158,14 @@ def _recognise(case: Case, theirs: Mapping[str, Array], codes: Array, deviating:
     finally:
         mirror.watch = False
     error, name = best
-    if not name:
+    if not name or not DUMP_MISTAKE_BEATS.below(error / (beaten or 1)):
         return False
-    case.find(
+    report.find(
         f"vocoder.{name}",
         f"Your {first} deviates{_from(deviating[0], first)}, and equals ours when {MISTAKE_SENTENCES[name]} (error "
         f"{error:.1e}; without "
         f"that mistake {beaten:.1e}).",
         tensors=(first,),
-        certainty=0.97,
         residual=error,
         residual_without=beaten,
     )
@@ -168,5 +178,5 @@ def _from(first: str, seen: str) -> str:
 
 def _error(ours: Array | None, theirs: Array | None) -> float:
     if ours is None or theirs is None or ours.size != theirs.size:
-        return 1e9
-    return min(agreement(theirs, ours).nmse, 1e9) if np.isfinite(ours).all() else 1e9
+        return _NOT_COMPARABLE
+    return min(agreement(theirs, ours).nmse, _NOT_COMPARABLE) if np.isfinite(ours).all() else _NOT_COMPARABLE

@@ -5,7 +5,10 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from omniggml.doctor import thresholds as bounds
 from omniggml.doctor.case import Case
+from omniggml.doctor.check_report import Report
+from omniggml.doctor.checks.codes import Readable
 from omniggml.doctor.counterfactuals import talker_mistakes
 from omniggml.doctor.likelihood import Likelihood, likelihood_of, prompt_for, with_outputs_fed_back
 from omniggml.errors import OmniError
@@ -14,57 +17,54 @@ from omniggml.model import Model, TalkerPrompt
 FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int32]
 
+_LEAST = -30.0  # nats; one code must not outweigh all others
 _TEXTS = ("one", "another thing altogether")
-_FRAMES = 48
-_CLEARLY = 0.35  # nats a code by which a mistake has to explain codes better
 
 
-def check_talker(case: Case) -> None:
+def check_talker(case: Case, given: Readable) -> Report:
     """Needs a model with a tokenizer; with codes and their text, the talker that said them is looked for."""
     model = case.model
     if model is None or not case.can_speak:
-        return
-    case.checked.append("talker")
+        return Report()
+    report = Report("talker")
     try:
-        alive = _check_life(case, model)
+        alive = _check_life(report, model)
     except OmniError as error:
-        case.find("talker.not-finite", f"The talker fails: {error}", certainty=0.9)
-        return
-    stuck = case.has("codes.constant", "codes.repeating", "codes.collapsed-group", "codes.equal-groups")
-    if alive and case.text and case.right_codes is not None and not stuck:
-        _recognise(case, model, case.right_codes[:, :_FRAMES], case.text)
+        report.find("talker.not-finite", f"The talker fails: {error}")
+        return report
+    if alive and case.text and given.right is not None and not given.stuck:
+        _recognise(case, report, model, given.right[:, : bounds.TALKER_FRAMES], case.text)
+    return report
 
 
-def _check_life(case: Case, model: Model) -> bool:
+def _check_life(report: Report, model: Model) -> bool:
     prompts = [prompt_for(model, text) for text in _TEXTS]
     first, last = prompts[0].inputs[-1], prompts[1].inputs[-1]
-    if np.abs(first - last).max() <= 1e-6 * max(np.abs(first).max(), 1e-9):
-        case.find("talker.dead-text", "Two texts give the talker the same first input.", certainty=0.95)
+    if not bounds.DEAD_TEXT.above(float(np.abs(first - last).max()) / (float(np.abs(first).max()) or 1)):
+        report.find("talker.dead-text", "Two texts give the talker the same first input.")
         return False
     groups = model.geometry["code_predictor"]["num_code_groups"]
     states = model.talker_states(prompts[0], np.zeros((groups, 1), np.int32))
     if not np.isfinite(states.logits).all():
-        case.find("talker.not-finite", "The talker computes NaN or infinity.", certainty=0.95)
+        report.find("talker.not-finite", "The talker computes NaN or infinity.")
         return False
     logits = states.logits[0, : model.geometry["code2wav"]["codebook_size"]].astype(np.float64)
     spread = float(logits.std())
-    case.measurements["talker"] = {
+    report.measurements["talker"] = {
         "logits_deviation": round(spread, 4),
         "eos_probability": round(_eos(model, states.logits[0]), 6),
     }
-    if spread < 1e-3:
-        case.find(
+    if bounds.FLAT_LOGITS.below(spread):
+        report.find(
             "talker.flat-logits",
             f"All codes are equally likely to the talker: its logits deviate by {spread:.1e}.",
-            certainty=0.9,
         )
         return False
-    if _eos(model, states.logits[0]) > 0.9:
-        share = _eos(model, states.logits[0])
-        case.find(
+    share = _eos(model, states.logits[0])
+    if bounds.ENDS_AT_ONCE.above(share):
+        report.find(
             "talker.ends-at-once",
             f"The talker ends with probability {share:.2f} before the first frame.",
-            certainty=0.6,
             probability=share,
         )
     return True
@@ -81,7 +81,7 @@ def _eos(model: Model, logits: FloatArray) -> float:
 # --- whose codes are they? --------------------------------------------------------------------------------------------
 
 
-def _recognise(case: Case, model: Model, codes: IntArray, text: str) -> None:
+def _recognise(case: Case, report: Report, model: Model, codes: IntArray, text: str) -> None:
     """The known mistake under which the codes are clearly likelier than without."""
     speaker, prompt, right = _speaker(case, model, codes, text)
     embedded = _embeddings(case, codes)
@@ -100,33 +100,32 @@ def _recognise(case: Case, model: Model, codes: IntArray, text: str) -> None:
             best = gained, mistake.id, mistake.sentence, found
     assert best is not None
     gained, id, sentence, found = best
-    case.measurements["talker_likelihood"] = {
+    report.measurements["talker_likelihood"] = {
         "right": round(right.mean, 3),
         "best_mistake": id,
         "mistaken": round(found.mean, 3),
     }
     if gained > 0:
-        case.find(
+        report.find(
             id,
             f"These codes are those of a talker with a mistake: {sentence} (a code gets {found.mean:.2f} nats with it, "
             f"{right.mean:.2f} without).",
-            certainty=0.95,
             right=round(right.mean, 3),
             mistaken=round(found.mean, 3),
             frames=codes.shape[1],
         )
-        case.findings = [finding for finding in case.findings if finding.id != "codes.unlikely"]
     elif case.speaker is None and speaker != model.default_speaker:
-        case.find("talker.other-speaker", f"The speaker of these codes is {speaker}.", speaker=speaker)
+        report.find("talker.other-speaker", f"The speaker of these codes is {speaker}.", speaker=speaker)
 
 
 def _gain(found: Likelihood, right: Likelihood) -> float:
     """How clearly one likelihood is above another: positive where the mean is, and where luck is ruled out."""
-    difference = np.maximum(found.values, -30) - np.maximum(right.values, -30)
+    difference = np.maximum(found.values, _LEAST) - np.maximum(right.values, _LEAST)
     if not np.any(difference) or not found.explained:
         return -1.0
-    total, error = float(difference.sum()), float(np.sqrt(np.square(difference).sum())) + 1e-9
-    return total / error if total > 6 and total / error > 2.5 else -1.0
+    total, error = float(difference.sum()), float(np.sqrt(np.square(difference).sum()))
+    clear = bounds.GAIN.above(total) and bounds.GAIN_LUCK.above(total / error)
+    return total / error if clear else -1.0
 
 
 def _speaker(case: Case, model: Model, codes: IntArray, text: str) -> tuple[str, TalkerPrompt, Likelihood]:
@@ -151,6 +150,6 @@ def _embeddings(case: Case, codes: IntArray) -> FloatArray | None:
 def _tts_bos(case: Case, model: Model) -> FloatArray:
     """tts_bos as the talker sees it, [1, hidden]: what stands where a text of that one token goes on."""
     assert case.weights is not None and case.weights.derived is not None
-    token = case.weights.derived.config.tokens.tts_bos
+    token = case.weights.derived.config.token.tts_bos
     conversation = model.tokenizer.encode_chat([{"role": "user", "content": ""}])
     return model.talker_prompt(conversation, [token, token], speaker=None).trailing[:1]

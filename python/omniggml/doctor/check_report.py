@@ -1,0 +1,38 @@
+"""What one check says: checks only add to a report of their own, and `finding.resolved` judges between them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from omniggml.doctor.catalogue import Certainty
+from omniggml.doctor.finding import Finding
+
+
+@dataclass
+class Report:
+    """`checked`: the check's name, "" where it had nothing to look at. `skipped`: what it could not look at, and why.
+    `measurements`: numbers that it took on the way, by name."""
+
+    checked: str = ""
+    findings: list[Finding] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
+    measurements: dict[str, Any] = field(default_factory=dict)
+
+    def find(
+        self,
+        id: str,
+        sentence: str,
+        /,
+        *,
+        tensors: tuple[str, ...] = (),
+        certainty: Certainty | None = None,
+        cause: Mapping[str, str] | None = None,
+        **evidence: Any,
+    ) -> None:
+        """Add a finding; `evidence` are its numbers, `certainty` on what it rests, where not on the usual."""
+        self.findings.append(Finding(id, sentence, evidence, tensors, certainty, cause))
+
+    def skip(self, why: str) -> None:
+        self.skipped.append(why)

@@ -1,0 +1,233 @@
+"""The file's values: are they finite, of a size with their siblings, on the grid of their type, learnt?"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import defaultdict
+
+import numpy as np
+import numpy.typing as npt
+
+from omniggml.doctor import thresholds as bounds
+from omniggml.doctor.check_report import Report
+from omniggml.doctor.grids import coarser_grid
+from omniggml.doctor.spectrum import spectral_excess
+from omniggml.doctor.words import count, some
+from omniggml.files.families import CODE2WAV
+from omniggml.files.stored_weights import StoredWeights
+from omniggml.gguf.type_names import bits_of
+from omniggml.spec.precision_needs import need_of
+
+FloatArray = npt.NDArray[np.float32]
+
+_SKEWNESS, _LUCK = 3, 6
+_LEARNT = ("norm.weight", "layernorm", ".scale", ".gamma", ".bias", ".alpha", ".beta")
+
+
+def check_values(report: Report, weights: StoredWeights) -> bool:
+    """Reads every tensor once. Returns whether the weights are random numbers."""
+    sizes: dict[str, float] = {}
+    excess: dict[str, float] = {}
+    shapes: dict[str, tuple[int, ...]] = {}
+    digests: dict[bytes, list[str]] = defaultdict(list)
+    not_finite, zeros, zero_rows, constant, coarse = [], [], [], [], []
+    for name in weights:
+        values = weights[name]
+        if not np.isfinite(values).all():
+            not_finite.append(name)
+            continue
+        sizes[name] = float(np.sqrt(np.mean(np.square(values, dtype=np.float64))))
+        if not values.any():
+            zeros.append(name)
+            continue
+        if values.ndim > 1 and values.size > bounds.LEAST_VALUES:
+            digests[_kind(name).encode() + values.tobytes()[: bounds.COMPARED_BYTES]].append(name)
+            rows = values.reshape(len(values), -1)
+            if bounds.ZERO_ROWS.above(float((~rows.any(axis=1)).mean())):
+                zero_rows.append(name)
+            elif len(rows) >= bounds.LEAST_ROWS and (np.ptp(rows) == 0 or (rows == rows[0]).all()):
+                constant.append(name)
+            elif grid := coarser_grid(values, weights.type_of(name)):
+                coarse.append((name, grid))
+            else:
+                excess[name] = spectral_excess(values)
+                shapes[name] = values.shape
+    _report_values(report, weights, not_finite, zeros, zero_rows, constant)
+    copies = [names for names in digests.values() if len(names) > 1]
+    if copies:
+        report.find(
+            "file.copies",
+            f"{' and '.join(copies[0][:2])} hold the same values ({len(copies)} such sets).",
+            tensors=tuple(copies[0]),
+        )
+    if coarse:
+        names = [name for name, _ in coarse]
+        report.find(
+            "file.quantized-twice",
+            f"{count(names)} on the grid of {coarse[0][1]} but stored in {weights.type_of(names[0])}, {names[0]} "
+            f"among them.",
+            tensors=tuple(names),
+            grid=coarse[0][1],
+        )
+    _check_sizes(report, sizes)
+    _check_precision(report, weights)
+    _check_snake(report, weights)
+    return _check_randomness(report, excess, shapes)
+
+
+def _report_values(
+    report: Report,
+    weights: StoredWeights,
+    not_finite: list[str],
+    zeros: list[str],
+    zero_rows: list[str],
+    constant: list[str],
+) -> None:
+    if not_finite:
+        n = int((~np.isfinite(weights[not_finite[0]])).sum())
+        report.find(
+            "file.not-finite",
+            f"NaN or infinity in {some(not_finite)}: {n} values of the first.",
+            tensors=tuple(not_finite),
+        )
+    biases = [name for name in zeros if name.endswith(".bias")]
+    zeros = [name for name in zeros if name not in biases] + (biases if len(biases) < bounds.LEAST_ZERO_BIASES else [])
+    if zeros:
+        report.find("file.zeros", f"{count(zeros)} all zeros: {some(zeros)}.", tensors=tuple(zeros))
+    if zero_rows:
+        share = float((~weights[zero_rows[0]].reshape(len(weights[zero_rows[0]]), -1).any(axis=1)).mean())
+        report.find(
+            "file.zero-rows",
+            f"{share:.0%} of the rows of {zero_rows[0]} are zeros.",
+            tensors=tuple(zero_rows),
+            share=share,
+        )
+    if constant:
+        report.find("file.constant", f"{some(constant)} is the same in every row.", tensors=tuple(constant))
+
+
+def _kind(name: str) -> str:
+    """The same place in every layer."""
+    return re.sub(r"\.\d+(?=\.|$)", ".*", name)
+
+
+def _check_sizes(report: Report, sizes: dict[str, float]) -> None:
+    kinds: dict[str, list[str]] = defaultdict(list)
+    for name, size in sizes.items():
+        if size > 0:
+            kinds[_kind(name)].append(name)
+    odd: list[tuple[float, str, float]] = []
+    for kind, names in kinds.items():
+        if len(names) < bounds.LEAST_SIBLINGS:
+            small = [name for name in names if "embed" in kind and bounds.TABLE_SIZE.below(sizes[name])]
+            odd += [(sizes[name], name, bounds.TABLE_SIZE.value) for name in small]
+            odd += [(sizes[name], name, 1.0) for name in names if bounds.SIZE_ALONE.above(sizes[name])]
+            continue
+        usual = float(np.median([sizes[name] for name in names]))
+        most = bounds.LEARNT_SIZE if kind.endswith(_LEARNT) else bounds.MATRIX_SIZE
+        odd += [(sizes[n], n, usual) for n in names if most.above(max(sizes[n] / usual, usual / sizes[n]))]
+    if odd:
+        size, name, usual = max(odd, key=lambda entry: abs(np.log(entry[0] / entry[2])))
+        report.find(
+            "file.scale",
+            f"{name} has a root mean square of {size:.3g}, where {usual:.3g} is usual.",
+            tensors=tuple(name for _, name, _ in odd),
+            rms=size,
+            usual=usual,
+        )
+
+
+def _check_precision(report: Report, weights: StoredWeights) -> None:
+    low = []
+    for name in weights:
+        if name.startswith("thinker.model.layers"):
+            continue
+        need = need_of(name)
+        if bits_of(weights.type_of(name)) < need.bits:
+            low.append((need.bits - bits_of(weights.type_of(name)), name, need.reason))
+    if low:
+        low.sort(key=lambda entry: (not entry[1].startswith("code2wav."), -entry[0]))
+        _, name, reason = low[0]
+        report.find(
+            "file.low-precision",
+            f"{count([entry[1] for entry in low])} in too few bits: {name} is {weights.type_of(name)} ({reason}).",
+            tensors=tuple(entry[1] for entry in low),
+            tensors_concerned=len(low),
+        )
+
+
+def _check_randomness(report: Report, excess: dict[str, float], shapes: dict[str, tuple[int, ...]]) -> bool:
+    known = {name: value for name, value in excess.items() if value > 0 and not name.startswith("thinker.")}
+    if len(known) < bounds.LEAST_MATRICES:
+        return False
+    trained = float(np.mean([bounds.TRAINED.above(value) for value in known.values()]))
+    report.measurements["trained_share"] = round(trained, 3)
+    if bounds.TRAINED_SHARE.below(trained):
+        report.find(
+            "file.untrained",
+            "The weights are random numbers: this model learned nothing, and makes noise.",
+            share=trained,
+        )
+        return True
+    # Of one shape, since the smaller a trained matrix is, the less its spectrum stands out.
+    kinds: dict[tuple[str, tuple[int, ...]], list[float]] = defaultdict(list)
+    for name, value in known.items():
+        kinds[_kind(name), shapes[name]].append(value)
+    odd = [n for n, value in known.items() if _trained(kinds[_kind(n), shapes[n]]) and bounds.RANDOM.below(value)]
+    if odd:
+        report.find(
+            "file.looks-random",
+            f"{some(odd)} look like random numbers, unlike their siblings.",
+            tensors=tuple(odd),
+        )
+    return False
+
+
+def _trained(siblings: list[float]) -> bool:
+    """Whether the others are: most of them clearly, or all but one surely. Muon leaves little to see."""
+    if len(siblings) < bounds.LEAST_SIBLINGS:
+        return False
+    clearly = bounds.SIBLINGS_TRAINED.above(float(np.median(siblings)))
+    return clearly or bounds.SIBLINGS_SURELY.above(sorted(siblings)[1])
+
+
+# --- Snake ------------------------------------------------------------------------------------------------------------
+
+
+def _check_snake(report: Report, weights: StoredWeights) -> None:
+    """Logarithms lie around 0, on both sides; exponentials are all positive, and lie around 1 or lean to the right."""
+    if weights.file.family is CODE2WAV:
+        return  # It stores exponentials.
+    names = [name for name in weights if name.endswith((".alpha", ".beta"))]
+    values = [weights[name].astype(np.float64).ravel() for name in names]
+    if not values or any(not np.isfinite(v).all() or v.min() <= 0 for v in values):
+        return
+    n = sum(map(len, values))
+    lean, lean_of_logs = (_lean([change(v) for v in values]) for change in (np.asarray, np.log))
+    # What so many bell-shaped values have by luck deviates by the root of 6 / n.
+    leans = bounds.SNAKE_LEAN.above(lean) and bounds.SNAKE_LEAN_LUCK.above(lean / math.sqrt(_LUCK / n))
+    leans = leans and bounds.SNAKE_LOG_LEAN.below(abs(lean_of_logs) / lean)
+    centres = [_centre(names, values, ending) for ending in (".alpha", ".beta")]
+    if leans or bounds.SNAKE_CENTRE.below(max(abs(float(np.log(centre))) for centre in centres)):
+        report.find(
+            "file.snake-exponentiated",
+            f"Snake's {n} alphas and betas are all positive, around {centres[0]:.2f} and {centres[1]:.2f}, and lean "
+            f"to the "
+            f"right by {lean:.2f}, their logarithms by {lean_of_logs:.2f}: they were exponentiated already.",
+            tensors=tuple(names),
+            skewness=lean,
+            skewness_of_logarithms=lean_of_logs,
+            medians=centres,
+        )
+
+
+def _centre(names: list[str], values: list[npt.NDArray[np.float64]], ending: str) -> float:
+    """The median of all tensors of one kind."""
+    return float(np.median(np.concatenate([v for name, v in zip(names, values, strict=True) if name.endswith(ending)])))
+
+
+def _lean(values: list[npt.NDArray[np.float64]]) -> float:
+    """Skewness of the values, each tensor's mean and deviation taken out."""
+    scaled = [(v - v.mean()) / v.std() for v in values if v.std() > 0]
+    return float(np.mean(np.concatenate(scaled) ** _SKEWNESS)) if scaled else 0.0

@@ -1,0 +1,423 @@
+"""Every number by which the doctor decides, in one table: its unit, and what it was measured to keep apart.
+
+A bound is asked with `above` or `below`; while `recording` is on, what it was asked is kept, and `benchmarks/doctor`
+writes from it how far sound cases stay away from the bound and how far it is to the nearest fault that it finds.
+`margins.json` holds that; a bound that is not in it was never measured.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+
+from omniggml.gguf.type_names import LARGEST_F16
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """A bound. `what`: the quantity that is compared with `value`. `finds`: ids of what is found beyond it, as patterns
+    of `fnmatch`."""
+
+    name: str
+    value: float
+    unit: str
+    what: str
+    finds: tuple[str, ...]
+
+    def above(self, measured: float) -> bool:
+        """Whether what was measured is above the bound; NaN is not."""
+        _record(self, measured, upwards=True)
+        return measured > self.value
+
+    def below(self, measured: float) -> bool:
+        """Whether what was measured is below the bound; NaN is not."""
+        _record(self, measured, upwards=False)
+        return measured < self.value
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One question to a bound, and whether the finding lies `upwards` of it."""
+
+    name: str
+    measured: float
+    upwards: bool
+
+
+_recorders: list[list[Asked]] = []
+
+
+def _record(threshold: Threshold, measured: float, *, upwards: bool) -> None:
+    for recorder in _recorders:
+        recorder.append(Asked(threshold.name, float(measured), upwards))
+
+
+@contextmanager
+def recording() -> Iterator[list[Asked]]:
+    """Every question that bounds are asked meanwhile, in this process."""
+    seen: list[Asked] = []
+    _recorders.append(seen)
+    try:
+        yield seen
+    finally:
+        _recorders.remove(seen)
+
+
+@dataclass(frozen=True)
+class Margin:
+    """`sound`: the value nearest to the bound in a sound case; `fault`: that in a fault which it finds. None: there was
+    no such case."""
+
+    sound: float | None
+    fault: float | None
+
+
+@cache
+def margins() -> dict[str, Margin]:
+    """What `python benchmarks/doctor --margins` measured, by name of the bound."""
+    table = json.loads((files("omniggml.doctor") / "margins.json").read_text(encoding="utf-8"))
+    return {name: Margin(entry["sound"], entry["fault"]) for name, entry in table.items()}
+
+
+# --- the file's values ------------------------------------------------------------------------------------------------
+
+ZERO_ROWS = Threshold("file.zero-rows", 0.2, "share", "rows of a table that are all zeros", ("file.zero-rows",))
+LEARNT_SIZE = Threshold(
+    "file.learnt-size",
+    1000.0,
+    "times",
+    "a norm's, scale's or bias's size over its siblings', or under",
+    ("file.scale",),
+)
+MATRIX_SIZE = Threshold(
+    "file.matrix-size", 30.0, "times", "a matrix' size over its siblings', or under", ("file.scale",)
+)
+TABLE_SIZE = Threshold("file.table-size", 1e-3, "rms", "a table without siblings", ("file.scale",))
+SIZE_ALONE = Threshold("file.size-alone", 1e3, "rms", "a tensor without siblings", ("file.scale",))
+LEVELS = Threshold(
+    "file.levels",
+    21.0,
+    "values",
+    "different ones among 32: 30 on a grid of 8 bits, 10 to 18 on 4 or 5",
+    ("file.quantized-twice",),
+)
+OFF_GRID = Threshold(
+    "file.off-grid", 0.06, "steps", "distance of values from a grid of 8 bits", ("file.quantized-twice",)
+)
+TRAINED = Threshold(
+    "file.trained", 1.25, "times", "a trained matrix' largest singular value over a random one's", ("file.untrained",)
+)
+TRAINED_SHARE = Threshold("file.trained-share", 0.1, "share", "matrices with a trained spectrum", ("file.untrained",))
+RANDOM = Threshold(
+    "file.random", 1.06, "times", "largest singular value of one matrix over a random one's", ("file.looks-random",)
+)
+SIBLINGS_TRAINED = Threshold(
+    "file.siblings-trained", 1.5, "times", "the same, the median of its siblings", ("file.looks-random",)
+)
+SIBLINGS_SURELY = Threshold(
+    "file.siblings-surely", 1.15, "times", "the same, the least of its siblings", ("file.looks-random",)
+)
+SNAKE_LEAN = Threshold(
+    "file.snake-lean", 0.2, "skewness", "Snake's values, where none is negative", ("file.snake-exponentiated",)
+)
+SNAKE_LEAN_LUCK = Threshold(
+    "file.snake-lean-luck",
+    4.0,
+    "deviations",
+    "the same, over what so few values have by luck",
+    ("file.snake-exponentiated",),
+)
+SNAKE_LOG_LEAN = Threshold(
+    "file.snake-log-lean",
+    0.5,
+    "share",
+    "of the values' skewness that their logarithms have",
+    ("file.snake-exponentiated",),
+)
+SNAKE_CENTRE = Threshold(
+    "file.snake-centre", 0.3, "nats", "distance of the median from 1", ("file.snake-exponentiated",)
+)
+LEAST_EPS = Threshold("file.least-eps", 1e-9, "", "a norm's epsilon", ("file.eps",))
+MOST_EPS = Threshold("file.most-eps", 1e-3, "", "a norm's epsilon", ("file.eps",))
+LEAST_THETA = Threshold("file.least-theta", 1e3, "", "a rotary base", ("file.theta",))
+MOST_THETA = Threshold("file.most-theta", 1e9, "", "a rotary base", ("file.theta",))
+LEAST_WINDOW = Threshold("file.least-window", 2, "frames", "the vocoder's window", ("file.window",))
+MOST_WINDOW = Threshold("file.most-window", 8192, "frames", "the vocoder's window", ("file.window",))
+SETTING = Threshold(
+    "file.setting", 1e-5, "share", "by which two numbers may differ that are stored as float32", ("file.*",)
+)
+
+PLAUSIBLE = {
+    "rms_norm_eps": ("file.eps", LEAST_EPS, MOST_EPS),
+    "rope_theta": ("file.theta", LEAST_THETA, MOST_THETA),
+    "sliding_window": ("file.window", LEAST_WINDOW, MOST_WINDOW),
+}
+"""Setting -> what is found where it is implausible, and its bounds."""
+
+# --- against a reference ----------------------------------------------------------------------------------------------
+
+ROUNDING = {
+    "F32": 1e-5,
+    "F16": 2e-3,
+    "BF16": 1e-2,
+    "Q8_0": 0.03,
+    "Q6_K": 0.08,
+    "Q5_K": 0.15,
+    "Q5_0": 0.2,
+    "Q5_1": 0.2,
+}
+"""Relative error that a type may bring: a quarter more than what bell-shaped values lose, twice for outliers."""
+ROUNDING_ELSE = 0.2
+ROUNDING_BELOW_5_BITS = 0.4
+FEW_BITS = 5
+ROUNDING_OF_VECTORS = 4
+"""Times more: a grid of 8 bits serves vectors with one large value badly."""
+
+REFERENCE_ERROR = Threshold(
+    "reference.error", 1.0, "times", "a tensor's error over what its type explains", ("file.reference-differs",)
+)
+CHANGED_BACK = Threshold(
+    "reference.changed-back",
+    0.05,
+    "share",
+    "of a tensor that is left over when a change is undone",
+    ("file.reference-differs",),
+)
+
+# --- codes ------------------------------------------------------------------------------------------------------------
+
+SAME_FRAMES = Threshold("codes.same-frames", 0.9, "share", "frames like the one before", ("codes.constant",))
+CYCLE = Threshold("codes.cycle", 0.8, "share", "frames like the one a period before", ("codes.repeating",))
+STUCK = Threshold(
+    "codes.stuck", 0.1, "share", "of the others' different codes that a group has", ("codes.collapsed-group",)
+)
+EQUAL_GROUPS = Threshold(
+    "codes.equal-groups", 0.95, "share", "codes that two groups have in common", ("codes.equal-groups",)
+)
+CONTROL_FRAMES = Threshold("codes.control-frames", 0.5, "share", "frames with ids for control", ("codes.control-ids",))
+REARRANGED = Threshold(
+    "codes.rearranged",
+    0.3,
+    "nats a code",
+    "by which the codes are likelier put right than as given",
+    ("codes.group-order", "codes.frame-order", "codes.transposed", "codes.off-by-one"),
+)
+REARRANGED_SHARE = Threshold(
+    "codes.rearranged-share",
+    0.5,
+    "times",
+    "the same, over what the codes as given are likelier than chance: a talker with a mistake says codes that are half "
+    "explained already, in their right order",
+    ("codes.group-order", "codes.frame-order", "codes.transposed", "codes.off-by-one"),
+)
+FIRST_GROUP = Threshold(
+    "codes.first-group",
+    0.3,
+    "nats a code",
+    "between the readings of groups that are too few",
+    ("codes.first-group-missing",),
+)
+
+# --- likelihood -------------------------------------------------------------------------------------------------------
+
+EXPLAINED = Threshold("likelihood.explained", 0.3, "nats a code", "above chance", ("talker.*",))
+SURE_OF_OTHERS = Threshold(
+    "likelihood.sure-of-others", -1.0, "nats a code", "above chance, at temperature 1", ("codes.unlikely",)
+)
+NOT_EXPLAINED = Threshold(
+    "likelihood.not-explained", 0.1, "nats a code", "above chance, at the best temperature", ("codes.unlikely",)
+)
+RANK = Threshold(
+    "likelihood.rank", 0.35, "share", "of the codebook that is likelier than the codes", ("codes.unlikely",)
+)
+GAIN = Threshold("likelihood.gain", 6.0, "nats", "by which a mistake makes all codes likelier", ("talker.*",))
+GAIN_LUCK = Threshold("likelihood.gain-luck", 2.5, "deviations", "the same, over what luck gives", ("talker.*",))
+
+# --- talker -----------------------------------------------------------------------------------------------------------
+
+DEAD_TEXT = Threshold(
+    "talker.dead-text", 1e-6, "share", "by which two texts' first inputs differ", ("talker.dead-text",)
+)
+FLAT_LOGITS = Threshold("talker.flat-logits", 1e-3, "nats", "deviation of the logits", ("talker.flat-logits",))
+ENDS_AT_ONCE = Threshold(
+    "talker.ends-at-once", 0.9, "probability", "of codec eos before the first frame", ("talker.ends-at-once",)
+)
+
+# --- audio ------------------------------------------------------------------------------------------------------------
+
+SILENT = Threshold("audio.silent", 1e-4, "rms", "all samples", ("audio.silent",))
+FULL = 0.999
+"""Samples from here on are at the limits."""
+CLIPPED = Threshold("audio.clipped", 0.005, "share", "samples at the limits", ("audio.clipped",))
+SHIFTED = Threshold("audio.shifted", 0.02, "of full scale", "the mean, or what of it is not ours", ("audio.dc",))
+SHIFTED_ALONE = Threshold("audio.shifted-alone", 0.25, "deviations", "the mean, without codes", ("audio.dc",))
+SHIFTED_BESIDE = Threshold("audio.shifted-beside", 0.1, "deviations", "what of the mean is not ours", ("audio.dc",))
+ROUGH = Threshold("audio.rough", 0.8, "deviations", "steps from sample to sample (white noise: 1.4)", ("audio.bytes",))
+SMOOTH = Threshold("audio.smooth", 0.35, "deviations", "the same with bytes swapped", ("audio.bytes",))
+JUMP = Threshold("audio.jump", 25.0, "times", "a step over those around it", ("audio.clicks",))
+JUMP_SIZE = Threshold("audio.jump-size", 0.2, "deviations", "a step", ("audio.clicks",))
+JUMP_EQUAL = Threshold("audio.jump-equal", 0.5, "share", "of the largest step that the others have", ("audio.clicks",))
+JUMP_BEAT = Threshold("audio.jump-beat", 0.02, "periods", "by which a jump is off the beat", ("audio.clicks",))
+JUMPS_REGULAR = Threshold("audio.jumps-regular", 0.8, "share", "jumps on the beat", ("audio.clicks",))
+REPEATS = Threshold("audio.repeats", 0.9, "correlation", "of the audio with itself one beat later", ("audio.clicks",))
+VOICED = Threshold("audio.voiced", 0.05, "share", "of the time that is harmonic", ("audio.noise",))
+FLAT_SPECTRUM = Threshold(
+    "audio.flat-spectrum", 0.15, "flatness", "of the spectrum (speech: below 0.1)", ("audio.noise",)
+)
+HARMONIC = 0.45
+"""Correlation of a frame with itself a pitch period later from which it counts as harmonic."""
+LOWEST_PITCH, HIGHEST_PITCH = 70, 400
+"""Hz."""
+SHORTEST = Threshold("audio.shortest", 0.015, "s a character", "duration (English: 0.07)", ("audio.too-short",))
+LONGEST = Threshold(
+    "audio.longest", 0.6, "s a character", "duration beyond LONGEST_FREE (Chinese: 0.22)", ("audio.too-long",)
+)
+LONGEST_FREE = 4
+"""Seconds that are never too long."""
+
+# --- the vocoder, and their audio beside ours -------------------------------------------------------------------------
+
+DEAD = Threshold("vocoder.dead", 1e-6, "of full scale", "the largest sample of random codes", ("vocoder.silent",))
+DEAF = Threshold("vocoder.deaf", 0.9999, "correlation", "of two sets of random codes' audio", ("vocoder.deaf",))
+LOUD = Threshold("vocoder.loud", 0.5, "share", "of random codes' samples at the limits", ("vocoder.clips",))
+OVERFLOW = Threshold(
+    "vocoder.overflow", LARGEST_F16, "", "the largest activation (float16 ends there)", ("vocoder.f16-overflow",)
+)
+SAME = Threshold(
+    "vocoder.same",
+    0.02,
+    "share",
+    "of their energy that ours leaves over: other types are below, other computations above",
+    ("vocoder.differs",),
+)
+NOTHING_LEFT = Threshold(
+    "vocoder.nothing-left", 1e-10, "share", "the same, where nothing needs explaining", ("vocoder.*",)
+)
+MISTAKE_BEATS = Threshold(
+    "vocoder.mistake-beats", 0.1, "times", "what a mistake leaves over, against the right vocoder", ("vocoder.*",)
+)
+MISTAKE_LEAVES = Threshold("vocoder.mistake-leaves", 0.5, "share", "what a mistake leaves over", ("vocoder.*",))
+STANDS_OUT = Threshold(
+    "vocoder.stands-out",
+    0.2,
+    "share",
+    "that a mistake explains where nothing else explains a tenth of that",
+    ("vocoder.*",),
+)
+STANDS_ALONE = Threshold(
+    "vocoder.stands-alone", 0.1, "times", "what anything else explains, against that mistake", ("vocoder.*",)
+)
+LOUDER = Threshold("audio.louder", 1.03, "times", "their loudness over ours", ("audio.gain",))
+QUIETER = Threshold("audio.quieter", 0.97, "times", "their loudness over ours", ("audio.gain",))
+INSIDE = Threshold("audio.inside", 0.995, "share", "of their samples inside the limits", ("audio.clipped",))
+LOUD_END = Threshold(
+    "vocoder.loud-end", 0.01, "times", "the loudest sample after the codes' end, over before", ("vocoder.end-frame",)
+)
+PIECES_LEAVE = Threshold("audio.pieces-leave", 0.05, "share", "what decoding in pieces leaves over", ("audio.seams",))
+PIECES_SURE = Threshold(
+    "audio.pieces-sure", 1e-4, "share", "the same, where no other length is tried", ("audio.seams",)
+)
+
+# --- dumps ------------------------------------------------------------------------------------------------------------
+
+MODULE_DIFFERS = Threshold(
+    "dump.module",
+    1e-2,
+    "share",
+    "of a module's energy that differs: other types are below, other computations above",
+    ("dump.deviates",),
+)
+MODULE_ROUNDED = Threshold(
+    "dump.rounded", 1e-9, "share", "the same, that another order of sums explains", ("vocoder.*",)
+)
+DUMP_MISTAKE_BEATS = Threshold(
+    "dump.mistake-beats", 0.1, "times", "what a mistake leaves over of a module, against the right one", ("vocoder.*",)
+)
+
+TABLE = {bound.name: bound for bound in tuple(globals().values()) if isinstance(bound, Threshold)}
+"""Every bound by its name."""
+
+# --- how much is looked at: no bounds, so they have no margin ---------------------------------------------------------
+
+LEAST_VALUES = 64
+"""Values below which a tensor says nothing by its grid, rows or spectrum."""
+LEAST_ROWS = 4
+COMPARED_BYTES = 65536
+"""Of each tensor, where copies are looked for."""
+LEAST_ZERO_BIASES = 3
+"""So many biases at once may be zeros by right."""
+LEAST_SIBLINGS = 3
+LEAST_MATRICES = 8
+LARGEST_KERNEL = 16
+"""A third axis no longer than this is a kernel's."""
+NAMED_ERRORS = 20
+"""Tensors whose errors a finding lists."""
+
+LEAST_FRAMES = 8
+"""Of codes, below which their variety says nothing."""
+LEAST_DIFFERENT = 8
+LEAST_DIFFERENT_EQUAL = 4
+LONGEST_CYCLE = 16
+CYCLES = 4
+"""So many of a cycle must fit."""
+JUDGED_FRAMES = 24
+"""That the model judges: hundreds of codes, of which each says much."""
+TALKER_FRAMES = 48
+STRIDES = (1024, 2048, 4096)
+"""Of published codebooks, tried beside the model's own."""
+STRIDE_FACTORS = (1.0, 2.0, 0.5, 4.0)
+
+NOISE_WINDOW = 1024
+CLICK_WINDOW = 256
+LEAST_CLICK_WINDOWS = 8
+LEAST_CLICKS = 3
+LEAST_CLICK_GAP = 4
+"""Windows."""
+
+ALIVE_FRAMES = 12
+OVERFLOW_FRAMES = 6
+TRIAL_FRAMES = 16
+MOST_FRAMES = 400
+BUDGET = 3e10
+"""Products a run of the mirror, about a second."""
+LEAST_INSIDE = 30
+MOST_EXTRA_FRAMES = 8
+MOST_PIECES = 12
+CONTEXTS = (0, 25, 10, 4, 2)
+USUAL_PIECES = frozenset(
+    (
+        1,
+        2,
+        4,
+        5,
+        8,
+        10,
+        12,
+        15,
+        16,
+        20,
+        24,
+        25,
+        30,
+        32,
+        40,
+        48,
+        50,
+        60,
+        64,
+        75,
+        80,
+        96,
+        100,
+        128,
+        150,
+        200,
+        250,
+        256,
+        300,
+    )
+)

@@ -1,0 +1,16 @@
+"""Names and numbers in sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+def count(names: Sequence[str]) -> str:
+    """How many tensors, with the verb that follows."""
+    return f"{len(names)} tensor{'s are' if len(names) > 1 else ' is'}"
+
+
+def some(names: Sequence[str], most: int = 3) -> str:
+    """The first of them, and how many more there are."""
+    shown = ", ".join(names[:most])
+    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"

@@ -1,8 +1,8 @@
 """`config.json` and `generation_config.json` of a checkpoint directory -> `ModelConfig`.
 
-Both the layout of the published checkpoint (`rope_theta` beside `rope_scaling`) and that of transformers 5
-(`rope_parameters`) are read. Whatever the engine can't compute is refused here, in one sentence, before a tensor is
-touched: a model that runs and is slightly wrong is worse than one that doesn't convert.
+The layout of the published checkpoint (`rope_theta` beside `rope_scaling`) and those of transformers 5
+(`rope_parameters`, `num_local_experts`) are read. Whatever the engine can't compute is refused here, in one sentence,
+before a tensor is touched: a model that runs and is slightly wrong is worse than one that doesn't convert.
 """
 
 from __future__ import annotations
@@ -29,6 +29,9 @@ from omniggml.spec.model_config import (
     ThinkerConfig,
 )
 
+_OTHER_SPELLINGS = {"num_experts": "num_local_experts"}
+"""Keys that a configuration class saves under the name that its attribute map gives them."""
+
 _LARGEST = 2**31 - 1
 _MOST_LAYERS = 1024
 _MOST_EXPERTS = 4096
@@ -38,9 +41,13 @@ class _Section:
     """One JSON object, read key by key; complains with the full path of the key."""
 
     def __init__(self, values: Mapping[str, Any], file: Path, path: str = "") -> None:
-        self.values = values
+        self.values = dict(values)
         self.file = file
         self.path = path
+        for key, other in _OTHER_SPELLINGS.items():
+            if values.get(other) is not None:
+                self.must_be(key, (values[other],))
+                self.values[key] = values[other]
 
     def error(self, key: str, found: str, expected: str) -> ConversionError:
         return ConversionError(f"{self.file}: {self.path}{key} is {found}, expected {expected}")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from omniggml.conversion.checkpoint_names import fused_experts, published_name
 from omniggml.errors import ConversionError
 from omniggml.files.json_object import read_json_object
 from omniggml.gguf.bfloat16 import from_bfloat16
@@ -32,16 +33,18 @@ _NUMPY_TYPE: dict[str, np.dtype[Any]] = {"BF16": np.dtype("<u2"), "F16": np.dtyp
 
 @dataclass(frozen=True)
 class CheckpointTensor:
-    """Where one tensor lies: `offset` counts from the start of `path`, in bytes; `type` is safetensors' name."""
+    """Where one tensor lies: `offset` counts from the start of `path`, in bytes; `type` is safetensors' name.
+    `stored_as`: its own name there, or that of the stack that it is a part of."""
 
     path: Path
     type: str
     shape: tuple[int, ...]
     offset: int
+    stored_as: str = ""
 
 
 class Checkpoint:
-    """The tensors of a checkpoint directory, by name."""
+    """The tensors of a checkpoint directory, by the names of the published one; experts one by one."""
 
     def __init__(self, directory: Path, wanted: Callable[[str], bool] = lambda name: True) -> None:
         """Read the index and the headers of all shards that hold a wanted tensor; no values yet.
@@ -90,7 +93,7 @@ def shards_with(index: Path, wanted: Callable[[str], bool]) -> list[str]:
     weight_map = read_json_object(index).get("weight_map")
     if not isinstance(weight_map, dict) or not all(isinstance(value, str) for value in weight_map.values()):
         raise ConversionError(f"{index} has no weight_map from tensor names to file names")
-    return sorted({shard for name, shard in weight_map.items() if wanted(name)})
+    return sorted({shard for name, shard in weight_map.items() if wanted(published_name(name))})
 
 
 def _read_directory(directory: Path, wanted: Callable[[str], bool]) -> dict[str, CheckpointTensor]:
@@ -136,10 +139,24 @@ def _read_shard(path: Path) -> dict[str, CheckpointTensor]:
         raise ConversionError(f"{path} is not a safetensors file: its header is not JSON ({error})") from error
     if not isinstance(header, dict):
         raise ConversionError(f"{path} is not a safetensors file: its header is not a JSON object")
+    tensors: dict[str, CheckpointTensor] = {}
+    for name, entry in header.items():
+        if name != "__metadata__":
+            tensors |= _published(published_name(name), _stored_tensor(path, name, entry, 8 + length, size))
+    return tensors
+
+
+def _published(name: str, tensor: CheckpointTensor) -> dict[str, CheckpointTensor]:
+    """The tensor under its published name; the experts of a fused one each under its own."""
+    experts = fused_experts(name, tensor.shape)
+    dtype = _NUMPY_TYPE.get(tensor.type)
+    if experts is None or dtype is None:
+        return {name: tensor}
     return {
-        name: _stored_tensor(path, name, entry, 8 + length, size)
-        for name, entry in header.items()
-        if name != "__metadata__"
+        part.name: replace(
+            tensor, shape=(part.rows, part.columns), offset=tensor.offset + part.row * part.columns * dtype.itemsize
+        )
+        for part in experts
     }
 
 
@@ -161,4 +178,4 @@ def _stored_tensor(path: Path, name: str, entry: Any, data_start: int, size: int
             f"{path}: tensor {name} has {end - start} bytes, expected {prod(shape) * dtype.itemsize} "
             f"for shape {list(shape)} in {type_name}"
         )
-    return CheckpointTensor(path, type_name, shape, data_start + start)
+    return CheckpointTensor(path, type_name, shape, data_start + start, name)

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 _PARTS = ("thinker.", "talker.", "code2wav.")
-_WRAPPERS = ("base_model.model.", "model.", "module.", "_orig_mod.")
+_WRAPPERS = ("model.", "module.", "_orig_mod.")
+_IN_THINKER = ("model.", "lm_head.", "audio_tower.", "visual.")
 _MOVED = (
     ("thinker.model.language_model.", "thinker.model."),
     ("thinker.model.audio_tower.", "thinker.audio_tower."),
@@ -20,21 +21,24 @@ _MOVED = (
 _FUSED = re.compile(r"(.*\.mlp\.experts\.)(gate_up_proj|down_proj)")
 
 
-def published_name(name: str, *, thinker_alone: bool = False) -> str:
-    """The name without wrappers, modules where the published checkpoint has them. Fused experts keep theirs.
-    `thinker_alone`: names begin within the thinker."""
-    bare = name
-    while not thinker_alone and not bare.startswith(_PARTS):
-        wrapper = next((one for one in _WRAPPERS if bare.startswith(one)), None)
-        if wrapper is None:
-            return name
-        bare = bare.removeprefix(wrapper)
-    if thinker_alone and not bare.startswith("thinker."):
-        bare = f"thinker.{bare}"
+def published_name(name: str) -> str:
+    """The name without wrappers, modules where the published checkpoint has them. Fused experts keep theirs."""
+    bare = _unwrapped(name)
+    if bare is None:
+        bare = f"thinker.{name}" if name.startswith(_IN_THINKER) else name
     for theirs, ours in _MOVED:
         if bare.startswith(theirs):
             return ours + bare.removeprefix(theirs)
     return bare
+
+
+def _unwrapped(name: str) -> str | None:
+    while not name.startswith(_PARTS):
+        wrapper = next((one for one in _WRAPPERS if name.startswith(one)), None)
+        if wrapper is None:
+            return None
+        name = name.removeprefix(wrapper)
+    return name
 
 
 class Slice(NamedTuple):

@@ -188,10 +188,7 @@ class Planning:
 
     def _tokenizer_in(self, directory: Path) -> dict[str, Any]:
         files = read_tokenizer_files(directory)
-        ids = files.vocabulary | {text: index for index, (text, _) in files.added.items()}
-        tokens = [""] * (1 + max(ids.values(), default=0))
-        for text, index in ids.items():
-            tokens[index] = text
+        tokens = files.tokens()
         special = replace(PUBLISHED.tokens, **token_ids(tokens))
         rows = self.contents.rows(_TABLE) if _TABLE in self.contents.parts else len(tokens)
         return plain_metadata(tokenizer_metadata(directory, rows, special))
@@ -206,7 +203,7 @@ class Planning:
         ours = self.contents.without(("talker.", _VOCODER))
         plan = plan_tensors(stacked(thinker_tensors(derived.config.thinker)), ours)
         renamed = [_renamed(tensor) for tensor in plan]
-        metadata = plain_metadata(thinker_file.thinker_metadata(derived.config))
+        metadata = plain_metadata(thinker_file.thinker_metadata(derived.config.language_model))
         metadata["general.architecture"] = thinker_file.ARCHITECTURE
         return self._planned(renamed, {**metadata, **self.tokenizer}, derived)
 

@@ -37,6 +37,14 @@ class TokenizerFiles:
     pad_token: str | None
     chat_template: str | None
 
+    def tokens(self) -> list[str]:
+        """Texts by id, "" where there is none."""
+        ids = self.vocabulary | {token: index for index, (token, _) in self.added.items()}
+        found = [""] * (1 + max(ids.values(), default=0))
+        for token, index in ids.items():
+            found[index] = token
+        return found
+
 
 def tokenizer_metadata(directory: Path, vocab_size: int, tokens: SpecialTokens) -> Metadata:
     """The `tokenizer.*` keys; ids without a token up to `vocab_size` are filled with unused `[PAD<id>]`.

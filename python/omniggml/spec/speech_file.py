@@ -20,6 +20,7 @@ from omniggml.spec.model_config import (
 ARCHITECTURE = "qwen3omni-speech"
 FORMAT_VERSION = 1
 DEFAULT_SPEAKER = f"{ARCHITECTURE}.talker.default_speaker"
+SPEAKER_NAMES = f"{ARCHITECTURE}.talker.speaker_names"
 TEXT_NORMALIZATION = f"{ARCHITECTURE}.{TEXT_NORMALIZATION_KEY}"
 
 SUPPRESSED_TAIL_KEY = f"{ARCHITECTURE}.talker.suppressed_tail"
@@ -59,7 +60,7 @@ def _talker(config: ModelConfig) -> Metadata:
     entries[f"{prefix}mrope_section"] = signed(list(config.talker.mrope_section))
     # Programs save a checkpoint's object of speakers in any order.
     speakers = sorted(config.talker.speakers, key=lambda speaker: (speaker[1], speaker[0]))
-    entries[f"{prefix}speaker_names"] = texts([name for name, _ in speakers])
+    entries[SPEAKER_NAMES] = texts([name for name, _ in speakers])
     entries[f"{prefix}speaker_ids"] = counts([index for _, index in speakers])
     if config.default_speaker is not None:
         entries[DEFAULT_SPEAKER] = text(config.default_speaker)

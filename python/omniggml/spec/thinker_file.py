@@ -11,6 +11,9 @@ from omniggml.spec.model_config import TEXT_NORMALIZATION_KEY, LanguageModel
 ARCHITECTURE = "qwen3vlmoe"
 EXTRA = "qwen3omni"
 TEXT_NORMALIZATION = f"{EXTRA}.{TEXT_NORMALIZATION_KEY}"
+GENERAL_SAMPLING = "general.sampling."
+"""Where llama.cpp's files have defaults of sampling."""
+
 HAS_VOICE = f"{EXTRA}.enable_audio_output"
 """False in the file of a model that was published without a talker; absent from every other."""
 

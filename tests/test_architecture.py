@@ -23,7 +23,7 @@ LEVELS: tuple[tuple[str, ...], ...] = (
     ("spec",),
     ("whole_file", "arrays", "probe", "options", "text", "files"),
     ("audio", "tokenizer", "overlap"),
-    ("together",),
+    ("together", "late_thinker"),
     ("model",),
     ("loading",),
     ("conversion",),

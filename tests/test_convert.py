@@ -544,6 +544,8 @@ def test_the_document_lists_the_keys(converted: dict[str, list[Path]], copy: Pat
         json.dumps(json.loads(path.read_text()) | {"text_normalization": "spoken_english", "default_speaker": "aiden"})
     )
     optional = convert(copy, tmp_path / "optional")
+    edit_config(copy, "enable_audio_output", False)
+    optional += convert(copy, tmp_path / "voiceless", only="thinker")
     written = {
         key
         for path in converted["q8_0"] + optional

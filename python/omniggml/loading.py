@@ -24,21 +24,35 @@ BUILT_IN = Path(__file__).parent / "voice" / "voice-speech.gguf"
 def load(speech: str | os.PathLike[str] | None = None, **options: Unpack[LoadKeywords]) -> Model:
     """Load a model.
 
-    `speech`: a NAME-speech.gguf or a file of another family (`docs/files.md`); without it the built-in voice, a small
-    model of the same architecture that speaks English. `options`: see `LoadOptions`. What no file tells is the
+    `speech`: a NAME-speech.gguf or a file of another family (`docs/files.md`); NAME-thinker.gguf stands for the speech
+    file beside it. Without it the built-in voice, a small model of the same architecture that speaks English; or, where
+    a thinker is named, that alone, which answers in text. `options`: see `LoadOptions`. What no file tells is the
     published model's; a warning names it.
 
     Raises ModelFileError for a file that can't be used, InputError for an unknown device or option, OutOfMemoryError.
     """
-    path = BUILT_IN if speech is None else Path(speech)
     chosen = from_keywords(LoadOptions, options)
-    if chosen.thinker is None and path.name.endswith(_SPEECH_SUFFIX):
-        beside = path.with_name(path.name.removesuffix(_SPEECH_SUFFIX) + _THINKER_SUFFIX)
-        chosen = dataclasses.replace(chosen, thinker=beside if beside.exists() else None)
+    if speech is None and chosen.thinker:
+        return Model(None, chosen)
+    path = BUILT_IN if speech is None else Path(speech)
+    if chosen.thinker is None:
+        path, thinker = _with_companion(path)
+        chosen = dataclasses.replace(chosen, thinker=thinker)
     model = Model(path, chosen)
     if model.assumed:
         warnings.warn(_assumptions(path, model.assumed), stacklevel=2)
     return model
+
+
+def _with_companion(path: Path) -> tuple[Path, Path | None]:
+    """The speech file, and the thinker beside it, whichever of the two is named."""
+    if path.name.endswith(_SPEECH_SUFFIX):
+        beside = path.with_name(path.name.removesuffix(_SPEECH_SUFFIX) + _THINKER_SUFFIX)
+        return path, beside if beside.exists() else None
+    if path.name.endswith(_THINKER_SUFFIX):
+        beside = path.with_name(path.name.removesuffix(_THINKER_SUFFIX) + _SPEECH_SUFFIX)
+        return (beside, path) if beside.exists() else (path, None)
+    return path, None
 
 
 def _assumptions(path: Path, assumed: Mapping[str, Any]) -> str:

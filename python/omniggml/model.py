@@ -19,6 +19,7 @@ from omniggml.arrays import as_array, finite_floats, token_ids
 from omniggml.audio import Audio
 from omniggml.errors import InputError, ModelFileError
 from omniggml.files.opening import open_files
+from omniggml.late_thinker import LateThinker
 from omniggml.options import (
     LoadOptions,
     PathLike,
@@ -31,6 +32,7 @@ from omniggml.options import (
 from omniggml.overlap import THREADS_TO_OVERLAP, overlapped_pieces, pieces_in_turn, split_threads
 from omniggml.probe import Reading, active, new_probe
 from omniggml.spec import speech_file, thinker_file
+from omniggml.spec.model_config import SAMPLE_RATE
 from omniggml.text.normalization import normalization_of
 from omniggml.together import Request, speak_together
 from omniggml.tokenizer import Tokenizer
@@ -104,32 +106,42 @@ class Model:
     Make one with `omniggml.load`, which also finds the thinker beside a speech file.
     """
 
-    def __init__(self, speech: PathLike, options: LoadOptions | None = None) -> None:
-        self.path = Path(speech)
+    def __init__(self, speech: PathLike | None, options: LoadOptions | None = None) -> None:
+        """Without `speech` the options name a thinker, which then writes its answers and speaks none."""
         chosen = options or LoadOptions()
         self._n_threads = chosen.n_threads
+        thinker = chosen.thinker or None
         opened = open_files(
-            speech, chosen.thinker, code2wav=chosen.code2wav, tokenizer=chosen.tokenizer, overrides=chosen.overrides
+            speech, thinker, code2wav=chosen.code2wav, tokenizer=chosen.tokenizer, overrides=chosen.overrides
         )
-        self._speech = _native.SpeechModel(opened.speech.native, chosen.device, chosen.precision, chosen.mmap)
-        self._metadata = opened.speech.metadata
-        self._assumed = opened.speech.assumed
+        first = opened.speech or opened.thinker
+        assert first is not None
+        self.path = Path(os.fspath(speech if speech is not None else first.native.path))
+        self._voice: _native.SpeechModel | None = None
+        if opened.speech is not None:
+            self._voice = _native.SpeechModel(first.native, chosen.device, chosen.precision, chosen.mmap)
+        self._metadata = first.metadata
+        self._assumed = first.assumed
         self._written = normalization_of(self._metadata, speech_file.TEXT_NORMALIZATION, str(self.path))
         self._asked = self._written
-        self._thinker: _native.Thinker | None = None
-        if opened.thinker is not None:
-            self._load_thinker(opened.thinker.native, chosen.device, chosen.mmap)
+        self._thinker = None if opened.thinker is None else LateThinker(opened.thinker.native, chosen)
+        if opened.thinker is not None and self._thinker is not None:
+            self._check_vocabularies(self._thinker)
             path = opened.thinker.native.path
             self._asked = normalization_of(opened.thinker.metadata, thinker_file.TEXT_NORMALIZATION, path)
 
-    def _load_thinker(self, file: _native.GgufFile, device: str, mmap: bool) -> None:
-        self._thinker = _native.Thinker(file, device, mmap)
-        rows, expected = self._thinker.geometry["vocab_size"], self._speech.talker_geometry["text_vocab_size"]
-        if rows != expected:
+    def _check_vocabularies(self, thinker: LateThinker) -> None:
+        if self._voice is not None and thinker.vocab_size != self._voice.talker_geometry["text_vocab_size"]:
             raise ModelFileError(
-                f"{file.path} has a vocabulary of {rows} and {self.path} one of {expected}; "
-                "they belong to different models"
+                f"{thinker.path} has a vocabulary of {thinker.vocab_size} and {self.path} one of "
+                f"{self._voice.talker_geometry['text_vocab_size']}; they belong to different models"
             )
+
+    @property
+    def _speech(self) -> _native.SpeechModel:
+        if self._voice is None:
+            raise InputError(f"{self.path} was loaded alone, and a thinker has no voice: name a speech file as well")
+        return self._voice
 
     # --- what it is -------------------------------------------------------------------------------------------------
 
@@ -156,15 +168,20 @@ class Model:
         return self._thinker is not None
 
     @property
+    def has_voice(self) -> bool:
+        """False of a thinker that was loaded alone: it chats in text."""
+        return self._voice is not None
+
+    @property
     def geometry(self) -> dict[str, dict[str, Any]]:
         """Sizes of each part, with the names of the Hugging Face configuration."""
-        parts = {
-            "talker": self._speech.talker_geometry,
-            "code_predictor": self._speech.predictor_geometry,
-            "code2wav": self._speech.code2wav_geometry,
-        }
+        parts = {}
+        if self._voice is not None:
+            parts["talker"] = self._voice.talker_geometry
+            parts["code_predictor"] = self._voice.predictor_geometry
+            parts["code2wav"] = self._voice.code2wav_geometry
         if self._thinker is not None:
-            parts["thinker"] = self._thinker.geometry
+            parts["thinker"] = self._thinker.loaded().geometry
         return parts
 
     @property
@@ -181,12 +198,18 @@ class Model:
     def tokenizer(self) -> Tokenizer:
         """The tokenizer of the speech file, which is the thinker's too."""
         tokenizer = tokenizer_from(self._metadata, str(self.path))
-        rows = self._speech.talker_geometry["text_vocab_size"]
+        rows = self._text_rows()
         if tokenizer.vocab_size > rows:
             raise ModelFileError(
                 f"{self.path} has {tokenizer.vocab_size} tokens and text embeddings for {rows}; convert the model again"
             )
         return tokenizer
+
+    def _text_rows(self) -> int:
+        if self._voice is not None:
+            return int(self._voice.talker_geometry["text_vocab_size"])
+        assert self._thinker is not None
+        return int(self._thinker.vocab_size)
 
     def n_samples(self, n_frames: int) -> int:
         """Samples that n frames make: 1920 n - 555 with the published geometry."""
@@ -253,8 +276,9 @@ class Model:
         text_options: TextOptions | None = None,
         **options: Unpack[SpeechKeywords],
     ) -> Reply:
-        """Let the thinker answer, and speak the answer. `messages`: a question, or the turns of a conversation as
-        [{"role": "system" | "user" | "assistant", "content": text}, ...], the user's last.
+        """Let the thinker answer, and speak the answer; without a voice its audio is empty. `messages`: a question, or
+        the turns of a conversation as [{"role": "system" | "user" | "assistant", "content": text}, ...], the last of
+        them the user's.
 
         `options`: see `SpeechOptions`; `text_options`: how the answer's text is drawn.
         Raises InputError without a thinker file or for a conversation longer than its context.
@@ -276,7 +300,8 @@ class Model:
         conversation = self._conversation(turns)
         tokens, stop = self.generate_text(conversation, text_options)
         text = self.tokenizer.decode(tokens)
-        pieces = self._stream_answer(conversation, tokens, chosen) if tokens else iter([self._silence()])
+        spoken = tokens and self.has_voice
+        pieces = self._stream_answer(conversation, tokens, chosen) if spoken else iter([self._silence()])
         return StreamedReply(text, pieces, tuple(tokens), stop)
 
     def stream_answer(
@@ -309,6 +334,8 @@ class Model:
         return self._speech.find_speaker((name or self.default_speaker).encode(errors="backslashreplace"))
 
     def _silence(self) -> Audio:
+        if self._voice is None:
+            return Audio(np.zeros(0, np.float32), SAMPLE_RATE, np.zeros((0, 0), np.int32), "no voice")
         groups = self._speech.predictor_geometry["num_code_groups"]
         return Audio(np.zeros(0, np.float32), self.sample_rate, np.zeros((groups, 0), np.int32), "empty")
 
@@ -364,7 +391,7 @@ class Model:
             options.params(thinker),
             options.seed,
             options.max_tokens,
-            {self.tokenizer.eos_id, self._speech.text_tokens["im_end"]},
+            {self.tokenizer.eos_id} | ({self._voice.text_tokens["im_end"]} if self._voice is not None else set()),
         )
         tokens = []
         while (token := generator.next()) >= 0:
@@ -385,7 +412,7 @@ class Model:
                 f"{self.path} was loaded without a thinker, which writes the answers; "
                 "load it with thinker=NAME-thinker.gguf, or speak a given text"
             )
-        return self._thinker
+        return self._thinker.loaded()
 
     def talker_prompt(
         self,

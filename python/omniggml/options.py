@@ -10,7 +10,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, TypedDict, TypeVar, cast
+from typing import Any, Literal, TypedDict, TypeVar, cast
 
 import numpy as np
 
@@ -26,7 +26,7 @@ _MOST_THREADS = 512  # ggml's GGML_MAX_N_THREADS
 class LoadKeywords(TypedDict, total=False):
     """Keywords of `load`; see `LoadOptions`."""
 
-    thinker: PathLike | None
+    thinker: PathLike | Literal[False] | None
     device: str
     n_threads: int
     vocoder_precision: str
@@ -41,20 +41,20 @@ class LoadOptions:
     """How a model is loaded.
 
     `thinker`: a file in llama.cpp's qwen3vlmoe layout; without it the NAME-thinker.gguf beside the speech file is
-    taken, if there is one. `device`: a name from `devices()`, "auto" for the first GPU or else the CPU, or "HOST:PORT"
-    of an RPC server. `n_threads`: CPU threads a call, 0 for as many as there are cores.
-    `vocoder_precision`: how code2wav's convolutions are computed on a CPU: "f32"; "bf16", bfloat16 products summed in
-    float32, where the CPU has such products; "plain", ordinary ggml nodes; "auto", f32 for weights stored in F32, else
-    the fastest. `mmap`: on a CPU, weights stay in the file's pages, which the system shares between processes and
-    gives back first where memory is short; a file so used may be replaced by another, but must not be rewritten or cut
-    in place. False copies them.
+    taken, if there is one, and False leaves it out. Its values are read when it is first asked. `device`: a name from
+    `devices()`, "auto" for the first GPU or else the CPU, or "HOST:PORT" of an RPC server. `n_threads`: CPU threads a
+    call, 0 for as many as there are cores. `vocoder_precision`: how code2wav's convolutions are computed on a CPU:
+    "f32"; "bf16", bfloat16 products summed in float32, where the CPU has such products; "plain", ordinary ggml nodes;
+    "auto", f32 for weights stored in F32, else the fastest. `mmap`: on a CPU, weights stay in the file's pages, which
+    the system shares between processes and gives back first where memory is short; a file so used may be replaced by
+    another, but must not be rewritten or cut in place. False copies them.
 
     `code2wav`: a file whose code2wav takes the place of the speech file's. `tokenizer`: a GGUF file or a Hugging Face
     directory, for a speech file without one. `overrides`: "section.name" to a value, where a file does not tell its
     geometry or tells it wrong.
     """
 
-    thinker: PathLike | None = None
+    thinker: PathLike | Literal[False] | None = None
     device: str = "auto"
     n_threads: int = 0
     vocoder_precision: str = "auto"

@@ -216,5 +216,7 @@ class _Bench:
         return limits
 
     def _tensors(self) -> list[dict[str, Any]]:
-        native: _native.GgufFile = open_files(self.path).speech.native
+        opened = open_files(self.path)
+        assert opened.speech is not None
+        native: _native.GgufFile = opened.speech.native
         return native.tensors()

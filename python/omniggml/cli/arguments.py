@@ -29,7 +29,9 @@ _SPEECH_NUMBERS = {
 def add_model(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("model")
     group.add_argument("-m", "--model", metavar="FILE", help="speech file, NAME-speech.gguf")
-    group.add_argument("--thinker", metavar="FILE", help="default: NAME-thinker.gguf beside the speech file")
+    thinkers = group.add_mutually_exclusive_group()
+    thinkers.add_argument("--thinker", metavar="FILE", help="default: NAME-thinker.gguf beside the speech file")
+    thinkers.add_argument("--no-thinker", action="store_true", help="leave out the thinker beside the speech file")
     group.add_argument("--code2wav", metavar="FILE", help="a file whose code2wav is used in the model's place")
     group.add_argument("--tokenizer", metavar="FILE|DIR", help="for a model without one: a GGUF file or a checkpoint")
     group.add_argument(
@@ -70,7 +72,7 @@ def read_texts(path: str | None, otherwise: Sequence[str]) -> Sequence[str]:
 def load_model(args: argparse.Namespace) -> Model:
     return omniggml.load(
         args.model,
-        thinker=args.thinker,
+        thinker=False if args.no_thinker else args.thinker,
         code2wav=args.code2wav,
         tokenizer=args.tokenizer,
         overrides=parse_overrides(args.override),
@@ -124,5 +126,7 @@ def speech_options(args: argparse.Namespace) -> dict[str, Any]:
     return options
 
 
-def add_output(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("-o", "--output", required=True, metavar="FILE", help="audio file (.wav, .flac), - for stdout")
+def add_output(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
+    parser.add_argument(
+        "-o", "--output", required=required, metavar="FILE", help="audio file (.wav, .flac), - for stdout"
+    )

@@ -8,13 +8,14 @@ from typing import Any
 
 from omniggml.cli.arguments import add_model, add_output, add_speech, given_text, load_model, speech_options
 from omniggml.cli.output import check_output, report, write_audio
+from omniggml.errors import InputError
 from omniggml.options import TextOptions
 
 
 def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser("chat", help="answer a question, in text and aloud")
     parser.add_argument("question", help="what to ask, - to read it from standard input")
-    add_output(parser)
+    add_output(parser, required=False)
     add_model(parser)
     group = parser.add_argument_group("answer")
     group.add_argument("--system", metavar="TEXT", help="instructions for the answer")
@@ -36,9 +37,21 @@ def run(args: argparse.Namespace) -> int:
         temperature=args.text_temperature,
         max_tokens=args.max_tokens,
     )
-    check_output(args.output)
+    _check_output(args)
     model = load_model(args)
     answer = model.stream_chat(turns, text_options=text_options, **speech_options(args))
     print(answer.text, file=sys.stderr if args.output == "-" else sys.stdout)
-    report(write_audio(answer.pieces, args.output, model.sample_rate), args.output)
+    if model.has_voice:
+        report(write_audio(answer.pieces, args.output, model.sample_rate), args.output)
     return 0
+
+
+def _check_output(args: argparse.Namespace) -> None:
+    """A thinker alone has no voice, and writes none."""
+    alone = args.model is None and args.thinker is not None
+    if alone and args.output is not None:
+        raise InputError(f"{args.thinker} is a thinker alone, which has no voice for {args.output}: name a speech file")
+    if not alone and args.output is None:
+        raise InputError("the answer is spoken to a file: name one with -o FILE, - for standard output")
+    if args.output is not None:
+        check_output(args.output)

@@ -17,24 +17,49 @@ _MOST_NAMED = 8
 
 def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser("inspect", help="say what a GGUF file is and what is wrong with it")
-    parser.add_argument("file", metavar="FILE", help="a GGUF file of any family")
+    parser.add_argument("files", metavar="FILE", nargs="+", help="a GGUF file of any family")
     parser.add_argument("--json", action="store_true", help="everything, for programs")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    found = omniggml.inspect(args.file)
-    print(json.dumps(found.as_dict(), indent=2) if args.json else "\n".join(_lines(found)))
-    return 0
+    found = [omniggml.inspect(file) for file in args.files]
+    if args.json:
+        shown = [one.as_dict() for one in found]
+        print(json.dumps(shown if len(shown) > 1 else shown[0], indent=2))
+    else:
+        print("\n\n".join("\n".join(_lines(one)) for one in found))
+    return 0 if all(one.loads for one in found) else 1
 
 
 def _lines(found: Inspection) -> list[str]:
     head = [
         f"{found.path}: {found.title} ({found.family})",
         f"architecture {found.architecture or '(none)'}, {_bytes(found.size)}, {_count(found.parameters)} parameters",
-        f"can't be loaded: {found.problem}" if found.problem else "can be loaded",
+        _verdict(found),
     ]
-    return [*head, *_table(found), *_geometry(found), *_names("missing", found.missing), *_rest(found)]
+    return [*head, *_voice(found), *_table(found), *_geometry(found), *_names("missing", found.missing), *_rest(found)]
+
+
+def _verdict(found: Inspection) -> str:
+    if not found.problem:
+        return "can be loaded"
+    return f"can be loaded beside others: {found.problem}" if found.loads else f"can't be loaded: {found.problem}"
+
+
+def _voice(found: Inspection) -> list[str]:
+    lines = [f"speakers: {', '.join(found.speakers)}"] if found.speakers else []
+    lines += [f"languages: {', '.join(found.languages)}"] if found.languages else []
+    lines += ["has a chat template"] if found.chat_template else []
+    for stage, values in found.sampling.items():
+        lines.append(
+            f"sampling of the {stage}: {', '.join(f'{name} {_short(value)}' for name, value in values.items())}"
+        )
+    return lines
+
+
+def _short(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _rest(found: Inspection) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Literal
 from omniggml import _native
 from omniggml._native import __version__
 from omniggml.conversion.checkpoint_check import check_tensors
-from omniggml.conversion.config_json import read_model_config
+from omniggml.conversion.config_json import NO_VOICE, read_checkpoint_config
 from omniggml.conversion.encode import encoded
 from omniggml.conversion.hub import local_checkpoint
 from omniggml.conversion.output_tensors import speech_file_outputs, thinker_file_outputs
@@ -24,7 +25,7 @@ from omniggml.gguf.output import FileJob, Pieces, Progress, identity_of, write_f
 from omniggml.gguf.output_header import header_bytes
 from omniggml.spec import speech_file, thinker_file
 from omniggml.spec.expected_tensors import NOT_CONVERTED, TEXT_EMBEDDING, Named, thinker_tensors
-from omniggml.spec.model_config import ModelConfig
+from omniggml.spec.model_config import LanguageModel, ModelConfig
 from omniggml.spec.policy import CONVERSION_POLICIES, Policy, read_policy
 
 File = Literal["speech", "thinker"]
@@ -44,21 +45,23 @@ def convert(
     `source` is a directory, or the id of a checkpoint on the Hugging Face hub, which is downloaded if `huggingface_hub`
     is installed. `type` is one of f32, f16, bf16, q8_0, built-in policies. The files are `NAME-speech.gguf` and
     `NAME-thinker.gguf`, with `name` or else the name of the source; `only` writes one of them, and then only the shards
-    with its tensors are needed. `progress` is called as (tensor name, bytes written, bytes in all). The same input
-    gives the same bytes.
+    with its tensors are needed. Of a model without a talker, as -Thinking and -Captioner, the thinker is written alone.
+    `progress` is called as (tensor name, bytes written, bytes in all). The same input gives the same bytes.
 
     Everything is checked before the first byte is written, and the files get their names when all are complete, were
     read back, and can be loaded. What an interruption or a full disk leaves is gone on with by the same call.
     Raises InputError for a bad argument and ConversionError for a checkpoint that can't be converted.
     """
     policy = _policy(type)
-    wanted = _wanted(only)
+    _wanted(only)
     stem = _stem(source, name)
     directory = local_checkpoint(source, lambda tensor: _is_needed(tensor, only))
-    config = read_model_config(directory)
+    config = read_checkpoint_config(directory)
+    if isinstance(config, LanguageModel):
+        only = _without_voice(directory, only)
     checkpoint = Checkpoint(directory, lambda tensor: _is_needed(tensor, only))
     check_tensors(checkpoint, _expected(config, only), _elsewhere(only))
-    jobs = [_job(file, Path(out_dir), stem, config, checkpoint, policy) for file in wanted]
+    jobs = [_job(file, Path(out_dir), stem, config, checkpoint, policy) for file in _wanted(only)]
     write_files(jobs, progress, _check_loads)
     return [job.target for job in jobs]
 
@@ -84,7 +87,18 @@ def _wanted(only: File | None) -> tuple[File, ...]:
     return (only,)
 
 
-def _expected(config: ModelConfig, only: File | None) -> Iterator[Named]:
+def _without_voice(directory: Path, only: File | None) -> File:
+    """What can be written of a model without a talker."""
+    if only == "speech":
+        raise ConversionError(NO_VOICE.format(path=directory))
+    if only is None:
+        warnings.warn(f"{directory} has no voice: only its thinker is written", stacklevel=3)
+    return "thinker"
+
+
+def _expected(config: ModelConfig | LanguageModel, only: File | None) -> Iterator[Named]:
+    if isinstance(config, LanguageModel):
+        return thinker_tensors(config.thinker)
     if only == "speech":
         return speech_file.speech_file_tensors(config)
     if only == "thinker":
@@ -105,13 +119,21 @@ def _is_needed(tensor: str, only: File | None) -> bool:
     return tensor == TEXT_EMBEDDING or not tensor.startswith((*NOT_CONVERTED, *_elsewhere(only)))
 
 
-def _job(file: File, out_dir: Path, stem: str, config: ModelConfig, checkpoint: Checkpoint, policy: Policy) -> FileJob:
-    if file == "speech":
+def _job(
+    file: File,
+    out_dir: Path,
+    stem: str,
+    config: ModelConfig | LanguageModel,
+    checkpoint: Checkpoint,
+    policy: Policy,
+) -> FileJob:
+    if file == "speech" and isinstance(config, ModelConfig):
         architecture, tensors = speech_file.ARCHITECTURE, speech_file_outputs(config, policy)
         own = speech_file.speech_metadata(config)
     else:
-        architecture, tensors = thinker_file.ARCHITECTURE, thinker_file_outputs(config, policy)
-        own = thinker_file.thinker_metadata(config)
+        language = config.language_model if isinstance(config, ModelConfig) else config
+        architecture, tensors = thinker_file.ARCHITECTURE, thinker_file_outputs(config.thinker, policy)
+        own = thinker_file.thinker_metadata(language)
     outputs = [tensor.as_output() for tensor in tensors]
     general: Metadata = {"general.type": text("model"), "general.name": text(stem), **type_entries(outputs)}
     tokenizer = tokenizer_metadata(checkpoint.directory, config.thinker.vocab_size, config.token)

@@ -1,19 +1,22 @@
 """`config.json` and `generation_config.json` of a checkpoint directory -> `ModelConfig`.
 
-Both the layout of the published checkpoint (`rope_theta` beside `rope_scaling`) and that of transformers 5
-(`rope_parameters`) are read. Whatever the engine can't compute is refused here, in one sentence, before a tensor is
-touched: a model that runs and is slightly wrong is worse than one that doesn't convert.
+The layout of the published checkpoint (`rope_theta` beside `rope_scaling`) and those of transformers 5
+(`rope_parameters`, `num_local_experts`) are read. Whatever the engine can't compute is refused here, in one sentence,
+before a tensor is touched: a model that runs and is slightly wrong is worse than one that doesn't convert.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from omniggml.errors import ConversionError
+from omniggml.files.geometry import token_ids
 from omniggml.files.json_object import read_json_object
+from omniggml.files.tokenizer_metadata import read_tokenizer_files
 from omniggml.spec.model_config import (
     SUPPRESSED_TAIL,
     TALKER_SAMPLING,
@@ -22,12 +25,25 @@ from omniggml.spec.model_config import (
     THINKER_SAMPLING,
     Code2WavConfig,
     CodePredictorConfig,
+    LanguageModel,
     ModelConfig,
     Sampling,
     SpecialTokens,
     TalkerConfig,
     ThinkerConfig,
 )
+
+NO_VOICE = (
+    "{path} has no voice: it was published without a talker; convert its thinker with --only thinker, and take "
+    "Qwen3-Omni-30B-A3B-Instruct for speech"
+)
+"""Said of a checkpoint like -Thinking or -Captioner."""
+
+THINKER_ALONE = "qwen3_omni_moe_thinker"
+"""`model_type` where transformers' thinker was saved by itself."""
+
+_OTHER_SPELLINGS = {"num_experts": "num_local_experts"}
+"""Keys that a configuration class saves under the name that its attribute map gives them."""
 
 _LARGEST = 2**31 - 1
 _MOST_LAYERS = 1024
@@ -38,9 +54,13 @@ class _Section:
     """One JSON object, read key by key; complains with the full path of the key."""
 
     def __init__(self, values: Mapping[str, Any], file: Path, path: str = "") -> None:
-        self.values = values
+        self.values = dict(values)
         self.file = file
         self.path = path
+        for key, other in _OTHER_SPELLINGS.items():
+            if values.get(other) is not None:
+                self.must_be(key, (values[other],))
+                self.values[key] = values[other]
 
     def error(self, key: str, found: str, expected: str) -> ConversionError:
         return ConversionError(f"{self.file}: {self.path}{key} is {found}, expected {expected}")
@@ -103,10 +123,23 @@ def read_model_config(directory: Path) -> ModelConfig:
 
     Raises ConversionError, naming the file and the key, when a value is missing, absurd or not implemented.
     """
+    config = read_checkpoint_config(directory)
+    if isinstance(config, LanguageModel):
+        raise ConversionError(NO_VOICE.format(path=directory))
+    return config
+
+
+def read_checkpoint_config(directory: Path) -> ModelConfig | LanguageModel:
+    """As `read_model_config`, but of a model without a talker what it has."""
     root = _Section(read_json_object(directory / "config.json"), directory / "config.json")
-    if root.values.get("model_type") != "qwen3_omni_moe":
-        raise root.error("model_type", repr(root.values.get("model_type")), "'qwen3_omni_moe'")
+    kind = root.values.get("model_type")
+    if kind == THINKER_ALONE:
+        return _language_model(directory, root, _tokens_of_tokenizer(directory))
+    if kind != "qwen3_omni_moe":
+        raise root.error("model_type", repr(kind), "'qwen3_omni_moe'")
     thinker = root.section("thinker_config")
+    if root.values.get("talker_config") is None or not root.boolean("enable_audio_output", True):
+        return _language_model(directory, thinker, _special_tokens(root, thinker))
     talker = root.section("talker_config")
     config = ModelConfig(
         thinker=_thinker(thinker.section("text_config")),
@@ -121,6 +154,22 @@ def read_model_config(directory: Path) -> ModelConfig:
     )
     _check_agreement(config, talker, root)
     return config
+
+
+def _language_model(directory: Path, thinker: _Section, tokens: SpecialTokens) -> LanguageModel:
+    return LanguageModel(
+        _thinker(thinker.section("text_config")),
+        tokens,
+        _sampling(directory, ("thinker_", ""), THINKER_SAMPLING),
+        _text_normalization(directory),
+    )
+
+
+def _tokens_of_tokenizer(directory: Path) -> SpecialTokens:
+    found = token_ids(read_tokenizer_files(directory).tokens())
+    if lacking := {field.name for field in dataclasses.fields(SpecialTokens)} - set(found):
+        raise ConversionError(f"{directory}: the tokenizer has no token for {min(lacking)}")
+    return SpecialTokens(**found)
 
 
 def _thinker(text: _Section) -> ThinkerConfig:

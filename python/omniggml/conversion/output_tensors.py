@@ -10,7 +10,7 @@ from omniggml.gguf.output_header import OutputTensor
 from omniggml.gguf.type_names import nbytes_of
 from omniggml.spec.expected_tensors import Named, stack_experts, thinker_tensors
 from omniggml.spec.llama_names import llama_name
-from omniggml.spec.model_config import ModelConfig
+from omniggml.spec.model_config import ModelConfig, ThinkerConfig
 from omniggml.spec.policy import Policy
 from omniggml.spec.speech_file import short_name, speech_file_tensors
 
@@ -34,9 +34,9 @@ def speech_file_outputs(config: ModelConfig, policy: Policy) -> list[StackedTens
     return _outputs(speech_file_tensors(config), policy, short_name)
 
 
-def thinker_file_outputs(config: ModelConfig, policy: Policy) -> list[StackedTensor]:
+def thinker_file_outputs(thinker: ThinkerConfig, policy: Policy) -> list[StackedTensor]:
     """Tensors of a thinker file under llama.cpp's names, experts stacked, types by `policy`."""
-    return _outputs(thinker_tensors(config.thinker), policy, llama_name)
+    return _outputs(thinker_tensors(thinker), policy, llama_name)
 
 
 def _outputs(tensors: Iterable[Named], policy: Policy, rename: Callable[[str], str]) -> list[StackedTensor]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -18,30 +18,22 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from omniggml.conversion.checkpoint_names import fused_experts, published_name
+from omniggml.conversion.checkpoint_tensor import PLAIN_TYPES, STORED_TYPES, CheckpointTensor, as_numbers
+from omniggml.conversion.quantization_config import read_quantization
+from omniggml.conversion.quantized_tensors import FURTHER, PACKED, SCALES, QuantizedTensor
 from omniggml.errors import ConversionError
 from omniggml.files.json_object import read_json_object
-from omniggml.gguf.bfloat16 import from_bfloat16
 
 INDEX_NAME = "model.safetensors.index.json"
 SINGLE_NAME = "model.safetensors"
 
 _LARGEST_HEADER = 100_000_000  # The format's own limit.
 _BLOCK = 1 << 17  # Values at a time; their copies stay in the processor's cache, which makes twice the speed.
-_NUMPY_TYPE: dict[str, np.dtype[Any]] = {"BF16": np.dtype("<u2"), "F16": np.dtype("<f2"), "F32": np.dtype("<f4")}
-
-
-@dataclass(frozen=True)
-class CheckpointTensor:
-    """Where one tensor lies: `offset` counts from the start of `path`, in bytes; `type` is safetensors' name."""
-
-    path: Path
-    type: str
-    shape: tuple[int, ...]
-    offset: int
 
 
 class Checkpoint:
-    """The tensors of a checkpoint directory, by name."""
+    """The tensors of a checkpoint directory, by the names of the published one; experts one by one."""
 
     def __init__(self, directory: Path, wanted: Callable[[str], bool] = lambda name: True) -> None:
         """Read the index and the headers of all shards that hold a wanted tensor; no values yet.
@@ -49,26 +41,53 @@ class Checkpoint:
         Raises ConversionError when a file is missing, cut short, or not what it claims to be.
         """
         self.directory = directory
+        self.quantization = read_quantization(directory)
         self.tensors: Mapping[str, CheckpointTensor] = _read_directory(directory, wanted)
+        self._quantized: dict[str, QuantizedTensor] = {}
+        if self.quantization is not None:
+            self.tensors = self._restored(self.tensors, self.quantization.block)
+
+    def _restored(self, tensors: Mapping[str, CheckpointTensor], block: tuple[int, int]) -> dict[str, CheckpointTensor]:
+        """The tensors that quantized ones stand for, in their place."""
+        out = dict(tensors)
+        modules = [name.removesuffix(scale) for name in tensors for scale in SCALES if name.endswith(f".{scale}")]
+        for module in modules:
+            found = QuantizedTensor.of(module, tensors, block)
+            if found is not None:
+                for part in (*SCALES, PACKED, *FURTHER):
+                    out.pop(f"{module}{part}", None)
+                self._quantized[found.name] = found
+                out[found.name] = replace(found.weight, shape=found.shape)
+        return out
+
+    def can_read(self, name: str) -> bool:
+        """Whether a tensor is there, in a type whose values are known."""
+        return name in self._quantized or (name in self.tensors and self.tensors[name].type in PLAIN_TYPES)
 
     def blocks(self, name: str) -> Iterator[npt.NDArray[np.float32]]:
         """Values of one tensor in order, float32, flat, in blocks that fit the processor's cache.
 
-        Raises ConversionError when the type isn't BF16, F16 or F32, or when a value is NaN or infinite.
+        Quantized ones as the numbers that they stand for. Raises ConversionError for a type that no weight has, or when
+        a value is NaN or infinite.
         """
         tensor = self.tensors[name]
-        dtype = _NUMPY_TYPE.get(tensor.type)
-        if dtype is None:
-            raise ConversionError(
-                f"{tensor.path}: tensor {name} is of type {tensor.type}, expected {', '.join(_NUMPY_TYPE)}: "
-                "convert from the unquantized checkpoint"
-            )
-        count = prod(tensor.shape)
-        for piece in _stored_blocks(tensor, dtype, count):
-            values = from_bfloat16(piece) if tensor.type == "BF16" else piece.astype(np.float32)
+        for values in self._values(name, tensor):
             if not np.isfinite(values).all():
                 raise ConversionError(f"{tensor.path}: tensor {name} holds NaN or infinite values")
             yield values
+
+    def _values(self, name: str, tensor: CheckpointTensor) -> Iterator[npt.NDArray[np.float32]]:
+        if name in self._quantized:
+            yield from self._quantized[name].rows()
+            return
+        dtype = PLAIN_TYPES.get(tensor.type)
+        if dtype is None:
+            raise ConversionError(
+                f"{tensor.path}: tensor {name} is of type {tensor.type}, expected {', '.join(PLAIN_TYPES)}: "
+                "convert from the unquantized checkpoint"
+            )
+        for piece in _stored_blocks(tensor, dtype, prod(tensor.shape)):
+            yield as_numbers(piece, tensor.type)
 
 
 def _stored_blocks(tensor: CheckpointTensor, dtype: np.dtype[Any], count: int) -> Iterator[npt.NDArray[Any]]:
@@ -90,7 +109,7 @@ def shards_with(index: Path, wanted: Callable[[str], bool]) -> list[str]:
     weight_map = read_json_object(index).get("weight_map")
     if not isinstance(weight_map, dict) or not all(isinstance(value, str) for value in weight_map.values()):
         raise ConversionError(f"{index} has no weight_map from tensor names to file names")
-    return sorted({shard for name, shard in weight_map.items() if wanted(name)})
+    return sorted({shard for name, shard in weight_map.items() if wanted(published_name(name))})
 
 
 def _read_directory(directory: Path, wanted: Callable[[str], bool]) -> dict[str, CheckpointTensor]:
@@ -136,10 +155,24 @@ def _read_shard(path: Path) -> dict[str, CheckpointTensor]:
         raise ConversionError(f"{path} is not a safetensors file: its header is not JSON ({error})") from error
     if not isinstance(header, dict):
         raise ConversionError(f"{path} is not a safetensors file: its header is not a JSON object")
+    tensors: dict[str, CheckpointTensor] = {}
+    for name, entry in header.items():
+        if name != "__metadata__":
+            tensors |= _published(published_name(name), _stored_tensor(path, name, entry, 8 + length, size))
+    return tensors
+
+
+def _published(name: str, tensor: CheckpointTensor) -> dict[str, CheckpointTensor]:
+    """The tensor under its published name; the experts of a fused one each under its own."""
+    experts = fused_experts(name, tensor.shape)
+    dtype = PLAIN_TYPES.get(tensor.type)
+    if experts is None or dtype is None:
+        return {name: tensor}
     return {
-        name: _stored_tensor(path, name, entry, 8 + length, size)
-        for name, entry in header.items()
-        if name != "__metadata__"
+        part.name: replace(
+            tensor, shape=(part.rows, part.columns), offset=tensor.offset + part.row * part.columns * dtype.itemsize
+        )
+        for part in experts
     }
 
 
@@ -155,10 +188,10 @@ def _stored_tensor(path: Path, name: str, entry: Any, data_start: int, size: int
         raise ConversionError(f"{path}: the header's entry for tensor {name} is damaged")
     if data_start + end > size:
         raise ConversionError(f"{path} is cut short: tensor {name} ends at byte {data_start + end}, the file at {size}")
-    dtype = _NUMPY_TYPE.get(type_name)
+    dtype = STORED_TYPES.get(type_name)
     if dtype is not None and end - start != prod(shape) * dtype.itemsize:
         raise ConversionError(
             f"{path}: tensor {name} has {end - start} bytes, expected {prod(shape) * dtype.itemsize} "
             f"for shape {list(shape)} in {type_name}"
         )
-    return CheckpointTensor(path, type_name, shape, data_start + start)
+    return CheckpointTensor(path, type_name, shape, data_start + start, name)

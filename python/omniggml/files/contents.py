@@ -55,6 +55,10 @@ class Contents:
         """The contents but for tensors whose names begin with one of these."""
         return Contents({name: parts for name, parts in self.parts.items() if not name.startswith(prefixes)})
 
+    def holds(self, prefix: str) -> bool:
+        """Whether any name begins with this."""
+        return any(name.startswith(prefix) for name in self.parts)
+
     # --- shapes -----------------------------------------------------------------------------------------------------
 
     def size(self, name: str) -> int:

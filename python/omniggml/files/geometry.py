@@ -62,9 +62,17 @@ class Derived:
     assumed: dict[str, Any]
 
 
-def derive(contents: Contents, told: Mapping[str, Values], overrides: Mapping[str, Any], tokens: Any) -> Derived:
+def derive(
+    contents: Contents,
+    told: Mapping[str, Values],
+    overrides: Mapping[str, Any],
+    tokens: Any,
+    *,
+    in_part: bool = False,
+) -> Derived:
     """The geometry of what is there. `told`: section -> values from metadata. `overrides`: "section.name" -> value.
-    `tokens`: the list of the tokenizer's tokens, or None.
+    `tokens`: the list of the tokenizer's tokens, or None. `in_part`: a talker or code2wav may be missing as a whole;
+    the published one stands for it.
 
     Raises ModelFileError where tensors are missing or shapes contradict each other, InputError for an override that
     is no setting.
@@ -85,17 +93,20 @@ def derive(contents: Contents, told: Mapping[str, Values], overrides: Mapping[st
                 assumed[f"{name}.{setting}"] = values[setting]
         return type(published)(**values)
 
-    talker = section("talker", _published_talker(contents), _told(contents, _talker))
-    predictor = section("code_predictor", PUBLISHED.code_predictor, _told(contents, _code_predictor))
+    talks, sounds = (not in_part or contents.holds(stage) for stage in ("talker.", "code2wav."))
+    published = _published_talker(contents) if talks else PUBLISHED.talker
+    talker = section("talker", published, _told(contents, _talker) if talks else {})
+    predictor = section("code_predictor", PUBLISHED.code_predictor, _told(contents, _code_predictor) if talks else {})
     known = {"num_quantizers": predictor.num_code_groups, **told.get("code2wav", {}), **given.get("code2wav", {})}
-    vocoder = section("code2wav", PUBLISHED.code2wav, _told(contents, lambda c: _code2wav(c, known)))
+    vocoder = section("code2wav", PUBLISHED.code2wav, _told(contents, lambda c: _code2wav(c, known)) if sounds else {})
     if _has_thinker(contents):
         thinker = section("thinker", PUBLISHED.thinker, _thinker(contents))
     else:
         thinker = _table(contents, talker.thinker_hidden_size)
     token = section("token", PUBLISHED.token, {**token_ids(tokens), **told.get("token", {})})
     config = ModelConfig(thinker, talker, predictor, vocoder, token)
-    _check_codebooks(contents, config)
+    if talks and sounds:
+        _check_codebooks(contents, config)
     return Derived(config, assumed)
 
 

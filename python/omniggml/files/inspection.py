@@ -1,28 +1,29 @@
-"""What a file is, whether or not it can be loaded."""
+"""What a file is, whether or not it can be loaded; `judgement.py` says that."""
 
 from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from omniggml import _native
 from omniggml.errors import ModelFileError
 from omniggml.files import families
-from omniggml.files.opening import File, Planning, open_file, open_files
+from omniggml.files.judgement import Judgement, expected_of, judge
+from omniggml.files.opening import File, Planning, open_file
 from omniggml.files.plan import missing, stacked
 from omniggml.gguf.header import StoredTensor
 from omniggml.gguf.type_names import bits_of
-from omniggml.spec import speech_file
-from omniggml.spec.expected_tensors import thinker_tensors
+from omniggml.spec import thinker_file
+from omniggml.spec.expected_tensors import TEXT_EMBEDDING, thinker_tensors
 from omniggml.spec.precision_needs import need_of
-from omniggml.spec.sections import SPOKEN_SECTIONS
+from omniggml.spec.speech_file import SPEAKER_NAMES
 from omniggml.spec.stages import stage_of
+from omniggml.spec.thinker_file import GENERAL_SAMPLING
 
-_SPEAKING = (families.SPEECH, families.ALL_IN_ONE, families.BUNDLED)
+_WITH_GEOMETRY = tuple(family for family in families.FAMILIES if family is not families.THINKER)
+_SAMPLING = ".generation."
 
 
 @dataclass(frozen=True)
@@ -48,8 +49,10 @@ class Concern:
 @dataclass(frozen=True)
 class Inspection:
     """`family`: one of the names in `docs/files.md`, "unknown" else. `problem`: why the file can't be loaded by itself,
-    "" where it can. `assumed`: settings that the file does not tell, as they would be taken. `missing`: tensors of ours
-    that it should hold. `unknown`: tensors that belong to no stage."""
+    "" where it can. `needs`: options of `load` that name the files with which it can. `assumed`: settings that the file
+    does not tell, as they would be taken. `missing`: tensors of ours that it should hold. `unknown`: tensors
+    that belong to no stage. `speakers`: their names. `languages`: those that the file names. `sampling`: defaults by
+    stage."""
 
     path: str
     size: int
@@ -57,6 +60,11 @@ class Inspection:
     family: str
     title: str
     problem: str
+    needs: tuple[str, ...]
+    speakers: tuple[str, ...]
+    languages: tuple[str, ...]
+    chat_template: bool
+    sampling: dict[str, dict[str, Any]]
     geometry: dict[str, dict[str, Any]]
     assumed: dict[str, Any]
     shares: tuple[Share, ...]
@@ -65,13 +73,18 @@ class Inspection:
     concerns: tuple[Concern, ...]
 
     @property
+    def loads(self) -> bool:
+        """Whether it can be loaded, if need be beside others."""
+        return Judgement(self.problem, self.needs).loads
+
+    @property
     def parameters(self) -> int:
         """Values in all tensors."""
         return sum(share.parameters for share in self.shares)
 
     def as_dict(self) -> dict[str, Any]:
         """What `omniggml inspect --json` prints."""
-        return {**dataclasses.asdict(self), "parameters": self.parameters}
+        return {**dataclasses.asdict(self), "loads": self.loads, "parameters": self.parameters}
 
 
 def inspect(path: str | os.PathLike[str]) -> Inspection:
@@ -80,7 +93,7 @@ def inspect(path: str | os.PathLike[str]) -> Inspection:
     Reads no values. Raises ModelFileError only where there is no file to read; all else is in the result's `problem`.
     """
     file_path = Path(os.fspath(path))
-    if not file_path.is_file():
+    if not file_path.exists():
         raise ModelFileError(f"{file_path} is no file")
     try:
         file = open_file(file_path)
@@ -88,13 +101,21 @@ def inspect(path: str | os.PathLike[str]) -> Inspection:
         return _unreadable(file_path, str(error))
     named = {stored.name: _our_name(file, stored.name) for stored in file.header.tensors.values()}
     geometry, assumed, lacking = _geometry(file)
+    judgement = judge(file)
+    metadata = file.header.metadata
     return Inspection(
         path=str(file_path),
         size=file.header.native.size,
         architecture=file.header.architecture,
         family=file.family.name if file.family else "unknown",
         title=file.family.title if file.family else "a file of no known family",
-        problem=_problem(file),
+        problem=judgement.problem,
+        needs=judgement.needs,
+        speakers=_texts(metadata.get(SPEAKER_NAMES))
+        or _texts([n for n, _ in geometry.get("talker", {}).get("speakers", ())]),
+        languages=_texts(metadata.get("general.languages")),
+        chat_template=isinstance(metadata.get("tokenizer.chat_template"), str),
+        sampling=_sampling(metadata),
         geometry=geometry,
         assumed=assumed,
         shares=_shares(file, named),
@@ -106,7 +127,27 @@ def inspect(path: str | os.PathLike[str]) -> Inspection:
 
 def _unreadable(path: Path, problem: str) -> Inspection:
     size = path.stat().st_size
-    return Inspection(str(path), size, "", "unknown", "no sound GGUF file", problem, {}, {}, (), (), (), ())
+    return Inspection(
+        str(path), size, "", "unknown", "no sound GGUF file", problem, (), (), (), False, {}, {}, {}, (), (), (), ()
+    )
+
+
+def _texts(value: Any) -> tuple[str, ...]:
+    return tuple(item for item in value if isinstance(item, str)) if isinstance(value, (list, tuple)) else ()
+
+
+def _sampling(metadata: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Stage -> defaults, of `PREFIX.STAGE.generation.NAME` and of llama.cpp's `general.sampling.NAME`."""
+    found: dict[str, dict[str, Any]] = {}
+    for key, value in metadata.items():
+        stage, marked, name = key.partition(_SAMPLING)
+        if not marked and key.startswith(GENERAL_SAMPLING):
+            stage, name = thinker_file.EXTRA, key.removeprefix(GENERAL_SAMPLING)
+        elif not marked:
+            continue
+        stage = "thinker" if stage == thinker_file.EXTRA else stage.rpartition(".")[2]
+        found.setdefault(stage, {})[name] = value
+    return found
 
 
 def _our_name(file: File, name: str) -> str:
@@ -138,21 +179,28 @@ def _concerns(tensors: dict[str, StoredTensor], named: dict[str, str]) -> list[C
 
 def _geometry(file: File) -> tuple[dict[str, dict[str, Any]], dict[str, Any], list[str]]:
     """Sections, assumed settings, missing tensors; of what can't be derived, what the metadata say."""
-    if file.family not in _SPEAKING:
+    if file.family not in _WITH_GEOMETRY:
         return _told_geometry(file), {}, []
     try:
         planning = Planning([file], None, None, {})
-        derived = planning.derived()
+        derived = planning.derived(in_part=True)
     except ModelFileError:
         return _told_geometry(file), {}, []
     config = derived.config
-    expected = stacked(speech_file.speech_file_tensors(config))
-    sections: tuple[str, ...] = SPOKEN_SECTIONS
-    if file.family is families.ALL_IN_ONE:
-        expected |= stacked(thinker_tensors(config.thinker))
-        sections = ("thinker", *SPOKEN_SECTIONS)
-    geometry = {name: dataclasses.asdict(getattr(config, name)) for name in sections}
-    return geometry, derived.assumed, missing(expected, planning.contents)
+    stages = file.family.holds if file.family else ()
+    expected = expected_of(file, config)
+    if "text table" in stages or "thinker" in stages:
+        expected.append(TEXT_EMBEDDING)
+    sections: dict[str, Any] = {"talker": config.talker, "code_predictor": config.code_predictor}
+    sections = (sections if "talker" in stages else {}) | (
+        {"code2wav": config.code2wav} if "code2wav" in stages else {}
+    )
+    if file.family is families.ALL_IN_ONE and planning.contents.holds("thinker.model.layers."):
+        expected += stacked(thinker_tensors(config.thinker))
+        sections = {"thinker": config.thinker, **sections}
+    geometry = {name: dataclasses.asdict(section) for name, section in sections.items()}
+    assumed = {name: value for name, value in derived.assumed.items() if name.partition(".")[0] in (*sections, "token")}
+    return geometry, assumed, missing(dict.fromkeys(expected), planning.contents)
 
 
 def _told_geometry(file: File) -> dict[str, dict[str, Any]]:
@@ -164,43 +212,3 @@ def _told_geometry(file: File) -> dict[str, dict[str, Any]]:
         if key.startswith(prefix) and isinstance(value, (bool, int, float))
     }
     return {file.header.architecture: numbers} if numbers else {}
-
-
-# --- can it be loaded? ------------------------------------------------------------------------------------------------
-
-
-def _problem(file: File) -> str:
-    check = _CHECKS.get(file.family.name if file.family else "", _not_known)
-    try:
-        check(file)
-    except ModelFileError as error:
-        return str(error)
-    return ""
-
-
-def _check_speech(file: File) -> None:
-    opened = open_files(file.header.path)
-    _native.SpeechModel.check(opened.speech.native)
-    if opened.thinker is not None:
-        _native.Thinker.check(opened.thinker.native)
-
-
-def _check_thinker(file: File) -> None:
-    _native.Thinker.check(file.header.native)
-
-
-def _check_code2wav(_: File) -> None:
-    raise ModelFileError("it is code2wav alone: load it beside a talker, with code2wav=FILE or --code2wav")
-
-
-def _not_known(file: File) -> None:
-    raise ModelFileError(f"{file.header.path} is of no family that can be loaded")
-
-
-_CHECKS: dict[str, Callable[[File], None]] = {
-    families.SPEECH.name: _check_speech,
-    families.ALL_IN_ONE.name: _check_speech,
-    families.BUNDLED.name: _check_speech,
-    families.THINKER.name: _check_thinker,
-    families.CODE2WAV.name: _check_code2wav,
-}

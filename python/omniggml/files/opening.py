@@ -15,6 +15,7 @@ from omniggml.files.contents import Contents
 from omniggml.files.families import Family, recognise
 from omniggml.files.geometry import Derived, check_overrides, derive, token_ids
 from omniggml.files.plan import PlannedTensor, plain_metadata, plan_tensors, stacked
+from omniggml.files.refusals import NEEDS, why_not_a_voice
 from omniggml.files.tokenizer_metadata import read_tokenizer_files, tokenizer_metadata
 from omniggml.files.told_settings import settings_of
 from omniggml.gguf.header import Header, read_header
@@ -44,9 +45,9 @@ class Source:
 
 @dataclass(frozen=True)
 class Opened:
-    """What `load` needs: the speech part, and the thinker where there is one."""
+    """What `load` needs: the speech part, and the thinker where there is one; one of them at least."""
 
-    speech: Source
+    speech: Source | None
     thinker: Source | None
 
 
@@ -59,22 +60,26 @@ class File:
 
 
 def open_files(
-    speech: PathLike,
+    speech: PathLike | None,
     thinker: PathLike | None = None,
     *,
     code2wav: PathLike | None = None,
     tokenizer: PathLike | None = None,
     overrides: Mapping[str, Any] | None = None,
 ) -> Opened:
-    """Recognise the files and plan how the engine reads them. Arguments as in `load`.
+    """Recognise the files and plan how the engine reads them. Arguments as in `load`; without `speech`,
+    a thinker alone.
 
     Raises ModelFileError for files that can't be used, InputError for an override that is no setting.
     """
     check_overrides(overrides or {})
-    files = [open_file(speech)]
     thinker_file_ = None if thinker is None else open_file(thinker)
-    if files[0].family in (families.SPEECH, families.THINKER, None) and not (code2wav or tokenizer or overrides):
-        return Opened(_as_it_is(files[0]), None if thinker_file_ is None else _as_llama_cpps(thinker_file_))
+    if speech is None:
+        return Opened(None, _checked_thinker(thinker_file_))
+    files = [open_file(speech)]
+    _check_companions(files[0], thinker, code2wav)
+    if files[0].family is families.SPEECH and not (code2wav or tokenizer or overrides):
+        return Opened(_as_it_is(files[0]), None if thinker_file_ is None else as_llama_cpps(thinker_file_))
     if thinker_file_ is not None:
         files.append(thinker_file_)
     if code2wav is not None:
@@ -88,12 +93,29 @@ def open_file(path: PathLike) -> File:
     return File(header, recognise(header.tensors, header.metadata))
 
 
+def _checked_thinker(file: File | None) -> Source:
+    if file is None:
+        raise InputError("neither a speech file nor a thinker is given")
+    if file.family is not families.THINKER:
+        raise ModelFileError(f"{file.header.path} is no thinker; give it as the model, not as its thinker")
+    return as_llama_cpps(file)
+
+
+def _check_companions(file: File, thinker: PathLike | None, code2wav: PathLike | None) -> None:
+    """Does what is given beside the model make up for what it lacks?"""
+    given = {"thinker": thinker is not None, "code2wav": code2wav is not None}
+    sentence = why_not_a_voice(file.header, file.family)
+    needs = NEEDS.get(file.family.name, ()) if file.family else ()
+    if sentence and not (needs and all(given.get(option, False) for option in needs)):
+        raise ModelFileError(sentence)
+
+
 def _as_it_is(file: File) -> Source:
     return Source(file.header.native, file.header.metadata, {})
 
 
-def _as_llama_cpps(file: File) -> Source:
-    """A thinker by its tensors, whatever its architecture is called."""
+def as_llama_cpps(file: File) -> Source:
+    """A thinker by its tensors, whatever its architecture is called; any other file as it is."""
     header = file.header
     if file.family is not families.THINKER or header.architecture in _KNOWN_THINKERS:
         return _as_it_is(file)
@@ -139,14 +161,15 @@ class Planning:
             named = any(str(error).startswith(str(file.header.path)) for file in self.files)
             raise ModelFileError(str(error) if named else f"{self.path} can't be used: {error}") from None
 
-    def derived(self) -> Derived:
-        """The geometry; raises ModelFileError where it does not follow."""
+    def derived(self, *, in_part: bool = False) -> Derived:
+        """The geometry; raises ModelFileError where it does not follow. `in_part`: see `derive`."""
         told: dict[str, dict[str, Any]] = {}
         for file in self.files:
             assert file.family is not None
             for section, values in settings_of(file.header, file.family).items():
                 told[section] = {**told.get(section, {}), **values}
-        return derive(self.contents, told, self.overrides, self.tokenizer.get("tokenizer.ggml.tokens"))
+        tokens = self.tokenizer.get("tokenizer.ggml.tokens")
+        return derive(self.contents, told, self.overrides, tokens, in_part=in_part)
 
     # --- the speech part --------------------------------------------------------------------------------------------
 
@@ -182,10 +205,7 @@ class Planning:
 
     def _tokenizer_in(self, directory: Path) -> dict[str, Any]:
         files = read_tokenizer_files(directory)
-        ids = files.vocabulary | {text: index for index, (text, _) in files.added.items()}
-        tokens = [""] * (1 + max(ids.values(), default=0))
-        for text, index in ids.items():
-            tokens[index] = text
+        tokens = files.tokens()
         special = replace(PUBLISHED.token, **token_ids(tokens))
         rows = self.contents.rows(_TABLE) if _TABLE in self.contents.parts else len(tokens)
         return plain_metadata(tokenizer_metadata(directory, rows, special))
@@ -194,13 +214,13 @@ class Planning:
 
     def _thinker(self, derived: Derived) -> Source | None:
         if self.thinker is not None:
-            return _as_llama_cpps(self.thinker)
+            return as_llama_cpps(self.thinker)
         if "thinker.model.layers.0.self_attn.q_proj.weight" not in self.contents.parts:
             return None
         ours = self.contents.without(("talker.", _VOCODER))
         plan = plan_tensors(stacked(thinker_tensors(derived.config.thinker)), ours)
         renamed = [_renamed(tensor) for tensor in plan]
-        metadata = plain_metadata(thinker_file.thinker_metadata(derived.config))
+        metadata = plain_metadata(thinker_file.thinker_metadata(derived.config.language_model))
         metadata["general.architecture"] = thinker_file.ARCHITECTURE
         return self._planned(renamed, {**metadata, **self.tokenizer}, derived)
 

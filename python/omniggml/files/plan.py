@@ -46,10 +46,10 @@ def plan_tensors(expected: dict[str, tuple[int, ...]], contents: Contents) -> li
     """A plan for every expected tensor. Raises ModelFileError where one is missing or one too many is there."""
     lacking = missing(expected, contents)
     if lacking:
-        raise ModelFileError(f"it lacks {_some(lacking)}")
+        raise ModelFileError(f"it lacks {some_of(lacking)}")
     surplus = [name for name in contents.parts if name not in expected] + contents.unknown
     if surplus:
-        raise ModelFileError(f"it holds tensors that its other tensors leave no place for: {_some(surplus)}")
+        raise ModelFileError(f"it holds tensors that its other tensors leave no place for: {some_of(surplus)}")
     return [plan_tensor(name, shape, contents.parts[name]) for name, shape in expected.items()]
 
 
@@ -82,6 +82,7 @@ def _moved(layout: Layout, shape: tuple[int, ...]) -> tuple[tuple[int, ...], tup
     return (), ()
 
 
-def _some(names: list[str]) -> str:
+def some_of(names: list[str]) -> str:
+    """The first few of many names."""
     shown = ", ".join(names[:_MOST_NAMED])
     return shown if len(names) <= _MOST_NAMED else f"{shown} and {len(names) - _MOST_NAMED} more"

@@ -1,7 +1,7 @@
 """Tokenizer files of a checkpoint -> the `tokenizer.*` metadata of a GGUF file, as llama.cpp lays it out.
 
-Read are `vocab.json`, `merges.txt` and `tokenizer_config.json` (the published checkpoint), or `tokenizer.json` (what
-transformers 5 saves), with the chat template from whichever file holds one.
+Read are `vocab.json` and `merges.txt` (the published checkpoint) or `tokenizer.json` (what transformers 5 saves), with
+the added tokens from every file that has some, and the chat template from whichever holds one.
 """
 
 from __future__ import annotations
@@ -23,15 +23,27 @@ _KNOWN_CLASSES = ("Qwen2Tokenizer", "Qwen2TokenizerFast", "PreTrainedTokenizerFa
 _QWEN2_MARK = r"|\p{N}|"  # What tells Qwen2's expression from its relatives: digits are split one by one.
 
 
+Added = dict[int, tuple[str, bool]]
+"""Id -> text, and whether it is special."""
+
+
 @dataclass(frozen=True)
 class TokenizerFiles:
-    """A checkpoint's tokenizer. `added` maps an id to its text and whether it is special."""
+    """A checkpoint's tokenizer."""
 
     vocabulary: dict[str, int]
     merges: list[str]
-    added: dict[int, tuple[str, bool]]
+    added: Added
     pad_token: str | None
     chat_template: str | None
+
+    def tokens(self) -> list[str]:
+        """Texts by id, "" where there is none."""
+        ids = self.vocabulary | {token: index for index, (token, _) in self.added.items()}
+        found = [""] * (1 + max(ids.values(), default=0))
+        for token, index in ids.items():
+            found[index] = token
+        return found
 
 
 def tokenizer_metadata(directory: Path, vocab_size: int, tokens: SpecialTokens) -> Metadata:
@@ -69,21 +81,22 @@ def read_tokenizer_files(directory: Path) -> TokenizerFiles:
     name = config.get("tokenizer_class")
     if name is not None and name not in _KNOWN_CLASSES:
         raise ConversionError(f"{config_path}: tokenizer_class is {name!r}, expected Qwen2Tokenizer")
-    if (directory / "vocab.json").exists():
-        vocabulary, merges, added = _from_vocab_json(directory, config)
-    elif (directory / "tokenizer.json").exists():
-        vocabulary, merges, added = _from_tokenizer_json(directory / "tokenizer.json")
-    else:
+    both = (directory / "tokenizer.json").exists(), (directory / "vocab.json").exists()
+    if not any(both):
         raise ConversionError(f"{directory} holds neither vocab.json nor tokenizer.json: it has no tokenizer")
+    added = _from_added_tokens(directory / "added_tokens.json") | _from_config(config_path, config)
+    if both[0]:
+        vocabulary, merges, further = _from_tokenizer_json(directory / "tokenizer.json")
+        added |= further
+    if both[1]:  # the older set counts where both are there, as it is what other programs were made from
+        vocabulary, merges = _from_vocab_json(directory)
     pad = config.get("pad_token")
     pad = pad.get("content") if isinstance(pad, dict) else pad
     template = _chat_template(directory, config)
     return TokenizerFiles(vocabulary, merges, added, pad if isinstance(pad, str) else None, template)
 
 
-def _from_vocab_json(
-    directory: Path, config: dict[str, Any]
-) -> tuple[dict[str, int], list[str], dict[int, tuple[str, bool]]]:
+def _from_vocab_json(directory: Path) -> tuple[dict[str, int], list[str]]:
     vocabulary = _checked_vocabulary(directory / "vocab.json", read_json_object(directory / "vocab.json"))
     path = directory / "merges.txt"
     try:
@@ -91,15 +104,25 @@ def _from_vocab_json(
     except (OSError, UnicodeDecodeError) as error:
         raise ConversionError(f"{path} can't be read: {error}") from error
     merges = [line for line in lines if line.strip() and not line.startswith("#version")]
+    return vocabulary, _checked_merges(path, merges)
+
+
+def _from_config(path: Path, config: dict[str, Any]) -> Added:
     decoder = config.get("added_tokens_decoder", {})
     try:
-        added = {int(index): (str(entry["content"]), bool(entry["special"])) for index, entry in decoder.items()}
+        return {int(index): (str(entry["content"]), bool(entry["special"])) for index, entry in decoder.items()}
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise ConversionError(f"{directory / 'tokenizer_config.json'}: added_tokens_decoder is damaged") from error
-    return vocabulary, _checked_merges(path, merges), added
+        raise ConversionError(f"{path}: added_tokens_decoder is damaged") from error
 
 
-def _from_tokenizer_json(path: Path) -> tuple[dict[str, int], list[str], dict[int, tuple[str, bool]]]:
+def _from_added_tokens(path: Path) -> Added:
+    """Text -> id; which are special it doesn't say."""
+    if not path.exists():
+        return {}
+    return {index: (token, False) for token, index in _checked_vocabulary(path, read_json_object(path)).items()}
+
+
+def _from_tokenizer_json(path: Path) -> tuple[dict[str, int], list[str], Added]:
     content = read_json_object(path)
     try:
         if content["model"]["type"] != "BPE" or _QWEN2_MARK not in str(content["pre_tokenizer"]).replace("\\\\", "\\"):
@@ -135,6 +158,9 @@ def _chat_template(directory: Path, config: dict[str, Any]) -> str | None:
     path = directory / "chat_template.json"
     for source in (read_json_object(path) if path.exists() else {}, config):
         template = source.get("chat_template")
+        if isinstance(template, list):  # several by name
+            named = {entry.get("name"): entry.get("template") for entry in template if isinstance(entry, dict)}
+            template = named.get("default")
         if isinstance(template, str):
             return template
     return None

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path
 from typing import Any
 
 from omniggml import _native
+from omniggml.errors import ModelFileError
+from omniggml.gguf.foreign_bytes import why_not_gguf
 from omniggml.gguf.type_names import shown
 
 
@@ -45,6 +48,9 @@ class Header:
 
 def read_header(path: str | os.PathLike[str]) -> Header:
     """Open a file. Raises ModelFileError where it is no sound GGUF file."""
+    with suppress(OSError):  # which opening says too
+        if reason := why_not_gguf(Path(os.fspath(path))):
+            raise ModelFileError(reason)
     native = _native.GgufFile(os.fsencode(path))
     tensors = {
         entry["name"]: StoredTensor(entry["name"], tuple(entry["shape"]), shown(entry["type"]), entry["nbytes"])

@@ -31,8 +31,10 @@ SHARED_EXPERT = {
     "ffn_down_shexp": "mlp.shared_expert.down_proj",
 }
 
+TOKEN_TABLE = "token_embd.weight"
+
 THINKER_WHOLE = {
-    "token_embd.weight": TEXT_EMBEDDING,
+    TOKEN_TABLE: TEXT_EMBEDDING,
     "output_norm.weight": "thinker.model.norm.weight",
     "output.weight": "thinker.lm_head.weight",
 }

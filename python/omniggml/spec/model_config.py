@@ -154,6 +154,18 @@ THINKER_SAMPLING = Sampling(False, 1.0, 50, 1.0, 1.0, 1024)
 
 
 @dataclass(frozen=True)
+class LanguageModel:
+    """What the thinker's file needs; all that is known of a model without a talker. `accept_hidden_layer`: which of its
+    states the talker reads, None where no talker belongs to it."""
+
+    thinker: ThinkerConfig
+    token: SpecialTokens
+    thinker_sampling: Sampling = THINKER_SAMPLING
+    text_normalization: str | None = None
+    accept_hidden_layer: int | None = None
+
+
+@dataclass(frozen=True)
 class ModelConfig:
     """Everything `config.json` and `generation_config.json` say that the engine needs.
 
@@ -170,3 +182,10 @@ class ModelConfig:
     talker_sampling: Sampling = TALKER_SAMPLING
     text_normalization: str | None = None
     default_speaker: str | None = None
+
+    @property
+    def language_model(self) -> LanguageModel:
+        """The part of it that thinks."""
+        return LanguageModel(
+            self.thinker, self.token, self.thinker_sampling, self.text_normalization, self.talker.accept_hidden_layer
+        )

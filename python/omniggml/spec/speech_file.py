@@ -20,6 +20,7 @@ from omniggml.spec.model_config import (
 ARCHITECTURE = "qwen3omni-speech"
 FORMAT_VERSION = 1
 DEFAULT_SPEAKER = f"{ARCHITECTURE}.talker.default_speaker"
+SPEAKER_NAMES = f"{ARCHITECTURE}.talker.speaker_names"
 TEXT_NORMALIZATION = f"{ARCHITECTURE}.{TEXT_NORMALIZATION_KEY}"
 
 SUPPRESSED_TAIL_KEY = f"{ARCHITECTURE}.talker.suppressed_tail"
@@ -57,8 +58,10 @@ def _talker(config: ModelConfig) -> Metadata:
     prefix = f"{ARCHITECTURE}.talker."
     entries = fields(prefix, config.talker, leave_out=("mrope_section", "speakers"))
     entries[f"{prefix}mrope_section"] = signed(list(config.talker.mrope_section))
-    entries[f"{prefix}speaker_names"] = texts([name for name, _ in config.talker.speakers])
-    entries[f"{prefix}speaker_ids"] = counts([index for _, index in config.talker.speakers])
+    # Programs save a checkpoint's object of speakers in any order.
+    speakers = sorted(config.talker.speakers, key=lambda speaker: (speaker[1], speaker[0]))
+    entries[SPEAKER_NAMES] = texts([name for name, _ in speakers])
+    entries[f"{prefix}speaker_ids"] = counts([index for _, index in speakers])
     if config.default_speaker is not None:
         entries[DEFAULT_SPEAKER] = text(config.default_speaker)
     entries[SUPPRESSED_TAIL_KEY] = count(SUPPRESSED_TAIL)

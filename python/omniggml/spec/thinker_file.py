@@ -5,17 +5,22 @@ Keys under `qwen3omni.` are extra; llama.cpp passes over keys it doesn't know (b
 
 from __future__ import annotations
 
-from omniggml.gguf.metadata import Metadata, count, fields, real, signed, text
-from omniggml.spec.model_config import TEXT_NORMALIZATION_KEY, ModelConfig
+from omniggml.gguf.metadata import Metadata, count, fields, flag, real, signed, text
+from omniggml.spec.model_config import TEXT_NORMALIZATION_KEY, LanguageModel
 
 ARCHITECTURE = "qwen3vlmoe"
 EXTRA = "qwen3omni"
 TEXT_NORMALIZATION = f"{EXTRA}.{TEXT_NORMALIZATION_KEY}"
+GENERAL_SAMPLING = "general.sampling."
+"""Where llama.cpp's files have defaults of sampling."""
+
+HAS_VOICE = f"{EXTRA}.enable_audio_output"
+"""False in the file of a model that was published without a talker; absent from every other."""
 
 
-def thinker_metadata(config: ModelConfig) -> Metadata:
+def thinker_metadata(model: LanguageModel) -> Metadata:
     """Keys of llama.cpp's architecture, and the few of ours."""
-    thinker = config.thinker
+    thinker = model.thinker
     entries: Metadata = {
         "block_count": count(thinker.num_hidden_layers),
         "context_length": count(thinker.max_position_embeddings),
@@ -36,8 +41,11 @@ def thinker_metadata(config: ModelConfig) -> Metadata:
         "n_deepstack_layers": count(0),
     }
     named = {f"{ARCHITECTURE}.{key}": entry for key, entry in entries.items()}
-    named[f"{EXTRA}.accept_hidden_layer"] = count(config.talker.accept_hidden_layer)
-    named |= fields(f"{EXTRA}.generation.", config.thinker_sampling)
-    if config.text_normalization is not None:
-        named[TEXT_NORMALIZATION] = text(config.text_normalization)
+    if model.accept_hidden_layer is None:
+        named[HAS_VOICE] = flag(False)
+    else:
+        named[f"{EXTRA}.accept_hidden_layer"] = count(model.accept_hidden_layer)
+    named |= fields(f"{EXTRA}.generation.", model.thinker_sampling)
+    if model.text_normalization is not None:
+        named[TEXT_NORMALIZATION] = text(model.text_normalization)
     return named

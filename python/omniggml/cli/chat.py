@@ -6,8 +6,17 @@ import argparse
 import sys
 from typing import Any
 
-from omniggml.cli.arguments import add_model, add_output, add_speech, given_text, load_model, speech_options
-from omniggml.cli.output import check_output, report, write_audio
+from omniggml.audio import check_audio_target
+from omniggml.cli.arguments import (
+    add_model,
+    add_output,
+    add_speech,
+    files_read,
+    given_text,
+    load_model,
+    speech_options,
+)
+from omniggml.cli.output import report, write_audio
 from omniggml.options import TextOptions
 
 
@@ -36,9 +45,10 @@ def run(args: argparse.Namespace) -> int:
         temperature=args.text_temperature,
         max_tokens=args.max_tokens,
     )
-    check_output(args.output)
+    inputs = files_read(args)
+    check_audio_target(args.output, inputs)
     model = load_model(args)
     answer = model.stream_chat(turns, text_options=text_options, **speech_options(args))
     print(answer.text, file=sys.stderr if args.output == "-" else sys.stdout)
-    report(write_audio(answer.pieces, args.output, model.sample_rate), args.output)
+    report(write_audio(answer.pieces, args.output, model.sample_rate, inputs), args.output)
     return 0

@@ -95,6 +95,8 @@ class WholeFile:
                 _copy(self.aside, self.target)
                 self.aside.unlink()
             else:
+                with self.aside.open("rb") as file:
+                    os.fsync(file.fileno())
                 publish(self.aside, self.target)
         except BrokenPipeError:
             self.discard()
@@ -165,9 +167,7 @@ def write_whole(path: PathLike, data: bytes, inputs: Iterable[object] = ()) -> P
 
 
 def publish(aside: Path, target: Target) -> None:
-    """Give a complete file beside the target its name, with the mode of the file that it replaces."""
-    with suppress(PermissionError), aside.open("rb") as file:
-        os.fsync(file.fileno())
+    """Give a file beside the target, whole and on the disk, its name, and the mode of the file that it replaces."""
     if target.mode is not None:
         aside.chmod(target.mode)
     aside.replace(target.path)

@@ -7,9 +7,10 @@ Exit codes: 0 done, 1 an error (one sentence on stderr), 2 wrong usage, 128 and 
 
 from __future__ import annotations
 
-import os
 import signal
 from collections.abc import Sequence
+
+from omniggml.cli.leave import leave
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -29,9 +30,3 @@ def program() -> int:
     if guarded:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
     return code
-
-
-def leave(number: int, _: object) -> None:
-    """A handler of signals while nothing can be lost."""
-    os.write(2, b"interrupted\n")
-    os._exit(128 + number)

@@ -18,10 +18,12 @@ PACKAGE = ROOT / "python" / "omniggml"
 
 # Every room beside those that it may look into: its own, and all below. A room is a package or a module at the top.
 LEVELS: tuple[tuple[str, ...], ...] = (
-    ("_native", "errors", "voice"),
+    ("_native", "printable", "voice"),
+    ("errors",),
+    ("whole_file",),
     ("version", "gguf"),
     ("spec",),
-    ("whole_file", "arrays", "probe", "options", "text", "files"),
+    ("arrays", "probe", "options", "text", "files"),
     ("audio", "tokenizer", "overlap"),
     ("together", "late_thinker"),
     ("model",),

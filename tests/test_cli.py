@@ -312,15 +312,13 @@ def test_convert_nothing(tmp_path: Path) -> None:
         ("x.xyz", "'.xyz'"),
         (".", "directory"),
         ("file/x.wav", "Not a directory"),
-        ("pipe.wav", "not a regular file"),
         ("n" * 300 + ".wav", "too long"),
     ],
 )
 def test_unwritable(model: list[str], tmp_path: Path, target: str, part: str) -> None:
     (tmp_path / "file").touch()
-    os.mkfifo(tmp_path / "pipe.wav")
     failed(run("speak", "hello", "-o", target, *model, cwd=tmp_path), part)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "pipe.wav"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file"]
 
 
 @LINUX

@@ -111,9 +111,9 @@ def test_siblings_agree(undrawn: omniggml.Model) -> None:
     """Talker, predictor and thinker take the same choices to the same effect."""
     talker = SpeechOptions(temperature=0.5).params(undrawn._speech)
     assert talker.talker.sample and talker.predictor.sample
-    thinker = omniggml.TextOptions(temperature=0.5).params(undrawn._thinker)
+    thinker = omniggml.TextOptions(temperature=0.5).params(undrawn._thinker.loaded())
     assert thinker.sample and thinker.temperature == talker.talker.temperature
     for options in (SpeechOptions(), SpeechOptions(greedy=True, temperature=0.5)):
         assert not options.params(undrawn._speech).talker.sample
     for text_options in (omniggml.TextOptions(), omniggml.TextOptions(greedy=True, temperature=0.5)):
-        assert not text_options.params(undrawn._thinker).sample
+        assert not text_options.params(undrawn._thinker.loaded()).sample

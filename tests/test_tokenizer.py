@@ -175,49 +175,6 @@ def test_no_template(values: SimpleNamespace) -> None:
         bare.apply_chat_template([{"role": "user", "content": "x"}])
 
 
-TEXT_OF_A = '{% set s = "a" * 4000000 %}'
-
-HOSTILE_TEMPLATES = [
-    "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}",
-    "{% macro f() %}{{ f() }}{{ f() }}{% endmacro %}{{ f() }}",
-    '{% set s = "aaaaaaaa" %}' + "{% set s = s ~ s %}" * 60,
-    '{% set s = "aaaaaaaa" %}' + "{% set s = s + s %}" * 60,
-    '{% set s = "aaaaaaaa" %}' + "{% set s %}{{ s }}{{ s }}{% endset %}" * 60,
-    "{% set x = 2 %}" + "{% set x = x * x %}" * 60,
-    TEXT_OF_A + '{{ s.replace("a", s) }}',
-    TEXT_OF_A + '{{ s|replace("a", s) }}',
-    TEXT_OF_A + "{{ s.join(range(1000)|map('string')) }}",
-    TEXT_OF_A + "{{ range(1000)|join(s) }}",
-    TEXT_OF_A + "{{ [s] * 1000000 }}",
-    TEXT_OF_A + "{{ ([s] * 1000000)|string }}",
-    TEXT_OF_A + "{{ ([s] * 1000000)|tojson }}",
-    TEXT_OF_A + "{% for i in range(100000) %}{{ s }}{% endfor %}",
-    '{{ "a" * 10**9 }}',
-    '{{ "a".center(10**9) }}',
-    '{{ "a"|center(10**9) }}',
-    '{{ "%999999999d" % 1 }}',
-    '{{ "%999999999d"|format(1) }}',
-    '{{ "{:>999999999}".format(1) }}',
-    '{{ strftime_now("%999999999d") }}',
-    "{{ lipsum(10**9) }}",
-    "{{ ''.__class__.__mro__ }}",
-    "{{ messages.append(1) }}",
-    '{% include "/etc/hostname" %}',
-    "{% if %}",
-    "{{ 1 / 0 }}",
-    "{{ nothing.at.all }}",
-    "{{" + "(" * 5000 + "1" + ")" * 5000 + "}}",
-    "{% for a in [1] %}" * 60 + "{% endfor %}" * 60,
-]
-
-
-@pytest.mark.parametrize("source", HOSTILE_TEMPLATES, ids=range(len(HOSTILE_TEMPLATES)))
-def test_hostile_templates_are_stopped(values: SimpleNamespace, source: str) -> None:
-    with pytest.raises(ModelFileError, match="the model's chat template") as caught:
-        build(values, chat_template=source).apply_chat_template([{"role": "user", "content": "x"}])
-    assert "\n" not in str(caught.value)
-
-
 def test_a_template_may_refuse_the_messages(values: SimpleNamespace) -> None:
     refusing = build(values, chat_template="{{ raise_exception('system comes first') }}")
     with pytest.raises(InputError, match="system comes first"):

@@ -6,17 +6,15 @@
 
 Text -> Thinker -> Talker -> Code2Wav -> samples, natively, with every intermediate tensor within reach.
 
-What a name stands for is imported when it is first used, so that importing costs next to nothing.
+Every name is imported when it is first used, so that `import omniggml` takes no time, and the command can be
+interrupted while it starts.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from omniggml._native import devices
-from omniggml.errors import ConversionError, InputError, ModelFileError, NumericError, OmniError, OutOfMemoryError
-from omniggml.version import __version__, ggml_version
-
 if TYPE_CHECKING:
+    from omniggml._native import __version__, devices, ggml_version
     from omniggml.audio import Audio, Recorded
     from omniggml.benchmark.measurement import BenchKeywords, bench
     from omniggml.benchmark.report import BenchReport
@@ -26,6 +24,7 @@ if TYPE_CHECKING:
     from omniggml.doctor.catalogue import Severity
     from omniggml.doctor.examination import diagnose
     from omniggml.doctor.finding import Diagnosis, Exit, Finding
+    from omniggml.errors import ConversionError, InputError, ModelFileError, NumericError, OmniError, OutOfMemoryError
     from omniggml.files.inspection import Concern, Inspection, Share, inspect
     from omniggml.loading import load
     from omniggml.model import Model, Reply, StreamedReply, TalkerPrompt, TalkerStates, ThinkerOutput
@@ -46,16 +45,22 @@ _LAZY = {
     "Change": "quantization.quantizer",
     "Comparison": "comparison.comparing",
     "Concern": "files.inspection",
+    "ConversionError": "errors",
     "Damage": "quantization.damage",
     "Diagnosis": "doctor.finding",
     "Exit": "doctor.finding",
     "Finding": "doctor.finding",
     "FoundPolicy": "quantization.search",
     "Gate": "comparison.agreement",
+    "InputError": "errors",
     "Inspection": "files.inspection",
     "LoadKeywords": "options",
     "LoadOptions": "options",
     "Model": "model",
+    "ModelFileError": "errors",
+    "NumericError": "errors",
+    "OmniError": "errors",
+    "OutOfMemoryError": "errors",
     "Policy": "spec.policy",
     "Quantized": "quantization.quantizer",
     "Reading": "probe",
@@ -73,10 +78,13 @@ _LAZY = {
     "TextOptions": "options",
     "ThinkerOutput": "model",
     "Tokenizer": "tokenizer",
+    "__version__": "_native",
     "bench": "benchmark.measurement",
     "compare": "comparison.comparing",
     "convert": "conversion.checkpoint_to_gguf",
+    "devices": "_native",
     "diagnose": "doctor.examination",
+    "ggml_version": "_native",
     "imatrix": "quantization.imatrix",
     "inspect": "files.inspection",
     "load": "loading",
@@ -148,6 +156,10 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name not in _LAZY:
+        from importlib.util import find_spec
+
+        if not name.startswith("_") and find_spec(f"omniggml.{name}") is not None:
+            return import_module(f"omniggml.{name}")
         raise AttributeError(f"module 'omniggml' has no attribute {name!r}")
     value = getattr(import_module(f"omniggml.{_LAZY[name]}"), name)
     globals()[name] = value

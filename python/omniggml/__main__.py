@@ -2,6 +2,6 @@
 
 import sys
 
-from omniggml.cli import main
+from omniggml.cli import program
 
-sys.exit(main())
+sys.exit(program())

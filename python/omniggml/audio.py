@@ -6,8 +6,7 @@ import base64
 import contextlib
 import io
 import os
-import secrets
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,6 +16,7 @@ import soundfile
 
 from omniggml.arrays import existing_file
 from omniggml.errors import InputError
+from omniggml.whole_file import WholeFile, check_target
 
 _SUBTYPES = ("PCM_16", "PCM_24", "PCM_32", "FLOAT")
 
@@ -43,8 +43,8 @@ class Audio:
     def save(self, path: str | os.PathLike[str], subtype: str = "PCM_16") -> Path:
         """Write the file, in the format of its ending (.wav, .flac, .ogg), and return its path.
 
-        It is written aside and renamed, so that `path` never holds half a file. Raises InputError when it can't be
-        written or the ending is unknown.
+        It is written aside and renamed, so that `path` never holds half a file; "-" is standard output. Raises
+        InputError when it can't be written or the ending is unknown.
         """
         with AudioWriter(path, self.sample_rate, subtype) as writer:
             writer.write(self.samples)
@@ -101,25 +101,33 @@ def read_audio(audio: str | os.PathLike[str]) -> Recorded:
 
 
 class AudioWriter:
-    """Writes audio piece by piece to a file beside the target, and renames it when closed without an error.
+    """Writes audio piece by piece to a file beside the target, and renames it when closed without an error; a pipe, or
+    - for standard output, gets all of it then.
 
     Opening checks that the target can be written, so that nobody speaks for a minute only to find out. When the block
     is left by an error the file is removed; `keep()` saves what there is all the same.
     """
 
-    def __init__(self, path: str | os.PathLike[str], sample_rate: int, subtype: str = "PCM_16") -> None:
-        # A link stays a link: what it leads to is replaced.
-        self.path = Path(os.path.realpath(path))
-        container = check_target(Path(path))
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        sample_rate: int,
+        subtype: str = "PCM_16",
+        inputs: Iterable[object] = (),
+    ) -> None:
+        """`inputs`: the files that are read for it, which it must not be. Raises InputError."""
+        self.path = Path(path)
+        container = _container(self.path)
         if subtype not in _SUBTYPES:
             raise InputError(f"the sample format is {subtype!r}; it can be {', '.join(_SUBTYPES)}")
-        self._aside = _new_file_beside(self.path)
+        self._whole = WholeFile(path, inputs)
         try:
             if not soundfile.check_format(container, subtype):
                 subtype = soundfile.default_subtype(container)
-            self._file = soundfile.SoundFile(str(self._aside), "w", sample_rate, 1, subtype, format=container)
+            aside = str(self._whole.aside)
+            self._file = soundfile.SoundFile(aside, "w", sample_rate, 1, subtype, format=container)
         except soundfile.LibsndfileError as error:
-            self._aside.unlink()
+            self._whole.discard()
             raise InputError(f"{self.path} can't be written: {error}") from error
 
     def write(self, samples: npt.NDArray[np.float32]) -> None:
@@ -133,23 +141,23 @@ class AudioWriter:
         """Finish the file and give it its name."""
         try:
             self._file.close()
-            self._aside.replace(self.path)
         except (soundfile.LibsndfileError, OSError) as error:
             self.discard()
             raise InputError(f"{self.path} can't be written: {error}") from error
+        self._whole.publish()
 
     def discard(self) -> None:
         """Remove what was written."""
         # On a full disk the last bytes can't be written, and need not be.
         with contextlib.suppress(soundfile.LibsndfileError, OSError):
             self._file.close()
-        self._aside.unlink(missing_ok=True)
+        self._whole.discard()
 
     def __enter__(self) -> AudioWriter:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if not self._aside.exists():
+        if not self._whole.is_open:
             return
         if kind is None:
             self.keep()
@@ -157,29 +165,15 @@ class AudioWriter:
             self.discard()
 
 
-def check_target(path: Path) -> str:
-    """The container format for a file of that name. Raises InputError where no audio file can be written there."""
-    if "\0" in str(path):
-        raise InputError("the path of an audio file holds a zero byte")
+def check_audio_target(path: str | os.PathLike[str], inputs: Iterable[object] = ()) -> None:
+    """Raises InputError where no audio file can be written, before any work is done. `inputs`: what is read for it."""
+    _container(Path(path))
+    check_target(path, inputs)
+
+
+def _container(path: Path) -> str:
+    """The format for a file of that name. Raises InputError for an unknown ending."""
     container = path.suffix.lstrip(".").upper() or "WAV"
-    if container not in soundfile.available_formats():
+    if container == "RAW" or container not in soundfile.available_formats():
         raise InputError(f"{path}: the ending {path.suffix!r} is no known audio format; use .wav or .flac")
-    if path.is_dir():
-        raise InputError(f"{path} is a directory; name a file to write")
-    # What is renamed to the path of a device or pipe would take its place.
-    if path.exists() and not path.is_file():
-        raise InputError(f"{path} is not a regular file; name one, or write to standard output with -")
-    if path.exists() and not os.access(path, os.W_OK):
-        raise InputError(f"{path} can't be written: it is read-only")
-    _new_file_beside(path).unlink()
     return container
-
-
-def _new_file_beside(path: Path) -> Path:
-    """An empty file in the same directory, so that renaming it to `path` replaces that in one step."""
-    aside = path.with_name(f".{secrets.token_hex(8)}.part")
-    try:
-        aside.open("xb").close()
-    except OSError as error:
-        raise InputError(f"{path} can't be written: {error.strerror}") from error
-    return aside

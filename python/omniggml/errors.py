@@ -1,12 +1,18 @@
 """Every exception omniggml raises on purpose: one base class, one sentence each.
 
 The message says what was found, what was expected and, where it helps, what to do; it names the file and the tensor.
-The command line prints the message alone, so it has to make sense without a traceback.
+The command line prints the message alone, so it has to make sense without a traceback. Names in it come from files, so
+that it is made one printable line of bounded length here, for all who raise.
 """
+
+from omniggml.printable import printable
 
 
 class OmniError(Exception):
     """Base of every error omniggml raises on purpose; catch this to catch them all."""
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(printable(str(message)))
 
 
 class InputError(OmniError):

@@ -1,4 +1,4 @@
-"""Pictures: waveform, spectrogram, mel spectrogram, code maps, errors by module. Needs the extra `omniggml[plot]`.
+"""Pictures: waveform, spectrogram, mel spectrogram, code maps, errors by module. Needs matplotlib.
 
 Colours are viridis and Okabe and Ito's blue and orange, which colour-blind eyes tell apart; axes carry units.
 """
@@ -19,7 +19,7 @@ from omniggml.arrays import read_codes
 from omniggml.audio import Audio, read_audio
 from omniggml.comparison.comparing import Comparison
 from omniggml.errors import InputError
-from omniggml.whole_file import write_whole
+from omniggml.whole_file import STANDARD_OUTPUT, check_target, write_whole
 
 PathLike = str | os.PathLike[str]
 
@@ -29,15 +29,16 @@ _FLOOR = -80.0  # decibels below the loudest
 
 
 def plot(source: PathLike | Audio | Comparison, path: PathLike) -> Path:
-    """Draw audio, codes or a comparison to a .png file, and return its path.
+    """Draw audio, codes or a comparison to a .png file (or "-", standard output), and return its path.
 
     `source`: audio, or an audio file; codes in a .npy file; what `compare` returns, or the .json that it prints.
     Raises InputError where there is nothing to draw, the file can't be written, or matplotlib is not installed.
     """
     target = Path(os.fspath(path))
-    if target.suffix.lower() != ".png":
+    if target.suffix.lower() != ".png" and str(target) != STANDARD_OUTPUT:
         raise InputError(f"{target}: pictures are written as .png")
-    return write_whole(target, png(_drawn(source), dpi=150))
+    check_target(target, [source])
+    return write_whole(target, png(_drawn(source), dpi=150), [source])
 
 
 def figure(width: float, height: float) -> Any:
@@ -45,7 +46,7 @@ def figure(width: float, height: float) -> Any:
     try:
         from matplotlib.figure import Figure
     except ImportError:
-        raise InputError("plots need matplotlib: pip install 'omniggml[plot]'") from None
+        raise InputError("plots need matplotlib: pip install matplotlib") from None
     return Figure(figsize=(width, height), layout="constrained")
 
 

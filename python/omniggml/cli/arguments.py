@@ -110,6 +110,11 @@ def _value(text: str) -> Any:
     return text
 
 
+def files_read(args: argparse.Namespace) -> list[str | None]:
+    """The files of a model that the arguments name, which no output may replace."""
+    return [args.model, args.thinker, args.code2wav, args.tokenizer]
+
+
 def add_speech(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("speech")
     group.add_argument("--speaker", metavar="NAME", help="who speaks")

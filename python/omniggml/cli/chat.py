@@ -6,8 +6,17 @@ import argparse
 import sys
 from typing import Any
 
-from omniggml.cli.arguments import add_model, add_output, add_speech, given_text, load_model, speech_options
-from omniggml.cli.output import check_output, report, write_audio
+from omniggml.audio import check_audio_target
+from omniggml.cli.arguments import (
+    add_model,
+    add_output,
+    add_speech,
+    files_read,
+    given_text,
+    load_model,
+    speech_options,
+)
+from omniggml.cli.output import report, write_audio
 from omniggml.errors import InputError
 from omniggml.options import TextOptions
 
@@ -37,16 +46,17 @@ def run(args: argparse.Namespace) -> int:
         temperature=args.text_temperature,
         max_tokens=args.max_tokens,
     )
-    _check_output(args)
+    inputs = files_read(args)
+    _check_output(args, inputs)
     model = load_model(args)
     answer = model.stream_chat(turns, text_options=text_options, **speech_options(args))
     print(answer.text, file=sys.stderr if args.output == "-" else sys.stdout)
     if model.has_voice:
-        report(write_audio(answer.pieces, args.output, model.sample_rate), args.output)
+        report(write_audio(answer.pieces, args.output, model.sample_rate, inputs), args.output)
     return 0
 
 
-def _check_output(args: argparse.Namespace) -> None:
+def _check_output(args: argparse.Namespace, inputs: list[str | None]) -> None:
     """A thinker alone has no voice, and writes none."""
     alone = args.model is None and args.thinker is not None
     if alone and args.output is not None:
@@ -54,4 +64,4 @@ def _check_output(args: argparse.Namespace) -> None:
     if not alone and args.output is None:
         raise InputError("the answer is spoken to a file: name one with -o FILE, - for standard output")
     if args.output is not None:
-        check_output(args.output)
+        check_audio_target(args.output, inputs)

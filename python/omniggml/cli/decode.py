@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from omniggml.arrays import read_codes
-from omniggml.audio import Audio
-from omniggml.cli.arguments import add_model, add_output, load_model
-from omniggml.cli.output import check_output, report, write_audio
+from omniggml.audio import Audio, check_audio_target
+from omniggml.cli.arguments import add_model, add_output, files_read, load_model
+from omniggml.cli.output import report, write_audio
 
 
 def add_parser(subparsers: Any) -> None:
@@ -24,9 +24,10 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     codes = read_codes(args.codes)
-    check_output(args.output)
+    inputs = [args.codes, *files_read(args)]
+    check_audio_target(args.output, inputs)
     model = load_model(args)
     samples = model.code2wav(codes, chunk_frames=args.chunk_frames)
     audio = Audio(samples, model.sample_rate, codes.astype(np.int32), "eos")
-    report(write_audio([audio], args.output, model.sample_rate), args.output)
+    report(write_audio([audio], args.output, model.sample_rate, inputs), args.output)
     return 0

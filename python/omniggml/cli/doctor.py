@@ -33,7 +33,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "--threads", type=int, default=0, metavar="N", help="of the engine and of NumPy; default: all cores"
     )
-    parser.add_argument("--html", metavar="OUT", help="write a report to look at and listen to, one file")
+    parser.add_argument("--html", metavar="OUT", help="write a report to look at and listen to, one file, - for stdout")
     parser.add_argument("--json", action="store_true", help="everything, for programs")
     parser.add_argument("--quiet", action="store_true", help="don't say on stderr what is being tried")
     parser.set_defaults(run=run)
@@ -50,6 +50,12 @@ def run(args: argparse.Namespace) -> int:
     from omniggml.doctor.examination import diagnose
     from omniggml.doctor.html_report import write_html
     from omniggml.doctor.text_report import text_report
+    from omniggml.whole_file import STANDARD_OUTPUT, check_target
+
+    given = (args.model, args.codes, args.audio, args.reference, args.theirs)
+    inputs = [*given, args.thinker, args.code2wav, args.tokenizer]
+    if args.html:
+        check_target(args.html, inputs)
 
     found = diagnose(
         args.model,
@@ -68,6 +74,7 @@ def run(args: argparse.Namespace) -> int:
     )
     if args.html:
         codes = None if args.codes is None else read_codes(args.codes)
-        write_html(args.html, found, codes, None if args.audio is None else read_audio(args.audio))
-    print(strict_json(found.as_dict()) if args.json else text_report(found))
+        write_html(args.html, found, codes, None if args.audio is None else read_audio(args.audio), inputs)
+    if args.html != STANDARD_OUTPUT:
+        print(strict_json(found.as_dict()) if args.json else text_report(found))
     return int(found.exit_code)

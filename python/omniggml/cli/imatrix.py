@@ -6,9 +6,10 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from omniggml.cli.arguments import add_model, load_model, read_texts
+from omniggml.cli.arguments import add_model, files_read, load_model, read_texts
 from omniggml.errors import InputError
 from omniggml.quantization.defaults import CALIBRATION_TEXTS, IMATRIX_FRAMES
+from omniggml.whole_file import check_target
 
 
 def add_parser(subparsers: Any) -> None:
@@ -28,6 +29,7 @@ def run(args: argparse.Namespace) -> int:
         raise InputError(f"{args.text} holds no text to speak")
     from omniggml.quantization.imatrix import imatrix
 
+    check_target(args.output, [args.text, *files_read(args)], stream=False)
     datasets = {"datasets": [Path(args.text).name]} if args.text else {}
     found = imatrix(load_model(args), args.output, texts=texts, max_frames=args.frames, **datasets)
     rows = int(max(statistics.counts.sum() for statistics in found.values()))

@@ -1,32 +1,21 @@
-"""Audio from a generator to a file or to standard output, with progress on a terminal."""
+"""Audio from a generator to a file, a pipe or standard output, with progress on a terminal."""
 
 from __future__ import annotations
 
 import sys
 import time
 from collections.abc import Iterable
-from pathlib import Path
 
-from omniggml.audio import Audio, AudioWriter, check_target
-from omniggml.errors import InputError
-
-
-def check_output(target: str) -> None:
-    """Before any work is done: can audio be written there? Raises InputError."""
-    if target != "-":
-        check_target(Path(target))
+from omniggml.audio import Audio, AudioWriter
+from omniggml.cli.interruption import uninterrupted
+from omniggml.whole_file import STANDARD_OUTPUT
 
 
-def write_audio(pieces: Iterable[Audio], target: str, sample_rate: int) -> Audio:
-    """Write the pieces as they come, and return them joined. Ctrl-C keeps what was spoken, then goes on its way."""
-    if target == "-":
-        return _write_stdout(pieces)
-    return _write_file(pieces, target, sample_rate)
-
-
-def _write_file(pieces: Iterable[Audio], target: str, sample_rate: int) -> Audio:
-    with AudioWriter(target, sample_rate) as writer:
-        written = []
+def write_audio(pieces: Iterable[Audio], target: str, sample_rate: int, inputs: Iterable[object] = ()) -> Audio:
+    """Write the pieces as they come, and return them joined. Ctrl-C keeps what was spoken, then goes on its way.
+    `inputs`: the files that are read for it, which it must not be."""
+    with AudioWriter(target, sample_rate, inputs=inputs) as writer:
+        written: list[Audio] = []
         try:
             for piece in _with_progress(pieces):
                 writer.write(piece.samples)
@@ -35,35 +24,12 @@ def _write_file(pieces: Iterable[Audio], target: str, sample_rate: int) -> Audio
             seconds = sum(piece.duration for piece in written)
             if not seconds:
                 raise
-            writer.keep()
-            print(f"stopped; the {seconds:.1f} s spoken so far are in {target}", file=sys.stderr)
+            with uninterrupted():
+                writer.keep()
+                if target != STANDARD_OUTPUT:
+                    print(f"stopped; the {seconds:.1f} s spoken so far are in {target}", file=sys.stderr)
             raise
     return Audio.join(written)
-
-
-def _write_stdout(pieces: Iterable[Audio]) -> Audio:
-    """Collects first: the head of a WAV file holds its length."""
-    if sys.stdout is None:
-        raise InputError("standard output is closed")
-    collected: list[Audio] = []
-    try:
-        for piece in _with_progress(pieces):
-            collected.append(piece)
-    finally:
-        # Interrupted or not, what was spoken is written.
-        if collected:
-            _write_bytes(Audio.join(collected).wav_bytes())
-    return Audio.join(collected)
-
-
-def _write_bytes(data: bytes) -> None:
-    try:
-        sys.stdout.buffer.write(data)
-        sys.stdout.buffer.flush()
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        raise InputError(f"standard output can't be written: {error.strerror}") from error
 
 
 def _with_progress(pieces: Iterable[Audio]) -> Iterable[Audio]:
@@ -80,8 +46,14 @@ def _with_progress(pieces: Iterable[Audio]) -> Iterable[Audio]:
         print(file=sys.stderr)
 
 
+_WHY = {
+    "frame_limit": ", cut at the frame limit",
+    "context_full": ", cut where the model's context was full",
+    "empty": ", the answer was empty",
+}
+
+
 def report(audio: Audio, target: str) -> None:
     """One line on what was made, where standard output is free for it."""
-    why = {"frame_limit": ", cut at the frame limit", "empty": ", the answer was empty"}.get(audio.stop_reason, "")
-    if target != "-":
-        print(f"{target}: {audio.duration:.2f} s{why}")
+    if target != STANDARD_OUTPUT:
+        print(f"{target}: {audio.duration:.2f} s{_WHY.get(audio.stop_reason, '')}")

@@ -9,13 +9,15 @@ from typing import Any
 def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser("plot", help="draw audio, codes, or the errors of a comparison")
     parser.add_argument("source", metavar="FILE", help="audio, codes (.npy), or what `compare --json` printed (.json)")
-    parser.add_argument("-o", "--output", required=True, metavar="FILE", help="the picture, .png")
+    parser.add_argument("-o", "--output", required=True, metavar="FILE", help="the picture, .png, or - for stdout")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-
     from omniggml.plots import plot
+    from omniggml.whole_file import STANDARD_OUTPUT
 
-    print(plot(args.source, args.output))
+    written = plot(args.source, args.output)
+    if args.output != STANDARD_OUTPUT:
+        print(written)
     return 0

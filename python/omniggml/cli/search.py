@@ -12,6 +12,7 @@ from omniggml.cli.arguments import read_texts
 from omniggml.errors import InputError
 from omniggml.quantization.defaults import AUDIO_DAMAGE, CALIBRATION_TEXTS, CODES_DAMAGE, HELD_OUT_TEXTS, SEARCH_FRAMES
 from omniggml.spec.policy import policy_names
+from omniggml.whole_file import check_target
 
 if TYPE_CHECKING:
     from omniggml.quantization.damage import Damage
@@ -40,6 +41,8 @@ def run_search(args: argparse.Namespace, target: Path) -> int:
 
     if target.suffix != ".toml":
         raise InputError(f"{target} is where the policy goes; give it a name that ends in .toml")
+    inputs = [args.source, args.text, args.held_out]
+    check_target(target, inputs)
     held_out = read_texts(args.held_out, HELD_OUT_TEXTS)
     shown = sys.stderr.isatty()
     found = search_policy(
@@ -64,7 +67,7 @@ def run_search(args: argparse.Namespace, target: Path) -> int:
     )
     for name, (nbytes, damage) in plain.items():
         print(_line(name, "", nbytes, damage))
-    write_policy(target, found.policy, _remarks(found, Path(args.source)))
+    write_policy(target, found.policy, _remarks(found, Path(args.source)), inputs)
     print(f"\n{target}: omniggml quantize {args.source} OUT --policy {target}")
     return 0
 

@@ -5,8 +5,17 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from omniggml.cli.arguments import add_model, add_output, add_speech, given_text, load_model, speech_options
-from omniggml.cli.output import check_output, report, write_audio
+from omniggml.audio import check_audio_target
+from omniggml.cli.arguments import (
+    add_model,
+    add_output,
+    add_speech,
+    files_read,
+    given_text,
+    load_model,
+    speech_options,
+)
+from omniggml.cli.output import report, write_audio
 
 
 def add_parser(subparsers: Any) -> None:
@@ -20,8 +29,9 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     text = given_text(args.text)
-    check_output(args.output)
+    inputs = files_read(args)
+    check_audio_target(args.output, inputs)
     model = load_model(args)
-    audio = write_audio(model.stream(text, **speech_options(args)), args.output, model.sample_rate)
+    audio = write_audio(model.stream(text, **speech_options(args)), args.output, model.sample_rate, inputs)
     report(audio, args.output)
     return 0

@@ -144,7 +144,8 @@ def _job(
 
     sources = sorted({tensor.path for tensor in checkpoint.tensors.values()})
     target = out_dir / f"{stem}-{file}.gguf"
-    return FileJob(target, header, outputs, identity_of(header, sources, "convert", __version__), pieces)
+    identity = identity_of(header, sources, "convert", __version__)
+    return FileJob(target, header, outputs, identity, pieces, [*sources, *checkpoint.directory.glob("*.json")])
 
 
 def _check_loads(path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import os
 import platform
+from collections.abc import Iterable
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -58,9 +59,11 @@ def write_html(
     found: Diagnosis,
     codes: npt.NDArray[Any] | None = None,
     audio: Recorded | None = None,
+    inputs: Iterable[object] = (),
 ) -> Path:
-    """Write the page; it has its name only when it is complete. Raises InputError where it can't be written."""
-    return write_whole(Path(os.fspath(path)), html_report(found, codes, audio).encode())
+    """Write the page; it has its name only when it is complete. `inputs`: the files that were examined, which it must
+    not be. Raises InputError where it can't be written."""
+    return write_whole(path, html_report(found, codes, audio).encode(errors="backslashreplace"), inputs)
 
 
 def _section(finding: Finding) -> str:

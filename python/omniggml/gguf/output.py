@@ -23,13 +23,15 @@ Pieces = Generator[bytes | memoryview, None, Any]
 @dataclass(frozen=True)
 class FileJob:
     """A file to be written. `header`: its bytes before the values. `pieces`: the values of tensor number i.
-    `identity`: of everything that the values depend on, so that a part of the same identity can be gone on with."""
+    `identity`: of everything that the values depend on, so that a part of the same identity can be gone on with.
+    `inputs`: the files that are read for it, none of which it may be."""
 
     target: Path
     header: bytes
     tensors: Sequence[OutputTensor]
     identity: str
     pieces: Callable[[int], Pieces]
+    inputs: Sequence[Path] = ()
 
     @property
     def nbytes(self) -> int:
@@ -48,7 +50,10 @@ def write_files(
     total, done = sum(job.nbytes for job in jobs), 0
     try:
         with ExitStack() as stack:
-            parts = [stack.enter_context(PartFile(job.target, job.header, job.tensors, job.identity)) for job in jobs]
+            parts = [
+                stack.enter_context(PartFile(job.target, job.header, job.tensors, job.identity, job.inputs))
+                for job in jobs
+            ]
             for job, part in zip(jobs, parts, strict=True):
                 _write(job, part, progress, done, total)
                 done += job.nbytes

@@ -14,8 +14,9 @@ from types import TracebackType
 from typing import Any, BinaryIO
 from zlib import crc32
 
-from omniggml.errors import ConversionError, OmniError
+from omniggml.errors import ConversionError, InputError, OmniError
 from omniggml.gguf.output_header import OutputTensor, offsets
+from omniggml.whole_file import beside, check_target, publish
 
 if sys.platform != "win32":
     import fcntl
@@ -26,12 +27,21 @@ _READ_BYTES = 1 << 24
 class PartFile:
     """Open for writing, locked against other processes. `notes`: what was noted with every finished tensor."""
 
-    def __init__(self, target: Path, header: bytes, tensors: Sequence[OutputTensor], identity: str) -> None:
-        """`identity`: of the source and of how it is written; a part of another identity is begun anew."""
-        self.target = target
-        self.path = target.with_name(f".{target.name}.part")
+    def __init__(
+        self,
+        target: Path,
+        header: bytes,
+        tensors: Sequence[OutputTensor],
+        identity: str,
+        inputs: Sequence[Path] = (),
+    ) -> None:
+        """`identity`: of the source and of how it is written; a part of another identity is begun anew. `inputs`: the
+        files that are read for it, which it must not be."""
+        self.target = Path(os.path.realpath(target))
+        self.path = beside(self.target, "part")
         self.notes: list[Any] = []
-        self._journal_path = target.with_name(f".{target.name}.journal")
+        self._given, self._inputs = target, inputs
+        self._journal_path = beside(self.target, "journal")
         self._header, self._tensors, self._identity = header, tensors, identity
         self._offsets = offsets(header, tensors)
         self._sums: list[int] = []
@@ -40,14 +50,15 @@ class PartFile:
     # --- opening ----------------------------------------------------------------------------------------------------
 
     def __enter__(self) -> PartFile:
-        """Raises ConversionError where the directory can't be written to, or where another process writes this file."""
+        """Raises ConversionError where the target can't be written, or where another process writes this file."""
         try:
             self.target.parent.mkdir(parents=True, exist_ok=True)
-            if self.target.is_dir():
-                raise IsADirectoryError(f"{self.target} is a directory")
+            check_target(self._given, self._inputs, stream=False)
             self._journal = self._journal_path.open("a+b")
         except OSError as error:
-            raise ConversionError(f"{self.target.parent} can't be written to: {error}") from error
+            raise ConversionError(f"{self.target.parent} can't be written to: {error.strerror}") from error
+        except InputError as error:
+            raise ConversionError(str(error)) from error
         _lock(self._journal, self.target)
         self.path.touch()
         self._file = self.path.open("r+b")
@@ -139,8 +150,10 @@ class PartFile:
     def publish(self) -> None:
         """Give the file its name."""
         self._file.close()
-        self.path.replace(self.target)
-        _sync_directory(self.target.parent)
+        try:
+            publish(self.path, check_target(self._given, self._inputs, stream=False))
+        except InputError as error:
+            raise ConversionError(str(error)) from error
 
 
 def _entries(journal: BinaryIO) -> list[dict[str, Any]]:
@@ -179,13 +192,3 @@ def _lock(journal: BinaryIO, target: Path) -> None:
         except OSError as error:
             journal.close()
             raise ConversionError(f"{target} is being written by another process; wait for it to end") from error
-
-
-def _sync_directory(directory: Path) -> None:
-    """The new name too has to be on the disk."""
-    if sys.platform != "win32":
-        handle = os.open(directory, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)

@@ -19,6 +19,7 @@ from omniggml.gguf.output import FileJob, Pieces, identity_of, write_files
 from omniggml.gguf.output_header import OutputTensor, header_bytes
 from omniggml.model import Model
 from omniggml.quantization.defaults import CALIBRATION_TEXTS, IMATRIX_FRAMES
+from omniggml.whole_file import check_target
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -65,8 +66,9 @@ def imatrix(
     """
     if not texts:
         raise InputError("there is no text to speak")
+    check_target(path, [model.path], stream=False)
     found = gather(model, texts, max_frames)
-    write_imatrix(path, found, datasets)
+    write_imatrix(path, found, datasets, [model.path])
     return found
 
 
@@ -120,10 +122,13 @@ def _router(name: str) -> tuple[str, str]:
 # --- the file ---------------------------------------------------------------------------------------------------------
 
 
-def write_imatrix(path: str | os.PathLike[str], imatrix: Imatrix, datasets: Sequence[str]) -> Path:
+def write_imatrix(
+    path: str | os.PathLike[str], imatrix: Imatrix, datasets: Sequence[str], inputs: Sequence[Path] = ()
+) -> Path:
     """Write llama.cpp's format: for each tensor NAME.in_sum2 [matrices, columns] and NAME.counts [matrices, 1], F32.
 
-    `datasets`: what it was gathered from, to be read by people. Raises ConversionError where it can't be written.
+    `datasets`: what it was gathered from, to be read by people. `inputs`: files that it must not be. Raises
+    ConversionError where it can't be written.
     """
     arrays: dict[str, FloatArray] = {}
     for name, statistics in sorted(imatrix.items()):
@@ -144,7 +149,7 @@ def write_imatrix(path: str | os.PathLike[str], imatrix: Imatrix, datasets: Sequ
 
     target = Path(os.fspath(path))
     digest = hashlib.sha256(b"".join(array.tobytes() for array in values)).hexdigest()
-    write_files([FileJob(target, header, tensors, identity_of(header, (), digest), pieces)])
+    write_files([FileJob(target, header, tensors, identity_of(header, (), digest), pieces, inputs)])
     return target
 
 

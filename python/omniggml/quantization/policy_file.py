@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from omniggml.errors import InputError
 from omniggml.spec.policy import Policy
+from omniggml.whole_file import write_whole
 
 
-def write_policy(path: str | os.PathLike[str], policy: Policy, remarks: Sequence[str] = ()) -> Path:
-    """Write a policy so that `read_policy` reads the same rules; `remarks` become comments at its head.
+def write_policy(
+    path: str | os.PathLike[str], policy: Policy, remarks: Sequence[str] = (), inputs: Iterable[object] = ()
+) -> Path:
+    """Write a policy so that `read_policy` reads the same rules; `remarks` become comments at its head. `inputs`: the
+    files that it was found by, which it must not be.
 
     Raises InputError where the file can't be written or isn't called .toml.
     """
@@ -21,11 +25,4 @@ def write_policy(path: str | os.PathLike[str], policy: Policy, remarks: Sequence
     lines = [f"# {' '.join(remark.split())}" for remark in remarks]
     lines += ["rules = [", *(f'    ["{pattern}", "{type_}"],' for pattern, type_ in policy.rules), "]"]
     lines.append(f'otherwise = "{policy.otherwise}"')
-    aside = target.with_name(f".{target.name}.{os.getpid()}.part")
-    try:
-        aside.write_text("\n".join(lines) + "\n", encoding="utf-8", newline="\n")
-        aside.replace(target)
-    except OSError as error:
-        aside.unlink(missing_ok=True)
-        raise InputError(f"{target} can't be written: {error.strerror or error}") from error
-    return target
+    return write_whole(target, ("\n".join(lines) + "\n").encode(), inputs)

@@ -23,6 +23,7 @@ from omniggml.gguf.output_header import OutputTensor, header_bytes
 from omniggml.gguf.type_names import LARGEST_F16, PLAIN, dequantize, nbytes_of, quantize_rows
 from omniggml.quantization.imatrix import Imatrix, Statistics, read_imatrix
 from omniggml.spec.policy import Policy, read_policy
+from omniggml.whole_file import check_target
 
 _CHUNK_VALUES = 1 << 22
 
@@ -103,8 +104,9 @@ def quantize(
     chosen = policy if isinstance(policy, Policy) else read_policy(policy)
     header = read_header(source)
     out = Path(os.fspath(target))
-    if out.exists() and out.samefile(header.path):
-        raise InputError(f"{out} is the file to be quantized; give another name for the result")
+    read = [Path(path) for path in (source, imatrix, policy) if isinstance(path, (str, os.PathLike))]
+    if out.parent.is_dir():
+        check_target(out, read, stream=False)
     jobs = _jobs(header, chosen)
     known = {} if imatrix is None else read_imatrix(imatrix)
     if imatrix is not None:
@@ -119,7 +121,7 @@ def quantize(
         sources.append(Path(imatrix))
     start = header_bytes(header.architecture, metadata, outputs)
     identity = identity_of(start, sources, "quantize", __version__)
-    job = FileJob(out, start, outputs, identity, lambda number: _pieces(header, jobs[number]))
+    job = FileJob(out, start, outputs, identity, lambda number: _pieces(header, jobs[number]), read)
     (errors,) = write_files([job], progress)
     return Quantized(out, chosen.name, tuple(job.change(error) for job, error in zip(jobs, errors, strict=True)))
 

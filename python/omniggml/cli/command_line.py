@@ -1,0 +1,86 @@
+"""One command, from its arguments to its exit code."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import os
+import signal
+import sys
+import warnings
+from collections.abc import Sequence
+
+import omniggml
+from omniggml.cli import bench, chat, compare, convert, decode, devices, doctor, imatrix, inspect, plot, quantize, speak
+from omniggml.cli.exit_codes import FAILED, Parser, parse
+from omniggml.cli.interruption import InterruptedBySignal, interruptible
+from omniggml.errors import OmniError
+from omniggml.printable import printable
+
+_COMMANDS = (speak, chat, decode, convert, quantize, imatrix, inspect, doctor, compare, plot, bench, devices)
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code."""
+    args = parse(_parser(), arguments)
+    warnings.showwarning = _one_line_warning
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # answers may have letters that a terminal has not
+    try:
+        with interruptible():
+            return _run(args)
+    except OmniError as error:
+        return _fail(str(error), args)
+    except BrokenPipeError:
+        return int(args.failed)  # the reader of our output went away
+    except OSError as error:
+        return _fail(f"{error.filename}: {error.strerror}" if error.filename else error.strerror or str(error), args)
+    except RecursionError:
+        return _fail("something given is nested deeper than can be followed", args)
+    except MemoryError:
+        return _fail("not enough memory", args)
+    except InterruptedBySignal as signalled:
+        by_hand = signalled.number == signal.SIGINT
+        print("interrupted" if by_hand else f"ended by {signal.Signals(signalled.number).name}", file=sys.stderr)
+        return 128 + signalled.number
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    finally:
+        _settle_output()
+
+
+def _run(args: argparse.Namespace) -> int:
+    code = int(args.run(args))
+    if sys.stdout is not None:
+        sys.stdout.flush()
+    return code
+
+
+def _settle_output() -> None:
+    """What can't be written by now must not make Python complain when it flushes at exit."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = Parser(prog="omniggml", description="Qwen3-Omni speech from GGUF files.")
+    parser.set_defaults(failed=FAILED)
+    versions = f"omniggml {omniggml.__version__} (ggml {omniggml.ggml_version})"
+    parser.add_argument("--version", action="version", version=versions)
+    subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
+    for command in _COMMANDS:
+        command.add_parser(subparsers)
+    return parser
+
+
+def _fail(sentence: str, args: argparse.Namespace) -> int:
+    print(f"omniggml: {printable(sentence)}", file=sys.stderr)
+    return int(args.failed)
+
+
+def _one_line_warning(message: Warning | str, *_: object, **__: object) -> None:
+    print(f"omniggml: {printable(str(message), 2000)}", file=sys.stderr)

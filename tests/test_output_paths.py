@@ -1,0 +1,266 @@
+"""Where commands and functions write: what must stay stays, a stream gets the bytes, and nothing is left over."""
+
+from __future__ import annotations
+
+import os
+import signal
+import stat
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+import omniggml
+from conftest import Files
+from omniggml.cli import main
+from omniggml.errors import InputError, OmniError
+from omniggml.quantization.imatrix import Statistics, write_imatrix
+from omniggml.quantization.policy_file import write_policy
+from omniggml.spec.policy import read_policy
+from omniggml.whole_file import WholeFile, write_whole
+from sentences import one_sentence
+
+if sys.platform == "win32":
+    pytest.skip("modes, links and pipes are of Unix", allow_module_level=True)
+
+AUDIO = omniggml.Audio(np.zeros(100, np.float32), 24000)
+STATISTICS = {"talker.x.weight": Statistics(np.ones((1, 8)), np.ones(1))}
+
+# Everything that writes, each with an ending that it takes.
+WRITERS: dict[str, tuple[str, Callable[[Path, Files], object]]] = {
+    "write_whole": ("x", lambda path, _: write_whole(path, b"new")),
+    "Audio.save": ("x.wav", lambda path, _: AUDIO.save(path)),
+    "plot": ("x.png", lambda path, _: omniggml.plot(AUDIO, path)),
+    "write_policy": ("x.toml", lambda path, _: write_policy(path, read_policy("q8_0"))),
+    "imatrix": ("x.gguf", lambda path, _: write_imatrix(path, STATISTICS, ["x"])),
+    "quantize": ("x.gguf", lambda path, files: omniggml.quantize(files.speech, path)),
+    "speak": ("x.wav", lambda path, files: command("speak", "hi", "-o", path, "-m", files.speech, "--max-frames", 1)),
+    "doctor --html": ("x.html", lambda path, files: command("doctor", files.speech, "--html", path)),
+}
+STREAMS = [name for name in WRITERS if name not in ("imatrix", "quantize")]
+SLOW = ("doctor --html",)
+
+
+class _FailedError(OmniError):
+    pass
+
+
+def command(*arguments: object) -> None:
+    """Runs it here; its sentence becomes an exception, as a function's is."""
+    done = subprocess.run([sys.executable, "-m", "omniggml", *map(str, arguments)], capture_output=True, text=True)
+    if done.stderr.startswith("omniggml: "):
+        raise _FailedError(done.stderr.removeprefix("omniggml: ").strip())
+    assert done.stderr == "", done.stderr
+
+
+@pytest.fixture(params=WRITERS)
+def writer(request: pytest.FixtureRequest, tiny_files: Files) -> tuple[str, Callable[[Path], object]]:
+    name, write = WRITERS[request.param]
+    return name, lambda path: write(path, tiny_files)
+
+
+def hidden(directory: Path) -> list[str]:
+    return sorted(path.name for path in directory.glob(".*"))
+
+
+def test_links_and_modes_stay(writer: tuple[str, Callable[[Path], object]], tmp_path: Path) -> None:
+    name, write = writer
+    (tmp_path / "there").mkdir()
+    real = tmp_path / "there" / name
+    real.write_bytes(b"old")
+    real.chmod(0o600)
+    link = tmp_path / f"link{real.suffix}"
+    link.symlink_to(real)
+    write(link)
+    assert link.is_symlink() and real.read_bytes() != b"old"
+    assert stat.S_IMODE(real.stat().st_mode) == 0o600
+    assert hidden(tmp_path) == hidden(tmp_path / "there") == []
+
+
+def test_what_must_stay(writer: tuple[str, Callable[[Path], object]], tmp_path: Path) -> None:
+    """A read-only file, a directory, a socket; a device by a link with the right ending."""
+    name, write = writer
+    target = tmp_path / name
+    target.write_bytes(b"old")
+    target.chmod(0o444)
+    with pytest.raises(OmniError) as refused:
+        write(target)
+    one_sentence(str(refused.value), name, "read-only")
+    assert target.read_bytes() == b"old"
+    target.unlink()
+    target.symlink_to("/dev/null")
+    with pytest.raises(OmniError) as refused:
+        write(target)
+    one_sentence(str(refused.value), "not a regular file")
+    assert stat.S_ISCHR(Path("/dev/null").stat().st_mode) and target.is_symlink()
+    target.unlink()
+    target.mkdir()
+    with pytest.raises(OmniError) as refused:
+        write(target)
+    one_sentence(str(refused.value), "directory")
+    assert hidden(tmp_path) == []
+
+
+@pytest.mark.parametrize("what", STREAMS)
+def test_pipes_get_the_bytes(what: str, tiny_files: Files, tmp_path: Path) -> None:
+    name, write = WRITERS[what]
+    pipe = tmp_path / name
+    os.mkfifo(pipe)
+    got: list[bytes] = []
+    reader = threading.Thread(target=lambda: got.append(pipe.read_bytes()), daemon=True)
+    reader.start()
+    write(pipe, tiny_files)
+    reader.join(60)
+    assert len(got[0]) > 2 and stat.S_ISFIFO(pipe.stat().st_mode)
+    assert hidden(tmp_path) == []
+
+
+@pytest.mark.parametrize("what", ["imatrix", "quantize"])
+def test_what_is_read_back_is_no_stream(what: str, tiny_files: Files, tmp_path: Path) -> None:
+    name, write = WRITERS[what]
+    os.mkfifo(tmp_path / name)
+    for path, part in ((tmp_path / name, "pipe"), (Path("-"), "standard output")):
+        with pytest.raises(OmniError) as refused:
+            write(path, tiny_files)
+        one_sentence(str(refused.value), part, "read back")
+
+
+def test_pictures_and_pages_on_standard_output(tiny_files: Files, tmp_path: Path) -> None:
+    AUDIO.save(tmp_path / "x.wav")
+    for arguments, begin in (
+        (["plot", tmp_path / "x.wav", "-o", "-"], b"\x89PNG"),
+        (["doctor", tiny_files.speech, "--html", "-"], b"<!doctype html>"),
+    ):
+        done = subprocess.run([sys.executable, "-m", "omniggml", *map(str, arguments)], capture_output=True)
+        assert done.stdout.startswith(begin), done.stderr
+        assert b"suspicious" not in done.stdout[:20]
+
+
+@pytest.mark.parametrize("kind", ["itself", "symbolic", "hard"])
+def test_inputs_stay(tiny_files: Files, tmp_path: Path, kind: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Whatever is read isn't written, by whatever name."""
+    model = tmp_path / "m.gguf"
+    model.write_bytes(tiny_files.speech.read_bytes())
+    np.save(tmp_path / "codes.npy", np.ones((4, 3), np.int32))
+    AUDIO.save(tmp_path / "a.wav")
+
+    def alias(path: Path, ending: str) -> Path:
+        other = path.with_name(f"other-{path.stem}{ending}")
+        if kind == "itself" and path.suffix == ending:
+            return path
+        other.symlink_to(path) if kind == "symbolic" else other.hardlink_to(path)
+        return other
+
+    codes, audio = tmp_path / "codes.npy", tmp_path / "a.wav"
+    for target, arguments in (
+        (alias(model, ".html"), ["doctor", model, "--html"]),
+        (alias(codes, ".htm"), ["doctor", model, "--codes", codes, "--html"]),
+        (alias(audio, ".png"), ["plot", audio, "-o"]),
+        (alias(model, ".wav"), ["speak", "hi", "-m", model, "-o"]),
+        (alias(codes, ".wav"), ["decode", codes, "-m", model, "-o"]),
+        (alias(model, ".gguf"), ["quantize", model]),
+        (alias(model, ".imatrix"), ["imatrix", "-m", model, "-o"]),
+        (alias(model, ".toml"), ["quantize", "--search", model]),
+    ):
+        before = target.read_bytes()
+        assert main([str(word) for word in (*arguments, target)]) == 1
+        one_sentence(capsys.readouterr().err.strip(), "is read from", "another name")
+        assert target.read_bytes() == before
+    assert hidden(tmp_path) == []
+
+
+def test_a_private_file_is_private_while_it_is_written(tmp_path: Path) -> None:
+    target = tmp_path / "x"
+    target.write_bytes(b"old")
+    target.chmod(0o640)
+    with WholeFile(target) as file:
+        assert stat.S_IMODE(file.aside.stat().st_mode) == 0o600
+        file.publish()
+    assert stat.S_IMODE(target.stat().st_mode) == 0o640
+
+
+def test_leftovers_are_swept_and_living_writers_are_not(tmp_path: Path) -> None:
+    target = tmp_path / "x.wav"
+    code = f"from omniggml.whole_file import WholeFile; import os; WholeFile({str(target)!r}); os.kill(os.getpid(), 9)"
+    subprocess.run([sys.executable, "-c", code])
+    (left,) = hidden(tmp_path)
+    assert left.startswith(".x.wav.")
+    with WholeFile(target) as living, WholeFile(tmp_path / "y.wav") as other:
+        assert left not in hidden(tmp_path)
+        AUDIO.save(target)
+        assert living.aside.exists() and other.aside.exists()
+    assert hidden(tmp_path) == []
+
+
+@pytest.mark.parametrize("path", ["a\0b.wav", "\0", "n" * 300 + ".wav", "x/" * 3000 + "y.wav"])
+def test_paths_that_are_none(path: str) -> None:
+    with pytest.raises(InputError) as refused:
+        AUDIO.save(path)
+    one_sentence(str(refused.value))
+
+
+def test_the_longest_names(tiny_files: Files, tmp_path: Path) -> None:
+    for name in ("n" * 250 + ".gguf", "ë" * 125 + ".gguf"):
+        omniggml.quantize(tiny_files.speech, tmp_path / name)
+        assert omniggml.inspect(tmp_path / name).problem == ""
+
+
+# --- signals ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_what_was_spoken_is_kept(tiny_files: Files, tmp_path: Path, number: signal.Signals) -> None:
+    """Two signals, as a terminal that closes sends them."""
+    target = tmp_path / "x.wav"
+    arguments = ["speak", "hello", "-o", target, "-m", tiny_files.speech, "--threads", 1, "--chunk-frames", 10]
+    code = f"""
+import sys
+from omniggml.cli import program
+from omniggml.options import SpeechOptions
+original = SpeechOptions.params
+def endless(self, model):
+    params = original(self, model)
+    params.ignore_eos = True
+    return params
+SpeechOptions.params = endless
+sys.argv[1:] = {list(map(str, arguments))!r}
+sys.exit(program())
+"""
+    process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True)
+    while not any(path.stat().st_size > 2000 for path in tmp_path.glob(".*.part")):
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.02)
+    process.send_signal(number)
+    process.send_signal(signal.SIGTERM)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode in (128 + number, 128 + signal.SIGTERM)
+    assert "Traceback" not in said and "spoken so far are in" in said, said
+    assert soundfile.info(target).frames > 900
+    assert hidden(tmp_path) == []
+
+
+def test_ctrl_c_while_it_starts(tmp_path: Path) -> None:
+    """At twenty moments of the first half second: one line, or none where it had ended."""
+    for step in range(20):
+        process = subprocess.Popen(
+            [
+                sys.executable,
+                "-c",
+                "from omniggml.cli import program; print(1, flush=True); program()",
+                "devices",
+            ],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        assert process.stdout is not None
+        process.stdout.readline()
+        time.sleep(0.001 + step * 0.025)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+        assert said in (b"interrupted\n", b"") and process.returncode in (130, 0), (step, said)

@@ -1,0 +1,53 @@
+"""The models that the faults are in, what they said, and ports of them."""
+
+from __future__ import annotations
+
+import sys
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[3] / "tests")]
+
+from subjects import Subjects as _Subjects  # noqa: E402  (the benchmark's own, one folder up)
+
+from .port_vocoder import VocoderPort  # noqa: E402
+from .vocoder_mistakes import VocoderGrammar  # noqa: E402
+
+TEXTS = (
+    "hello world, how are you today",
+    "the weather is nice today and i am going out",
+    "she sells sea shells by the sea shore",
+    "please call me back before the end of the week",
+    "we took the last train home and it was late",
+    "a quick answer is not always a good one",
+)
+FRAMES = {"voice": 70, "mini": 80}
+
+
+class Unseen(_Subjects):
+    """Below one directory; what is slow is made once a process."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root, None)
+        self.said = cache(self._said)
+        self.vocoder = cache(self._vocoder)
+        self.grammar = cache(self._grammar)
+        self.sound = cache(self._sound)
+
+    def _said(self, name: str, text: int, seed: int = 1, speaker: str | None = None) -> Any:
+        return self.model(name).speak(TEXTS[text], seed=seed, max_frames=FRAMES[name], speaker=speaker)
+
+    def _vocoder(self, name: str) -> VocoderPort:
+        return VocoderPort.read(self.file(name))
+
+    def _grammar(self, name: str) -> VocoderGrammar:
+        return VocoderGrammar(self.vocoder(name))
+
+    def _sound(self, name: str, text: int) -> Any:
+        return self.vocoder(name).decode(self.said(name, text).codes)
+
+    def make_files(self) -> None:
+        """What every process shares, before they part."""
+        for name in FRAMES:
+            self.file(name)

@@ -35,6 +35,10 @@ def rotated(x: Array, places: Any, theta: float, form: str) -> Array:
     if form == "none":
         return x
     width = x.shape[2] // (2 if form == "half the width" else 1)
+    if form == "halves turned as pairs":
+        angle = places[:, None] * np.tile(theta ** (-np.arange(0, width, 2) / width), 2)
+        turned = np.stack([-x[..., 1::2], x[..., ::2]], -1).reshape(x.shape)
+        return (x * np.cos(angle)[:, None] + turned * np.sin(angle)[:, None]).astype(np.float32)
     angle = places[:, None] * theta ** (-np.arange(0, width, 2) / width)
     sign = -1 if form == "backwards" else 1
     cos, sin = np.cos(angle)[:, None, :], sign * np.sin(angle)[:, None, :]

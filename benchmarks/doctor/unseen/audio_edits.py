@@ -206,6 +206,30 @@ def _loud_noise(x: Samples, rng: Rng) -> Samples:
     return x + rng.normal(0, np.sqrt((x**2).mean()) * 10 ** (-rng.uniform(3, 15) / 20), len(x))
 
 
+def _static_at_the_end(x: Samples, rng: Rng) -> Samples:
+    return np.append(x, rng.normal(0, 0.2, int(rng.uniform(0.3, 1) * RATE)))
+
+
+def _end_lost(x: Samples, rng: Rng) -> Samples:
+    return x[: len(x) - int(rng.uniform(0.2, 0.4) * RATE)]
+
+
+def _end_twice(x: Samples, rng: Rng) -> Samples:
+    return np.append(x, x[-int(rng.uniform(0.3, 0.6) * RATE) :])
+
+
+def _metadata_as_samples(x: Samples, rng: Rng) -> Samples:
+    chunk = b"LIST" + struct.pack("<I", 1800) + b"INFOISFT" + bytes(rng.integers(32, 127, 1788).astype(np.uint8))
+    return np.append(x, _from_pcm(chunk))
+
+
+def _odd_pieces_dropped(x: Samples, rng: Rng) -> Samples:
+    """Pieces of a random number of bytes; those of an odd number are thrown away."""
+    ends = np.cumsum(rng.integers(2000, 8000, len(x) // 1000))
+    pieces = np.split(np.frombuffer(_pcm(x), np.uint8), ends[ends < 2 * len(x)])
+    return np.concatenate([_from_pcm(piece.tobytes()) for piece in pieces if len(piece) % 2 == 0])
+
+
 def _hum(x: Samples, rng: Rng) -> Samples:
     return x + 0.1 * np.sin(2 * np.pi * rng.choice([50, 60]) * np.arange(len(x)) / RATE)
 
@@ -305,6 +329,7 @@ _CHANGES: dict[str, tuple[str, Callable[[Samples, Rng], Samples]]] = {
     "int16 read as int8": ("bytes", _as("<i2", "i1", 128)),
     "int16 read as int32": ("bytes", _as("<i2", "<i4", 2.0**31)),
     "int32 read as int16": ("bytes", _as("<i4", "<i2", 32768)),
+    "int16 read as float32": ("bytes", _as("<i2", "<f4", 1.0)),
     "float64 read as float32": ("bytes", _as("<f8", "<f4", 1.0)),
     "24 bits read as 16": ("bytes", _pcm24_as_16),
     "unsigned read as signed": ("bytes", _unsigned_as_signed),
@@ -327,6 +352,12 @@ _CHANGES: dict[str, tuple[str, Callable[[Samples, Rng], Samples]]] = {
     "one channel as two": ("channels", _paired),
     "two channels as one": ("channels", _one_channel_of),
     "a channel with its sign turned": ("channels", _half_silent),
+    "static at the end": ("noise", _static_at_the_end),
+    "the end lost": ("cut", _end_lost),
+    "the end twice": ("doubled", _end_twice),
+    "metadata read as samples": ("header", _metadata_as_samples),
+    "pieces of an odd number of bytes dropped": ("cut", _odd_pieces_dropped),
+    "the lowest sample throughout": ("silent", lambda x, rng: 0 * x - 1),
     "silence": ("silent", lambda x, rng: x * 0),
 }
 

@@ -148,6 +148,11 @@ def _flat(c: Codes, rng: Rng, o: Others) -> Codes:
     return np.ascontiguousarray(c.T).reshape(c.shape)
 
 
+def _stream_shifted(c: Codes, rng: Rng, o: Others) -> Codes:
+    """A code too many at the beginning of a flat stream, so that every frame is cut in the wrong place."""
+    return np.roll(c.T.ravel(), int(rng.choice([1, 3]))).reshape(c.T.shape).T
+
+
 _ON_CODES: dict[str, tuple[str, Callable[[Codes, Rng, Others], Codes]]] = {
     "groups rotated": ("order", _rotated),
     "groups rotated from a frame on": ("order", _from_on(_rotated)),
@@ -186,6 +191,9 @@ _ON_CODES: dict[str, tuple[str, Callable[[Codes, Rng, Others], Codes]]] = {
     "each frame twice": ("doubled", lambda c, rng, o: np.repeat(c, 2, axis=1)),
     "every other frame": ("cut", lambda c, rng, o: c[:, ::2]),
     "the last frame held": ("doubled", lambda c, rng, o: np.append(c, np.repeat(c[:, -1:], 20, axis=1), axis=1)),
+    "the stream shifted": ("order", _stream_shifted),
+    "the end lost": ("cut", lambda c, rng, o: c[:, : int(c.shape[1] * rng.uniform(0.5, 0.8))]),
+    "ended after four frames": ("end", lambda c, rng, o: c[:, :4]),
     "last groups zero": ("silent", lambda c, rng, o: np.concatenate([c[: len(c) // 2], 0 * c[len(c) // 2 :]])),
 }
 

@@ -7,13 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from . import audio_edits, code_arrangements
+from . import audio_edits, code_arrangements, file_faults, healthy, reported
 from .arithmetic import effect
-from .frozen import BF16, INAUDIBLE, SUBJECTS, Case, seed_of
+from .frozen import BF16, FAINT, INAUDIBLE, SUBJECTS, Case, seed_of
 from .mistake import Mistake
-from .voices import TEXTS, Unseen
+from .voices import FRAMES, TEXTS, Unseen
 
-N_VOCODER, N_PAIRS, N_AUDIO, N_CODES = 100, 50, 60, 50
+N_VOCODER, N_TALKER, N_FILES = 85, 40, 15  # of each subject
+N_AUDIO, N_CODES = 70, 50
+N_PAIRS = 50  # of each subject
 
 
 def all_cases(subjects: Unseen) -> Iterator[Case]:
@@ -21,8 +23,12 @@ def all_cases(subjects: Unseen) -> Iterator[Case]:
         grammar = subjects.grammar(subject)
         yield from _ported(subjects, "vocoder", subject, N_VOCODER, lambda rng, g=grammar: (g.draw(rng),), INAUDIBLE)
         yield from _ported(subjects, "pairs", subject, N_PAIRS, grammar.draw_pair, BF16)
+        yield from _talkers(subjects, subject)
+        yield from _files(subjects, subject)
     yield from _audio()
     yield from _codes()
+    yield from reported.cases()
+    yield from healthy.cases()
 
 
 def _ported(
@@ -38,6 +44,40 @@ def _ported(
         if name not in seen and worst < most:
             seen.add(name)
             yield Case(f"{part}/{subject}/{name}", part, subject, text, seed_of(name), mistakes, {}, worst)
+
+
+def _talkers(subjects: Unseen, subject: str) -> Iterator[Case]:
+    """Those that say something else than the sound port with the same seed. `nats`: how likely the sound port finds
+    that; `sound`: and what it says itself."""
+    rng, seen = np.random.default_rng(seed_of("talker", subject)), set()
+    grammar, port = subjects.talker_grammar(subject), subjects.talker(subject)
+    while len(seen) < N_TALKER:
+        mistake, text = grammar.draw(rng), int(rng.integers(len(TEXTS)))
+        seed = seed_of(mistake.name)
+        right, sound = subjects.spoken_by_port(subject, text, seed)
+        request = subjects.request(subject, text)
+        codes = port.speak(request, seed, FRAMES[subject], mistake)
+        if mistake.name in seen or codes.shape[1] < 4 or np.array_equal(codes, right):
+            continue
+        nats = port.likelihood(request, codes)
+        if sound - nats > FAINT or mistake.kind in ("end", "sampling"):
+            seen.add(mistake.name)
+            detail = {"nats": round(nats, 3), "sound": round(sound, 3)}
+            yield Case(f"talker/{subject}/{mistake.name}", "talker", subject, text, seed, (mistake,), detail)
+
+
+def _files(subjects: Unseen, subject: str) -> Iterator[Case]:
+    """Files alone, one family after the other."""
+    rng = np.random.default_rng(seed_of("file", subject))
+    families = file_faults.mistakes(subjects.file(subject))
+    if subject != "voice":
+        del families["noise"]  # which random weights are anyway
+    for i in range(N_FILES):
+        family = families[list(families)[i % len(families)]]
+        mistake = family.pop(rng.integers(len(family)))
+        if not family:
+            del families[next(name for name, some in families.items() if some is family)]
+        yield Case(f"file/{subject}/{mistake.name}", "file", subject, 0, seed_of(mistake.name), (mistake,))
 
 
 def _audio() -> Iterator[Case]:

@@ -19,6 +19,7 @@ from .mistake import Mistake
 
 FILE = Path(__file__).parent / "frozen.json"
 SUBJECTS = ("voice", "mini")
+FAINT, UNLIKELY = 0.03, 0.15  # nats a code less than a sound talker's: what is drawn at all, and what must be seen
 BF16, INAUDIBLE = 36.0, 60.0  # dB: the noise of a sound engine in bfloat16; beyond 60 nothing can be asked for
 
 
@@ -43,6 +44,9 @@ class Case:
 
     @property
     def above_noise(self) -> bool:
+        """Whether the effect is beyond what sound engines of some precision, or sound talkers, differ by."""
+        if "nats" in self.detail:
+            return bool(self.detail["sound"] - self.detail["nats"] > UNLIKELY)
         return self.effect is None or self.effect < BF16
 
 

@@ -61,6 +61,7 @@ def _of_one(name: str, shape: tuple[int, ...], heads: dict[str, int]) -> Iterato
         yield "first axis read backwards", "permuted", ("reverse", 0)
         if shape[-1] > 1:
             yield "last axis read backwards", "permuted", ("reverse", len(shape) - 1)
+        yield "directions without lengths", "scaled", ("unit rows",)
         for axes in list(permutations(range(len(shape))))[1:]:
             if [axis for axis in axes if shape[axis] > 1] != sorted(axis for axis in axes if shape[axis] > 1):
                 yield f"axes in the order {list(axes)}", "permuted", ("permute", list(axes))

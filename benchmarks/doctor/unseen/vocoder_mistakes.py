@@ -3,62 +3,29 @@
 from __future__ import annotations
 
 import re
-from collections import defaultdict
 from collections.abc import Iterator
 from itertools import permutations
 from typing import Any
 
-import numpy as np
-
 from . import arithmetic
 from . import port_vocoder as port
+from .grammar import Grammar
 from .mistake import Mistake
 from .port_vocoder import P, VocoderPort
 from .tensor_mistakes import tensor_mistakes
 from .weights import fits
 
+ROPES = ("none", "pairs", "backwards", "half the width", "halves turned as pairs")
 Values = list[tuple[Any, str]]
 
 
-class VocoderGrammar:
-    """All single mistakes of one vocoder, in families. `draw` picks a family first, so that the many tensors don't
-    crowd out the few constants."""
-
-    def __init__(self, vocoder: VocoderPort) -> None:
-        self.vocoder = vocoder
-        heads = {
-            f"{P}.pre_transformer.layers.*.self_attn.{name}_proj.weight": vocoder.metadata[f"{P}.{count}"]
-            for name, count in zip("qkv", ("num_attention_heads", *2 * ("num_key_value_heads",)), strict=True)
-        }
-        self.families: dict[str, list[Mistake]] = defaultdict(list)
-        for mistake in (*tensor_mistakes(vocoder.weights, heads), *choice_mistakes(vocoder)):
-            self.families[_family(mistake)].append(mistake)
-
-    def __iter__(self) -> Iterator[Mistake]:
-        for family in self.families.values():
-            yield from family
-
-    def draw(self, rng: np.random.Generator) -> Mistake:
-        """One mistake at random."""
-        names = list(self.families)
-        family = self.families[names[rng.integers(len(names))]]
-        return family[rng.integers(len(family))]
-
-    def draw_pair(self, rng: np.random.Generator) -> tuple[Mistake, Mistake]:
-        """Two that can be made together."""
-        one = self.draw(rng)
-        while True:
-            other = self.draw(rng)
-            if one.compatible(other):
-                return one, other
-
-
-def _family(mistake: Mistake) -> str:
-    """Kind, and which choice or operation on what sort of tensor, one module or all."""
-    if mistake.choices:
-        return f"{mistake.kind} {next(iter(mistake.choices)).rsplit(':', 1)[1]}"
-    scope = "all" if "*" in mistake.edits[0][1] else "one"
-    return f"{mistake.kind} {mistake.edits[0][0]} {scope}"
+def vocoder_grammar(vocoder: VocoderPort) -> Grammar:
+    """All single mistakes of one vocoder."""
+    heads = {
+        f"{P}.pre_transformer.layers.*.self_attn.{name}_proj.weight": vocoder.metadata[f"{P}.{count}"]
+        for name, count in zip("qkv", ("num_attention_heads", *2 * ("num_key_value_heads",)), strict=True)
+    }
+    return Grammar([*tensor_mistakes(vocoder.weights, heads), *choice_mistakes(vocoder)])
 
 
 def choice_mistakes(vocoder: VocoderPort) -> Iterator[Mistake]:
@@ -121,7 +88,7 @@ def _choices(vocoder: VocoderPort) -> Iterator[tuple[str, str, str, Values]]:
     windows = sorted({1, 2, window // 4, window // 2, window - 1, window + 1, 2 * window, 10**6} - {0, window})
     yield attention, "window", "constant", [(w, f"window {w}") for w in windows]
     yield attention, "scale", "constant", [(s, f"scores divided by {s}") for s in ("d", "1", "sqrt h")]
-    yield attention, "rope", "positions", _named("rope", "none", "pairs", "backwards", "half the width")
+    yield attention, "rope", "positions", _named("rope", *ROPES)
     yield attention, "rotated", "positions", [("q", "keys not rotated"), ("k", "queries not rotated"), ("", "no rope")]
     yield attention, "position", "positions", _others(arithmetic.POSITIONS, "each", "from one")
     yield attention, "sees", "mask", _named("attention sees", "all", "both sides")

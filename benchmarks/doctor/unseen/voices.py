@@ -11,8 +11,11 @@ sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[3] / 
 
 from subjects import Subjects as _Subjects  # noqa: E402  (the benchmark's own, one folder up)
 
+from .grammar import Grammar  # noqa: E402
+from .port_talker import Request, TalkerPort  # noqa: E402
 from .port_vocoder import VocoderPort  # noqa: E402
-from .vocoder_mistakes import VocoderGrammar  # noqa: E402
+from .talker_mistakes import talker_grammar  # noqa: E402
+from .vocoder_mistakes import vocoder_grammar  # noqa: E402
 
 TEXTS = (
     "hello world, how are you today",
@@ -34,6 +37,9 @@ class Unseen(_Subjects):
         self.vocoder = cache(self._vocoder)
         self.grammar = cache(self._grammar)
         self.sound = cache(self._sound)
+        self.talker = cache(self._talker)
+        self.talker_grammar = cache(self._talker_grammar)
+        self.spoken_by_port = cache(self._spoken_by_port)
 
     def _said(self, name: str, text: int, seed: int = 1, speaker: str | None = None) -> Any:
         return self.model(name).speak(TEXTS[text], seed=seed, max_frames=FRAMES[name], speaker=speaker)
@@ -41,8 +47,25 @@ class Unseen(_Subjects):
     def _vocoder(self, name: str) -> VocoderPort:
         return VocoderPort.read(self.file(name))
 
-    def _grammar(self, name: str) -> VocoderGrammar:
-        return VocoderGrammar(self.vocoder(name))
+    def _grammar(self, name: str) -> Grammar:
+        return vocoder_grammar(self.vocoder(name))
+
+    def _talker(self, name: str) -> TalkerPort:
+        return TalkerPort.read(self.file(name))
+
+    def _talker_grammar(self, name: str) -> Grammar:
+        return talker_grammar(self.talker(name))
+
+    def request(self, name: str, text: int) -> Request:
+        model = self.model(name)
+        conversation = model.tokenizer.encode_chat([{"role": "user", "content": ""}])
+        return Request(conversation, model.tokenizer.encode(TEXTS[text]), model.default_speaker)
+
+    def _spoken_by_port(self, name: str, text: int, seed: int) -> tuple[Any, float]:
+        """What the sound port says, and how likely it finds that."""
+        request = self.request(name, text)
+        codes = self.talker(name).speak(request, seed, FRAMES[name])
+        return codes, self.talker(name).likelihood(request, codes)
 
     def _sound(self, name: str, text: int) -> Any:
         return self.vocoder(name).decode(self.said(name, text).codes)

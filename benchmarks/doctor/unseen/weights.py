@@ -92,6 +92,11 @@ def _tiled(w: Any, heads: int) -> Any:
     return w.reshape(heads, -1, *w.shape[1:]).swapaxes(0, 1)
 
 
+def _unit_rows(w: Any) -> Any:
+    """As weight normalisation keeps directions, their lengths left out."""
+    return w / np.sqrt((w**2).sum(tuple(range(1, w.ndim)), keepdims=True) + 1e-12)
+
+
 OPERATIONS: dict[str, Callable[..., None]] = {
     "permute": _by_value(lambda w, axes: np.transpose(w, axes)),
     "reverse": _by_value(lambda w, axis: np.flip(w, axis)),
@@ -101,6 +106,7 @@ OPERATIONS: dict[str, Callable[..., None]] = {
     "tile": _by_value(_tiled),
     "fill": _by_value(lambda w, value: np.full_like(w, value)),
     "scale": _by_value(lambda w, factor: w * factor),
+    "unit rows": _by_value(_unit_rows),
     "exp": _by_value(np.exp),
     "plus": _by_value(lambda w, term: w + term),
     "swap": _swap,

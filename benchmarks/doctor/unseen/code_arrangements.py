@@ -162,7 +162,6 @@ _ON_CODES: dict[str, tuple[str, Callable[[Codes, Rng, Others], Codes]]] = {
     "reshaped instead of transposed": ("order", _flat),
     "first group of another speech": ("mixed", _groups_of("speech", True)),
     "predicted groups of another speech": ("mixed", _groups_of("speech", False)),
-    "first group of another speaker": ("mixed", _groups_of("speaker", True)),
     "predicted groups of another speaker": ("mixed", _groups_of("speaker", False)),
     "predicted groups of another seed": ("mixed", _groups_of("seed", False)),
     "one group of another speech": ("mixed", _one_group_of_another),

@@ -9,6 +9,7 @@ import numpy as np
 
 from . import audio_edits, code_arrangements, file_faults, healthy, reported
 from .arithmetic import effect
+from .evidence import given
 from .frozen import BF16, FAINT, INAUDIBLE, SUBJECTS, Case, seed_of
 from .mistake import Mistake
 from .voices import FRAMES, TEXTS, Unseen
@@ -26,7 +27,7 @@ def all_cases(subjects: Unseen) -> Iterator[Case]:
         yield from _talkers(subjects, subject)
         yield from _files(subjects, subject)
     yield from _audio()
-    yield from _codes()
+    yield from _codes(subjects)
     yield from reported.cases()
     yield from healthy.cases()
 
@@ -95,13 +96,20 @@ def _audio() -> Iterator[Case]:
         yield Case(name, "audio", subject, int(rng.integers(len(TEXTS))), seed_of(name), (mistake,), detail)
 
 
-def _codes() -> Iterator[Case]:
+def _codes(subjects: Unseen) -> Iterator[Case]:
+    """Every arrangement once, then some again; none that changes nothing, as where two voices share their first
+    codes."""
     rng = np.random.default_rng(seed_of("codes"))
-    arrangements = list(code_arrangements.FAULTS.values())
-    for i in range(N_CODES):
-        one = arrangements[i] if i < len(arrangements) else code_arrangements.draw(rng)
-        subject = SUBJECTS[i % 4 == 3]
-        name = f"codes/{subject}/{one.name} {i}"
+    left = list(code_arrangements.FAULTS.values())
+    n = 0
+    while n < N_CODES:
+        one = left.pop(0) if left else code_arrangements.draw(rng)
+        subject, text = SUBJECTS[n % 4 == 3], int(rng.integers(len(TEXTS)))
+        name = f"codes/{subject}/{one.name} {n}"
         mistake = Mistake(one.name, "codes", one.kind, ("codes",))
-        detail = {"arrangement": one.name, "text": i % 3 > 0}
-        yield Case(name, "codes", subject, int(rng.integers(len(TEXTS))), seed_of(name), (mistake,), detail)
+        detail = {"arrangement": one.name, "text": n % 3 > 0}
+        case = Case(name, "codes", subject, text, seed_of(name), (mistake,), detail)
+        changed = not np.array_equal(given(case, subjects)["codes"], subjects.said(subject, text).codes)
+        if changed or one.kind == "text":
+            n += 1
+            yield case

@@ -58,13 +58,15 @@ def cases(parts: tuple[str, ...] = ()) -> list[Case]:
 
 def write(drawn: list[Case]) -> None:
     """One case a line, so that a change is seen."""
-    lines = [json.dumps(_finite(asdict(case)), ensure_ascii=False) for case in drawn]
+    lines = [json.dumps(plain(case), ensure_ascii=False) for case in drawn]
     FILE.write_text("[\n" + ",\n".join(lines) + "\n]\n")
 
 
-def _finite(data: dict[str, Any]) -> dict[str, Any]:
-    value = data["effect"]
-    return data | {"effect": None if value is None else round(float(np.clip(value, -99, 99)), 1)}
+def plain(case: Case) -> dict[str, Any]:
+    """What JSON gives back unchanged."""
+    value = case.effect
+    data = asdict(case) | {"effect": None if value is None else round(float(np.clip(value, -99, 99)), 1)}
+    return dict(json.loads(json.dumps(data)))
 
 
 def seed_of(*words: Any) -> int:

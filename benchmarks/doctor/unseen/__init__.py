@@ -12,5 +12,5 @@
 | `frozen` | the cases, drawn once and written down |
 | `grading` | whether a finding names a cause |
 
-Nothing here imports the doctor but for its public function, in `__main__`.
+Nothing here imports the doctor but for its public function, in `examining`.
 """

@@ -166,7 +166,9 @@ def _as(source: str, target: str, full: float) -> Callable[[Samples, Rng], Sampl
         values = x if source.endswith(("f4", "f8")) else np.round(x * np.iinfo(source).max)
         data = values.astype(source).tobytes()
         read = np.frombuffer(data[: len(data) // np.dtype(target).itemsize * np.dtype(target).itemsize], target)
-        return np.clip(np.nan_to_num(read.astype(np.float64), nan=0, posinf=full, neginf=-full) / full, -1, 1)
+        with np.errstate(invalid="ignore"):  # some bytes are signalling NaN
+            numbers = np.nan_to_num(read.astype(np.float64), nan=0, posinf=full, neginf=-full)
+        return np.clip(numbers / full, -1, 1)
 
     return change
 

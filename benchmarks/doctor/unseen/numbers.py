@@ -1,0 +1,42 @@
+"""The numbers of a run."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+from .examining import Outcome
+
+
+def print_numbers(outcomes: list[Outcome]) -> None:
+    """A row a part, single mistakes together, pairs, healthy cases."""
+    parts: dict[str, list[Outcome]] = defaultdict(list)
+    for outcome in outcomes:
+        parts[outcome.case.part].append(outcome)
+    ill = {part: some for part, some in parts.items() if not part.startswith("healthy")}
+    print("\n| faults in | cases | top-1 | top-3 | detected | above bf16's noise | detected | top-1 | seconds a case |")
+    print("|---|---|---|---|---|---|---|---|---|")
+    single = [one for part, some in ill.items() if part not in ("pairs", "reported") for one in some]
+    for part, some in [*ill.items(), ("all random singles", single)]:
+        if some:
+            print(_row(part, some))
+    for part, some in parts.items():
+        if part not in ill:
+            called = [sum(one.exit_code == code for one in some) for code in (2, 1, 3)]
+            print(f"\n{part}: {len(some)}, called broken {called[0]}, suspicious {called[1]}, refused {called[2]}")
+
+
+def _row(part: str, some: list[Outcome]) -> str:
+    """For pairs "top-1" asks that the first two findings name both, "top-3" that the first three do."""
+    first = 2 if part == "pairs" else 1
+    loud = [one for one in some if one.case.above_noise]
+    counts = [
+        len(some),
+        sum(one.within(first) for one in some),
+        sum(one.within(3) for one in some),
+        sum(one.detected for one in some),
+        len(loud),
+        sum(one.detected for one in loud),
+        sum(one.within(first) for one in loud),
+    ]
+    seconds = sum(one.seconds for one in some) / len(some)
+    return f"| {part} | {' | '.join(map(str, counts))} | {seconds:.1f} |"

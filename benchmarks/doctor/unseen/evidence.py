@@ -8,9 +8,9 @@ from operator import add
 from typing import Any
 
 import numpy as np
+from omniggml.quantize import quantize
 
 import omniggml
-from omniggml.quantize import quantize
 
 from . import audio_edits, code_arrangements, file_faults
 from .frozen import Case

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -133,10 +133,13 @@ def read_checkpoint_config(directory: Path) -> ModelConfig | LanguageModel:
     """As `read_model_config`, but of a model without a talker what it has."""
     root = _Section(read_json_object(directory / "config.json"), directory / "config.json")
     kind = root.values.get("model_type")
-    if kind == THINKER_ALONE:
-        return _language_model(directory, root, _tokens_of_tokenizer(directory))
-    if kind != "qwen3_omni_moe":
-        raise root.error("model_type", repr(kind), "'qwen3_omni_moe'")
+    read = _READERS.get(kind) if isinstance(kind, str) else None
+    if read is None:
+        raise root.error("model_type", repr(kind)[:80], " or ".join(map(repr, _READERS)))
+    return read(directory, root)
+
+
+def _omni(directory: Path, root: _Section) -> ModelConfig | LanguageModel:
     thinker = root.section("thinker_config")
     if root.values.get("talker_config") is None or not root.boolean("enable_audio_output", True):
         return _language_model(directory, thinker, _special_tokens(root, thinker))
@@ -154,6 +157,17 @@ def read_checkpoint_config(directory: Path) -> ModelConfig | LanguageModel:
     )
     _check_agreement(config, talker, root)
     return config
+
+
+def _thinker_alone(directory: Path, root: _Section) -> LanguageModel:
+    return _language_model(directory, root, _tokens_of_tokenizer(directory))
+
+
+_READERS: dict[str, Callable[[Path, _Section], ModelConfig | LanguageModel]] = {
+    "qwen3_omni_moe": _omni,
+    THINKER_ALONE: _thinker_alone,
+}
+"""`model_type` of a configuration -> how it becomes ours. A sibling model is one more."""
 
 
 def _language_model(directory: Path, thinker: _Section, tokens: SpecialTokens) -> LanguageModel:

@@ -3,8 +3,9 @@
 #include <algorithm>
 
 #include "bindings/bindings.h"
-#include "core/gguf_file.h"
-#include "core/planned_file.h"
+#include "gguf/gguf_file.h"
+#include "gguf/planned_file.h"
+#include "models/snake.h"
 
 namespace py = pybind11;
 
@@ -105,6 +106,18 @@ PlannedFile::Metadata to_metadata(const py::dict & entries) {
     return out;
 }
 
+// What the plan's values go through, by its name in Python.
+enum class Change { none, logarithm, log_of_reciprocal };
+
+ValueChange function_of(Change change) {
+    switch (change) {
+        case Change::none: return nullptr;
+        case Change::logarithm: return snake_alpha;
+        case Change::log_of_reciprocal: return snake_beta;
+    }
+    return nullptr;
+}
+
 // A field of the plan's dataclass; shapes come in PyTorch's order.
 PlannedTensor to_planned_tensor(const py::handle & from) {
     PlannedTensor tensor;
@@ -122,7 +135,7 @@ PlannedTensor to_planned_tensor(const py::handle & from) {
     for (const auto & [file, name, slice, slices] : from.attr("parts").cast<std::vector<Part>>()) {
         tensor.parts.push_back({ file, name, slice, slices });
     }
-    tensor.change = from.attr("change").cast<ValueChange>();
+    tensor.change = function_of(from.attr("change").cast<Change>());
     return tensor;
 }
 
@@ -147,10 +160,10 @@ void bind_gguf_file(py::module_ & m) {
         .def("value_types", &value_types)
         .def("tensors", &tensors);
 
-    py::enum_<ValueChange>(m, "ValueChange")
-        .value("none", ValueChange::none)
-        .value("logarithm", ValueChange::logarithm)
-        .value("log_of_reciprocal", ValueChange::log_of_reciprocal);
+    py::enum_<Change>(m, "ValueChange")
+        .value("none", Change::none)
+        .value("logarithm", Change::logarithm)
+        .value("log_of_reciprocal", Change::log_of_reciprocal);
 
     py::class_<PlannedFile, GgufFile, std::shared_ptr<PlannedFile>>(m, "PlannedFile")
         .def(py::init(&plan_file), py::arg("paths"), py::arg("metadata"), py::arg("tensors"));

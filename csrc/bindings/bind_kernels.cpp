@@ -3,10 +3,10 @@
 
 #include "bindings/arrays.h"
 #include "bindings/bindings.h"
-#include "core/conv_op.h"
 #include "kernels/conv.h"
 #include "kernels/q8_product.h"
 #include "kernels/snake.h"
+#include "ops/conv_op.h"
 
 namespace py = pybind11;
 

@@ -3,8 +3,8 @@
 
 #include "bindings/arrays.h"
 #include "bindings/bindings.h"
-#include "core/error.h"
-#include "core/gguf_file.h"
+#include "error/error.h"
+#include "gguf/gguf_file.h"
 
 namespace py = pybind11;
 

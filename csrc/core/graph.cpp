@@ -5,8 +5,9 @@
 #include <new>
 #include <set>
 
-#include "core/error.h"
+#include "core/ggml_abort.h"
 #include "core/large_memory.h"
+#include "error/error.h"
 
 namespace omni {
 

@@ -12,9 +12,9 @@
 #include "core/buffer.h"
 #include "core/device.h"
 #include "core/probe.h"
-#include "core/product_op.h"
 #include "ggml-backend.h"
 #include "ggml.h"
+#include "ops/product_op.h"
 
 namespace omni {
 

@@ -4,7 +4,7 @@
 #include <limits>
 #include <utility>
 
-#include "core/error.h"
+#include "error/error.h"
 
 namespace omni {
 
@@ -16,7 +16,7 @@ KvCache::KvCache(const Backends & backends, int n_layers, int64_t width, int64_t
     // Cells are addressed by int32.
     if (width > std::numeric_limits<int32_t>::max() / capacity) {
         throw Error(ErrorKind::input, "a key-value cache of " + std::to_string(capacity) + " positions of width " +
-                                          std::to_string(width) + " is too large; speak a shorter text");
+                                          std::to_string(width) + " is too large; use a shorter text");
     }
     for (int i = 0; i < n_layers; ++i) {
         keys_.push_back(ggml_new_tensor_3d(store_.context(), GGML_TYPE_F32, width, capacity, n_sequences));

@@ -14,7 +14,7 @@
 #include <vector>
 
 #include "core/buffer.h"
-#include "core/gguf_file.h"
+#include "gguf/gguf_file.h"
 
 namespace omni {
 

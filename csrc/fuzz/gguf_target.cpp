@@ -10,9 +10,10 @@
 #include <string>
 #include <vector>
 
-#include "core/error.h"
-#include "core/gguf_file.h"
-#include "core/planned_file.h"
+#include "error/error.h"
+#include "gguf/gguf_file.h"
+#include "gguf/planned_file.h"
+#include "models/snake.h"
 #include "models/speech_model.h"
 #include "models/thinker.h"
 #include "speech/speech.h"
@@ -74,13 +75,14 @@ void write_text(const std::shared_ptr<GgufFile> & file, bool map) {
 // Files of other families are read through a plan. Which plan is Python's business; here every tensor is planned in a
 // way of its own.
 void read_planned(const std::string & path, const GgufFile & file) {
+    const ValueChange          changes[] = { nullptr, snake_alpha, snake_beta };
     std::vector<PlannedTensor> plan;
     for (const auto & tensor : file.tensors()) {
         PlannedTensor planned;
         planned.name = tensor.name;
         planned.ne.assign(tensor.ne.begin(), tensor.ne.begin() + tensor.n_dims);
         planned.parts  = { { 0, tensor.name } };
-        planned.change = (ValueChange) (plan.size() % 3);
+        planned.change = changes[plan.size() % 3];
         if (plan.size() % 2 == 1) {
             planned.view.assign(planned.ne.rbegin(), planned.ne.rend());
             for (int d = tensor.n_dims - 1; d >= 0; --d) {

@@ -1,11 +1,11 @@
 #include "models/code2wav.h"
 
 #include <algorithm>
-#include <cmath>
 #include <limits>
 
-#include "core/error.h"
 #include "core/finite.h"
+#include "error/error.h"
+#include "models/snake.h"
 #include "models/speech_model.h"
 
 namespace omni {
@@ -163,12 +163,11 @@ Code2Wav::Conv Code2Wav::declare_upsampling(Weights & w, const std::string & pat
     return conv;
 }
 
-// alpha and beta are stored as logarithms.
 Code2Wav::Snake Code2Wav::declare_snake(Weights & w, const std::string & path, int64_t channels) const {
     Snake snake;
     snake.path      = path;
-    snake.frequency = w.f32_changed(path + ".alpha", { channels }, [](float v) { return std::exp(v); });
-    snake.magnitude = w.f32_changed(path + ".beta", { channels }, [](float v) { return 1.0f / (std::exp(v) + 1e-9f); });
+    snake.frequency = w.f32_changed(path + ".alpha", { channels }, snake_frequency);
+    snake.magnitude = w.f32_changed(path + ".beta", { channels }, snake_magnitude);
     return snake;
 }
 

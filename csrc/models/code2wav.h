@@ -14,8 +14,8 @@
 #include <string>
 #include <vector>
 
-#include "core/conv_op.h"
 #include "models/decoder.h"
+#include "ops/conv_op.h"
 
 namespace omni {
 
@@ -63,8 +63,8 @@ class Code2Wav {
 
     struct Snake {
         std::string   path;
-        ggml_tensor * frequency = nullptr;  // exp(alpha)
-        ggml_tensor * magnitude = nullptr;  // 1 / (exp(beta) + 1e-9)
+        ggml_tensor * frequency = nullptr;  // see models/snake.h
+        ggml_tensor * magnitude = nullptr;
     };
 
     struct ConvNeXt {

@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
-#include "core/error.h"
 #include "core/finite.h"
+#include "error/error.h"
 #include "models/speech_model.h"
 
 namespace omni {

@@ -8,10 +8,10 @@
 #include <string>
 #include <vector>
 
-#include "core/gguf_file.h"
 #include "core/graph.h"
 #include "core/kv_cache.h"
 #include "core/weights.h"
+#include "gguf/gguf_file.h"
 
 namespace omni {
 

@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <string>
 
-#include "core/gguf_file.h"
+#include "gguf/gguf_file.h"
 
 namespace omni {
 

@@ -1,6 +1,6 @@
 #include "models/speech_model.h"
 
-#include "core/error.h"
+#include "error/error.h"
 
 namespace omni {
 

@@ -1,6 +1,6 @@
 #include "speech/speech.h"
 
-#include "core/error.h"
+#include "error/error.h"
 
 namespace omni {
 

@@ -4,7 +4,7 @@
 #include <limits>
 #include <string>
 
-#include "core/error.h"
+#include "error/error.h"
 #include "speech/philox.h"
 
 namespace omni {

@@ -17,8 +17,8 @@
 #include <variant>
 #include <vector>
 
-#include "core/file_mapping.h"
 #include "ggml.h"
+#include "gguf/file_mapping.h"
 
 namespace omni {
 

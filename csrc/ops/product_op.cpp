@@ -1,4 +1,4 @@
-#include "core/product_op.h"
+#include "ops/product_op.h"
 
 #include <algorithm>
 #include <array>

@@ -1,4 +1,4 @@
-#include "core/gguf_file.h"
+#include "gguf/gguf_file.h"
 
 #include <algorithm>
 #include <cerrno>
@@ -7,7 +7,7 @@
 #include <filesystem>
 #include <limits>
 
-#include "core/error.h"
+#include "error/error.h"
 
 namespace omni {
 

@@ -1,4 +1,4 @@
-#include "core/conv_op.h"
+#include "ops/conv_op.h"
 
 #include <algorithm>
 #include <cstring>

@@ -47,7 +47,6 @@ void bind_probe(py::module_ & m) {
         .def("replace", &replace, py::arg("name"), py::arg("values"))
         .def("unused_replacements", &Probe::unused_replacements)
         .def("take", &take);
-    m.def("matches", &matches, py::arg("pattern"), py::arg("name"));
 }
 
 }  // namespace omni

@@ -36,7 +36,6 @@ void bind_sampler(py::module_ & m) {
             return Sampler(params).draw(to_vector(logits), previous, uniform);
         },
         py::arg("logits"), py::arg("params"), py::arg("previous"), py::arg("uniform"));
-    m.def("philox", &philox, py::arg("seed"), py::arg("counter"));
     m.def("philox_uniform", &philox_uniform, py::arg("seed"), py::arg("a"), py::arg("b"));
 }
 

@@ -96,7 +96,7 @@ double product_throughput(const std::string & type_name, int64_t inner, int64_t 
     ggml_tensor *  x      = ggml_new_tensor_2d(store.context(), GGML_TYPE_F32, inner, rows);
     store.allocate(backends.device_buffer_type(), GGML_BACKEND_BUFFER_USAGE_WEIGHTS);
     store.clear();
-    Graph graph(backends, nullptr, 8);
+    Graph graph(backends, nullptr);
     graph.output(ggml_mul_mat(graph.context(), weight, x));
     graph.finish();
     graph.compute();  // touches all memory for the first time

@@ -61,6 +61,8 @@ class Weights {
 
     const GgufFile & file() const { return *file_; }
 
+    ggml_backend_dev_t device() const { return device_; }
+
     // Bytes of all tensors, and of those that stay in the file's pages.
     size_t nbytes() const { return store_.nbytes() + mapped_nbytes_; }
 

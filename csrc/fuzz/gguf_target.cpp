@@ -14,9 +14,9 @@
 #include "gguf/gguf_file.h"
 #include "gguf/planned_file.h"
 #include "models/snake.h"
-#include "models/speech_model.h"
 #include "models/thinker.h"
 #include "speech/speech.h"
+#include "speech/speech_model.h"
 
 namespace {
 
@@ -56,13 +56,13 @@ void speak(const std::shared_ptr<GgufFile> & file, bool map) {
         params.max_frames = 1;
     }
     Speech     speech(model, params, 1, nullptr);
-    const auto text = model->talker().geometry().text;
+    const auto text = model->text_tokens();
     speech.begin({ (int32_t) text.im_start, (int32_t) text.user, 1, (int32_t) text.im_end, (int32_t) text.im_start,
                    (int32_t) text.assistant, 2 },
-                 { 1, 2 }, model->talker().geometry().speakers.begin()->second, {});
+                 { 1, 2 }, model->talker()->geometry().speakers.begin()->second, {});
     const auto      codes = speech.frames(1, nullptr);
-    const int64_t   count = (int64_t) codes.size() / model->predictor().geometry().n_groups;
-    Code2WavSession vocoder(model, 1, nullptr);
+    const int64_t   count = (int64_t) codes.size() / model->predictor()->geometry().n_groups;
+    Code2WavSession vocoder(model->code2wav(), 1, nullptr);
     vocoder.decode(codes, count);
 }
 

@@ -226,6 +226,15 @@ void GgufFile::fail(const std::string & what) const {
     throw Error(ErrorKind::file, path_ + " " + what);
 }
 
+std::string GgufFile::bytes(uint64_t offset, size_t size) const {
+    if (offset > size_ || size > size_ - offset) {
+        fail("has no " + std::to_string(size) + " bytes at " + std::to_string(offset));
+    }
+    std::string out(size, '\0');
+    read(offset, &out[0], size);
+    return out;
+}
+
 void GgufFile::read(uint64_t offset, void * target, size_t size) const {
     std::lock_guard<std::mutex> lock(mutex_);
     if (seek64(file_, offset) != 0 || std::fread(target, 1, size, file_) != size) {

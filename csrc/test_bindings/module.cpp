@@ -1,3 +1,4 @@
+#include <ggml.h>
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
@@ -9,7 +10,9 @@
 namespace py = pybind11;
 
 PYBIND11_MODULE(omniggml_test_native, m) {
+    ggml_log_set([](ggml_log_level, const char *, void *) {}, nullptr);
     omni::bind_errors(m);
+    omni::bind_graph(m);
     omni::bind_kernels(m);
     m.def("matches", &omni::matches, py::arg("pattern"), py::arg("name"));
     m.def("philox", &omni::philox, py::arg("seed"), py::arg("counter"));

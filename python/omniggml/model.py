@@ -119,7 +119,9 @@ class Model:
         self.path = Path(os.fspath(speech if speech is not None else first.native.path))
         self._voice: _native.SpeechModel | None = None
         if opened.speech is not None:
-            self._voice = _native.SpeechModel(first.native, chosen.device, chosen.precision, chosen.mmap)
+            self._voice = _native.SpeechModel(
+                first.native, chosen.device, vocoder_precision=chosen.precision, mmap=chosen.mmap
+            )
         self._metadata = first.metadata
         self._assumed = first.assumed
         self._written = normalization_of(self._metadata, speech_file.TEXT_NORMALIZATION, str(self.path))
@@ -351,7 +353,7 @@ class Model:
         overlapped = self._can_overlap()
         talking, vocoding = split_threads(self._threads()) if overlapped else (self._n_threads, self._n_threads)
         speech = _native.Speech(self._speech, options.params(self._speech), talking, active.get())
-        speech.begin(token_ids(conversation), token_ids(answer), speaker, hidden)
+        speech.begin(token_ids(conversation), token_ids(answer), speaker, thinker_hidden=hidden)
         vocoder = _native.Code2WavSession(self._speech, vocoding, active.get())
         return self._pieces(speech, vocoder, options.chunk_frames, overlapped)
 
@@ -388,10 +390,10 @@ class Model:
         generator = _native.TextGenerator(
             _native.ThinkerSession(thinker, self._n_threads, active.get()),
             np.array(token_ids(conversation), np.int32),
-            options.params(thinker),
-            options.seed,
-            options.max_tokens,
-            {self.tokenizer.eos_id} | ({self._voice.text_tokens["im_end"]} if self._voice is not None else set()),
+            sampling=options.params(thinker),
+            seed=options.seed,
+            max_tokens=options.max_tokens,
+            stop_tokens={self.tokenizer.eos_id} | ({self._voice.text_tokens["im_end"]} if self._voice is not None else set()),
         )
         tokens = []
         while (token := generator.next()) >= 0:
@@ -403,7 +405,7 @@ class Model:
         thinker = self._loaded_thinker()
         session = _native.ThinkerSession(thinker, self._n_threads, active.get())
         known = thinker.geometry["accept_hidden_layer"] >= 0
-        logits, hidden = session.forward(np.array(token_ids(tokens), np.int32), True, known)
+        logits, hidden = session.forward(np.array(token_ids(tokens), np.int32), want_hidden=known)
         return ThinkerOutput(logits, hidden)
 
     def _loaded_thinker(self) -> _native.Thinker:
@@ -426,7 +428,7 @@ class Model:
         session = _native.TalkerSession(self._speech, 1, self._n_threads, active.get())
         hidden = None if thinker_hidden is None else finite_floats("thinker_hidden", thinker_hidden)
         speaker_id = self._speaker_id(speaker)
-        return TalkerPrompt(*session.assemble_prompt(token_ids(conversation), token_ids(answer), speaker_id, hidden))
+        return TalkerPrompt(*session.assemble_prompt(token_ids(conversation), token_ids(answer), speaker_id, thinker_hidden=hidden))
 
     def talker(self, prompt: TalkerPrompt, /, **options: Unpack[SpeechKeywords]) -> IntArray:
         """The talker's inputs -> codes int32 [groups, frames]. `options`: see `SpeechOptions`."""

@@ -149,16 +149,17 @@ class Model:
 
     @property
     def speakers(self) -> list[str]:
-        """Names of the speakers, sorted."""
-        return sorted(self._speech.talker_geometry["speakers"])
+        """Names of the speakers, sorted; none where the file holds code2wav alone, which can't speak."""
+        return sorted(self._speech.talker_geometry["speakers"]) if self._speech.speaks else []
 
     @property
     def default_speaker(self) -> str:
         """The speaker used where none is named: the file's, else "ethan" as in the reference, or the first."""
+        names: list[str] = sorted(self._speech.talker_geometry["speakers"])
         chosen = self._metadata.get(speech_file.DEFAULT_SPEAKER)
-        if chosen in self.speakers:
+        if chosen in names:
             return str(chosen)
-        return next((name for name in self.speakers if name.lower() == "ethan"), self.speakers[0])
+        return next((name for name in names if name.lower() == "ethan"), names[0])
 
     @property
     def sample_rate(self) -> int:
@@ -178,9 +179,10 @@ class Model:
     def geometry(self) -> dict[str, dict[str, Any]]:
         """Sizes of each part, with the names of the Hugging Face configuration."""
         parts = {}
-        if self._voice is not None:
+        if self._voice is not None and self._voice.speaks:
             parts["talker"] = self._voice.talker_geometry
             parts["code_predictor"] = self._voice.predictor_geometry
+        if self._voice is not None:
             parts["code2wav"] = self._voice.code2wav_geometry
         if self._thinker is not None:
             parts["thinker"] = self._thinker.loaded().geometry
@@ -199,8 +201,8 @@ class Model:
     @cached_property
     def tokenizer(self) -> Tokenizer:
         """The tokenizer of the speech file, which is the thinker's too."""
-        tokenizer = tokenizer_from(self._metadata, str(self.path))
         rows = self._text_rows()
+        tokenizer = tokenizer_from(self._metadata, str(self.path))
         if tokenizer.vocab_size > rows:
             raise ModelFileError(
                 f"{self.path} has {tokenizer.vocab_size} tokens and text embeddings for {rows}; convert the model again"

@@ -136,8 +136,8 @@ class Engine:
 
     def start(self, frames: int) -> None:
         params = self.model._speech.default_params()
-        params.talker = _native.SamplingParams(False)
-        params.predictor = _native.SamplingParams(False)
+        params.talker = _native.SamplingParams(sample=False)
+        params.predictor = _native.SamplingParams(sample=False)
         params.max_frames, params.ignore_eos = frames, True
         hidden = self.model.geometry["talker"]["hidden_size"]
         rows = np.full((1, hidden), 0.1, np.float32)

@@ -132,6 +132,47 @@ def test_code2wav_alone(model_files: ModelFiles, tmp_path: Path, geometry: str) 
     same(ours, theirs, ours.default_speaker)
 
 
+@pytest.mark.parametrize("geometry", ["mini", "odd"])
+def test_a_file_of_code2wav_alone_decodes(model_files: ModelFiles, tmp_path: Path, geometry: str) -> None:
+    """Another program's, and what is left of ours without its talker; with and without a plan for it."""
+    speech, _ = model_files.gguf(geometry, "f32")
+    ours = GgufEdit.read(speech)
+    for name in [tensor.name for tensor in ours.tensors]:
+        if not name.startswith("code2wav."):
+            ours.drop(name)
+    ours.write(tmp_path / "ours.gguf")
+    theirs = write_code2wav(tmp_path / "theirs.gguf", speech)
+    whole = omniggml.load(speech, n_threads=1)
+    size = whole.geometry["code2wav"]
+    codes = np.random.default_rng(0).integers(0, size["codebook_size"], (size["num_quantizers"], 9))
+    want = whole.code2wav(codes)
+    rate = {"code2wav.rope_theta": 10000.0}
+    for path, overrides in ((tmp_path / "ours.gguf", None), (tmp_path / "ours.gguf", rate), (theirs, None)):
+        model = omniggml.load(path, n_threads=1, overrides=overrides)
+        np.testing.assert_allclose(model.code2wav(codes), want, atol=2e-5)
+        assert model.speakers == [] and set(model.geometry) == {"code2wav"}
+        assert set(model.assumed) <= {"code2wav.max_position_embeddings"}  # which decoding doesn't ask for
+        for speak in (lambda m: m.speak("hello"), lambda m: m.default_speaker, lambda m: m.tokenizer):
+            with pytest.raises(InputError, match=r"holds code2wav alone.*to speak, load a file that has the talker"):
+                speak(model)
+
+
+def test_what_code2wav_alone_does_not_tell_is_assumed(mini: Files, tmp_path: Path) -> None:
+    path = write_code2wav(tmp_path / "code2wav.gguf", mini.speech)
+    edit = GgufEdit.read(path)
+    edit.remove("qwen3omni-code2wav.num_quantizers")
+    edit.remove("qwen3omni-code2wav.codebook_size")
+    edit.write(path)
+    rows = int(next(tensor for tensor in edit.tensors if tensor.name == "code_embedding.weight").ne[1])
+    assumed = omniggml.load(path)
+    assert assumed.assumed["code2wav.num_quantizers"] == 16
+    assert assumed.geometry["code2wav"]["codebook_size"] == rows // 16
+    told = omniggml.load(path, overrides={"code2wav.num_quantizers": 4})
+    assert told.geometry["code2wav"]["codebook_size"] == rows // 4 and "code2wav.num_quantizers" not in told.assumed
+    with pytest.raises(ModelFileError, match=r"override code2wav\.num_quantizers"):
+        omniggml.load(path, overrides={"code2wav.num_quantizers": 7})
+
+
 def test_code2wav_beside_a_foreign_talker(mini: Files, tmp_path: Path) -> None:
     talker = write_bundled(tmp_path / "talker.gguf", mini.speech)
     vocoder = write_code2wav(tmp_path / "code2wav.gguf", mini.speech)

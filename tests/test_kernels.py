@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import importlib.util
+from pathlib import Path
+
 import gguf
 import numpy as np
 import numpy.typing as npt
 import pytest
 
 import omniggml
+from native_module import internals
 from omniggml import _native
 from parity.files import ModelFiles
 
@@ -16,8 +20,8 @@ FloatArray = npt.NDArray[np.float32]
 # (rows, in, out, taps, dilation): tiles cut short in rows and in outputs, one output, more taps than rows.
 SHAPES = [(37, 64, 96, 7, 3), (5, 32, 17, 2, 1), (100, 96, 1, 7, 1), (1, 32, 32, 7, 9), (64, 160, 33, 1, 1)]
 
-BF16_KINDS = [kind for kind in _native.kernel_kinds() if kind.startswith("bf16")]
-F32_KINDS = [kind for kind in _native.kernel_kinds() if kind not in BF16_KINDS]
+BF16_KINDS = [kind for kind in internals().kinds() if kind.startswith("bf16")]
+F32_KINDS = [kind for kind in internals().kinds() if kind not in BF16_KINDS]
 
 
 def bf16(values: FloatArray) -> FloatArray:
@@ -29,14 +33,14 @@ def numbers(rng: np.random.Generator, *shape: int) -> FloatArray:
     return rng.standard_normal(shape, dtype=np.float32)
 
 
-@pytest.mark.parametrize("kind", _native.kernel_kinds())
+@pytest.mark.parametrize("kind", internals().kinds())
 @pytest.mark.parametrize("shape", SHAPES)
 def test_convolution(kind: str, shape: tuple[int, int, int, int, int]) -> None:
     rows, width, out, taps, dilation = shape
     rng = np.random.default_rng(0)
     x = bf16(numbers(rng, rows + (taps - 1) * dilation, width))
     weight, bias, residual = bf16(numbers(rng, out, width, taps)), numbers(rng, out), numbers(rng, rows, out)
-    got = _native.kernel_convolve(x, weight, bias, residual, dilation, kind)
+    got = internals().convolve(x, weight, bias, residual, dilation, kind)
     want = bias.astype(np.float64) + residual
     for tap in range(taps):
         want += x[tap * dilation : tap * dilation + rows].astype(np.float64) @ weight[:, :, tap].T
@@ -49,7 +53,7 @@ def test_snake(kind: str) -> None:
     x, frequency = 5 * numbers(rng, 50, 70), np.exp(numbers(rng, 70))
     magnitude = np.exp(numbers(rng, 70))
     x[3, 4] = 1e6  # beyond what the polynomial reduces
-    got = _native.kernel_snake(x, frequency, magnitude, kind)
+    got = internals().snake(x, frequency, magnitude, kind)
     want = x + magnitude * np.sin((x * frequency).astype(np.float64)) ** 2
     assert np.abs((got - want) / np.maximum(1, np.abs(want))).max() < 2e-6
 
@@ -57,12 +61,12 @@ def test_snake(kind: str) -> None:
 @pytest.mark.parametrize("kind", F32_KINDS)
 def test_snake_passes_nan_and_infinity_on(kind: str) -> None:
     x = np.array([[np.nan, np.inf, 1.0]], np.float32)
-    got = _native.kernel_snake(x, np.ones(3, np.float32), np.ones(3, np.float32), kind)
+    got = internals().snake(x, np.ones(3, np.float32), np.ones(3, np.float32), kind)
     assert not np.isfinite(got[0, :2]).any()
     assert np.isfinite(got[0, 2])
 
 
-q8_product = pytest.mark.skipif(not _native.has_q8_product(), reason="this CPU does not have the instructions")
+q8_product = pytest.mark.skipif(not internals().has_q8_product(), reason="this CPU does not have the instructions")
 
 
 @q8_product
@@ -72,14 +76,14 @@ def test_q8_product(rows: int, width: int) -> None:
     weight = gguf.quants.quantize(numbers(rng, rows, width), gguf.GGMLQuantizationType.Q8_0)
     stored = gguf.quants.dequantize(weight, gguf.GGMLQuantizationType.Q8_0).astype(np.float64)
     x = numbers(rng, 4, width) * np.array([[1.0], [1e-3], [1e4], [0.0]], np.float32)
-    got = _native.kernel_q8_product(weight, x)
+    got = internals().q8_product(weight, x)
     want = x.astype(np.float64) @ stored.T
     # Rounding x to 8 bits a block costs a few thousandths of its size; the rest is float arithmetic.
     bound = 0.01 * np.linalg.norm(x, axis=1)[:, None] * np.linalg.norm(stored, axis=1)
     assert (np.abs(got - want) <= bound).all()
     exact = np.round(numbers(rng, 3, width) * 10).clip(-127, 127)
     exact[:, ::32] = 127  # so that the scale of every block is 1 and nothing is rounded
-    near = _native.kernel_q8_product(weight, exact)
+    near = internals().q8_product(weight, exact)
     np.testing.assert_allclose(near, exact.astype(np.float64) @ stored.T, rtol=1e-4, atol=1e-2)
 
 
@@ -88,9 +92,9 @@ def test_q8_product_of_one_column_is_the_same_beside_others() -> None:
     rng = np.random.default_rng(0)
     weight = gguf.quants.quantize(numbers(rng, 29, 256), gguf.GGMLQuantizationType.Q8_0)
     x = numbers(rng, 4, 256)
-    together = _native.kernel_q8_product(weight, x)
+    together = internals().q8_product(weight, x)
     for count in (1, 2, 3):
-        np.testing.assert_array_equal(_native.kernel_q8_product(weight, x[:count]), together[:count])
+        np.testing.assert_array_equal(internals().q8_product(weight, x[:count]), together[:count])
 
 
 @q8_product
@@ -99,7 +103,7 @@ def test_q8_product_passes_nan_and_infinity_on(bad: float) -> None:
     weight = gguf.quants.quantize(np.ones((3, 64), np.float32), gguf.GGMLQuantizationType.Q8_0)
     x = np.ones((2, 64), np.float32)
     x[0, 40] = bad
-    got = _native.kernel_q8_product(weight, x)
+    got = internals().q8_product(weight, x)
     assert not np.isfinite(got[0]).any() and np.isfinite(got[1]).all()
 
 
@@ -129,3 +133,9 @@ def test_bfloat16_stays_inside_its_gate(model_files: ModelFiles) -> None:
     plain = vocoded(model_files, "tiny", "plain", 70).astype(np.float64)
     fast = vocoded(model_files, "tiny", "bf16", 70)
     assert ((fast - plain) ** 2).sum() <= 1e-4 * (plain**2).sum()
+
+
+def test_what_only_tests_call_is_in_no_wheel() -> None:
+    assert importlib.util.find_spec("omniggml_test_native") is None
+    assert not [path for path in Path(omniggml.__file__).parent.rglob("*") if "test_native" in path.name]
+    assert not [name for name in dir(_native) if "kernel" in name or "q8" in name]

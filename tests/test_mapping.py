@@ -30,7 +30,7 @@ def spoken(path: Path, mmap: bool) -> tuple[list[list[int]], bytes]:
 def mapped(path: Path, mmap: bool = True) -> tuple[int, int]:
     """Bytes of weights that stay in the file, and all of them."""
     precision = _native.VocoderPrecision.__members__["auto"]
-    model = _native.SpeechModel(os.fsencode(path), "CPU", precision, mmap)
+    model = _native.SpeechModel(os.fsencode(path), "CPU", vocoder_precision=precision, mmap=mmap)
     return model.mapped_nbytes, model.nbytes
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import omniggml
+from native_module import internals
 from omniggml import TextOptions, _native
 from omniggml.synthetic.geometries import GEOMETRIES
 from parity import golden, greedy
@@ -59,7 +60,7 @@ def test_blocks_agree(model_files: ModelFiles, goldens: Reader, name: str, type_
 
 # How convolutions can be computed here; bfloat16 products are no match for weights in F32.
 FORMS = [(type_, form) for type_ in GATES for form in ("f32", "plain")]
-if any(kind.startswith("bf16") for kind in _native.kernel_kinds()):
+if any(kind.startswith("bf16") for kind in internals().kinds()):
     FORMS += [(type_, "bf16") for type_ in GATES if type_ != "f32"]
 
 

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 import omniggml
-from omniggml import InputError, Model, _native
+from native_module import internals
+from omniggml import InputError, Model
 from parity import golden
 from parity.files import ModelFiles
 from parity.golden import Golden
@@ -51,7 +52,7 @@ def tiny() -> Golden:
     ],
 )
 def test_patterns(pattern: str, name: str, expected: bool) -> None:
-    assert _native.matches(pattern, name) is expected
+    assert internals().matches(pattern, name) is expected
 
 
 def test_a_block_sees_what_was_asked_for(model: Model) -> None:

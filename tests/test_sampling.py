@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pytest
 
 import omniggml
+from native_module import internals
 from omniggml import _native
 from parity.files import ModelFiles
 
@@ -85,18 +86,20 @@ def probabilities(
 
 @pytest.mark.parametrize(("counter", "key", "expected"), PHILOX_VECTORS)
 def test_philox_known_answers(counter: tuple[int, ...], key: tuple[int, int], expected: tuple[int, ...]) -> None:
-    assert tuple(_native.philox(key[0] | key[1] << 32, counter)) == expected
+    assert tuple(internals().philox(key[0] | key[1] << 32, counter)) == expected
 
 
 def test_uniform_numbers_are_the_top_bits_of_a_block() -> None:
     """As documented, so that another program can draw the same codes from a seed."""
     seed, frame, group = 0x0123456789ABCDEF, 2**40 + 3, 2**33 + 5
-    block = _native.philox(seed, [group & 0xFFFFFFFF, group >> 32, frame & 0xFFFFFFFF, frame >> 32])
-    assert _native.philox_uniform(seed, frame, group) == ((block[0] << 32 | block[1]) >> 11) * 2.0**-53
+    block = internals().philox(seed, [group & 0xFFFFFFFF, group >> 32, frame & 0xFFFFFFFF, frame >> 32])
+    assert _native.philox_uniform(seed, frame=frame, group=group) == ((block[0] << 32 | block[1]) >> 11) * 2.0**-53
 
 
 def test_uniform_numbers_are_uniform() -> None:
-    numbers = np.array([_native.philox_uniform(1, frame, group) for frame in range(500) for group in range(16)])
+    numbers = np.array(
+        [_native.philox_uniform(1, frame=frame, group=group) for frame in range(500) for group in range(16)]
+    )
     assert 0 <= numbers.min() < numbers.max() < 1
     assert len(set(numbers.tolist())) == numbers.size
     counts, _ = np.histogram(numbers, bins=20, range=(0, 1))
@@ -189,10 +192,10 @@ def replay(model: omniggml.Model, conversation: list[int], answer: list[int], se
         allowed = logits[0].copy()
         allowed[special[special != geometry["codec_eos_token_id"]]] = -np.inf
         first = [codes[0] for codes in frames]
-        codes = [_native.draw(allowed, params.talker, first, _native.philox_uniform(seed, frame, 0))]
+        codes = [_native.draw(allowed, params.talker, first, _native.philox_uniform(seed, frame=frame, group=0))]
         scores = predictor.start(hidden, codes)
         for group in range(1, speech.predictor_geometry["num_code_groups"]):
-            uniform = _native.philox_uniform(seed, frame, group)
+            uniform = _native.philox_uniform(seed, frame=frame, group=group)
             codes.append(_native.draw(scores[0], params.predictor, [], uniform))
             if group + 1 < speech.predictor_geometry["num_code_groups"]:
                 scores = predictor.next(codes[-1:])

@@ -190,7 +190,7 @@ macro(omniggml_add_ggml)
     set(BUILD_SHARED_LIBS OFF)
     set(CMAKE_POSITION_INDEPENDENT_CODE ON)
     set(CMAKE_C_VISIBILITY_PRESET hidden)
-    # An assertion of ggml is thrown as an exception, which has to pass through its C functions (csrc/core/error.h).
+    # An assertion of ggml is thrown as an exception, which has to pass through its C functions (csrc/core/ggml_abort.h).
     add_compile_options($<$<COMPILE_LANG_AND_ID:C,GNU,Clang,AppleClang>:-fexceptions>)
     set(CMAKE_CXX_VISIBILITY_PRESET hidden)
     set(CMAKE_VISIBILITY_INLINES_HIDDEN ON)

@@ -3,10 +3,11 @@
 
 #include <pybind11/numpy.h>
 
+#include <optional>
 #include <string>
 #include <vector>
 
-#include "core/error.h"
+#include "error/error.h"
 
 namespace omni {
 
@@ -25,6 +26,18 @@ template <typename T> pybind11::array_t<T> to_array(std::vector<T> values, std::
     return pybind11::array_t<T>(std::move(shape), owned->data(), owner);
 }
 
+// [n, width]
+inline pybind11::array_t<float> to_rows(std::vector<float> values, int64_t width) {
+    const auto n = (pybind11::ssize_t) ((int64_t) values.size() / width);
+    return to_array(std::move(values), { n, (pybind11::ssize_t) width });
+}
+
+inline void require_matrix(const pybind11::array & array, const char * what) {
+    if (array.ndim() != 2) {
+        throw Error(ErrorKind::input, std::string(what) + " must be two-dimensional");
+    }
+}
+
 inline void require_columns(const pybind11::array & array, int64_t columns, const char * what) {
     if (array.ndim() != 2 || array.shape(1) != columns) {
         std::string shape;
@@ -34,6 +47,15 @@ inline void require_columns(const pybind11::array & array, int64_t columns, cons
         throw Error(ErrorKind::input, std::string(what) + " must have the shape [n, " + std::to_string(columns) +
                                           "], not [" + shape + "]");
     }
+}
+
+// The states that go with a conversation; none is an empty vector.
+inline std::vector<float> thinker_states(const std::optional<FloatArray> & states, int64_t width) {
+    if (!states) {
+        return {};
+    }
+    require_columns(*states, width, "thinker hidden states");
+    return to_vector(*states);
 }
 
 }  // namespace omni

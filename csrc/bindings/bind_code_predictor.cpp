@@ -2,7 +2,7 @@
 
 #include "bindings/arrays.h"
 #include "bindings/bindings.h"
-#include "models/speech_model.h"
+#include "speech/speech_model.h"
 
 namespace py = pybind11;
 
@@ -10,53 +10,46 @@ namespace omni {
 
 namespace {
 
-struct BoundPredictor {
-    std::shared_ptr<const SpeechModel>    model;
-    std::shared_ptr<CodePredictorSession> session;
+std::shared_ptr<CodePredictorSession> session(const SpeechModel & model, int64_t n_sequences, int n_threads,
+                                              std::shared_ptr<Probe> probe) {
+    return std::make_shared<CodePredictorSession>(model.predictor(), model.talker()->code_table(), n_sequences,
+                                                  n_threads, std::move(probe));
+}
 
-    py::array_t<float> logits(std::vector<float> values) const {
-        const auto vocab = (py::ssize_t) model->predictor().geometry().vocab;
-        const auto n     = (py::ssize_t) values.size() / vocab;
-        return to_array(std::move(values), { n, vocab });
+py::array_t<float> start(CodePredictorSession & self, const FloatArray & hidden, const std::vector<int32_t> & codes) {
+    const auto         states = to_vector(hidden);
+    std::vector<float> logits;
+    {
+        py::gil_scoped_release release;
+        logits = self.start(states, codes);
     }
-};
+    return to_rows(std::move(logits), self.predictor().geometry().vocab);
+}
+
+py::array_t<float> next(CodePredictorSession & self, const std::vector<int32_t> & codes) {
+    std::vector<float> logits;
+    {
+        py::gil_scoped_release release;
+        logits = self.next(codes);
+    }
+    return to_rows(std::move(logits), self.predictor().geometry().vocab);
+}
 
 }  // namespace
 
 void bind_code_predictor(py::module_ & m) {
-    py::class_<BoundPredictor>(m, "CodePredictorSession")
-        .def(py::init([](std::shared_ptr<SpeechModel> model, int64_t n_sequences, int n_threads,
-                         std::shared_ptr<Probe> probe) {
-                 if (n_sequences < 1 || n_sequences > 1024) {
-                     throw Error(ErrorKind::input, "a batch holds 1 to 1024 speeches");
-                 }
-                 return BoundPredictor{ model, std::make_shared<CodePredictorSession>(model, n_sequences, n_threads,
-                                                                                      std::move(probe)) };
-             }),
-             py::arg("model"), py::arg("n_sequences"), py::arg("n_threads"), py::arg("probe"))
+    py::class_<CodePredictorSession, std::shared_ptr<CodePredictorSession>>(
+        m, "CodePredictorSession", "The steps of a frame, for a batch of speeches. Not for two threads at once.")
+        .def(py::init(&session), py::arg("model"), py::arg("n_sequences"), py::arg("n_threads"), py::arg("probe"),
+             "Raises InputError for a batch or a number of threads that can't be.")
         .def(
-            "start",
-            [](BoundPredictor & self, const FloatArray & hidden, const std::vector<int32_t> & codes) {
-                const auto         states = to_vector(hidden);
-                std::vector<float> out;
-                {
-                    py::gil_scoped_release release;
-                    out = self.session->start(states, codes);
-                }
-                return self.logits(std::move(out));
-            },
-            py::arg("hidden"), py::arg("codes"))
-        .def(
-            "next",
-            [](BoundPredictor & self, const std::vector<int32_t> & codes) {
-                std::vector<float> out;
-                {
-                    py::gil_scoped_release release;
-                    out = self.session->next(codes);
-                }
-                return self.logits(std::move(out));
-            },
-            py::arg("codes"));
+            "start", &start, py::arg("hidden"), py::arg("codes"),
+            R"(Starts a frame: talker hidden states [sequences, hidden] and first codes [sequences] -> logits of code 1,
+float32 [sequences, vocabulary]. Raises InputError for other shapes and for codes that there aren't.)")
+        .def("next", &next, py::arg("codes"),
+             R"(The codes just chosen [sequences] -> logits of the next group, float32 [sequences, vocabulary].
+
+Raises InputError where the frame has no further group.)");
 }
 
 }  // namespace omni

@@ -1,5 +1,5 @@
 #include "bindings/bindings.h"
-#include "core/error.h"
+#include "error/error.h"
 
 namespace py = pybind11;
 

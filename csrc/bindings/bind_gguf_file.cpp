@@ -3,8 +3,9 @@
 #include <algorithm>
 
 #include "bindings/bindings.h"
-#include "core/gguf_file.h"
-#include "core/planned_file.h"
+#include "gguf/gguf_file.h"
+#include "gguf/planned_file.h"
+#include "models/snake.h"
 
 namespace py = pybind11;
 
@@ -42,20 +43,17 @@ py::dict metadata(const GgufFile & file) {
 py::dict value_types(const GgufFile & file) {
     py::dict out;
     for (size_t i = 0; i < file.value_types().size(); ++i) {
-        const auto & stored               = file.value_types()[i];
+        const auto & stored                 = file.value_types()[i];
         out[text(file.metadata()[i].first)] = py::make_tuple(stored.type, stored.element);
     }
     return out;
 }
 
 py::bytes read_bytes(const GgufFile & file, uint64_t offset, size_t size) {
-    if (offset > file.size() || size > file.size() - offset) {
-        file.fail("has no " + std::to_string(size) + " bytes at " + std::to_string(offset));
-    }
-    std::string bytes(size, '\0');
+    std::string bytes;
     {
         py::gil_scoped_release release;
-        file.read(offset, bytes.data(), size);
+        bytes = file.bytes(offset, size);
     }
     return bytes;
 }
@@ -105,6 +103,18 @@ PlannedFile::Metadata to_metadata(const py::dict & entries) {
     return out;
 }
 
+// What the plan's values go through, by its name in Python.
+enum class Change { none, logarithm, log_of_reciprocal };
+
+ValueChange function_of(Change change) {
+    switch (change) {
+        case Change::none: return nullptr;
+        case Change::logarithm: return snake_alpha;
+        case Change::log_of_reciprocal: return snake_beta;
+    }
+    return nullptr;
+}
+
 // A field of the plan's dataclass; shapes come in PyTorch's order.
 PlannedTensor to_planned_tensor(const py::handle & from) {
     PlannedTensor tensor;
@@ -122,7 +132,7 @@ PlannedTensor to_planned_tensor(const py::handle & from) {
     for (const auto & [file, name, slice, slices] : from.attr("parts").cast<std::vector<Part>>()) {
         tensor.parts.push_back({ file, name, slice, slices });
     }
-    tensor.change = from.attr("change").cast<ValueChange>();
+    tensor.change = function_of(from.attr("change").cast<Change>());
     return tensor;
 }
 
@@ -138,22 +148,30 @@ std::shared_ptr<PlannedFile> plan_file(const std::vector<std::string> & paths, c
 }  // namespace
 
 void bind_gguf_file(py::module_ & m) {
-    py::class_<GgufFile, std::shared_ptr<GgufFile>>(m, "GgufFile")
-        .def(py::init<const std::string &>(), py::arg("path"), py::call_guard<py::gil_scoped_release>())
-        .def_property_readonly("path", [](const GgufFile & self) { return text(self.path()); })
-        .def_property_readonly("size", &GgufFile::size)
-        .def("read", &read_bytes, py::arg("offset"), py::arg("size"))
-        .def("metadata", &metadata)
-        .def("value_types", &value_types)
-        .def("tensors", &tensors);
+    py::class_<GgufFile, std::shared_ptr<GgufFile>>(m, "GgufFile", "A GGUF file whose header was read and found sound.")
+        .def(py::init<const std::string &>(), py::arg("path"), py::call_guard<py::gil_scoped_release>(),
+             "Raises ModelFileError for a file that is not sound.")
+        .def_property_readonly(
+            "path", [](const GgufFile & self) { return text(self.path()); }, "The path as it was given.")
+        .def_property_readonly("size", &GgufFile::size, "Bytes of the file.")
+        .def("read", &read_bytes, py::arg("offset"), py::arg("size"),
+             "Bytes of the file. Raises ModelFileError where it has none.")
+        .def("metadata", &metadata, "Key -> value; every integer type as int, every float type as float.")
+        .def("value_types", &value_types,
+             "Key -> the GGUF type of its value, and that of its elements where it is an array; as in `metadata`.")
+        .def("tensors", &tensors,
+             "name, shape (slowest axis first), type, offset and nbytes of each tensor, in the order of the file.");
 
-    py::enum_<ValueChange>(m, "ValueChange")
-        .value("none", ValueChange::none)
-        .value("logarithm", ValueChange::logarithm)
-        .value("log_of_reciprocal", ValueChange::log_of_reciprocal);
+    py::enum_<Change>(m, "ValueChange", "What a planned tensor's stored values go through.")
+        .value("none", Change::none)
+        .value("logarithm", Change::logarithm, "log(v): Snake's alpha from its frequency.")
+        .value("log_of_reciprocal", Change::log_of_reciprocal, "log(1 / v - eps): Snake's beta from its magnitude.");
 
-    py::class_<PlannedFile, GgufFile, std::shared_ptr<PlannedFile>>(m, "PlannedFile")
-        .def(py::init(&plan_file), py::arg("paths"), py::arg("metadata"), py::arg("tensors"));
+    py::class_<PlannedFile, GgufFile, std::shared_ptr<PlannedFile>>(
+        m, "PlannedFile", "Files of a foreign layout, seen as one of ours by a plan.")
+        .def(py::init(&plan_file), py::arg("paths"), py::arg("metadata"), py::arg("tensors"),
+             R"(`metadata` stands in the place of equal keys of the first file; `tensors`: objects with the fields of
+`PlannedTensor`. Raises ModelFileError for a file that can't be read and for a plan that it doesn't fulfil.)");
 }
 
 }  // namespace omni

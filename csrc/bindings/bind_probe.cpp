@@ -42,12 +42,17 @@ void replace(Probe & probe, const std::string & name, const FloatArray & values)
 }  // namespace
 
 void bind_probe(py::module_ & m) {
-    py::class_<Probe, std::shared_ptr<Probe>>(m, "Probe")
-        .def(py::init<std::vector<std::string>>(), py::arg("patterns"))
-        .def("replace", &replace, py::arg("name"), py::arg("values"))
-        .def("unused_replacements", &Probe::unused_replacements)
-        .def("take", &take);
-    m.def("matches", &matches, py::arg("pattern"), py::arg("name"));
+    py::class_<Probe, std::shared_ptr<Probe>>(
+        m, "Probe",
+        "Captures what modules compute, or puts other arrays in its place. Sessions "
+        "take one when they are made.")
+        .def(py::init<std::vector<std::string>>(), py::arg("patterns"),
+             "Captures modules whose paths fit a pattern: `*` for one part of a path, `**` for any number.")
+        .def("replace", &replace, py::arg("name"), py::arg("values"),
+             "From now on the next positions of `values`, in the reference's axes, stand for what a module computes.")
+        .def("unused_replacements", &Probe::unused_replacements, "Names whose replacement no module has taken so far.")
+        .def("take", &take,
+             "Moves out what was captured: name -> (axes, arrays float32 [batch, time, heads, channels of a head]).");
 }
 
 }  // namespace omni

@@ -29,19 +29,14 @@ class BoundSpeech {
         speech_(model, params, n_threads, std::move(probe)) {}
 
     void begin(const std::vector<int32_t> & conversation, const std::vector<int32_t> & answer, int32_t speaker,
-               const py::object & thinker_hidden) {
-        std::vector<float> hidden;
-        if (!thinker_hidden.is_none()) {
-            const auto states = py::cast<FloatArray>(thinker_hidden);
-            require_columns(states, model_->talker().geometry().thinker_hidden, "thinker hidden states");
-            hidden = to_vector(states);
-        }
+               const std::optional<FloatArray> & thinker_hidden) {
+        const auto             hidden = thinker_states(thinker_hidden, model_->talker()->geometry().thinker_hidden);
         py::gil_scoped_release release;
         speech_.begin(conversation, answer, speaker, hidden);
     }
 
     void begin_from(const FloatArray & inputs, const FloatArray & trailing, const FloatArray & pad) {
-        const int64_t width = model_->talker().geometry().decoder.hidden;
+        const int64_t width = model_->talker()->geometry().decoder.hidden;
         require_columns(inputs, width, "the inputs of a talker prompt");
         require_columns(trailing, width, "the trailing text of a talker prompt");
         require_columns(pad, width, "the pad of a talker prompt");
@@ -50,22 +45,15 @@ class BoundSpeech {
         speech_.begin(std::move(prompt));
     }
 
-    // Codes [groups, frames].
     py::array_t<int32_t> frames(int64_t n) {
-        std::vector<int32_t> drawn;
+        std::vector<int32_t> codes;
         {
             py::gil_scoped_release release;
-            drawn = speech_.frames(n, [this] { return interruption_.asked_to_stop(); });
+            codes = speech_.frames(n, [this] { return interruption_.asked_to_stop(); });
         }
-        const auto           groups = (py::ssize_t) model_->predictor().geometry().n_groups;
-        const auto           count  = (py::ssize_t) drawn.size() / groups;
-        std::vector<int32_t> by_group(drawn.size());
-        for (py::ssize_t frame = 0; frame < count; ++frame) {
-            for (py::ssize_t group = 0; group < groups; ++group) {
-                by_group[(size_t) (group * count + frame)] = drawn[(size_t) (frame * groups + group)];
-            }
-        }
-        return to_array(std::move(by_group), { groups, count });
+        const auto groups = (py::ssize_t) model_->predictor()->geometry().n_groups;
+        const auto count  = (py::ssize_t) codes.size() / groups;
+        return to_array(std::move(codes), { groups, count });
     }
 
     void cancel() { interruption_.cancel(); }
@@ -89,7 +77,7 @@ class BoundBatch {
   public:
     BoundBatch(std::shared_ptr<SpeechModel> model, int64_t n_places, int n_threads, std::shared_ptr<Probe> probe) :
         model_(model),
-        batch_(model, checked(n_places), n_threads, std::move(probe)) {}
+        batch_(model, n_places, n_threads, std::move(probe)) {}
 
     void begin(int64_t place, const SpeechParams & params, const std::vector<int32_t> & conversation,
                const std::vector<int32_t> & answer, int32_t speaker) {
@@ -108,23 +96,11 @@ class BoundBatch {
 
     bool speaking() const { return batch_.speaking(); }
 
-    const char * stop_reason(int64_t place) const {
-        if (place < 0 || place >= batch_.n_places()) {
-            throw Error(ErrorKind::input, "there is no place " + std::to_string(place));
-        }
-        return stop_name(batch_.stop_reason(place));
-    }
+    const char * stop_reason(int64_t place) const { return stop_name(batch_.stop_reason(place)); }
 
     void raise_interruption() const { interruption_.raise(); }
 
   private:
-    static int64_t checked(int64_t n_places) {
-        if (n_places < 1 || n_places > 1024) {
-            throw Error(ErrorKind::input, "a batch holds 1 to 1024 speeches");
-        }
-        return n_places;
-    }
-
     std::shared_ptr<SpeechModel> model_;
     SpeechBatch                  batch_;
     Interruption                 interruption_;
@@ -133,27 +109,35 @@ class BoundBatch {
 }  // namespace
 
 void bind_speech(py::module_ & m) {
-    py::class_<BoundSpeech>(m, "Speech")
+    const char * raise_interruption = "Raises what a signal's handler raised meanwhile, such as KeyboardInterrupt.";
+    py::class_<BoundSpeech>(m, "Speech", "One speech, frame by frame. Not for two threads at once.")
         .def(py::init<std::shared_ptr<SpeechModel>, const SpeechParams &, int, std::shared_ptr<Probe>>(),
-             py::arg("model"), py::arg("params"), py::arg("n_threads"), py::arg("probe"))
+             py::arg("model"), py::arg("params"), py::arg("n_threads"), py::arg("probe"),
+             "Raises InputError for parameters or a number of threads that make no sense.")
         .def("begin", &BoundSpeech::begin, py::arg("conversation"), py::arg("answer"), py::arg("speaker"),
-             py::arg("thinker_hidden") = py::none())
-        .def("begin_from", &BoundSpeech::begin_from, py::arg("inputs"), py::arg("trailing"), py::arg("pad"))
-        .def("frames", &BoundSpeech::frames, py::arg("n"))
-        .def("cancel", &BoundSpeech::cancel)
-        .def_property_readonly("n_frames", &BoundSpeech::n_frames)
-        .def_property_readonly("interrupted", &BoundSpeech::interrupted)
-        .def("raise_interruption", &BoundSpeech::raise_interruption)
-        .def_property_readonly("stop_reason", &BoundSpeech::stop_reason);
-    py::class_<BoundBatch>(m, "SpeechBatch")
+             py::kw_only(), py::arg("thinker_hidden") = py::none(),
+             "What to speak, once; arguments and errors as in TalkerSession.assemble_prompt.")
+        .def("begin_from", &BoundSpeech::begin_from, py::arg("inputs"), py::arg("trailing"), py::arg("pad"),
+             "The same from inputs [n, hidden], trailing [m, hidden] and pad [1, hidden].")
+        .def("frames", &BoundSpeech::frames, py::arg("n"),
+             "Up to n further frames, int32 [groups, frames]; fewer when the speech ends.")
+        .def("cancel", &BoundSpeech::cancel, "Ends the speech before its next frame. From any thread.")
+        .def_property_readonly("n_frames", &BoundSpeech::n_frames, "Frames so far.")
+        .def_property_readonly("interrupted", &BoundSpeech::interrupted, "Whether a signal ended the speech.")
+        .def("raise_interruption", &BoundSpeech::raise_interruption, raise_interruption)
+        .def_property_readonly("stop_reason", &BoundSpeech::stop_reason,
+                               R"("eos", "frame_limit" or "cancelled"; "" while it goes on.)");
+    py::class_<BoundBatch>(m, "SpeechBatch",
+                           "Places in which speeches are spoken together; each says what it says alone.")
         .def(py::init<std::shared_ptr<SpeechModel>, int64_t, int, std::shared_ptr<Probe>>(), py::arg("model"),
-             py::arg("n_places"), py::arg("n_threads"), py::arg("probe"))
-        .def("begin", &BoundBatch::begin, py::arg("place"), py::arg("params"), py::arg("conversation"),
-             py::arg("answer"), py::arg("speaker"))
-        .def("step", &BoundBatch::step)
-        .def_property_readonly("speaking", &BoundBatch::speaking)
-        .def("stop_reason", &BoundBatch::stop_reason, py::arg("place"))
-        .def("raise_interruption", &BoundBatch::raise_interruption);
+             py::arg("n_places"), py::arg("n_threads"), py::arg("probe"),
+             "Raises InputError for a number of places or threads that can't be.")
+        .def("begin", &BoundBatch::begin, py::arg("place"), py::arg("params"), py::kw_only(), py::arg("conversation"),
+             py::arg("answer"), py::arg("speaker"), "A speech in a place that is free. Raises InputError for another.")
+        .def("step", &BoundBatch::step, "The next frame of every speech, [groups] a place; empty where there is none.")
+        .def_property_readonly("speaking", &BoundBatch::speaking, "Whether a speech goes on.")
+        .def("stop_reason", &BoundBatch::stop_reason, py::arg("place"), "As Speech.stop_reason, of a place.")
+        .def("raise_interruption", &BoundBatch::raise_interruption, raise_interruption);
 }
 
 }  // namespace omni

@@ -2,9 +2,9 @@
 
 #include "bindings/arrays.h"
 #include "bindings/bindings.h"
-#include "models/speech_model.h"
 #include "speech/prompt.h"
 #include "speech/speech.h"
+#include "speech/speech_model.h"
 
 namespace py = pybind11;
 
@@ -27,7 +27,7 @@ py::dict decoder_geometry(const DecoderGeometry & g) {
 }
 
 py::dict talker_geometry(const SpeechModel & model) {
-    const TalkerGeometry & g   = model.talker().geometry();
+    const TalkerGeometry & g   = model.talker()->geometry();
     py::dict               out = decoder_geometry(g.decoder);
     out["vocab_size"]          = g.vocab;
     out["text_vocab_size"]     = g.text_vocab;
@@ -39,14 +39,14 @@ py::dict talker_geometry(const SpeechModel & model) {
 }
 
 py::dict predictor_geometry(const SpeechModel & model) {
-    py::dict out           = decoder_geometry(model.predictor().geometry().decoder);
-    out["vocab_size"]      = model.predictor().geometry().vocab;
-    out["num_code_groups"] = model.predictor().geometry().n_groups;
+    py::dict out           = decoder_geometry(model.predictor()->geometry().decoder);
+    out["vocab_size"]      = model.predictor()->geometry().vocab;
+    out["num_code_groups"] = model.predictor()->geometry().n_groups;
     return out;
 }
 
 py::dict code2wav_geometry(const SpeechModel & model) {
-    const Code2WavGeometry & g   = model.code2wav().geometry();
+    const Code2WavGeometry & g   = model.code2wav()->geometry();
     py::dict                 out = decoder_geometry(g.transformer);
     out["sliding_window"]        = g.window;
     out["num_quantizers"]        = g.n_groups;
@@ -60,7 +60,7 @@ py::dict code2wav_geometry(const SpeechModel & model) {
 }
 
 py::dict text_tokens(const SpeechModel & model) {
-    const TextTokens & t = model.talker().geometry().text;
+    const TextTokens & t = model.text_tokens();
     py::dict           out;
     out["im_start"]  = t.im_start;
     out["im_end"]    = t.im_end;
@@ -75,40 +75,57 @@ py::dict text_tokens(const SpeechModel & model) {
 }  // namespace
 
 void bind_speech_model(py::module_ & m) {
-    py::enum_<VocoderPrecision>(m, "VocoderPrecision")
-        .value("auto", VocoderPrecision::automatic)
+    py::enum_<VocoderPrecision>(m, "VocoderPrecision", "How code2wav's convolutions are computed on a CPU.")
+        .value("auto", VocoderPrecision::automatic, "Float32 for weights stored so, else the fastest this CPU has.")
         .value("f32", VocoderPrecision::f32)
-        .value("bf16", VocoderPrecision::bf16)
-        .value("plain", VocoderPrecision::plain);
+        .value("bf16", VocoderPrecision::bf16, "Bfloat16 products summed in float32.")
+        .value("plain", VocoderPrecision::plain, "Ordinary ggml nodes, as on every other device.");
 
-    py::class_<SpeechModel, std::shared_ptr<SpeechModel>>(m, "SpeechModel")
-        .def(py::init<const std::string &, const std::string &, VocoderPrecision, bool>(), py::arg("path"),
-             py::arg("device"), py::arg("vocoder_precision") = VocoderPrecision::automatic, py::arg("mmap") = true,
-             py::call_guard<py::gil_scoped_release>())
+    const auto release = py::call_guard<py::gil_scoped_release>();
+    py::class_<SpeechModel, std::shared_ptr<SpeechModel>>(
+        m, "SpeechModel",
+        "Weights of talker, code predictor and code2wav, or of code2wav alone. Immutable, shared by sessions.")
+        .def(py::init<const std::string &, const std::string &, VocoderPrecision, bool>(), py::arg("file"),
+             py::arg("device"), py::kw_only(), py::arg("vocoder_precision") = VocoderPrecision::automatic,
+             py::arg("mmap") = true, release,
+             R"(From a path or an open file of our layout. `mmap`: whether weights may stay in the file's pages.
+
+Raises ModelFileError for a file that can't be used, InputError for a device or precision there isn't, OutOfMemoryError.)")
         .def(py::init<std::shared_ptr<GgufFile>, const std::string &, VocoderPrecision, bool>(), py::arg("file"),
-             py::arg("device"), py::arg("vocoder_precision") = VocoderPrecision::automatic, py::arg("mmap") = true,
-             py::call_guard<py::gil_scoped_release>())
+             py::arg("device"), py::kw_only(), py::arg("vocoder_precision") = VocoderPrecision::automatic,
+             py::arg("mmap") = true, release)
         .def_static(
-            "check", [](std::shared_ptr<GgufFile> file) { SpeechModel::check(std::move(file)); }, py::arg("file"))
-        .def_property_readonly("talker_geometry", &talker_geometry)
-        .def_property_readonly("predictor_geometry", &predictor_geometry)
-        .def_property_readonly("code2wav_geometry", &code2wav_geometry)
-        .def_property_readonly("text_tokens", &text_tokens)
-        .def_property_readonly("on_cpu", &SpeechModel::on_cpu)
-        .def_property_readonly("nbytes", &SpeechModel::nbytes)
-        .def_property_readonly("mapped_nbytes", &SpeechModel::mapped_nbytes)
-        .def("n_samples",
-             [](const SpeechModel & self, int64_t n_frames) { return self.code2wav().geometry().n_samples(n_frames); })
-        .def("find_speaker", [](const SpeechModel & self,
-                                const std::string & name) { return find_speaker(self.talker().geometry(), name); })
-        .def("default_params", &default_speech_params);
+            "check", [](std::shared_ptr<GgufFile> file) { SpeechModel::check(std::move(file)); }, py::arg("file"),
+            "Raises what loading would raise, short of reading values.")
+        .def_property_readonly("speaks", &SpeechModel::speaks,
+                               "Whether there is more than code2wav. What needs more raises InputError where not.")
+        .def_property_readonly("talker_geometry", &talker_geometry,
+                               "The talker's sizes, with the names of the Hugging Face configuration.")
+        .def_property_readonly("predictor_geometry", &predictor_geometry, "The same of the code predictor.")
+        .def_property_readonly("code2wav_geometry", &code2wav_geometry, "The same of code2wav.")
+        .def_property_readonly("text_tokens", &text_tokens, "Ids by which a conversation is taken apart.")
+        .def_property_readonly("on_cpu", &SpeechModel::on_cpu, "Whether all is computed by this machine's CPU.")
+        .def_property_readonly("nbytes", &SpeechModel::nbytes, "Bytes of weights.")
+        .def_property_readonly("mapped_nbytes", &SpeechModel::mapped_nbytes,
+                               "Bytes of the weights that stay in the file's pages.")
+        .def(
+            "n_samples",
+            [](const SpeechModel & self, int64_t n_frames) { return self.code2wav()->geometry().n_samples(n_frames); },
+            py::arg("n_frames"), "Samples of the first frames of a stream.")
+        .def(
+            "find_speaker",
+            [](const SpeechModel & self, const std::string & name) {
+                return find_speaker(self.talker()->geometry(), name);
+            },
+            py::arg("name"), "The codec id of a speaker, in any case. Raises InputError with the names there are.")
+        .def("default_params", &default_speech_params, "The file's own defaults.");
 
-    py::class_<SpeechParams>(m, "SpeechParams")
-        .def_readwrite("talker", &SpeechParams::talker)
-        .def_readwrite("predictor", &SpeechParams::predictor)
-        .def_readwrite("seed", &SpeechParams::seed)
-        .def_readwrite("max_frames", &SpeechParams::max_frames)
-        .def_readwrite("ignore_eos", &SpeechParams::ignore_eos);
+    py::class_<SpeechParams>(m, "SpeechParams", "Options of one speech; see SpeechModel.default_params.")
+        .def_readwrite("talker", &SpeechParams::talker, "How first codes are drawn.")
+        .def_readwrite("predictor", &SpeechParams::predictor, "How the other codes are drawn.")
+        .def_readwrite("seed", &SpeechParams::seed, "The same seed gives the same codes.")
+        .def_readwrite("max_frames", &SpeechParams::max_frames, "The longest speech, in frames.")
+        .def_readwrite("ignore_eos", &SpeechParams::ignore_eos, "Never end before max_frames.");
 }
 
 }  // namespace omni

@@ -2,8 +2,8 @@
 
 #include "bindings/arrays.h"
 #include "bindings/bindings.h"
-#include "models/speech_model.h"
 #include "speech/prompt.h"
+#include "speech/speech_model.h"
 
 namespace py = pybind11;
 
@@ -11,23 +11,53 @@ namespace omni {
 
 namespace {
 
-// Keeps the model beside the session, for the shapes of its arrays.
+// A session, and the words by which its model takes a conversation apart.
 struct BoundTalker {
-    std::shared_ptr<const SpeechModel> model;
-    std::shared_ptr<TalkerSession>     session;
-    int64_t                            n_sequences;
+    TalkerSession session;
+    TextTokens    tokens;
 
-    const TalkerGeometry & geometry() const { return model->talker().geometry(); }
+    const TalkerGeometry & geometry() const { return session.talker().geometry(); }
 };
 
-py::array_t<float> rows(std::vector<float> values, int64_t width) {
-    const auto n = (py::ssize_t) ((int64_t) values.size() / width);
-    return to_array(std::move(values), { n, (py::ssize_t) width });
+std::shared_ptr<BoundTalker> session(const SpeechModel & model, int64_t n_sequences, int n_threads,
+                                     std::shared_ptr<Probe> probe) {
+    return std::shared_ptr<BoundTalker>(
+        new BoundTalker{ TalkerSession(model.talker(), model.code_tables(), n_sequences, n_threads, std::move(probe)),
+                         model.text_tokens() });
 }
 
 py::tuple outputs(const BoundTalker & self, TalkerOutput out) {
-    return py::make_tuple(rows(std::move(out.logits), self.geometry().vocab),
-                          rows(std::move(out.hidden), self.geometry().decoder.hidden));
+    return py::make_tuple(to_rows(std::move(out.logits), self.geometry().vocab),
+                          to_rows(std::move(out.hidden), self.geometry().decoder.hidden));
+}
+
+py::array_t<float> project_text(BoundTalker & self, const std::vector<int32_t> & tokens) {
+    std::vector<float> out;
+    {
+        py::gil_scoped_release release;
+        out = self.session.project_text(tokens);
+    }
+    return to_rows(std::move(out), self.geometry().decoder.hidden);
+}
+
+py::array_t<float> project_hidden(BoundTalker & self, const FloatArray & states) {
+    require_columns(states, self.geometry().thinker_hidden, "thinker hidden states");
+    const auto         values = to_vector(states);
+    std::vector<float> out;
+    {
+        py::gil_scoped_release release;
+        out = self.session.project_hidden(values);
+    }
+    return to_rows(std::move(out), self.geometry().decoder.hidden);
+}
+
+py::array_t<float> embed_codec(BoundTalker & self, const std::vector<int32_t> & ids) {
+    std::vector<float> out;
+    {
+        py::gil_scoped_release release;
+        out = self.session.embed_codec(ids);
+    }
+    return to_rows(std::move(out), self.geometry().decoder.hidden);
 }
 
 py::tuple prompt(BoundTalker & self, int64_t sequence, const FloatArray & inputs) {
@@ -36,74 +66,65 @@ py::tuple prompt(BoundTalker & self, int64_t sequence, const FloatArray & inputs
     TalkerOutput out;
     {
         py::gil_scoped_release release;
-        out = self.session->prompt(sequence, values);
+        out = self.session.prompt(sequence, values);
     }
     return outputs(self, std::move(out));
 }
 
 py::tuple frame(BoundTalker & self, const IntArray & codes, const FloatArray & text) {
-    require_columns(codes, self.model->predictor().geometry().n_groups, "the codes of a frame");
+    require_columns(codes, self.session.n_groups(), "the codes of a frame");
     require_columns(text, self.geometry().decoder.hidden, "the text of a frame");
     const auto   ids    = to_vector(codes);
     const auto   values = to_vector(text);
     TalkerOutput out;
     {
         py::gil_scoped_release release;
-        out = self.session->frame(ids, values);
+        out = self.session.frame(ids, values);
     }
     return outputs(self, std::move(out));
 }
 
 py::tuple assemble(BoundTalker & self, const std::vector<int32_t> & conversation, const std::vector<int32_t> & answer,
-                   int32_t speaker, const py::object & thinker_hidden) {
-    std::vector<float> hidden;
-    if (!thinker_hidden.is_none()) {
-        const auto states = py::cast<FloatArray>(thinker_hidden);
-        require_columns(states, self.geometry().thinker_hidden, "thinker hidden states");
-        hidden = to_vector(states);
-    }
+                   int32_t speaker, const std::optional<FloatArray> & thinker_hidden) {
+    const auto   hidden = thinker_states(thinker_hidden, self.geometry().thinker_hidden);
     TalkerPrompt made;
     {
         py::gil_scoped_release release;
-        made = assemble_prompt(*self.session, self.geometry(), conversation, answer, speaker, hidden);
+        made = assemble_prompt(self.session, self.geometry(), self.tokens, conversation, answer, speaker, hidden);
     }
     const int64_t width = self.geometry().decoder.hidden;
-    return py::make_tuple(rows(std::move(made.inputs), width), rows(std::move(made.trailing), width),
-                          rows(std::move(made.pad), width));
+    return py::make_tuple(to_rows(std::move(made.inputs), width), to_rows(std::move(made.trailing), width),
+                          to_rows(std::move(made.pad), width));
 }
 
 }  // namespace
 
 void bind_talker(py::module_ & m) {
-    py::class_<BoundTalker>(m, "TalkerSession")
-        .def(py::init([](std::shared_ptr<SpeechModel> model, int64_t n_sequences, int n_threads,
-                         std::shared_ptr<Probe> probe) {
-                 if (n_sequences < 1 || n_sequences > 1024) {
-                     throw Error(ErrorKind::input, "a batch holds 1 to 1024 speeches");
-                 }
-                 return BoundTalker{ model,
-                                     std::make_shared<TalkerSession>(model, n_sequences, n_threads, std::move(probe)),
-                                     n_sequences };
-             }),
-             py::arg("model"), py::arg("n_sequences"), py::arg("n_threads"), py::arg("probe"))
-        .def("project_text",
-             [](BoundTalker & self, const std::vector<int32_t> & tokens) {
-                 return rows(self.session->project_text(tokens), self.geometry().decoder.hidden);
-             })
-        .def("project_hidden",
-             [](BoundTalker & self, const FloatArray & states) {
-                 require_columns(states, self.geometry().thinker_hidden, "thinker hidden states");
-                 return rows(self.session->project_hidden(to_vector(states)), self.geometry().decoder.hidden);
-             })
-        .def("embed_codec",
-             [](BoundTalker & self, const std::vector<int32_t> & ids) {
-                 return rows(self.session->embed_codec(ids), self.geometry().decoder.hidden);
-             })
+    py::class_<BoundTalker, std::shared_ptr<BoundTalker>>(
+        m, "TalkerSession", "Caches and graphs of a batch of speeches. Not for two threads at once.")
+        .def(py::init(&session), py::arg("model"), py::arg("n_sequences"), py::arg("n_threads"), py::arg("probe"),
+             "Raises InputError for a batch or a number of threads that can't be.")
+        .def("project_text", &project_text, py::arg("tokens"),
+             "text_projection of token ids [n] -> float32 [n, hidden]. Raises InputError for ids there aren't.")
+        .def("project_hidden", &project_hidden, py::arg("states"),
+             "hidden_projection of the thinker's states [n, thinker hidden] -> float32 [n, hidden].")
+        .def("embed_codec", &embed_codec, py::arg("ids"),
+             "The talker's embedding of codec ids [n] -> float32 [n, hidden]. Raises InputError for ids there aren't.")
         .def("assemble_prompt", &assemble, py::arg("conversation"), py::arg("answer"), py::arg("speaker"),
-             py::arg("thinker_hidden") = py::none())
-        .def("prompt", &prompt, py::arg("sequence"), py::arg("inputs"))
-        .def("frame", &frame, py::arg("codes"), py::arg("text"))
-        .def_property_readonly("cache_nbytes", [](const BoundTalker & self) { return self.session->cache_nbytes(); });
+             py::kw_only(), py::arg("thinker_hidden") = py::none(),
+             R"(Token ids -> inputs [n, hidden], trailing [m, hidden] and pad [1, hidden], float32.
+
+`conversation` ends with the answer's header; `thinker_hidden` [conversation, thinker hidden] is read where there is audio,
+image or video. Raises InputError for a conversation without that header and for an empty answer.)")
+        .def("prompt", &prompt, py::arg("sequence"), py::arg("inputs"),
+             "Appends inputs [n, hidden] to a sequence -> logits [1, vocabulary] and hidden [1, hidden] of the last "
+             "one.")
+        .def("frame", &frame, py::arg("codes"), py::arg("text"),
+             R"(Appends a frame to every sequence: codes [sequences, groups] and text [sequences, hidden] -> logits
+[sequences, vocabulary] and hidden [sequences, hidden]. Raises InputError for a sequence without a prompt.)")
+        .def_property_readonly(
+            "cache_nbytes", [](const BoundTalker & self) { return self.session.cache_nbytes(); },
+            "Bytes of the cache of keys and values.");
 }
 
 }  // namespace omni

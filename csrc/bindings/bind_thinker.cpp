@@ -2,6 +2,7 @@
 
 #include "bindings/arrays.h"
 #include "bindings/bindings.h"
+#include "models/llama_names.h"
 #include "models/thinker.h"
 #include "speech/text_generator.h"
 
@@ -27,23 +28,19 @@ py::dict geometry(const Thinker & model) {
     return out;
 }
 
-py::tuple forward(ThinkerSession & session, const IntArray & tokens, bool all_logits, bool want_hidden,
-                  const Thinker & model) {
+py::tuple forward(ThinkerSession & self, const IntArray & tokens, bool all_logits, bool want_hidden) {
     const auto    ids = to_vector(tokens);
     ThinkerOutput out;
     {
         py::gil_scoped_release release;
-        out = session.forward(ids, all_logits, want_hidden);
+        out = self.forward(ids, all_logits, want_hidden);
     }
-    const auto vocab  = (py::ssize_t) model.geometry().vocab;
-    const auto width  = (py::ssize_t) model.geometry().decoder.hidden;
-    const auto rows   = (py::ssize_t) out.logits.size() / vocab;
-    py::object hidden = py::none();
+    const ThinkerGeometry & g      = self.thinker().geometry();
+    py::object              hidden = py::none();
     if (want_hidden) {
-        const auto time = (py::ssize_t) out.hidden.size() / width;
-        hidden          = to_array(std::move(out.hidden), { time, width });
+        hidden = to_rows(std::move(out.hidden), g.decoder.hidden);
     }
-    return py::make_tuple(to_array(std::move(out.logits), { rows, vocab }), hidden);
+    return py::make_tuple(to_rows(std::move(out.logits), g.vocab), hidden);
 }
 
 const char * stop_name(TextStop stop) {
@@ -56,53 +53,64 @@ const char * stop_name(TextStop stop) {
     return "";
 }
 
-// Keeps the model beside the session, for the shapes of its output.
-struct BoundSession {
-    std::shared_ptr<const Thinker>  model;
-    std::shared_ptr<ThinkerSession> session;
-};
+std::unique_ptr<TextGenerator> generator(std::shared_ptr<ThinkerSession> session, const IntArray & prompt,
+                                         const SamplingParams & sampling, uint64_t seed, int64_t max_tokens,
+                                         const std::set<int32_t> & stop_tokens) {
+    const auto             tokens = to_vector(prompt);
+    py::gil_scoped_release release;
+    return std::make_unique<TextGenerator>(std::move(session), tokens,
+                                           TextParams{ sampling, seed, max_tokens, stop_tokens });
+}
 
 }  // namespace
 
 void bind_thinker(py::module_ & m) {
     const auto release = py::call_guard<py::gil_scoped_release>();
-    py::class_<Thinker, std::shared_ptr<Thinker>>(m, "Thinker")
-        .def(py::init<const std::string &, const std::string &, bool>(), py::arg("path"), py::arg("device"),
-             py::arg("mmap") = true, release)
+    py::class_<Thinker, std::shared_ptr<Thinker>>(m, "Thinker",
+                                                  "The language model's weights. Immutable, shared by sessions.")
+        .def(py::init<const std::string &, const std::string &, bool>(), py::arg("file"), py::arg("device"),
+             py::kw_only(), py::arg("mmap") = true, release,
+             R"(From a path or an open file in llama.cpp's layout. `mmap`: whether weights may stay in the file's pages.
+
+Raises ModelFileError for a file that can't be used, InputError for a device there isn't, OutOfMemoryError.)")
         .def(py::init<std::shared_ptr<GgufFile>, const std::string &, bool>(), py::arg("file"), py::arg("device"),
-             py::arg("mmap") = true, release)
+             py::kw_only(), py::arg("mmap") = true, release)
         .def_static(
-            "check", [](std::shared_ptr<GgufFile> file) { Thinker::check(std::move(file)); }, py::arg("file"))
-        .def_property_readonly("geometry", &geometry)
-        .def_property_readonly("nbytes", &Thinker::nbytes)
-        .def("default_sampling", [](const Thinker & self) { return self.geometry().sampling; });
-
-    py::class_<BoundSession>(m, "ThinkerSession")
-        .def(py::init([](std::shared_ptr<Thinker> model, int n_threads, std::shared_ptr<Probe> probe) {
-                 return BoundSession{ model, std::make_shared<ThinkerSession>(model, n_threads, std::move(probe)) };
-             }),
-             py::arg("model"), py::arg("n_threads"), py::arg("probe"))
+            "check", [](std::shared_ptr<GgufFile> file) { Thinker::check(std::move(file)); }, py::arg("file"),
+            "Raises what loading would raise, short of reading values.")
+        .def_property_readonly("geometry", &geometry, "Sizes, with the names of the Hugging Face configuration.")
+        .def_property_readonly("nbytes", &Thinker::nbytes, "Bytes of weights.")
         .def(
-            "forward",
-            [](BoundSession & self, const IntArray & tokens, bool all_logits, bool want_hidden) {
-                return forward(*self.session, tokens, all_logits, want_hidden, *self.model);
-            },
-            py::arg("tokens"), py::arg("all_logits") = true, py::arg("want_hidden") = false)
-        .def("truncate", [](BoundSession & self, int64_t position) { self.session->truncate(position); })
-        .def_property_readonly("position", [](const BoundSession & self) { return self.session->position(); });
+            "default_sampling", [](const Thinker & self) { return self.geometry().sampling; },
+            "The file's own defaults.");
 
-    py::class_<TextGenerator>(m, "TextGenerator")
-        .def(py::init([](BoundSession & session, const IntArray & prompt, const SamplingParams & sampling,
-                         uint64_t seed, int64_t max_tokens, const std::set<int32_t> & stop_tokens) {
-                 const auto             tokens = to_vector(prompt);
-                 py::gil_scoped_release unlocked;
-                 return std::make_unique<TextGenerator>(session.session, tokens,
-                                                        TextParams{ sampling, seed, max_tokens, stop_tokens });
-             }),
-             py::arg("session"), py::arg("prompt"), py::arg("sampling"), py::arg("seed"), py::arg("max_tokens"),
-             py::arg("stop_tokens"))
-        .def("next", &TextGenerator::next, release)
-        .def_property_readonly("stop_reason", [](const TextGenerator & self) { return stop_name(self.stop_reason()); });
+    py::class_<ThinkerSession, std::shared_ptr<ThinkerSession>>(m, "ThinkerSession",
+                                                                "One conversation. Not for two threads at once.")
+        .def(py::init<std::shared_ptr<const Thinker>, int, std::shared_ptr<Probe>>(), py::arg("model"),
+             py::arg("n_threads"), py::arg("probe"), "Raises InputError for a number of threads that can't be.")
+        .def(
+            "forward", &forward, py::arg("tokens"), py::kw_only(), py::arg("all_logits") = true,
+            py::arg("want_hidden") = false,
+            R"(Appends token ids [n] -> logits float32 [n or 1, vocabulary] and, where wanted, what the talker reads, float32
+[n, hidden]. Raises InputError for ids there aren't and for more tokens than the context holds.)")
+        .def("truncate", &ThinkerSession::truncate, py::arg("position"),
+             "Forgets all positions from `position` on. Raises InputError for one that there isn't.")
+        .def_property_readonly("position", &ThinkerSession::position, "Tokens so far.");
+
+    py::class_<TextGenerator>(m, "TextGenerator", "The thinker's answer, token by token.")
+        .def(py::init(&generator), py::arg("session"), py::arg("prompt"), py::kw_only(), py::arg("sampling"),
+             py::arg("seed"), py::arg("max_tokens"), py::arg("stop_tokens"),
+             "Reads the prompt, token ids [n]. Raises InputError where the context can't hold it.")
+        .def("next", &TextGenerator::next, release, "The next token, or -1 at the end; a stop token is no part of it.")
+        .def_property_readonly(
+            "stop_reason", [](const TextGenerator & self) { return stop_name(self.stop_reason()); },
+            R"("eos", "token_limit" or "context_full"; "" while it goes on.)");
+
+    m.def("llama_layer_names", &llama_layer_names,
+          R"(llama.cpp's name of a tensor in a decoder layer by its checkpoint name there, both without ".weight".)");
+    m.def(
+        "llama_thinker_name", &llama_thinker_name, py::arg("name"),
+        "llama.cpp's name of a thinker's tensor by its checkpoint name, experts stacked. Raises OmniError for others.");
 }
 
 }  // namespace omni

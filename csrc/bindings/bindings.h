@@ -8,7 +8,6 @@ namespace omni {
 void bind_errors(pybind11::module_ & m);
 void bind_devices(pybind11::module_ & m);
 void bind_gguf_file(pybind11::module_ & m);
-void bind_kernels(pybind11::module_ & m);
 void bind_machine(pybind11::module_ & m);
 void bind_quantize(pybind11::module_ & m);
 void bind_probe(pybind11::module_ & m);

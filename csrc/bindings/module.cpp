@@ -17,7 +17,6 @@ PYBIND11_MODULE(_native, m) {
     omni::bind_errors(m);
     omni::bind_devices(m);
     omni::bind_gguf_file(m);
-    omni::bind_kernels(m);
     omni::bind_machine(m);
     omni::bind_quantize(m);
     omni::bind_probe(m);

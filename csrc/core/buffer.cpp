@@ -2,7 +2,8 @@
 
 #include <cstdlib>
 
-#include "core/error.h"
+#include "core/ggml_abort.h"
+#include "error/error.h"
 
 namespace omni {
 

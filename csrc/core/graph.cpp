@@ -2,17 +2,22 @@
 
 #include <algorithm>
 #include <cstring>
+#include <iterator>
 #include <new>
 #include <set>
+#include <unordered_set>
 
-#include "core/error.h"
+#include "core/ggml_abort.h"
 #include "core/large_memory.h"
+#include "error/error.h"
 
 namespace omni {
 
 namespace {
 
-constexpr size_t k_max_constants = 256;
+constexpr size_t k_max_constants   = 256;
+constexpr size_t k_nodes_at_once   = 4 * Graph::k_spare_nodes;
+constexpr size_t k_room_for_hashes = 2;  // ggml's tables are looked through from end to end where they are full
 
 ggml_tensor * root_of(ggml_tensor * x) {
     return x->view_src != nullptr ? root_of(x->view_src) : x;
@@ -45,20 +50,33 @@ ProbeChunk shape_of(const ggml_tensor * x, Axes axes) {
     return chunk;
 }
 
+// A bound of what ggml's scheduler and allocator take from malloc, none of which they check: for each node, 60 tensor
+// headers for the inputs of a possible split, four arrays of indices as long, and a few hash tables.
+size_t bookkeeping_nbytes(size_t n_nodes) {
+    constexpr size_t split_inputs = 60;
+    return n_nodes * (split_inputs * (sizeof(ggml_tensor) + 4 * sizeof(int)) + 1024) + (1 << 20);
+}
+
 }  // namespace
 
-Graph::Graph(const Backends & backends, Probe * probe, size_t max_nodes) :
+Graph::Graph(const Backends & backends, Probe * probe) :
     backends_(backends),
     probe_(probe),
-    max_nodes_(max_nodes),
-    context_(make_context(max_nodes, max_nodes)),
-    products_(context_.get(), backends.on_cpu()),
-    constants_(k_max_constants, "a graph's constants") {
-    graph_ = ggml_new_graph_custom(context_.get(), max_nodes, false);
+    products_(backends.on_cpu()),
+    constants_(k_max_constants, "a graph's constants") {}
+
+ggml_context * Graph::context() {
+    const auto has_room = [](ggml_context * c) {
+        return ggml_get_mem_size(c) - ggml_used_mem(c) >= k_spare_nodes * ggml_tensor_overhead();
+    };
+    if (contexts_.empty() || !has_room(contexts_.back().get())) {
+        contexts_.push_back(make_context(k_nodes_at_once));
+    }
+    return contexts_.back().get();
 }
 
 ggml_tensor * Graph::input(ggml_type type, std::initializer_list<int64_t> ne) {
-    ggml_tensor * x = ggml_new_tensor(context_.get(), type, (int) ne.size(), ne.begin());
+    ggml_tensor * x = ggml_new_tensor(context(), type, (int) ne.size(), ne.begin());
     ggml_set_input(x);
     return x;
 }
@@ -91,14 +109,14 @@ ggml_tensor * Graph::module(const std::string & name, ggml_tensor * x, Axes axes
     if (!probe_->replaces(name)) {
         return x;
     }
-    ggml_tensor * replacement = ggml_dup_tensor(context_.get(), x);
+    ggml_tensor * replacement = ggml_dup_tensor(context(), x);
     ggml_set_input(replacement);
     replacements_.push_back({ name, axes, replacement });
     return replacement;
 }
 
 void Graph::capture(const std::string & name, ggml_tensor * x, Axes axes) {
-    ggml_tensor * kept = ggml_is_contiguous(x) ? x : ggml_cont(context_.get(), x);
+    ggml_tensor * kept = ggml_is_contiguous(x) ? x : ggml_cont(context(), x);
     captures_.push_back({ name, axes, output(kept) });
 }
 
@@ -111,9 +129,9 @@ void Graph::observe_input(const ggml_tensor * weight, ggml_tensor * x) {
         return;
     }
     const bool    by_expert = weight->ne[2] > 1;
-    ggml_tensor * rows      = ggml_is_contiguous(x) ? x : ggml_cont(context_.get(), x);
+    ggml_tensor * rows      = ggml_is_contiguous(x) ? x : ggml_cont(context(), x);
     if (by_expert) {
-        rows = ggml_reshape_2d(context_.get(), rows, x->ne[0] * x->ne[1], x->ne[2]);
+        rows = ggml_reshape_2d(context(), rows, x->ne[0] * x->ne[1], x->ne[2]);
     }
     capture(name, rows, Axes::batch_time_channel);
 }
@@ -122,12 +140,34 @@ ggml_tensor * Graph::output(ggml_tensor * x) {
     // A view shares its root's memory, which the allocator would hand on after the root's last use.
     ggml_set_output(root_of(x));
     ggml_set_output(x);
-    ggml_build_forward_expand(graph_, x);
+    results_.push_back(x);
     return x;
 }
 
 void Graph::effect(ggml_tensor * x) {
-    ggml_build_forward_expand(graph_, x);
+    results_.push_back(x);
+}
+
+// Everything that was made, and what it reads from elsewhere: weights, caches, constants.
+size_t Graph::n_tensors() const {
+    std::unordered_set<const ggml_tensor *> known;
+    for (const auto & context : contexts_) {
+        for (auto * x = ggml_get_first_tensor(context.get()); x != nullptr;
+             x        = ggml_get_next_tensor(context.get(), x)) {
+            known.insert(x);
+            known.insert(x->view_src);
+            known.insert(std::begin(x->src), std::end(x->src));
+        }
+    }
+    return known.size();
+}
+
+void Graph::order_nodes(size_t size) {
+    graph_context_ = make_context(0, size);
+    graph_         = ggml_new_graph_custom(graph_context_.get(), size, false);
+    for (ggml_tensor * x : results_) {
+        ggml_build_forward_expand(graph_, x);
+    }
 }
 
 void Graph::check_support() const {
@@ -141,13 +181,6 @@ void Graph::check_support() const {
                                              node->name + "); quantize the model to another type");
         }
     }
-}
-
-// A bound of what ggml's scheduler and allocator take from malloc, none of which they check: for each node, 60 tensor
-// headers for the inputs of a possible split, four arrays of indices as long, and a few hash tables.
-size_t Graph::bookkeeping_nbytes() const {
-    constexpr size_t split_inputs = 60;
-    return max_nodes_ * (split_inputs * (sizeof(ggml_tensor) + 4 * sizeof(int)) + 1024) + (1 << 20);
 }
 
 // Memory that ran out in a computation leaves the backends unusable.
@@ -167,8 +200,10 @@ void Graph::FreeScheduler::operator()(ggml_backend_sched * scheduler) const {
 
 void Graph::finish() {
     check_alive();
+    const size_t size = k_room_for_hashes * n_tensors();
+    order_nodes(size);
     check_support();
-    require_memory(bookkeeping_nbytes(), "the plan of a computation");
+    require_memory(bookkeeping_nbytes(size), "the plan of a computation");
     auto handles = backends_.handles();
     constants_.allocate(backends_.device_buffer_type(), GGML_BACKEND_BUFFER_USAGE_ANY);
     auto * constant = ggml_get_first_tensor(constants_.context());
@@ -176,7 +211,7 @@ void Graph::finish() {
         ggml_backend_tensor_set(constant, values.data(), 0, values.size());
         constant = ggml_get_next_tensor(constants_.context(), constant);
     }
-    scheduler_.reset(ggml_backend_sched_new(handles.data(), nullptr, (int) handles.size(), max_nodes_, false, false));
+    scheduler_.reset(ggml_backend_sched_new(handles.data(), nullptr, (int) handles.size(), size, false, false));
     if (!scheduler_ || !ggml_backend_sched_alloc_graph(scheduler_.get(), graph_)) {
         throw Error(ErrorKind::memory, "not enough memory for the intermediate results of one computation; use smaller "
                                        "chunks or a shorter text");

@@ -2,6 +2,10 @@
 //
 // Models build into it; `module` names every intermediate by its Hugging Face path, and that name is the probe.
 // Order of use: build (input, constant, ggml ops on context(), module, output), finish, then set / compute / read.
+//
+// Nobody says how many nodes there will be: it depends on the geometry, the batch and the probe, and ggml ends the
+// process where such a bound is wrong. A graph takes memory for nodes as they come and counts them when they are all
+// there.
 #pragma once
 
 #include <initializer_list>
@@ -12,18 +16,22 @@
 #include "core/buffer.h"
 #include "core/device.h"
 #include "core/probe.h"
-#include "core/product_op.h"
 #include "ggml-backend.h"
 #include "ggml.h"
+#include "ops/product_op.h"
 
 namespace omni {
 
 class Graph {
   public:
-    // `max_nodes`: upper bound of ggml nodes and inputs together. `probe` may be null; it must outlive the graph.
-    Graph(const Backends & backends, Probe * probe, size_t max_nodes);
+    // `probe` may be null; it must outlive the graph.
+    Graph(const Backends & backends, Probe * probe);
 
-    ggml_context * context() const { return context_.get(); }
+    // Where the next nodes are made: room for at least k_spare_nodes. Asked anew by every function, and in every round
+    // of a loop. Throws Error(memory).
+    ggml_context * context();
+
+    static constexpr size_t k_spare_nodes = 256;
 
     // A tensor to be `set` before each compute.
     ggml_tensor * input(ggml_type type, std::initializer_list<int64_t> ne);
@@ -36,14 +44,14 @@ class Graph {
     // the weight's in the file.
     ggml_tensor * product(ggml_tensor * weight, ggml_tensor * x) {
         observe_input(weight, x);
-        return products_.product(weight, x);
+        return products_.product(context(), weight, x);
     }
 
     // weight [in, out, experts] with x [in, 1 or used, rows], by experts [used, rows] -> [out, used, rows].
     // A probe sees x as [rows, used * in].
     ggml_tensor * product_by_expert(ggml_tensor * weight, ggml_tensor * x, ggml_tensor * experts) {
         observe_input(weight, x);
-        return products_.product_by_expert(weight, x, experts);
+        return products_.product_by_expert(context(), weight, x, experts);
     }
 
     // Names the output x of a module: [channel, time], [channel, time, batch] or, with heads, [channel, head, time,
@@ -56,14 +64,12 @@ class Graph {
     // Makes a write to state part of the graph.
     void effect(ggml_tensor * x);
 
-    // Places every node; nothing can be added afterwards. Throws Error(memory) or Error(internal).
+    // Orders and places every node; nothing can be added afterwards. Throws Error(memory) or Error(internal).
     void finish();
 
     void               set(ggml_tensor * input, const void * data, size_t nbytes);
     void               compute();
     std::vector<float> read(const ggml_tensor * output) const;
-
-    int n_nodes() const { return ggml_graph_n_nodes(graph_); }
 
   private:
     struct FreeScheduler {
@@ -88,17 +94,19 @@ class Graph {
     void          check_support() const;
     void          check_alive() const;
     void          ask_for_large_pages() const;
-    size_t        bookkeeping_nbytes() const;
+    size_t        n_tensors() const;
+    void          order_nodes(size_t size);
     void          feed_replacements();
     void          deliver_captures();
 
     const Backends &                                   backends_;
     Probe *                                            probe_;
-    size_t                                             max_nodes_;
-    ContextPtr                                         context_;
+    std::vector<ContextPtr>                            contexts_;
+    std::vector<ggml_tensor *>                         results_;  // outputs and effects, in the order of building
     ProductNodes                                       products_;
     TensorStore                                        constants_;
     std::vector<std::vector<char>>                     constant_values_;
+    ContextPtr                                         graph_context_;
     ggml_cgraph *                                      graph_ = nullptr;
     std::unique_ptr<ggml_backend_sched, FreeScheduler> scheduler_;
     std::vector<Capture>                               captures_;

@@ -4,7 +4,7 @@
 #include <limits>
 #include <utility>
 
-#include "core/error.h"
+#include "error/error.h"
 
 namespace omni {
 
@@ -16,7 +16,7 @@ KvCache::KvCache(const Backends & backends, int n_layers, int64_t width, int64_t
     // Cells are addressed by int32.
     if (width > std::numeric_limits<int32_t>::max() / capacity) {
         throw Error(ErrorKind::input, "a key-value cache of " + std::to_string(capacity) + " positions of width " +
-                                          std::to_string(width) + " is too large; speak a shorter text");
+                                          std::to_string(width) + " is too large; use a shorter text");
     }
     for (int i = 0; i < n_layers; ++i) {
         keys_.push_back(ggml_new_tensor_3d(store_.context(), GGML_TYPE_F32, width, capacity, n_sequences));
@@ -28,12 +28,12 @@ KvCache::KvCache(const Backends & backends, int n_layers, int64_t width, int64_t
 }
 
 KvCache KvCache::grown(const Backends & backends, int64_t capacity) const {
-    KvCache        larger(backends, (int) keys_.size(), width_, capacity, n_sequences_);
-    Graph          graph(backends, nullptr, keys_.size() * 8 + 16);
-    ggml_context * c = graph.context();
+    KvCache larger(backends, (int) keys_.size(), width_, capacity, n_sequences_);
+    Graph   graph(backends, nullptr);
     for (size_t i = 0; i < keys_.size(); ++i) {
-        ggml_tensor * k = larger.keys_[i];
-        ggml_tensor * v = larger.values_[i];
+        ggml_context * c = graph.context();
+        ggml_tensor *  k = larger.keys_[i];
+        ggml_tensor *  v = larger.values_[i];
         graph.effect(ggml_cpy(c, keys_[i], ggml_view_3d(c, k, width_, capacity_, n_sequences_, k->nb[1], k->nb[2], 0)));
         graph.effect(
             ggml_cpy(c, values_[i], ggml_view_3d(c, v, capacity_, width_, n_sequences_, v->nb[1], v->nb[2], 0)));

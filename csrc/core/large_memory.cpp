@@ -2,7 +2,7 @@
 
 #include <cstdint>
 
-#include "core/error.h"
+#include "error/error.h"
 
 #ifdef _WIN32
 #include <malloc.h>

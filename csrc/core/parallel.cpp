@@ -6,8 +6,9 @@
 #include <thread>
 #include <vector>
 
-#include "core/error.h"
+#include "core/ggml_abort.h"
 #include "core/large_memory.h"
+#include "error/error.h"
 
 namespace omni {
 

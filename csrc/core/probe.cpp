@@ -1,6 +1,6 @@
 #include "core/probe.h"
 
-#include "core/error.h"
+#include "error/error.h"
 
 namespace omni {
 

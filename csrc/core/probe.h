@@ -1,9 +1,8 @@
 // Probes: capture what a module computes, or put another tensor in its place, by its Hugging Face module path.
 //
 // A pattern is a module path in which `*` stands for any part between two dots and `**` for any run of characters:
-// "talker.model.layers.*.mlp", "code2wav.**". A session asks its probe while it builds a graph. A session without one
-// has no extra node or synchronisation, and on a CPU code2wav's Snake and residual sums are part of the convolutions,
-// which moves samples by about 1e-7.
+// "model.layers.*.mlp", "decoder.**". A session asks its probe while it builds a graph. A session without one has no
+// extra node or synchronisation, and a model may compute several modules in one node then.
 #pragma once
 
 #include <cstdint>

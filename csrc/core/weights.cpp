@@ -4,9 +4,9 @@
 #include <cstring>
 #include <thread>
 
-#include "core/error.h"
 #include "core/finite.h"
 #include "core/parallel.h"
+#include "error/error.h"
 
 namespace omni {
 

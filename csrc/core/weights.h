@@ -14,7 +14,7 @@
 #include <vector>
 
 #include "core/buffer.h"
-#include "core/gguf_file.h"
+#include "gguf/gguf_file.h"
 
 namespace omni {
 
@@ -60,6 +60,8 @@ class Weights {
     void check_intact() const;
 
     const GgufFile & file() const { return *file_; }
+
+    ggml_backend_dev_t device() const { return device_; }
 
     // Bytes of all tensors, and of those that stay in the file's pages.
     size_t nbytes() const { return store_.nbytes() + mapped_nbytes_; }

@@ -10,12 +10,13 @@
 #include <string>
 #include <vector>
 
-#include "core/error.h"
-#include "core/gguf_file.h"
-#include "core/planned_file.h"
-#include "models/speech_model.h"
+#include "error/error.h"
+#include "gguf/gguf_file.h"
+#include "gguf/planned_file.h"
+#include "models/snake.h"
 #include "models/thinker.h"
 #include "speech/speech.h"
+#include "speech/speech_model.h"
 
 namespace {
 
@@ -55,13 +56,13 @@ void speak(const std::shared_ptr<GgufFile> & file, bool map) {
         params.max_frames = 1;
     }
     Speech     speech(model, params, 1, nullptr);
-    const auto text = model->talker().geometry().text;
+    const auto text = model->text_tokens();
     speech.begin({ (int32_t) text.im_start, (int32_t) text.user, 1, (int32_t) text.im_end, (int32_t) text.im_start,
                    (int32_t) text.assistant, 2 },
-                 { 1, 2 }, model->talker().geometry().speakers.begin()->second, {});
+                 { 1, 2 }, model->talker()->geometry().speakers.begin()->second, {});
     const auto      codes = speech.frames(1, nullptr);
-    const int64_t   count = (int64_t) codes.size() / model->predictor().geometry().n_groups;
-    Code2WavSession vocoder(model, 1, nullptr);
+    const int64_t   count = (int64_t) codes.size() / model->predictor()->geometry().n_groups;
+    Code2WavSession vocoder(model->code2wav(), 1, nullptr);
     vocoder.decode(codes, count);
 }
 
@@ -74,13 +75,14 @@ void write_text(const std::shared_ptr<GgufFile> & file, bool map) {
 // Files of other families are read through a plan. Which plan is Python's business; here every tensor is planned in a
 // way of its own.
 void read_planned(const std::string & path, const GgufFile & file) {
+    const ValueChange          changes[] = { nullptr, snake_alpha, snake_beta };
     std::vector<PlannedTensor> plan;
     for (const auto & tensor : file.tensors()) {
         PlannedTensor planned;
         planned.name = tensor.name;
         planned.ne.assign(tensor.ne.begin(), tensor.ne.begin() + tensor.n_dims);
         planned.parts  = { { 0, tensor.name } };
-        planned.change = (ValueChange) (plan.size() % 3);
+        planned.change = changes[plan.size() % 3];
         if (plan.size() % 2 == 1) {
             planned.view.assign(planned.ne.rbegin(), planned.ne.rend());
             for (int d = tensor.n_dims - 1; d >= 0; --d) {

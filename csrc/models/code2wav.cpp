@@ -1,12 +1,12 @@
 #include "models/code2wav.h"
 
 #include <algorithm>
-#include <cmath>
 #include <limits>
 
-#include "core/error.h"
 #include "core/finite.h"
-#include "models/speech_model.h"
+#include "error/error.h"
+#include "models/decoder_session.h"
+#include "models/snake.h"
 
 namespace omni {
 
@@ -24,9 +24,8 @@ constexpr int64_t k_least_tokens = 2;
 
 // --- hyperparameters ------------------------------------------------------------------------------------------------
 
-Code2WavGeometry read_geometry(const GgufFile & file) {
-    const std::string p = k_speech_prefix + "code2wav.";
-    Code2WavGeometry  g;
+Code2WavGeometry read_geometry(const GgufFile & file, const std::string & p) {
+    Code2WavGeometry g;
     g.transformer   = read_decoder_geometry(file, p);
     g.window        = file.integer(p + "sliding_window", 1, 1 << 13);
     g.n_groups      = file.integer(p + "num_quantizers", 1, 256);
@@ -81,7 +80,30 @@ int64_t Code2WavGeometry::n_samples(int64_t n_frames) const {
 
 // --- tensors --------------------------------------------------------------------------------------------------------
 
-Code2Wav::Code2Wav(Weights & w, ConvForm form) : geometry_(read_geometry(w.file())), form_(form) {
+namespace {
+
+ConvForm form_of(const Weights & weights, VocoderPrecision precision) {
+    if (precision == VocoderPrecision::plain) {
+        return ConvForm::plain;
+    }
+    const bool     on_cpu    = ggml_backend_dev_type(weights.device()) == GGML_BACKEND_DEVICE_TYPE_CPU;
+    const bool     automatic = precision == VocoderPrecision::automatic;
+    const bool     stored    = automatic && weights.stored_type("code2wav.decoder.0.conv.weight") == GGML_TYPE_F32;
+    const ConvForm form      = choose_conv_form(on_cpu, stored || precision == VocoderPrecision::f32);
+    if (precision == VocoderPrecision::bf16 && form != ConvForm::bf16) {
+        throw Error(ErrorKind::input,
+                    "this device has no fast bfloat16 products; let the vocoder's precision be \"auto\"");
+    }
+    return form;
+}
+
+}  // namespace
+
+Code2Wav::Code2Wav(std::shared_ptr<Weights> weights, const std::string & keys, VocoderPrecision precision) :
+    weights_(weights),
+    geometry_(read_geometry(weights->file(), keys)),
+    form_(form_of(*weights, precision)) {
+    Weights &               w = *weights;
     const DecoderGeometry & t = geometry_.transformer;
     const std::string       p = "code2wav.";
     code_embedding_ = w.matrix(p + "code_embedding.weight", { t.hidden, geometry_.codebook_size * geometry_.n_groups });
@@ -163,12 +185,11 @@ Code2Wav::Conv Code2Wav::declare_upsampling(Weights & w, const std::string & pat
     return conv;
 }
 
-// alpha and beta are stored as logarithms.
 Code2Wav::Snake Code2Wav::declare_snake(Weights & w, const std::string & path, int64_t channels) const {
     Snake snake;
     snake.path      = path;
-    snake.frequency = w.f32_changed(path + ".alpha", { channels }, [](float v) { return std::exp(v); });
-    snake.magnitude = w.f32_changed(path + ".beta", { channels }, [](float v) { return 1.0f / (std::exp(v) + 1e-9f); });
+    snake.frequency = w.f32_changed(path + ".alpha", { channels }, snake_frequency);
+    snake.magnitude = w.f32_changed(path + ".beta", { channels }, snake_magnitude);
     return snake;
 }
 
@@ -244,6 +265,8 @@ class Code2WavGraph {
   private:
     using Conv = Code2Wav::Conv;
 
+    ggml_context * c() { return graph_.context(); }
+
     ggml_tensor * build();
     ggml_tensor * embed();
     ggml_tensor * with_context(ggml_tensor * x, const Conv & conv);
@@ -266,7 +289,6 @@ class Code2WavGraph {
     Graph                              graph_;
     const int64_t                      n_tokens_;  // of the transformer
     KvInputs                           kv_;
-    ggml_context *                     c_;
     ConvNodes                          nodes_;
     const bool                         probed_;
     ggml_tensor *                      rows_      = nullptr;  // I32 [n_frames, groups]
@@ -281,12 +303,9 @@ Code2WavGraph::Code2WavGraph(const Code2Wav & vocoder, const Backends & backends
     vocoder_(vocoder),
     slots_(slots),
     convs_(vocoder.stateful_convs()),
-    graph_(backends, probe,
-           1024 + 4 * (size_t) vocoder.geometry_.n_groups + vocoder.layers_.size() * 96 + convs_.size() * 64),
+    graph_(backends, probe),
     n_tokens_(probe == nullptr ? std::max(frames, k_least_tokens) : frames),
     kv_(graph_, cache, n_tokens_, cache.capacity(), 0, 1),
-    c_(graph_.context()),
-    nodes_(c_),
     probed_(probe != nullptr) {
     samples_ = graph_.output(build());
     graph_.finish();
@@ -297,19 +316,19 @@ ggml_tensor * Code2WavGraph::embed() {
     const int64_t groups = vocoder_.geometry_.n_groups;
     const int64_t hidden = vocoder_.geometry_.transformer.hidden;
     rows_                = graph_.input(GGML_TYPE_I32, { n_tokens_ * groups });
-    ggml_tensor * all    = ggml_get_rows(c_, vocoder_.code_embedding_, rows_);
-    all                  = ggml_reshape_3d(c_, all, hidden, n_tokens_, groups);
+    ggml_tensor * all    = ggml_get_rows(c(), vocoder_.code_embedding_, rows_);
+    all                  = ggml_reshape_3d(c(), all, hidden, n_tokens_, groups);
     all                  = graph_.module("code2wav.code_embedding", all, Axes::group_time_channel);
-    ggml_tensor * sum    = ggml_view_2d(c_, all, hidden, n_tokens_, all->nb[1], 0);
+    ggml_tensor * sum    = ggml_view_2d(c(), all, hidden, n_tokens_, all->nb[1], 0);
     for (int64_t g = 1; g < groups; ++g) {
-        sum = ggml_add(c_, sum, ggml_view_2d(c_, all, hidden, n_tokens_, all->nb[1], (size_t) g * all->nb[2]));
+        sum = ggml_add(c(), sum, ggml_view_2d(c(), all, hidden, n_tokens_, all->nb[1], (size_t) g * all->nb[2]));
     }
-    return ggml_scale(c_, sum, 1.0f / (float) groups);
+    return ggml_scale(c(), sum, 1.0f / (float) groups);
 }
 
 // x: [in, time] behind the last `context` inputs of the stream.
 ggml_tensor * Code2WavGraph::with_context(ggml_tensor * x, const Conv & conv) {
-    ggml_tensor * padded = ggml_concat(c_, slot_of(conv), x, 1);
+    ggml_tensor * padded = ggml_concat(c(), slot_of(conv), x, 1);
     keep_context(padded, x->ne[1], conv);
     return padded;
 }
@@ -321,7 +340,8 @@ ggml_tensor * Code2WavGraph::slot_of(const Conv & conv) const {
 // The newest inputs become the state for the next run.
 void Code2WavGraph::keep_context(ggml_tensor * padded, int64_t time, const Conv & conv) {
     const size_t from = (size_t) time * padded->nb[1];
-    graph_.effect(ggml_cpy(c_, ggml_view_2d(c_, padded, conv.in, conv.context(), padded->nb[1], from), slot_of(conv)));
+    graph_.effect(
+        ggml_cpy(c(), ggml_view_2d(c(), padded, conv.in, conv.context(), padded->nb[1], from), slot_of(conv)));
 }
 
 // The taps of every output as one column: [taps * in, time].
@@ -335,8 +355,8 @@ ggml_tensor * Code2WavGraph::taps_of(ggml_tensor * x, const Conv & conv) {
             rows.push_back((int32_t) (t + tap * conv.dilation));
         }
     }
-    ggml_tensor * columns = ggml_get_rows(c_, with_context(x, conv), graph_.constant(rows));
-    return ggml_reshape_2d(c_, columns, conv.taps * conv.in, x->ne[1]);
+    ggml_tensor * columns = ggml_get_rows(c(), with_context(x, conv), graph_.constant(rows));
+    return ggml_reshape_2d(c(), columns, conv.taps * conv.in, x->ne[1]);
 }
 
 // conv(snake(x)) + residual, with the CPU's nodes. Under a probe Snake and the sum are nodes of their own, so that each
@@ -350,14 +370,14 @@ ggml_tensor * Code2WavGraph::one_node(ggml_tensor * x, const Conv & conv, const 
     }
     ggml_tensor * inputs = x;
     if (conv.context() > 0 || act != nullptr || conv.form == ConvForm::bf16) {
-        inputs = nodes_.inputs(conv.form, conv.context() > 0 ? slot_of(conv) : nullptr, x,
+        inputs = nodes_.inputs(c(), conv.form, conv.context() > 0 ? slot_of(conv) : nullptr, x,
                                act != nullptr ? act->frequency : nullptr, act != nullptr ? act->magnitude : nullptr);
     }
     if (conv.context() > 0) {
         keep_context(inputs, time, conv);
     }
-    return nodes_.convolve(conv.form, inputs, conv.weight, conv.bias, residual, time, conv.rate * conv.out, conv.taps,
-                           conv.dilation);
+    return nodes_.convolve(c(), conv.form, inputs, conv.weight, conv.bias, residual, time, conv.rate * conv.out,
+                           conv.taps, conv.dilation);
 }
 
 // [rate * out, time], bias and residual included.
@@ -366,10 +386,10 @@ ggml_tensor * Code2WavGraph::product(ggml_tensor * x, const Conv & conv, const C
     if (conv.form != ConvForm::plain) {
         return one_node(x, conv, act, residual);
     }
-    ggml_tensor * y = ggml_mul_mat(c_, conv.weight, taps_of(act != nullptr ? snake(x, *act) : x, conv));
-    y               = ggml_reshape_2d(c_, y, conv.out, conv.rate * y->ne[1]);
-    y               = ggml_add(c_, y, conv.bias);
-    return residual != nullptr ? ggml_add(c_, y, residual) : y;
+    ggml_tensor * y = ggml_mul_mat(c(), conv.weight, taps_of(act != nullptr ? snake(x, *act) : x, conv));
+    y               = ggml_reshape_2d(c(), y, conv.out, conv.rate * y->ne[1]);
+    y               = ggml_add(c(), y, conv.bias);
+    return residual != nullptr ? ggml_add(c(), y, residual) : y;
 }
 
 // A causal convolution of snake(x), plus the residual. x: [in, time], returns [out, time].
@@ -378,7 +398,7 @@ ggml_tensor * Code2WavGraph::convolve(ggml_tensor * x, const Conv & conv, const 
     ggml_tensor * y = product(x, conv, act, probed_ ? nullptr : residual);
     y               = graph_.module(conv.path + ".conv", y, Axes::batch_channel_time);
     y               = graph_.module(conv.path, y, Axes::batch_channel_time);
-    return probed_ && residual != nullptr ? ggml_add(c_, y, residual) : y;
+    return probed_ && residual != nullptr ? ggml_add(c(), y, residual) : y;
 }
 
 // A transposed convolution of snake(x). x: [in, time], returns [out, rate * time]; with two taps, at the start of a
@@ -386,10 +406,10 @@ ggml_tensor * Code2WavGraph::convolve(ggml_tensor * x, const Conv & conv, const 
 ggml_tensor * Code2WavGraph::upsample(ggml_tensor * x, const Conv & conv, const Code2Wav::Snake * act) {
     const int64_t time = x->ne[1];
     ggml_tensor * y    = product(x, conv, act, nullptr);
-    y                  = ggml_reshape_2d(c_, y, conv.out, conv.rate * time);
+    y                  = ggml_reshape_2d(c(), y, conv.out, conv.rate * time);
     if (conv.taps > 1 && at_start) {
         const size_t from = (size_t) conv.rate * y->nb[1];
-        y                 = ggml_cont(c_, ggml_view_2d(c_, y, conv.out, conv.rate * (time - 1), y->nb[1], from));
+        y                 = ggml_cont(c(), ggml_view_2d(c(), y, conv.out, conv.rate * (time - 1), y->nb[1], from));
     }
     return graph_.module(conv.path, y, Axes::batch_channel_time);
 }
@@ -400,30 +420,30 @@ ggml_tensor * Code2WavGraph::depthwise(ggml_tensor * x, const Conv & conv) {
     ggml_tensor * sum    = nullptr;
     for (int64_t tap = 0; tap < conv.taps; ++tap) {
         ggml_tensor * shifted =
-            ggml_view_2d(c_, padded, conv.in, x->ne[1], padded->nb[1], (size_t) tap * padded->nb[1]);
-        ggml_tensor * kernel = ggml_view_1d(c_, conv.weight, conv.in, (size_t) tap * conv.weight->nb[1]);
-        ggml_tensor * term   = ggml_mul(c_, shifted, kernel);
-        sum                  = sum == nullptr ? term : ggml_add(c_, sum, term);
+            ggml_view_2d(c(), padded, conv.in, x->ne[1], padded->nb[1], (size_t) tap * padded->nb[1]);
+        ggml_tensor * kernel = ggml_view_1d(c(), conv.weight, conv.in, (size_t) tap * conv.weight->nb[1]);
+        ggml_tensor * term   = ggml_mul(c(), shifted, kernel);
+        sum                  = sum == nullptr ? term : ggml_add(c(), sum, term);
     }
-    sum = graph_.module(conv.path + ".conv", ggml_add(c_, sum, conv.bias), Axes::batch_channel_time);
+    sum = graph_.module(conv.path + ".conv", ggml_add(c(), sum, conv.bias), Axes::batch_channel_time);
     return graph_.module(conv.path, sum, Axes::batch_channel_time);
 }
 
 // x + sin(x * frequency)^2 * magnitude. x: [channels, time].
 ggml_tensor * Code2WavGraph::snake(ggml_tensor * x, const Code2Wav::Snake & s) {
-    ggml_tensor * wave = ggml_sqr(c_, ggml_sin(c_, ggml_mul(c_, x, s.frequency)));
-    return graph_.module(s.path, ggml_add(c_, x, ggml_mul(c_, wave, s.magnitude)), Axes::batch_channel_time);
+    ggml_tensor * wave = ggml_sqr(c(), ggml_sin(c(), ggml_mul(c(), x, s.frequency)));
+    return graph_.module(s.path, ggml_add(c(), x, ggml_mul(c(), wave, s.magnitude)), Axes::batch_channel_time);
 }
 
 // Reference: Qwen3OmniMoeConvNeXtBlock. x: [channels, time], returns the same.
 ggml_tensor * Code2WavGraph::convnext(ggml_tensor * x, const Code2Wav::ConvNeXt & b) {
     ggml_tensor * y = depthwise(x, b.depthwise);
-    y               = ggml_add(c_, ggml_mul(c_, ggml_norm(c_, y, k_layer_norm_eps), b.norm), b.norm_bias);
+    y               = ggml_add(c(), ggml_mul(c(), ggml_norm(c(), y, k_layer_norm_eps), b.norm), b.norm_bias);
     y               = graph_.module(b.path + ".norm", y);
-    y               = graph_.module(b.path + ".pwconv1", ggml_add(c_, graph_.product(b.pw1, y), b.pw1_bias));
-    y               = graph_.module(b.path + ".act", ggml_gelu_erf(c_, y));
-    y               = graph_.module(b.path + ".pwconv2", ggml_add(c_, graph_.product(b.pw2, y), b.pw2_bias));
-    y               = ggml_add(c_, x, ggml_mul(c_, y, b.layer_scale));
+    y               = graph_.module(b.path + ".pwconv1", ggml_add(c(), graph_.product(b.pw1, y), b.pw1_bias));
+    y               = graph_.module(b.path + ".act", ggml_gelu_erf(c(), y));
+    y               = graph_.module(b.path + ".pwconv2", ggml_add(c(), graph_.product(b.pw2, y), b.pw2_bias));
+    y               = ggml_add(c(), x, ggml_mul(c(), y, b.layer_scale));
     return graph_.module(b.path, y, Axes::batch_channel_time);
 }
 
@@ -434,14 +454,14 @@ ggml_tensor * Code2WavGraph::residual_unit(ggml_tensor * x, const Code2Wav::Resi
 
 ggml_tensor * Code2WavGraph::build() {
     const DecoderGeometry & t = vocoder_.geometry_.transformer;
-    ggml_tensor *           x = ggml_reshape_3d(c_, embed(), t.hidden, n_tokens_, 1);
+    ggml_tensor *           x = ggml_reshape_3d(c(), embed(), t.hidden, n_tokens_, 1);
     for (int i = 0; i < t.n_layers; ++i) {
         x = decoder_layer(graph_, "code2wav.pre_transformer.layers." + std::to_string(i), x,
                           vocoder_.layers_[(size_t) i], t, kv_, i);
     }
     x = rms_norm(graph_, "code2wav.pre_transformer.norm", x, vocoder_.norm_, t.rms_eps);
     x = graph_.module("code2wav.pre_transformer", x);
-    x = ggml_view_2d(c_, x, t.hidden, n_frames, x->nb[1], 0);
+    x = ggml_view_2d(c(), x, t.hidden, n_frames, x->nb[1], 0);
     for (const auto & stage : vocoder_.upsample_) {
         x = convnext(upsample(x, stage.up, nullptr), stage.block);
     }
@@ -456,7 +476,7 @@ ggml_tensor * Code2WavGraph::build() {
     x = convolve(x, vocoder_.last_, &vocoder_.last_act_);
     // Clamping would turn NaN into 1, so the values before it are kept for a check. ggml clamps in place: a copy.
     unclamped_ = graph_.output(x);
-    return graph_.module("code2wav", ggml_clamp(c_, ggml_cont(c_, x), -1.0f, 1.0f), Axes::batch_channel_time);
+    return graph_.module("code2wav", ggml_clamp(c(), ggml_cont(c(), x), -1.0f, 1.0f), Axes::batch_channel_time);
 }
 
 std::vector<float> Code2WavGraph::compute(const std::vector<int32_t> & rows, int64_t position) {
@@ -479,16 +499,15 @@ std::vector<float> Code2WavGraph::compute(const std::vector<int32_t> & rows, int
 
 // --- session --------------------------------------------------------------------------------------------------------
 
-Code2WavSession::Code2WavSession(std::shared_ptr<const SpeechModel> model, int n_threads,
+Code2WavSession::Code2WavSession(std::shared_ptr<const Code2Wav> code2wav, int n_threads,
                                  std::shared_ptr<Probe> probe) :
-    model_(std::move(model)),
-    vocoder_(model_->code2wav()),
+    code2wav_(std::move(code2wav)),
     probe_(std::move(probe)),
-    backends_(model_->device(), n_threads),
-    cache_(backends_, vocoder_.geometry_.transformer.n_layers, vocoder_.geometry_.transformer.kv_width(),
-           vocoder_.geometry_.window - 1 + k_piece, 1),
-    state_(vocoder_.stateful_convs().size(), "the vocoder's state") {
-    for (const auto * conv : vocoder_.stateful_convs()) {
+    backends_(code2wav_->weights().device(), n_threads),
+    cache_(backends_, code2wav_->geometry_.transformer.n_layers, code2wav_->geometry_.transformer.kv_width(),
+           code2wav_->geometry_.window - 1 + k_piece, 1),
+    state_(code2wav_->stateful_convs().size(), "the vocoder's state") {
+    for (const auto * conv : code2wav_->stateful_convs()) {
         slots_.push_back(ggml_new_tensor_2d(state_.context(), conv_input_type(conv->form), conv->in, conv->context()));
     }
     state_.allocate(backends_.device_buffer_type(), GGML_BACKEND_BUFFER_USAGE_ANY);
@@ -508,21 +527,20 @@ Code2WavGraph & Code2WavSession::graph_for(int64_t n_frames) {
         graphs_.erase(graphs_.begin());
     }
     graphs_.push_back(
-        std::make_unique<Code2WavGraph>(vocoder_, backends_, probe_.get(), cache_, slots_, n_frames, at_start));
+        std::make_unique<Code2WavGraph>(*code2wav_, backends_, probe_.get(), cache_, slots_, n_frames, at_start));
     return *graphs_.back();
 }
 
 std::vector<float> Code2WavSession::decode(const std::vector<int32_t> & codes, int64_t n_frames) {
-    const Code2WavGeometry & g = vocoder_.geometry_;
+    const Code2WavGeometry & g = code2wav_->geometry_;
     if (n_frames < 0 || (int64_t) codes.size() != g.n_groups * n_frames) {
         throw Error(ErrorKind::input, "codes must have the shape [" + std::to_string(g.n_groups) + ", frames]");
     }
     for (size_t i = 0; i < codes.size(); ++i) {
-        if (codes[i] < 0 || codes[i] >= g.codebook_size) {
-            throw Error(ErrorKind::input, "code " + std::to_string(codes[i]) + " of group " +
-                                              std::to_string((int64_t) i / n_frames) + ", frame " +
-                                              std::to_string((int64_t) i % n_frames) + " is outside of 0 to " +
-                                              std::to_string(g.codebook_size - 1));
+        if (!is_id(codes[i], g.codebook_size)) {
+            const auto at = (int64_t) i;
+            refuse_id(codes[i], g.codebook_size, "code",
+                      " of group " + std::to_string(at / n_frames) + ", frame " + std::to_string(at % n_frames));
         }
     }
     for (int64_t frame = 0; frame < n_frames; ++frame) {
@@ -545,7 +563,7 @@ std::vector<float> Code2WavSession::decode(const std::vector<int32_t> & codes, i
 }
 
 std::vector<float> Code2WavSession::decode_piece(const std::vector<int32_t> & frames, int64_t first, int64_t count) {
-    const Code2WavGeometry & g = vocoder_.geometry_;
+    const Code2WavGeometry & g = code2wav_->geometry_;
     std::vector<int32_t>     rows;
     for (int64_t group = 0; group < g.n_groups; ++group) {
         for (int64_t frame = first; frame < first + count; ++frame) {
@@ -553,7 +571,7 @@ std::vector<float> Code2WavSession::decode_piece(const std::vector<int32_t> & fr
         }
     }
     auto samples = graph_for(count).compute(rows, n_frames_);
-    model_->check_intact();
+    code2wav_->weights().check_intact();
     n_frames_ += count;
     return samples;
 }

@@ -14,8 +14,8 @@
 #include <string>
 #include <vector>
 
-#include "core/conv_op.h"
 #include "models/decoder.h"
+#include "ops/conv_op.h"
 
 namespace omni {
 
@@ -35,13 +35,24 @@ struct Code2WavGeometry {
     int64_t n_samples(int64_t n_frames) const;
 };
 
-// Weights and geometry; a part of SpeechModel.
+// How convolutions are computed on a CPU.
+enum class VocoderPrecision {
+    automatic,  // float32 for weights stored so, else the fastest this CPU has
+    f32,
+    bf16,   // bfloat16 products summed in float32
+    plain,  // ordinary ggml nodes, as on every other device
+};
+
+// Weights and geometry. Immutable once the weights are loaded, shared by sessions.
 class Code2Wav {
   public:
-    // `form`: how convolutions are computed, see ConvForm.
-    Code2Wav(Weights & weights, ConvForm form);
+    // Declares its tensors; `keys`: what its keys in the file begin with. Throws Error(input) for a precision this CPU
+    // or device has no instructions for.
+    Code2Wav(std::shared_ptr<Weights> weights, const std::string & keys, VocoderPrecision precision);
 
     const Code2WavGeometry & geometry() const { return geometry_; }
+
+    const Weights & weights() const { return *weights_; }
 
   private:
     friend class Code2WavSession;
@@ -63,8 +74,8 @@ class Code2Wav {
 
     struct Snake {
         std::string   path;
-        ggml_tensor * frequency = nullptr;  // exp(alpha)
-        ggml_tensor * magnitude = nullptr;  // 1 / (exp(beta) + 1e-9)
+        ggml_tensor * frequency = nullptr;  // see models/snake.h
+        ggml_tensor * magnitude = nullptr;
     };
 
     struct ConvNeXt {
@@ -112,25 +123,25 @@ class Code2Wav {
     // Every causal convolution, in one order: the slots of a session's state.
     std::vector<const Conv *> stateful_convs() const;
 
-    Code2WavGeometry          geometry_;
-    ConvForm                  form_;
-    ggml_tensor *             code_embedding_ = nullptr;
-    std::vector<DecoderLayer> layers_;
-    ggml_tensor *             norm_ = nullptr;
-    std::vector<Upsample>     upsample_;
-    Conv                      first_;
-    std::vector<DecoderBlock> blocks_;
-    Snake                     last_act_;
-    Conv                      last_;
+    std::shared_ptr<const Weights> weights_;
+    Code2WavGeometry               geometry_;
+    ConvForm                       form_;
+    ggml_tensor *                  code_embedding_ = nullptr;
+    std::vector<DecoderLayer>      layers_;
+    ggml_tensor *                  norm_ = nullptr;
+    std::vector<Upsample>          upsample_;
+    Conv                           first_;
+    std::vector<DecoderBlock>      blocks_;
+    Snake                          last_act_;
+    Conv                           last_;
 };
 
-class SpeechModel;
 class Code2WavGraph;
 
 // One stream of audio. Not for two threads at once.
 class Code2WavSession {
   public:
-    Code2WavSession(std::shared_ptr<const SpeechModel> model, int n_threads, std::shared_ptr<Probe> probe);
+    Code2WavSession(std::shared_ptr<const Code2Wav> code2wav, int n_threads, std::shared_ptr<Probe> probe);
     ~Code2WavSession();
 
     // codes [groups, n_frames], the frames that follow those already decoded; returns the samples they complete.
@@ -144,8 +155,7 @@ class Code2WavSession {
     std::vector<float> decode_piece(const std::vector<int32_t> & frames, int64_t first, int64_t count);
     Code2WavGraph &    graph_for(int64_t n_frames);
 
-    std::shared_ptr<const SpeechModel>          model_;
-    const Code2Wav &                            vocoder_;
+    std::shared_ptr<const Code2Wav>             code2wav_;
     std::shared_ptr<Probe>                      probe_;
     Backends                                    backends_;
     KvCache                                     cache_;

@@ -1,10 +1,6 @@
 #include "models/code_predictor.h"
 
-#include <algorithm>
-
-#include "core/error.h"
-#include "core/finite.h"
-#include "models/speech_model.h"
+#include "error/error.h"
 
 namespace omni {
 
@@ -12,15 +8,14 @@ namespace {
 
 // --- hyperparameters ------------------------------------------------------------------------------------------------
 
-CodePredictorGeometry read_geometry(const GgufFile & file) {
-    const std::string     p = k_speech_prefix + "code_predictor.";
+CodePredictorGeometry read_geometry(const GgufFile & file, const std::string & p) {
     CodePredictorGeometry g;
     g.decoder = read_decoder_geometry(file, p);
     check_decoder_geometry(file, "code predictor", g.decoder);
     g.n_groups = file.integer(p + "num_code_groups", 2, 256);
     g.vocab    = file.integer(p + "vocab_size", 1, 1 << 24);
 
-    g.sampling = read_sampling(file, p + "generation.", { true, 1.0f, 50, 0.8f, 1.0f });
+    g.sampling = read_sampling(file, p + "generation.", k_predictor_sampling);
     return g;
 }
 
@@ -28,7 +23,10 @@ CodePredictorGeometry read_geometry(const GgufFile & file) {
 
 // --- tensors --------------------------------------------------------------------------------------------------------
 
-CodePredictor::CodePredictor(Weights & w) : geometry_(read_geometry(w.file())) {
+CodePredictor::CodePredictor(std::shared_ptr<Weights> weights, const std::string & keys) :
+    weights_(weights),
+    geometry_(read_geometry(weights->file(), keys)) {
+    Weights &               w = *weights;
     const DecoderGeometry & g = geometry_.decoder;
     const std::string       p = "talker.code_predictor.";
     for (int64_t i = 0; i + 1 < geometry_.n_groups; ++i) {
@@ -44,44 +42,46 @@ CodePredictor::CodePredictor(Weights & w) : geometry_(read_geometry(w.file())) {
     norm_ = w.f32(p + "model.norm.weight", { g.hidden });
 }
 
+CodeTables CodePredictor::code_tables() const {
+    CodeTables tables;
+    for (ggml_tensor * rows : codec_embedding_) {
+        tables.push_back({ rows, weights_ });
+    }
+    return tables;
+}
+
 // --- graph ----------------------------------------------------------------------------------------------------------
 
-struct CodePredictorSession::Built {
-    Built(const Backends & backends, Probe * probe, size_t nodes, const KvCache & cache, int64_t n_tokens,
-          int64_t n_sequences) :
-        graph(backends, probe, nodes),
-        kv(graph, cache, n_tokens, cache.capacity(), 0, n_sequences) {}
+struct CodePredictorSession::Built : DecoderGraph {
+    using DecoderGraph::DecoderGraph;
 
-    Graph         graph;
-    KvInputs      kv;
     ggml_tensor * hidden = nullptr;  // step 0: [hidden, 1, n_sequences]
     ggml_tensor * codes  = nullptr;  // I32 [n_sequences]
     ggml_tensor * logits = nullptr;  // [vocab, 1, n_sequences]
 };
 
-CodePredictorSession::CodePredictorSession(std::shared_ptr<const SpeechModel> model, int64_t n_sequences, int n_threads,
-                                           std::shared_ptr<Probe> probe) :
-    model_(std::move(model)),
-    predictor_(model_->predictor()),
-    n_sequences_(n_sequences),
+CodePredictorSession::CodePredictorSession(std::shared_ptr<const CodePredictor> predictor, CodeTable first,
+                                           int64_t n_sequences, int n_threads, std::shared_ptr<Probe> probe) :
+    predictor_(std::move(predictor)),
+    first_(std::move(first)),
+    n_sequences_(checked_batch(n_sequences)),
     probe_(std::move(probe)),
-    backends_(model_->device(), n_threads),
-    cache_(backends_, predictor_.geometry_.decoder.n_layers, predictor_.geometry_.decoder.kv_width(),
-           predictor_.geometry_.n_groups, n_sequences),
-    steps_((size_t) predictor_.geometry_.n_groups - 1) {}
+    backends_(predictor_->weights().device(), n_threads),
+    cache_(backends_, predictor_->geometry_.decoder.n_layers, predictor_->geometry_.decoder.kv_width(),
+           predictor_->geometry_.n_groups, n_sequences),
+    steps_((size_t) predictor_->geometry_.n_groups - 1) {}
 
 std::shared_ptr<CodePredictorSession::Built> CodePredictorSession::build(int64_t step) {
-    const DecoderGeometry & g        = predictor_.geometry_.decoder;
+    const DecoderGeometry & g        = predictor_->geometry_.decoder;
     const int64_t           n_tokens = step == 0 ? 2 : 1;
-    const size_t            nodes    = 64 + (size_t) g.n_layers * decoder_layer_nodes(g);
-    auto           built = std::make_shared<Built>(backends_, probe_.get(), nodes, cache_, n_tokens, n_sequences_);
+    auto built = std::make_shared<Built>(backends_, probe_.get(), cache_, n_tokens, cache_.capacity(), 0, n_sequences_);
     Graph &        graph = built->graph;
     ggml_context * c     = graph.context();
     built->codes         = graph.input(GGML_TYPE_I32, { n_sequences_ });
 
     // Code 0 is embedded by the talker, code k by table k - 1 of the predictor.
     const std::string p     = "talker.code_predictor.";
-    ggml_tensor *     table = step == 0 ? model_->talker().codec_embedding() : predictor_.codec_embedding(step - 1);
+    ggml_tensor *     table = step == 0 ? first_.rows : predictor_->codec_embedding_[(size_t) step - 1];
     ggml_tensor *     x     = ggml_reshape_3d(c, ggml_get_rows(c, table, built->codes), g.hidden, 1, n_sequences_);
     if (step == 0) {
         built->hidden = graph.input(GGML_TYPE_F32, { g.hidden, 1, n_sequences_ });
@@ -90,14 +90,15 @@ std::shared_ptr<CodePredictorSession::Built> CodePredictorSession::build(int64_t
         x = graph.module(p + "model.codec_embedding." + std::to_string(step - 1), x);
     }
     for (int i = 0; i < g.n_layers; ++i) {
-        x = decoder_layer(graph, p + "model.layers." + std::to_string(i), x, predictor_.layers_[(size_t) i], g,
+        x = decoder_layer(graph, p + "model.layers." + std::to_string(i), x, predictor_->layers_[(size_t) i], g,
                           built->kv, i);
     }
-    x = rms_norm(graph, p + "model.norm", x, predictor_.norm_, g.rms_eps);
+    x = rms_norm(graph, p + "model.norm", x, predictor_->norm_, g.rms_eps);
     if (n_tokens > 1) {
+        c = graph.context();
         x = ggml_cont(c, ggml_view_3d(c, x, g.hidden, 1, n_sequences_, x->nb[1], x->nb[2], x->nb[1]));
     }
-    x             = graph.product(predictor_.lm_head_[(size_t) step], x);
+    x             = graph.product(predictor_->lm_head_[(size_t) step], x);
     built->logits = graph.output(graph.module(p + "lm_head." + std::to_string(step), x));
     graph.finish();
     // Positions are the same in every frame.
@@ -109,31 +110,24 @@ std::vector<float> CodePredictorSession::compute(Built & built) {
     built.kv.set(built.graph, std::vector<int64_t>((size_t) n_sequences_, position), 0);
     built.graph.compute();
     ++step_;
-    model_->check_intact();
+    const Weights & weights = predictor_->weights();
+    weights.check_intact();
     auto logits = built.graph.read(built.logits);
-    if (!all_finite(logits.data(), logits.size())) {
-        throw Error(ErrorKind::numeric, "the code predictor's logits are NaN or infinite; the weights of " +
-                                            model_->file().path() + " are damaged or overflow");
-    }
+    check_logits(logits.data(), logits.size(), "code predictor", weights.file());
     return logits;
 }
 
-namespace {
-
-void check_codes(const std::vector<int32_t> & codes, int64_t n_sequences, int64_t size) {
-    const bool in_range =
-        std::all_of(codes.begin(), codes.end(), [size](int32_t code) { return code >= 0 && code < size; });
-    if ((int64_t) codes.size() != n_sequences || !in_range) {
-        throw Error(ErrorKind::input, "the code predictor takes " + std::to_string(n_sequences) + " code(s) of 0 to " +
-                                          std::to_string(size - 1));
+void CodePredictorSession::check_codes(const std::vector<int32_t> & codes, int64_t size) const {
+    if ((int64_t) codes.size() != n_sequences_) {
+        throw Error(ErrorKind::input, "the code predictor takes " + std::to_string(n_sequences_) + " code(s), not " +
+                                          std::to_string(codes.size()));
     }
+    check_ids(codes, size, "code");
 }
 
-}  // namespace
-
 std::vector<float> CodePredictorSession::start(const std::vector<float> & hidden, const std::vector<int32_t> & codes) {
-    const int64_t width = predictor_.geometry_.decoder.hidden;
-    check_codes(codes, n_sequences_, model_->talker().geometry().vocab);
+    const int64_t width = predictor_->geometry_.decoder.hidden;
+    check_codes(codes, first_.n_codes());
     if ((int64_t) hidden.size() != width * n_sequences_) {
         throw Error(ErrorKind::input,
                     "the code predictor takes hidden states [sequences, " + std::to_string(width) + "]");
@@ -149,7 +143,7 @@ std::vector<float> CodePredictorSession::start(const std::vector<float> & hidden
 }
 
 std::vector<float> CodePredictorSession::next(const std::vector<int32_t> & codes) {
-    check_codes(codes, n_sequences_, predictor_.geometry_.vocab);
+    check_codes(codes, predictor_->geometry_.vocab);
     if (step_ < 1) {
         throw Error(ErrorKind::input, "the code predictor has no frame yet; start one with the talker's hidden state");
     }

@@ -7,8 +7,9 @@
 #include <memory>
 #include <vector>
 
-#include "models/decoder.h"
-#include "models/talker.h"
+#include "models/code_table.h"
+#include "models/decoder_session.h"
+#include "models/sampling.h"
 
 namespace omni {
 
@@ -19,31 +20,38 @@ struct CodePredictorGeometry {
     SamplingParams  sampling;
 };
 
-// Weights and geometry; a part of SpeechModel.
+// Weights and geometry. Immutable once the weights are loaded, shared by sessions.
 class CodePredictor {
   public:
-    explicit CodePredictor(Weights & weights);
+    // Declares its tensors; `keys`: what its keys in the file begin with.
+    CodePredictor(std::shared_ptr<Weights> weights, const std::string & keys);
 
     const CodePredictorGeometry & geometry() const { return geometry_; }
 
-    // The table of group `group + 1`.
-    ggml_tensor * codec_embedding(int64_t group) const { return codec_embedding_[(size_t) group]; }
+    const Weights & weights() const { return *weights_; }
+
+    // By which the codes of groups 1 to G-1 are read.
+    CodeTables code_tables() const;
 
   private:
     friend class CodePredictorSession;
 
-    CodePredictorGeometry      geometry_;
-    std::vector<ggml_tensor *> codec_embedding_;
-    std::vector<DecoderLayer>  layers_;
-    ggml_tensor *              norm_ = nullptr;
-    std::vector<ggml_tensor *> lm_head_;
+    std::shared_ptr<const Weights> weights_;
+    CodePredictorGeometry          geometry_;
+    std::vector<ggml_tensor *>     codec_embedding_;
+    std::vector<DecoderLayer>      layers_;
+    ggml_tensor *                  norm_ = nullptr;
+    std::vector<ggml_tensor *>     lm_head_;
 };
 
 // Graphs of the steps of a frame, for a batch of speeches. Not for two threads at once.
 class CodePredictorSession {
   public:
-    CodePredictorSession(std::shared_ptr<const SpeechModel> model, int64_t n_sequences, int n_threads,
-                         std::shared_ptr<Probe> probe);
+    // `first`: by which the codes of group 0 are read. Throws Error(input) for a batch or threads that can't be.
+    CodePredictorSession(std::shared_ptr<const CodePredictor> predictor, CodeTable first, int64_t n_sequences,
+                         int n_threads, std::shared_ptr<Probe> probe);
+
+    const CodePredictor & predictor() const { return *predictor_; }
 
     // Starts a frame: talker hidden states [n_sequences, hidden] and first codes [n_sequences].
     // Returns logits [n_sequences, vocab] of code 1.
@@ -57,15 +65,16 @@ class CodePredictorSession {
 
     std::shared_ptr<Built> build(int64_t step);
     std::vector<float>     compute(Built & built);
+    void                   check_codes(const std::vector<int32_t> & codes, int64_t size) const;
 
-    std::shared_ptr<const SpeechModel>  model_;
-    const CodePredictor &               predictor_;
-    int64_t                             n_sequences_;
-    std::shared_ptr<Probe>              probe_;
-    Backends                            backends_;
-    KvCache                             cache_;
-    std::vector<std::shared_ptr<Built>> steps_;
-    int64_t                             step_ = 0;
+    std::shared_ptr<const CodePredictor> predictor_;
+    CodeTable                            first_;
+    int64_t                              n_sequences_;
+    std::shared_ptr<Probe>               probe_;
+    Backends                             backends_;
+    KvCache                              cache_;
+    std::vector<std::shared_ptr<Built>>  steps_;
+    int64_t                              step_ = 0;
 };
 
 }  // namespace omni

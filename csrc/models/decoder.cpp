@@ -2,7 +2,7 @@
 
 #include <cmath>
 
-#include "core/error.h"
+#include "error/error.h"
 
 namespace omni {
 
@@ -46,86 +46,62 @@ void check_decoder_geometry(const GgufFile & file, const std::string & part, con
 
 // --- tensors --------------------------------------------------------------------------------------------------------
 
-DecoderNames hf_decoder_names(const std::string & p) {
-    DecoderNames n;
-    n.attention_norm  = p + ".input_layernorm.weight";
-    n.q               = p + ".self_attn.q_proj.weight";
-    n.k               = p + ".self_attn.k_proj.weight";
-    n.v               = p + ".self_attn.v_proj.weight";
-    n.o               = p + ".self_attn.o_proj.weight";
-    n.q_norm          = p + ".self_attn.q_norm.weight";
-    n.k_norm          = p + ".self_attn.k_norm.weight";
-    n.ffn_norm        = p + ".post_attention_layernorm.weight";
-    n.router          = p + ".mlp.gate.weight";
-    n.gate_experts    = p + ".mlp.experts.gate_proj.weight";
-    n.up_experts      = p + ".mlp.experts.up_proj.weight";
-    n.down_experts    = p + ".mlp.experts.down_proj.weight";
-    n.shared_gate     = p + ".mlp.shared_expert.gate_proj.weight";
-    n.shared_up       = p + ".mlp.shared_expert.up_proj.weight";
-    n.shared_down     = p + ".mlp.shared_expert.down_proj.weight";
-    n.shared_router   = p + ".mlp.shared_expert_gate.weight";
-    n.gate            = p + ".mlp.gate_proj.weight";
-    n.up              = p + ".mlp.up_proj.weight";
-    n.down            = p + ".mlp.down_proj.weight";
-    n.attention_scale = p + ".self_attn_layer_scale.scale";
-    n.ffn_scale       = p + ".mlp_layer_scale.scale";
-    return n;
+DecoderNames hf_decoder_names(const std::string & layer_path) {
+    return [layer_path](const std::string & tensor) { return layer_path + "." + tensor; };
 }
 
 namespace {
 
-void declare_attention(Weights & w, const DecoderGeometry & g, const DecoderNames & n, DecoderParts parts,
+void declare_attention(Weights & w, const DecoderGeometry & g, const DecoderNames & name, DecoderParts parts,
                        DecoderLayer & layer) {
-    layer.attention_norm = w.f32(n.attention_norm, { g.hidden });
-    layer.q              = w.matrix(n.q, { g.hidden, g.n_heads * g.head_dim });
-    layer.k              = w.matrix(n.k, { g.hidden, g.kv_width() });
-    layer.v              = w.matrix(n.v, { g.hidden, g.kv_width() });
-    layer.o              = w.matrix(n.o, { g.n_heads * g.head_dim, g.hidden });
-    layer.ffn_norm       = w.f32(n.ffn_norm, { g.hidden });
+    layer.attention_norm = w.f32(name("input_layernorm.weight"), { g.hidden });
+    layer.q              = w.matrix(name("self_attn.q_proj.weight"), { g.hidden, g.n_heads * g.head_dim });
+    layer.k              = w.matrix(name("self_attn.k_proj.weight"), { g.hidden, g.kv_width() });
+    layer.v              = w.matrix(name("self_attn.v_proj.weight"), { g.hidden, g.kv_width() });
+    layer.o              = w.matrix(name("self_attn.o_proj.weight"), { g.n_heads * g.head_dim, g.hidden });
+    layer.ffn_norm       = w.f32(name("post_attention_layernorm.weight"), { g.hidden });
     if (parts.head_norms) {
-        layer.q_norm = w.f32(n.q_norm, { g.head_dim });
-        layer.k_norm = w.f32(n.k_norm, { g.head_dim });
+        layer.q_norm = w.f32(name("self_attn.q_norm.weight"), { g.head_dim });
+        layer.k_norm = w.f32(name("self_attn.k_norm.weight"), { g.head_dim });
     }
     if (parts.layer_scales) {
-        layer.attention_scale = w.f32(n.attention_scale, { g.hidden });
-        layer.ffn_scale       = w.f32(n.ffn_scale, { g.hidden });
+        layer.attention_scale = w.f32(name("self_attn_layer_scale.scale"), { g.hidden });
+        layer.ffn_scale       = w.f32(name("mlp_layer_scale.scale"), { g.hidden });
     }
 }
 
-void declare_experts(Weights & w, const DecoderGeometry & g, const DecoderNames & n, DecoderLayer & layer) {
-    layer.router       = w.f32(n.router, { g.hidden, g.n_experts });
-    layer.gate_experts = w.matrix(n.gate_experts, { g.hidden, g.expert_width, g.n_experts });
-    layer.up_experts   = w.matrix(n.up_experts, { g.hidden, g.expert_width, g.n_experts });
-    layer.down_experts = w.matrix(n.down_experts, { g.expert_width, g.hidden, g.n_experts });
+void declare_experts(Weights & w, const DecoderGeometry & g, const DecoderNames & name, DecoderLayer & layer) {
+    const std::vector<int64_t> in{ g.hidden, g.expert_width, g.n_experts };
+    layer.router       = w.f32(name("mlp.gate.weight"), { g.hidden, g.n_experts });
+    layer.gate_experts = w.matrix(name("mlp.experts.gate_proj.weight"), in);
+    layer.up_experts   = w.matrix(name("mlp.experts.up_proj.weight"), in);
+    layer.down_experts = w.matrix(name("mlp.experts.down_proj.weight"), { g.expert_width, g.hidden, g.n_experts });
     if (g.shared_width > 0) {
-        layer.shared_gate   = w.matrix(n.shared_gate, { g.hidden, g.shared_width });
-        layer.shared_up     = w.matrix(n.shared_up, { g.hidden, g.shared_width });
-        layer.shared_down   = w.matrix(n.shared_down, { g.shared_width, g.hidden });
-        layer.shared_router = w.f32(n.shared_router, { g.hidden, 1 });
+        layer.shared_gate   = w.matrix(name("mlp.shared_expert.gate_proj.weight"), { g.hidden, g.shared_width });
+        layer.shared_up     = w.matrix(name("mlp.shared_expert.up_proj.weight"), { g.hidden, g.shared_width });
+        layer.shared_down   = w.matrix(name("mlp.shared_expert.down_proj.weight"), { g.shared_width, g.hidden });
+        layer.shared_router = w.f32(name("mlp.shared_expert_gate.weight"), { g.hidden, 1 });
     }
 }
 
 }  // namespace
 
-DecoderLayer declare_decoder_layer(Weights & w, const DecoderGeometry & g, const DecoderNames & n, DecoderParts parts) {
+DecoderLayer declare_decoder_layer(Weights & w, const DecoderGeometry & g, const DecoderNames & name,
+                                   DecoderParts parts) {
     DecoderLayer layer;
-    declare_attention(w, g, n, parts, layer);
+    declare_attention(w, g, name, parts, layer);
     if (g.n_experts > 0) {
-        declare_experts(w, g, n, layer);
+        declare_experts(w, g, name, layer);
     } else {
-        layer.gate = w.matrix(n.gate, { g.hidden, g.ffn_width });
-        layer.up   = w.matrix(n.up, { g.hidden, g.ffn_width });
+        layer.gate = w.matrix(name("mlp.gate_proj.weight"), { g.hidden, g.ffn_width });
+        layer.up   = w.matrix(name("mlp.up_proj.weight"), { g.hidden, g.ffn_width });
         // The product of gate and up exceeds 65504 in trained weights.
-        layer.down = w.wide_matrix(n.down, { g.ffn_width, g.hidden });
+        layer.down = w.wide_matrix(name("mlp.down_proj.weight"), { g.ffn_width, g.hidden });
     }
     return layer;
 }
 
 // --- graph ----------------------------------------------------------------------------------------------------------
-
-size_t decoder_layer_nodes(const DecoderGeometry & g) {
-    return 112 + 2 * (size_t) g.n_experts_used;
-}
 
 ggml_tensor * rms_norm(Graph & graph, const std::string & path, ggml_tensor * x, ggml_tensor * weight, float eps) {
     ggml_context * c = graph.context();
@@ -227,9 +203,10 @@ ggml_tensor * routed_experts(Graph & graph, const std::string & path, ggml_tenso
 
     ggml_tensor * sum = ggml_view_2d(c, down, g.hidden, rows, down->nb[2], 0);
     for (int64_t i = 1; i < used; ++i) {
+        c   = graph.context();
         sum = ggml_add(c, sum, ggml_view_2d(c, down, g.hidden, rows, down->nb[2], (size_t) i * down->nb[1]));
     }
-    return graph.module(path + ".experts", used > 1 ? sum : ggml_cont(c, sum), Axes::time_channel);
+    return graph.module(path + ".experts", used > 1 ? sum : ggml_cont(graph.context(), sum), Axes::time_channel);
 }
 
 // Reference: Qwen3OmniMoeTalkerTextSparseMoeBlock; the thinker's has no shared expert.

@@ -5,13 +5,14 @@
 // Tensors are [channel, time, batch] in ggml order throughout.
 #pragma once
 
+#include <functional>
 #include <string>
 #include <vector>
 
-#include "core/gguf_file.h"
 #include "core/graph.h"
 #include "core/kv_cache.h"
 #include "core/weights.h"
+#include "gguf/gguf_file.h"
 
 namespace omni {
 
@@ -35,14 +36,8 @@ struct DecoderGeometry {
     int64_t kv_width() const { return n_kv_heads * head_dim; }
 };
 
-// Names of the tensors of one layer; ours and llama.cpp's differ.
-struct DecoderNames {
-    std::string attention_norm, q, k, v, o, q_norm, k_norm, ffn_norm;
-    std::string router, gate_experts, up_experts, down_experts;
-    std::string shared_gate, shared_up, shared_down, shared_router;
-    std::string gate, up, down;
-    std::string attention_scale, ffn_scale;
-};
+// The name a file has for a tensor of one layer, by its path in the layer: "self_attn.q_proj.weight".
+using DecoderNames = std::function<std::string(const std::string & tensor)>;
 
 // Hugging Face names under `layer_path`, as our own files have them.
 DecoderNames hf_decoder_names(const std::string & layer_path);
@@ -87,9 +82,6 @@ void check_decoder_geometry(const GgufFile & file, const std::string & part, con
 
 DecoderLayer declare_decoder_layer(Weights & weights, const DecoderGeometry & geometry, const DecoderNames & names,
                                    DecoderParts parts);
-
-// Upper bound of the ggml nodes of one layer, for the size of a graph.
-size_t decoder_layer_nodes(const DecoderGeometry & geometry);
 
 // x: [hidden, time, batch], returns the same. `path`: the layer's module path.
 ggml_tensor * decoder_layer(Graph & graph, const std::string & path, ggml_tensor * x, const DecoderLayer & layer,

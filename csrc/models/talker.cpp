@@ -2,17 +2,11 @@
 
 #include <algorithm>
 
-#include "core/error.h"
-#include "core/finite.h"
-#include "models/speech_model.h"
+#include "error/error.h"
 
 namespace omni {
 
 namespace {
-
-constexpr int64_t k_slot_step    = 64;
-constexpr int64_t k_first_slots  = 256;
-constexpr int64_t k_prompt_batch = 512;
 
 // --- hyperparameters ------------------------------------------------------------------------------------------------
 
@@ -28,23 +22,6 @@ CodecTokens read_codec_tokens(const GgufFile & file, const std::string & p, int6
     t.nothink   = read_id(file, p + "codec_nothink_id", vocab);
     t.think_bos = read_id(file, p + "codec_think_bos_id", vocab);
     t.think_eos = read_id(file, p + "codec_think_eos_id", vocab);
-    return t;
-}
-
-TextTokens read_text_tokens(const GgufFile & file, int64_t vocab) {
-    const std::string p = k_speech_prefix + "token.";
-    TextTokens        t{};
-    t.tts_pad   = read_id(file, p + "tts_pad", vocab);
-    t.tts_bos   = read_id(file, p + "tts_bos", vocab);
-    t.tts_eos   = read_id(file, p + "tts_eos", vocab);
-    t.im_start  = read_id(file, p + "im_start", vocab);
-    t.im_end    = read_id(file, p + "im_end", vocab);
-    t.system    = read_id(file, p + "system", vocab);
-    t.user      = read_id(file, p + "user", vocab);
-    t.assistant = read_id(file, p + "assistant", vocab);
-    t.audio     = read_id(file, p + "audio", vocab);
-    t.image     = read_id(file, p + "image", vocab);
-    t.video     = read_id(file, p + "video", vocab);
     return t;
 }
 
@@ -67,8 +44,7 @@ std::map<std::string, int32_t> read_speakers(const GgufFile & file, const std::s
     return speakers;
 }
 
-TalkerGeometry read_geometry(const GgufFile & file) {
-    const std::string p = k_speech_prefix + "talker.";
+TalkerGeometry read_geometry(const GgufFile & file, const std::string & p) {
     TalkerGeometry    geometry;
     DecoderGeometry & g = geometry.decoder;
     g                   = read_decoder_geometry(file, p);
@@ -90,10 +66,9 @@ TalkerGeometry read_geometry(const GgufFile & file) {
     }
     geometry.text_vocab = table->ne[1];
     geometry.codec      = read_codec_tokens(file, p, geometry.vocab);
-    geometry.text       = read_text_tokens(file, geometry.text_vocab);
     geometry.speakers   = read_speakers(file, p, geometry.vocab);
-    geometry.sampling   = read_sampling(file, p + "generation.", { true, 0.9f, 50, 1.0f, 1.05f });
-    geometry.max_frames = file.integer_or(p + "generation.max_new_tokens", 1, 1 << 24, 4096);
+    geometry.sampling   = read_sampling(file, p + "generation.", k_talker_sampling);
+    geometry.max_frames = file.integer_or(p + "generation.max_new_tokens", 1, 1 << 24, k_talker_max_frames);
     return geometry;
 }
 
@@ -101,7 +76,10 @@ TalkerGeometry read_geometry(const GgufFile & file) {
 
 // --- tensors --------------------------------------------------------------------------------------------------------
 
-Talker::Talker(Weights & w) : geometry_(read_geometry(w.file())) {
+Talker::Talker(std::shared_ptr<Weights> weights, const std::string & keys) :
+    weights_(weights),
+    geometry_(read_geometry(weights->file(), keys)) {
+    Weights &               w = *weights;
     const DecoderGeometry & g = geometry_.decoder;
     embed_tokens_ = w.matrix("thinker.model.embed_tokens.weight", { geometry_.thinker_hidden, geometry_.text_vocab });
     text_projection_   = declare_projection(w, "talker.text_projection");
@@ -129,104 +107,66 @@ Talker::Projection Talker::declare_projection(Weights & w, const std::string & p
 
 // --- graph ----------------------------------------------------------------------------------------------------------
 
-struct TalkerSession::Built {
-    Built(const Backends & backends, Probe * probe, size_t nodes, const KvCache & cache, int64_t n_tokens,
-          int64_t n_slots, int64_t first_sequence, int64_t n_sequences) :
-        graph(backends, probe, nodes),
-        kv(graph, cache, n_tokens, n_slots, first_sequence, n_sequences) {}
+struct TalkerSession::Built : DecoderGraph {
+    using DecoderGraph::DecoderGraph;
 
-    Graph                      graph;
-    KvInputs                   kv;
     std::vector<ggml_tensor *> codes;             // a frame: I32 [n_sequences] a group
     ggml_tensor *              inputs = nullptr;  // a prompt: [hidden, time]; a frame: the text, [hidden, n_sequences]
     ggml_tensor *              logits = nullptr;  // [vocab, 1, n_sequences]
     ggml_tensor *              hidden = nullptr;  // [hidden, 1, n_sequences]
 };
 
-TalkerSession::TalkerSession(std::shared_ptr<const SpeechModel> model, int64_t n_sequences, int n_threads,
-                             std::shared_ptr<Probe> probe) :
-    model_(std::move(model)),
-    talker_(model_->talker()),
-    n_sequences_(n_sequences),
+TalkerSession::TalkerSession(std::shared_ptr<const Talker> talker, CodeTables tables, int64_t n_sequences,
+                             int n_threads, std::shared_ptr<Probe> probe) :
+    talker_(std::move(talker)),
+    tables_(std::move(tables)),
+    n_sequences_(checked_batch(n_sequences)),
     probe_(std::move(probe)),
-    backends_(model_->device(), n_threads),
+    backends_(talker_->weights().device(), n_threads),
+    cache_(backends_, talker_->geometry().decoder, n_sequences),
     positions_((size_t) n_sequences, 0) {}
-
-void TalkerSession::reserve(int64_t n_positions) {
-    if (cache_ && cache_->capacity() >= n_positions) {
-        return;
-    }
-    const DecoderGeometry & g        = talker_.geometry_.decoder;
-    int64_t                 capacity = cache_ ? cache_->capacity() : k_first_slots;
-    while (capacity < n_positions) {
-        capacity *= 2;
-    }
-    frame_graph_.reset();
-    cache_ = cache_ ? std::make_unique<KvCache>(cache_->grown(backends_, capacity))
-                    : std::make_unique<KvCache>(backends_, g.n_layers, g.kv_width(), capacity, n_sequences_);
-}
-
-void TalkerSession::check_room(int64_t position, int64_t n) const {
-    const int64_t context = talker_.geometry_.decoder.context;
-    if (position + n > context) {
-        throw Error(ErrorKind::input, "the speech needs " + std::to_string(position + n) +
-                                          " positions; the talker's context holds " + std::to_string(context) +
-                                          "; speak a shorter text");
-    }
-}
-
-int64_t TalkerSession::slots_for(int64_t last_position) const {
-    return std::min(cache_->capacity(), (last_position + k_slot_step) / k_slot_step * k_slot_step);
-}
-
-size_t TalkerSession::graph_nodes() const {
-    const DecoderGeometry & g = talker_.geometry_.decoder;
-    return 64 + 4 * (size_t) model_->predictor().geometry().n_groups + (size_t) g.n_layers * decoder_layer_nodes(g);
-}
 
 // x: [hidden, time, n_sequences], returns the hidden states after the final norm.
 ggml_tensor * TalkerSession::decode(Graph & graph, ggml_tensor * x, const KvInputs & kv) const {
-    const DecoderGeometry & g = talker_.geometry_.decoder;
+    const DecoderGeometry & g = talker_->geometry().decoder;
     for (int i = 0; i < g.n_layers; ++i) {
-        x = decoder_layer(graph, "talker.model.layers." + std::to_string(i), x, talker_.layers_[(size_t) i], g, kv, i);
+        x = decoder_layer(graph, "talker.model.layers." + std::to_string(i), x, talker_->layers_[(size_t) i], g, kv, i);
     }
-    return rms_norm(graph, "talker.model.norm", x, talker_.norm_, g.rms_eps);
+    return rms_norm(graph, "talker.model.norm", x, talker_->norm_, g.rms_eps);
 }
 
 // Keeps the last position of every sequence.
 void TalkerSession::finish_graph(Built & built, ggml_tensor * x) const {
-    Graph &        graph = built.graph;
-    ggml_context * c     = graph.context();
+    Graph & graph = built.graph;
     if (x->ne[1] > 1) {
-        const size_t last = (size_t) (x->ne[1] - 1) * x->nb[1];
-        x                 = ggml_cont(c, ggml_view_3d(c, x, x->ne[0], 1, x->ne[2], x->nb[1], x->nb[2], last));
+        ggml_context * c    = graph.context();
+        const size_t   last = (size_t) (x->ne[1] - 1) * x->nb[1];
+        x                   = ggml_cont(c, ggml_view_3d(c, x, x->ne[0], 1, x->ne[2], x->nb[1], x->nb[2], last));
     }
     built.hidden = graph.output(x);
-    built.logits = graph.output(graph.module("talker.codec_head", graph.product(talker_.codec_head_, x)));
+    built.logits = graph.output(graph.module("talker.codec_head", graph.product(talker_->codec_head_, x)));
     graph.finish();
 }
 
 std::shared_ptr<TalkerSession::Built> TalkerSession::build_prompt(int64_t sequence, int64_t n, int64_t slots) {
-    auto built    = std::make_shared<Built>(backends_, probe_.get(), graph_nodes(), *cache_, n, slots, sequence, 1);
-    built->inputs = built->graph.input(GGML_TYPE_F32, { talker_.geometry_.decoder.hidden, n, 1 });
+    auto built    = std::make_shared<Built>(backends_, probe_.get(), cache_.cache(), n, slots, sequence, 1);
+    built->inputs = built->graph.input(GGML_TYPE_F32, { talker_->geometry().decoder.hidden, n, 1 });
     finish_graph(*built, decode(built->graph, built->inputs, built->kv));
     return built;
 }
 
 std::shared_ptr<TalkerSession::Built> TalkerSession::build_frame(int64_t slots) {
-    auto    built = std::make_shared<Built>(backends_, probe_.get(), graph_nodes(), *cache_, 1, slots, 0, n_sequences_);
-    Graph & graph = built->graph;
-    ggml_context * c      = graph.context();
-    const int64_t  hidden = talker_.geometry_.decoder.hidden;
-    const int64_t  groups = model_->predictor().geometry().n_groups;
-    built->inputs         = graph.input(GGML_TYPE_F32, { hidden, 1, n_sequences_ });
+    auto          built  = std::make_shared<Built>(backends_, probe_.get(), cache_.cache(), 1, slots, 0, n_sequences_);
+    Graph &       graph  = built->graph;
+    const int64_t hidden = talker_->geometry().decoder.hidden;
+    built->inputs        = graph.input(GGML_TYPE_F32, { hidden, 1, n_sequences_ });
 
     ggml_tensor * sum = nullptr;
-    for (int64_t g = 0; g < groups; ++g) {
-        ggml_tensor * ids = graph.input(GGML_TYPE_I32, { n_sequences_ });
+    for (size_t g = 0; g < tables_.size(); ++g) {
+        ggml_context * c   = graph.context();
+        ggml_tensor *  ids = graph.input(GGML_TYPE_I32, { n_sequences_ });
         built->codes.push_back(ids);
-        ggml_tensor * table = g == 0 ? talker_.codec_embedding_ : model_->predictor().codec_embedding(g - 1);
-        ggml_tensor * rows  = ggml_get_rows(c, table, ids);
+        ggml_tensor * rows = ggml_get_rows(c, tables_[g].rows, ids);
         if (g == 0) {
             rows = ggml_reshape_3d(c, rows, hidden, 1, n_sequences_);
             rows = graph.module("talker.model.codec_embedding", rows);
@@ -234,106 +174,113 @@ std::shared_ptr<TalkerSession::Built> TalkerSession::build_frame(int64_t slots) 
         rows = ggml_reshape_3d(c, rows, hidden, 1, n_sequences_);
         sum  = sum == nullptr ? rows : ggml_add(c, sum, rows);
     }
-    finish_graph(*built, decode(graph, ggml_add(c, sum, built->inputs), built->kv));
+    finish_graph(*built, decode(graph, ggml_add(graph.context(), sum, built->inputs), built->kv));
     return built;
 }
 
 TalkerOutput TalkerSession::result(Built & built, const std::vector<bool> & active) const {
-    model_->check_intact();
+    const Weights & weights = talker_->weights();
+    weights.check_intact();
     TalkerOutput out{ built.graph.read(built.logits), built.graph.read(built.hidden) };
-    const auto   vocab = (size_t) talker_.geometry_.vocab;
+    const auto   vocab = (size_t) talker_->geometry().vocab;
     for (size_t i = 0; i < active.size(); ++i) {
-        if (active[i] && !all_finite(out.logits.data() + i * vocab, vocab)) {
-            throw Error(ErrorKind::numeric, "the talker's logits are NaN or infinite; the weights of " +
-                                                model_->file().path() + " are damaged or overflow");
+        if (active[i]) {
+            check_logits(out.logits.data() + i * vocab, vocab, "talker", weights.file());
         }
     }
     return out;
 }
 
 TalkerOutput TalkerSession::prompt(int64_t sequence, const std::vector<float> & inputs) {
-    const int64_t hidden = talker_.geometry_.decoder.hidden;
+    const int64_t hidden = talker_->geometry().decoder.hidden;
     const int64_t n      = (int64_t) inputs.size() / hidden;
     if (sequence < 0 || sequence >= n_sequences_ || n == 0 || n * hidden != (int64_t) inputs.size()) {
         throw Error(ErrorKind::input, "a talker prompt is an array [n, " + std::to_string(hidden) + "] with n > 0");
     }
     int64_t & position = positions_[(size_t) sequence];
-    check_room(position, n);
-    reserve(position + n);
+    check_room(position + n, talker_->geometry().decoder, "talker", "the speech");
+    cache_.reserve(position + n, [this] { frame_graph_.reset(); });
     TalkerOutput out;
-    for (int64_t done = 0; done < n; done += k_prompt_batch) {
-        const int64_t count = std::min(k_prompt_batch, n - done);
-        auto          built = build_prompt(sequence, count, slots_for(position + count - 1));
-        built->graph.set(built->inputs, inputs.data() + done * hidden, (size_t) (count * hidden) * sizeof(float));
+    for_each_stretch(n, [&](int64_t first, int64_t count) {
+        auto built = build_prompt(sequence, count, cache_.window(position + count));
+        built->graph.set(built->inputs, inputs.data() + first * hidden, (size_t) (count * hidden) * sizeof(float));
         built->kv.set(built->graph, { position }, 0);
         built->graph.compute();
         position += count;
         out = result(*built, { true });
+    });
+    return out;
+}
+
+void TalkerSession::check_frame(const std::vector<int32_t> & codes, const std::vector<float> & text) const {
+    const auto    groups = (int64_t) tables_.size();
+    const int64_t hidden = talker_->geometry().decoder.hidden;
+    if ((int64_t) codes.size() != groups * n_sequences_ || (int64_t) text.size() != hidden * n_sequences_) {
+        throw Error(ErrorKind::input, "a frame is codes [sequences, " + std::to_string(groups) +
+                                          "] and text [sequences, " + std::to_string(hidden) + "]");
+    }
+    for (size_t i = 0; i < codes.size(); ++i) {
+        const size_t group = i % tables_.size();
+        if (!is_id(codes[i], tables_[group].n_codes())) {
+            refuse_id(codes[i], tables_[group].n_codes(), "code", " of group " + std::to_string(group));
+        }
+    }
+}
+
+// Which sequences take the next position: those that are active and have room for it.
+std::vector<bool> TalkerSession::advancing(const std::vector<bool> & active) const {
+    std::vector<bool> out = active.empty() ? std::vector<bool>(positions_.size(), true) : active;
+    for (size_t i = 0; i < positions_.size(); ++i) {
+        if (!out[i]) {
+            continue;
+        }
+        if (positions_[i] == 0) {
+            throw Error(ErrorKind::input, "a frame was given to a speech without a prompt; give the prompt first");
+        }
+        check_room(positions_[i] + 1, talker_->geometry().decoder, "talker", "the speech");
     }
     return out;
 }
 
 TalkerOutput TalkerSession::frame(const std::vector<int32_t> & codes, const std::vector<float> & text,
                                   const std::vector<bool> & active) {
-    const int64_t groups = model_->predictor().geometry().n_groups;
-    const int64_t hidden = talker_.geometry_.decoder.hidden;
-    if ((int64_t) codes.size() != groups * n_sequences_ || (int64_t) text.size() != hidden * n_sequences_) {
-        throw Error(ErrorKind::input, "a frame is codes [sequences, " + std::to_string(groups) +
-                                          "] and text [sequences, " + std::to_string(hidden) + "]");
-    }
-    for (size_t i = 0; i < codes.size(); ++i) {
-        const int64_t size = (int64_t) i % groups == 0 ? talker_.geometry_.vocab : model_->predictor().geometry().vocab;
-        if (codes[i] < 0 || codes[i] >= size) {
-            throw Error(ErrorKind::input, "code " + std::to_string(codes[i]) + " of group " +
-                                              std::to_string((int64_t) i % groups) + " is outside of 0 to " +
-                                              std::to_string(size - 1));
-        }
-    }
-    const std::vector<bool> advancing = active.empty() ? std::vector<bool>(positions_.size(), true) : active;
-    for (size_t i = 0; i < positions_.size(); ++i) {
-        if (!advancing[i]) {
-            continue;
-        }
-        if (positions_[i] == 0) {
-            throw Error(ErrorKind::input, "a frame was given to a speech without a prompt; give the prompt first");
-        }
-        check_room(positions_[i], 1);
-    }
-    const int64_t last = *std::max_element(positions_.begin(), positions_.end());
-    reserve(last + 1);
-    const int64_t slots = slots_for(last);
+    check_frame(codes, text);
+    const std::vector<bool> moving = advancing(active);
+    const int64_t           needed = 1 + *std::max_element(positions_.begin(), positions_.end());
+    cache_.reserve(needed, [this] { frame_graph_.reset(); });
+    const int64_t slots = cache_.window(needed);
     if (!frame_graph_ || frame_graph_->kv.n_slots != slots) {
         frame_graph_ = build_frame(slots);
     }
     Built & built = *frame_graph_;
-    for (int64_t g = 0; g < groups; ++g) {
+    for (size_t g = 0; g < tables_.size(); ++g) {
         std::vector<int32_t> ids;
         for (int64_t s = 0; s < n_sequences_; ++s) {
-            ids.push_back(codes[(size_t) (s * groups + g)]);
+            ids.push_back(codes[(size_t) s * tables_.size() + g]);
         }
-        built.graph.set(built.codes[(size_t) g], ids.data(), ids.size() * sizeof(int32_t));
+        built.graph.set(built.codes[g], ids.data(), ids.size() * sizeof(int32_t));
     }
     built.graph.set(built.inputs, text.data(), text.size() * sizeof(float));
     built.kv.set(built.graph, positions_, 0);
     built.graph.compute();
     for (size_t i = 0; i < positions_.size(); ++i) {
-        positions_[i] += advancing[i] ? 1 : 0;
+        positions_[i] += moving[i] ? 1 : 0;
     }
-    return result(built, advancing);
+    return result(built, moving);
 }
 
 // --- projections and embeddings -------------------------------------------------------------------------------------
 
 std::vector<float> TalkerSession::project(const std::string & path, const Talker::Projection & p,
                                           const std::vector<int32_t> * tokens, const std::vector<float> * states) {
-    Graph          graph(backends_, probe_.get(), 64);
+    Graph          graph(backends_, probe_.get());
     ggml_context * c     = graph.context();
-    const int64_t  in    = talker_.geometry_.thinker_hidden;
+    const int64_t  in    = talker_->geometry().thinker_hidden;
     ggml_tensor *  given = nullptr;
     ggml_tensor *  x     = nullptr;
     if (tokens != nullptr) {
         given = graph.input(GGML_TYPE_I32, { (int64_t) tokens->size() });
-        x     = ggml_get_rows(c, talker_.embed_tokens_, given);
+        x     = ggml_get_rows(c, talker_->embed_tokens_, given);
     } else {
         given = graph.input(GGML_TYPE_F32, { in, (int64_t) states->size() / in });
         x     = given;
@@ -353,35 +300,25 @@ std::vector<float> TalkerSession::project(const std::string & path, const Talker
 }
 
 std::vector<float> TalkerSession::project_text(const std::vector<int32_t> & tokens) {
-    for (int32_t token : tokens) {
-        if (token < 0 || token >= talker_.geometry_.text_vocab) {
-            throw Error(ErrorKind::input, "token id " + std::to_string(token) + " is outside of the vocabulary of " +
-                                              std::to_string(talker_.geometry_.text_vocab));
-        }
-    }
+    check_ids(tokens, talker_->geometry().text_vocab, "token id");
     return tokens.empty() ? std::vector<float>{}
-                          : project("talker.text_projection", talker_.text_projection_, &tokens, nullptr);
+                          : project("talker.text_projection", talker_->text_projection_, &tokens, nullptr);
 }
 
 std::vector<float> TalkerSession::project_hidden(const std::vector<float> & states) {
-    const int64_t in = talker_.geometry_.thinker_hidden;
+    const int64_t in = talker_->geometry().thinker_hidden;
     if ((int64_t) states.size() % in != 0) {
         throw Error(ErrorKind::input, "thinker hidden states are an array [n, " + std::to_string(in) + "]");
     }
     return states.empty() ? std::vector<float>{}
-                          : project("talker.hidden_projection", talker_.hidden_projection_, nullptr, &states);
+                          : project("talker.hidden_projection", talker_->hidden_projection_, nullptr, &states);
 }
 
 std::vector<float> TalkerSession::embed_codec(const std::vector<int32_t> & ids) {
-    for (int32_t id : ids) {
-        if (id < 0 || id >= talker_.geometry_.vocab) {
-            throw Error(ErrorKind::input, "codec id " + std::to_string(id) + " is outside of 0 to " +
-                                              std::to_string(talker_.geometry_.vocab - 1));
-        }
-    }
-    Graph         graph(backends_, probe_.get(), 32);
+    check_ids(ids, talker_->geometry().vocab, "codec id");
+    Graph         graph(backends_, probe_.get());
     ggml_tensor * given = graph.input(GGML_TYPE_I32, { (int64_t) ids.size() });
-    ggml_tensor * x     = ggml_get_rows(graph.context(), talker_.codec_embedding_, given);
+    ggml_tensor * x     = ggml_get_rows(graph.context(), talker_->codec_embedding_, given);
     x                   = graph.output(graph.module("talker.model.codec_embedding", x));
     graph.finish();
     graph.set(given, ids.data(), ids.size() * sizeof(int32_t));

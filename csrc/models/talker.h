@@ -10,22 +10,15 @@
 #include <string>
 #include <vector>
 
-#include "models/decoder.h"
+#include "models/code_table.h"
+#include "models/decoder_session.h"
 #include "models/sampling.h"
 
 namespace omni {
 
-inline const std::string k_speech_arch   = "qwen3omni-speech";
-inline const std::string k_speech_prefix = k_speech_arch + ".";
-
 // Ids of the codec vocabulary that are no codes.
 struct CodecTokens {
     int32_t eos, bos, pad, nothink, think_bos, think_eos;
-};
-
-// Ids of the text vocabulary.
-struct TextTokens {
-    int32_t tts_pad, tts_bos, tts_eos, im_start, im_end, system, user, assistant, audio, image, video;
 };
 
 struct TalkerGeometry {
@@ -37,20 +30,23 @@ struct TalkerGeometry {
     int64_t         projection_width = 0;
 
     CodecTokens                    codec{};
-    TextTokens                     text{};
     std::map<std::string, int32_t> speakers;
     SamplingParams                 sampling;
     int64_t                        max_frames = 0;
 };
 
-// Weights and geometry; a part of SpeechModel.
+// Weights and geometry. Immutable once the weights are loaded, shared by sessions.
 class Talker {
   public:
-    explicit Talker(Weights & weights);
+    // Declares its tensors; `keys`: what its keys in the file begin with.
+    Talker(std::shared_ptr<Weights> weights, const std::string & keys);
 
     const TalkerGeometry & geometry() const { return geometry_; }
 
-    ggml_tensor * codec_embedding() const { return codec_embedding_; }
+    const Weights & weights() const { return *weights_; }
+
+    // By which the first code of a frame is read.
+    CodeTable code_table() const { return { codec_embedding_, weights_ }; }
 
   private:
     friend class TalkerSession;
@@ -61,14 +57,15 @@ class Talker {
 
     Projection declare_projection(Weights & weights, const std::string & path) const;
 
-    TalkerGeometry            geometry_;
-    ggml_tensor *             embed_tokens_ = nullptr;
-    Projection                text_projection_;
-    Projection                hidden_projection_;
-    ggml_tensor *             codec_embedding_ = nullptr;
-    std::vector<DecoderLayer> layers_;
-    ggml_tensor *             norm_       = nullptr;
-    ggml_tensor *             codec_head_ = nullptr;
+    std::shared_ptr<const Weights> weights_;
+    TalkerGeometry                 geometry_;
+    ggml_tensor *                  embed_tokens_ = nullptr;
+    Projection                     text_projection_;
+    Projection                     hidden_projection_;
+    ggml_tensor *                  codec_embedding_ = nullptr;
+    std::vector<DecoderLayer>      layers_;
+    ggml_tensor *                  norm_       = nullptr;
+    ggml_tensor *                  codec_head_ = nullptr;
 };
 
 // For each sequence of a batch: logits [vocab] and hidden [hidden] of its last position.
@@ -77,13 +74,16 @@ struct TalkerOutput {
     std::vector<float> hidden;
 };
 
-class SpeechModel;
-
 // Caches and graphs of a batch of speeches (one speech is a batch of one). Not for two threads at once.
 class TalkerSession {
   public:
-    TalkerSession(std::shared_ptr<const SpeechModel> model, int64_t n_sequences, int n_threads,
+    // `tables`: by which the codes of a frame are read. Throws Error(input) for a batch or threads that can't be.
+    TalkerSession(std::shared_ptr<const Talker> talker, CodeTables tables, int64_t n_sequences, int n_threads,
                   std::shared_ptr<Probe> probe);
+
+    const Talker & talker() const { return *talker_; }
+
+    int64_t n_groups() const { return (int64_t) tables_.size(); }
 
     // text_projection(embed_tokens(tokens)): [n, hidden]. Throws Error(input) for ids outside the vocabulary.
     std::vector<float> project_text(const std::vector<int32_t> & tokens);
@@ -107,19 +107,17 @@ class TalkerSession {
     void restart(int64_t sequence) { positions_[(size_t) sequence] = 0; }
 
     // Positions that a sequence can still take.
-    int64_t room(int64_t sequence) const { return talker_.geometry_.decoder.context - positions_[(size_t) sequence]; }
+    int64_t room(int64_t sequence) const { return talker_->geometry().decoder.context - positions_[(size_t) sequence]; }
 
     int64_t position(int64_t sequence) const { return positions_[(size_t) sequence]; }
 
-    size_t cache_nbytes() const { return cache_ ? cache_->nbytes() : 0; }
+    size_t cache_nbytes() const { return cache_.nbytes(); }
 
   private:
     struct Built;
 
-    void                   reserve(int64_t n_positions);
-    void                   check_room(int64_t position, int64_t n) const;
-    int64_t                slots_for(int64_t last_position) const;
-    size_t                 graph_nodes() const;
+    void                   check_frame(const std::vector<int32_t> & codes, const std::vector<float> & text) const;
+    std::vector<bool>      advancing(const std::vector<bool> & active) const;
     ggml_tensor *          decode(Graph & graph, ggml_tensor * x, const KvInputs & kv) const;
     void                   finish_graph(Built & built, ggml_tensor * x) const;
     TalkerOutput           result(Built & built, const std::vector<bool> & active) const;
@@ -128,14 +126,14 @@ class TalkerSession {
     std::vector<float>     project(const std::string & path, const Talker::Projection & projection,
                                    const std::vector<int32_t> * tokens, const std::vector<float> * states);
 
-    std::shared_ptr<const SpeechModel> model_;
-    const Talker &                     talker_;
-    int64_t                            n_sequences_;
-    std::shared_ptr<Probe>             probe_;
-    Backends                           backends_;
-    std::unique_ptr<KvCache>           cache_;
-    std::shared_ptr<Built>             frame_graph_;
-    std::vector<int64_t>               positions_;
+    std::shared_ptr<const Talker> talker_;
+    CodeTables                    tables_;
+    int64_t                       n_sequences_;
+    std::shared_ptr<Probe>        probe_;
+    Backends                      backends_;
+    GrowingCache                  cache_;
+    std::shared_ptr<Built>        frame_graph_;
+    std::vector<int64_t>          positions_;
 };
 
 }  // namespace omni

@@ -2,16 +2,16 @@
 
 #include <algorithm>
 
-#include "core/error.h"
-#include "core/finite.h"
+#include "error/error.h"
+#include "models/llama_names.h"
 
 namespace omni {
 
 namespace {
 
-constexpr int64_t k_prompt_batch = 512;  // tokens computed at once
-constexpr int64_t k_slot_step    = 64;   // attention windows grow in steps, so that decoding reuses its graph
-constexpr int64_t k_first_slots  = 256;
+const std::string k_model        = "thinker.model.";
+const std::string k_embed_tokens = k_model + "embed_tokens.weight";
+const std::string k_lm_head      = "thinker.lm_head.weight";
 
 // --- hyperparameters ------------------------------------------------------------------------------------------------
 
@@ -36,9 +36,9 @@ ThinkerGeometry read_geometry(const GgufFile & file) {
     g.expert_width   = file.integer(p + "expert_feed_forward_length", 1, 1 << 20);
     check_decoder_geometry(file, "thinker", g);
 
-    const GgufTensor * table = file.find_tensor("token_embd.weight");
+    const GgufTensor * table = file.find_tensor(llama_thinker_name(k_embed_tokens));
     if (table == nullptr) {
-        file.fail("lacks tensor token_embd.weight; it is no thinker file");
+        file.fail("lacks tensor " + llama_thinker_name(k_embed_tokens) + "; it is no thinker file");
     }
     geometry.vocab        = table->ne[1];
     geometry.accept_layer = file.integer_or("qwen3omni.accept_hidden_layer", 0, g.n_layers, -1);
@@ -46,28 +46,9 @@ ThinkerGeometry read_geometry(const GgufFile & file) {
     return geometry;
 }
 
-// --- tensors --------------------------------------------------------------------------------------------------------
-
-// llama.cpp's names of layer i.
-DecoderNames layer_names(int i) {
-    const std::string p = "blk." + std::to_string(i) + ".";
-    DecoderNames      n;
-    n.attention_norm = p + "attn_norm.weight";
-    n.q              = p + "attn_q.weight";
-    n.k              = p + "attn_k.weight";
-    n.v              = p + "attn_v.weight";
-    n.o              = p + "attn_output.weight";
-    n.q_norm         = p + "attn_q_norm.weight";
-    n.k_norm         = p + "attn_k_norm.weight";
-    n.ffn_norm       = p + "ffn_norm.weight";
-    n.router         = p + "ffn_gate_inp.weight";
-    n.gate_experts   = p + "ffn_gate_exps.weight";
-    n.up_experts     = p + "ffn_up_exps.weight";
-    n.down_experts   = p + "ffn_down_exps.weight";
-    return n;
-}
-
 }  // namespace
+
+// --- tensors --------------------------------------------------------------------------------------------------------
 
 Thinker::Thinker(const std::string & path, const std::string & device, bool map) :
     Thinker(std::make_shared<GgufFile>(path), device, map) {}
@@ -86,27 +67,25 @@ Thinker::Thinker(std::shared_ptr<const GgufFile> file, ggml_backend_dev_t device
     geometry_(read_geometry(*file)) {
     weights_ = std::make_unique<Weights>(file, device_, map);
 
-    const DecoderGeometry & g = geometry_.decoder;
-    embed_tokens_             = weights_->matrix("token_embd.weight", { g.hidden, geometry_.vocab });
+    const DecoderGeometry & g    = geometry_.decoder;
+    const auto              name = llama_thinker_name;
+    embed_tokens_                = weights_->matrix(name(k_embed_tokens), { g.hidden, geometry_.vocab });
     for (int i = 0; i < g.n_layers; ++i) {
-        layers_.push_back(declare_decoder_layer(*weights_, g, layer_names(i), { true, false }));
+        const auto path  = k_model + "layers." + std::to_string(i) + ".";
+        const auto names = [&](const std::string & tensor) { return name(path + tensor); };
+        layers_.push_back(declare_decoder_layer(*weights_, g, names, { true, false }));
     }
-    norm_ = weights_->f32("output_norm.weight", { g.hidden });
+    norm_ = weights_->f32(name(k_model + "norm.weight"), { g.hidden });
     // A file without a head of its own ties it to the embedding.
-    lm_head_ = weights_->has("output.weight") ? weights_->matrix("output.weight", { g.hidden, geometry_.vocab })
+    lm_head_ = weights_->has(name(k_lm_head)) ? weights_->matrix(name(k_lm_head), { g.hidden, geometry_.vocab })
                                               : embed_tokens_;
 }
 
 // --- graph ----------------------------------------------------------------------------------------------------------
 
-struct ThinkerSession::Built {
-    Built(const Backends & backends, Probe * probe, size_t nodes, const KvCache & cache, int64_t n_tokens,
-          int64_t n_slots) :
-        graph(backends, probe, nodes),
-        kv(graph, cache, n_tokens, n_slots, 0, 1) {}
+struct ThinkerSession::Built : DecoderGraph {
+    using DecoderGraph::DecoderGraph;
 
-    Graph         graph;
-    KvInputs      kv;
     bool          all_logits  = false;
     bool          want_hidden = false;
     ggml_tensor * tokens      = nullptr;  // I32 [time]
@@ -117,41 +96,22 @@ struct ThinkerSession::Built {
 ThinkerSession::ThinkerSession(std::shared_ptr<const Thinker> model, int n_threads, std::shared_ptr<Probe> probe) :
     model_(std::move(model)),
     probe_(std::move(probe)),
-    backends_(model_->device(), n_threads) {}
-
-void ThinkerSession::reserve(int64_t n_positions) {
-    if (cache_ && cache_->capacity() >= n_positions) {
-        return;
-    }
-    const DecoderGeometry & g        = model_->geometry().decoder;
-    int64_t                 capacity = cache_ ? cache_->capacity() : k_first_slots;
-    while (capacity < n_positions) {
-        capacity *= 2;
-    }
-    built_.reset();
-    if (cache_) {
-        cache_ = std::make_unique<KvCache>(cache_->grown(backends_, capacity));
-    } else {
-        cache_ = std::make_unique<KvCache>(backends_, g.n_layers, g.kv_width(), capacity, 1);
-    }
-}
+    backends_(model_->device(), n_threads),
+    cache_(backends_, model_->geometry().decoder, 1) {}
 
 const ThinkerSession::Built & ThinkerSession::graph_for(int64_t n_tokens, bool all_logits, bool want_hidden) {
-    const int64_t slots =
-        std::min(cache_->capacity(), (position_ + n_tokens + k_slot_step - 1) / k_slot_step * k_slot_step);
+    const int64_t slots = cache_.window(position_ + n_tokens);
     if (built_ && built_->kv.n_tokens == n_tokens && built_->kv.n_slots == slots && built_->all_logits == all_logits &&
         built_->want_hidden == want_hidden) {
         return *built_;
     }
     const ThinkerGeometry & geometry = model_->geometry();
     const DecoderGeometry & g        = geometry.decoder;
-    const size_t            nodes    = 64 + (size_t) g.n_layers * decoder_layer_nodes(g);
-    auto                    built = std::make_shared<Built>(backends_, probe_.get(), nodes, *cache_, n_tokens, slots);
-    Graph &                 graph = built->graph;
-    ggml_context *          c     = graph.context();
-    built->all_logits             = all_logits;
-    built->want_hidden            = want_hidden;
-    built->tokens                 = graph.input(GGML_TYPE_I32, { n_tokens });
+    auto    built      = std::make_shared<Built>(backends_, probe_.get(), cache_.cache(), n_tokens, slots, 0, 1);
+    Graph & graph      = built->graph;
+    built->all_logits  = all_logits;
+    built->want_hidden = want_hidden;
+    built->tokens      = graph.input(GGML_TYPE_I32, { n_tokens });
 
     auto keep_hidden = [&](ggml_tensor * x, int64_t entry) {
         if (want_hidden && entry == geometry.accept_layer) {
@@ -159,20 +119,20 @@ const ThinkerSession::Built & ThinkerSession::graph_for(int64_t n_tokens, bool a
         }
     };
     ggml_tensor * x =
-        graph.module("thinker.model.embed_tokens", ggml_get_rows(c, model_->embed_tokens_, built->tokens));
+        graph.module(k_model + "embed_tokens", ggml_get_rows(graph.context(), model_->embed_tokens_, built->tokens));
     keep_hidden(x, 0);
     for (int i = 0; i < g.n_layers; ++i) {
-        x = decoder_layer(graph, "thinker.model.layers." + std::to_string(i), x, model_->layers_[(size_t) i], g,
-                          built->kv, i);
+        x = decoder_layer(graph, k_model + "layers." + std::to_string(i), x, model_->layers_[(size_t) i], g, built->kv,
+                          i);
         // Entry k of the reference's hidden_states is the output of layer k - 1; the last is after the final norm.
         if (i + 1 < g.n_layers) {
             keep_hidden(x, i + 1);
         }
     }
-    x = rms_norm(graph, "thinker.model.norm", x, model_->norm_, g.rms_eps);
+    x = rms_norm(graph, k_model + "norm", x, model_->norm_, g.rms_eps);
     keep_hidden(x, g.n_layers);
     if (!all_logits) {
-        x = ggml_view_2d(c, x, g.hidden, 1, x->nb[1], (size_t) (n_tokens - 1) * x->nb[1]);
+        x = ggml_view_2d(graph.context(), x, g.hidden, 1, x->nb[1], (size_t) (n_tokens - 1) * x->nb[1]);
     }
     built->logits = graph.output(graph.module("thinker.lm_head", graph.product(model_->lm_head_, x)));
     graph.finish();
@@ -185,28 +145,18 @@ ThinkerOutput ThinkerSession::forward(const std::vector<int32_t> & tokens, bool 
     if (tokens.empty()) {
         throw Error(ErrorKind::input, "the thinker got no tokens");
     }
-    for (int32_t token : tokens) {
-        if (token < 0 || token >= geometry.vocab) {
-            throw Error(ErrorKind::input, "token id " + std::to_string(token) + " is outside of the vocabulary of " +
-                                              std::to_string(geometry.vocab));
-        }
-    }
+    check_ids(tokens, geometry.vocab, "token id");
     const int64_t n = (int64_t) tokens.size();
-    if (position_ + n > geometry.decoder.context) {
-        throw Error(ErrorKind::input, "the conversation has " + std::to_string(position_ + n) +
-                                          " tokens; the thinker's context holds " +
-                                          std::to_string(geometry.decoder.context));
-    }
+    check_room(position_ + n, geometry.decoder, "thinker", "the conversation");
     if (want_hidden && geometry.accept_layer < 0) {
         throw Error(ErrorKind::input, "the thinker file does not say which hidden state a talker reads "
                                       "(qwen3omni.accept_hidden_layer); convert it with omniggml");
     }
-    reserve(position_ + n);
+    cache_.reserve(position_ + n, [this] { built_.reset(); });
     ThinkerOutput out;
-    for (int64_t done = 0; done < n; done += k_prompt_batch) {
-        const int64_t count = std::min(k_prompt_batch, n - done);
-        forward_batch(tokens.data() + done, count, all_logits, want_hidden, done + count == n, out);
-    }
+    for_each_stretch(n, [&](int64_t first, int64_t count) {
+        forward_batch(tokens.data() + first, count, all_logits, want_hidden, first + count == n, out);
+    });
     return out;
 }
 
@@ -221,11 +171,7 @@ void ThinkerSession::forward_batch(const int32_t * tokens, int64_t n, bool all_l
     position_ += n;
     if (all_logits || want_logits) {
         const auto logits = built.graph.read(built.logits);
-        if (!all_finite(logits.data(), logits.size())) {
-            throw Error(ErrorKind::numeric, "the thinker's logits are NaN or infinite at position " +
-                                                std::to_string(position_ - 1) + "; the weights of " +
-                                                model_->file().path() + " are damaged or overflow");
-        }
+        check_logits(logits.data(), logits.size(), "thinker", model_->file());
         out.logits.insert(out.logits.end(), logits.begin(), logits.end());
     }
     if (want_hidden) {

@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "models/decoder.h"
+#include "models/decoder_session.h"
 #include "models/sampling.h"
 
 namespace omni {
@@ -68,6 +68,8 @@ class ThinkerSession {
   public:
     ThinkerSession(std::shared_ptr<const Thinker> model, int n_threads, std::shared_ptr<Probe> probe);
 
+    const Thinker & thinker() const { return *model_; }
+
     // Appends tokens. Throws Error(input) for ids outside the vocabulary or more tokens than the model's context.
     ThinkerOutput forward(const std::vector<int32_t> & tokens, bool all_logits, bool want_hidden);
 
@@ -82,7 +84,6 @@ class ThinkerSession {
   private:
     struct Built;
 
-    void          reserve(int64_t n_positions);
     const Built & graph_for(int64_t n_tokens, bool all_logits, bool want_hidden);
     void          forward_batch(const int32_t * tokens, int64_t n, bool all_logits, bool want_hidden, bool want_logits,
                                 ThinkerOutput & out);
@@ -90,7 +91,7 @@ class ThinkerSession {
     std::shared_ptr<const Thinker> model_;
     std::shared_ptr<Probe>         probe_;
     Backends                       backends_;
-    std::unique_ptr<KvCache>       cache_;
+    GrowingCache                   cache_;
     std::shared_ptr<Built>         built_;
     int64_t                        position_ = 0;
 };

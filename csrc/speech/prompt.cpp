@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cctype>
 
-#include "core/error.h"
+#include "error/error.h"
 
 namespace omni {
 
@@ -50,14 +50,14 @@ std::vector<float> row(const std::vector<float> & rows, size_t index, int64_t wi
 }
 
 // The user's part: text through text_projection, other modalities through hidden_projection.
-std::vector<float> user_part(TalkerSession & talker, const TalkerGeometry & geometry,
+std::vector<float> user_part(TalkerSession & talker, const TalkerGeometry & geometry, const TextTokens & tokens,
                              const std::vector<int32_t> & conversation, const std::vector<float> & thinker_hidden) {
     const int64_t        width = geometry.thinker_hidden;
     std::vector<int32_t> text;
     std::vector<float>   states;
-    const auto           positions = user_positions(geometry.text, conversation);
+    const auto           positions = user_positions(tokens, conversation);
     for (size_t position : positions) {
-        if (!is_multimodal(geometry.text, conversation[position])) {
+        if (!is_multimodal(tokens, conversation[position])) {
             text.push_back(conversation[position]);
         } else if ((int64_t) thinker_hidden.size() != (int64_t) conversation.size() * width) {
             throw Error(ErrorKind::input,
@@ -74,7 +74,7 @@ std::vector<float> user_part(TalkerSession & talker, const TalkerGeometry & geom
     size_t             n_text   = 0;
     size_t             n_states = 0;
     for (size_t position : positions) {
-        const bool other = is_multimodal(geometry.text, conversation[position]);
+        const bool other = is_multimodal(tokens, conversation[position]);
         add_rows(out, other ? row(from_states, n_states++, geometry.decoder.hidden)
                             : row(from_text, n_text++, geometry.decoder.hidden));
     }
@@ -83,10 +83,9 @@ std::vector<float> user_part(TalkerSession & talker, const TalkerGeometry & geom
 
 }  // namespace
 
-TalkerPrompt assemble_prompt(TalkerSession & talker, const TalkerGeometry & geometry,
+TalkerPrompt assemble_prompt(TalkerSession & talker, const TalkerGeometry & geometry, const TextTokens & t,
                              const std::vector<int32_t> & conversation, const std::vector<int32_t> & answer,
                              int32_t speaker, const std::vector<float> & thinker_hidden) {
-    const TextTokens &  t      = geometry.text;
     const CodecTokens & codec  = geometry.codec;
     const int64_t       hidden = geometry.decoder.hidden;
     check_header(t, conversation);
@@ -102,7 +101,7 @@ TalkerPrompt assemble_prompt(TalkerSession & talker, const TalkerGeometry & geom
 
     TalkerPrompt prompt;
     prompt.pad    = row(special, 0, hidden);
-    prompt.inputs = user_part(talker, geometry, conversation, thinker_hidden);
+    prompt.inputs = user_part(talker, geometry, t, conversation, thinker_hidden);
 
     std::vector<float> tail = roles;
     for (size_t i = 0; i < k_pads; ++i) {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "models/talker.h"
+#include "speech/text_tokens.h"
 
 namespace omni {
 
@@ -22,7 +23,7 @@ struct TalkerPrompt {
 // `thinker_hidden`: [conversation, thinker_hidden], read only at audio, image and video positions; may be empty where
 // the conversation has none.
 // Throws Error(input) with one sentence for a conversation without an answer's header, an empty answer, an unknown id.
-TalkerPrompt assemble_prompt(TalkerSession & talker, const TalkerGeometry & geometry,
+TalkerPrompt assemble_prompt(TalkerSession & talker, const TalkerGeometry & geometry, const TextTokens & tokens,
                              const std::vector<int32_t> & conversation, const std::vector<int32_t> & answer,
                              int32_t speaker, const std::vector<float> & thinker_hidden);
 

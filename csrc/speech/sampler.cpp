@@ -8,7 +8,7 @@
 #include <set>
 #include <string>
 
-#include "core/error.h"
+#include "error/error.h"
 
 namespace omni {
 
@@ -111,7 +111,19 @@ void Sampler::penalise(std::vector<float> & logits, const std::vector<int32_t> &
     }
 }
 
+void Sampler::check(const std::vector<float> & logits, const std::vector<int32_t> & previous) {
+    if (logits.empty()) {
+        throw Error(ErrorKind::input, "there are no logits to draw from");
+    }
+    for (int32_t id : previous) {
+        if (id < 0 || (size_t) id >= logits.size()) {
+            throw Error(ErrorKind::input, "id " + std::to_string(id) + " has no logit");
+        }
+    }
+}
+
 int32_t Sampler::draw(std::vector<float> logits, const std::vector<int32_t> & previous, double uniform) const {
+    check(logits, previous);
     penalise(logits, previous);
     if (!params_.sample) {
         return (int32_t) (std::max_element(logits.begin(), logits.end()) - logits.begin());

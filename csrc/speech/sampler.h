@@ -7,7 +7,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "models/talker.h"
+#include "models/sampling.h"
 
 namespace omni {
 
@@ -17,11 +17,14 @@ class Sampler {
     explicit Sampler(SamplingParams params);
 
     // `logits`: one row. `previous`: ids already drawn, for the repetition penalty. `uniform`: in [0, 1).
+    // Throws Error(input) where there are no logits, or an id has none.
     int32_t draw(std::vector<float> logits, const std::vector<int32_t> & previous, double uniform) const;
 
     const SamplingParams & params() const { return params_; }
 
   private:
+    static void check(const std::vector<float> & logits, const std::vector<int32_t> & previous);
+
     void penalise(std::vector<float> & logits, const std::vector<int32_t> & previous) const;
 
     SamplingParams params_;

@@ -1,11 +1,12 @@
 #include "speech/speech.h"
 
-#include "core/error.h"
+#include "error/error.h"
 
 namespace omni {
 
 Speech::Speech(std::shared_ptr<const SpeechModel> model, SpeechParams params, int n_threads,
                std::shared_ptr<Probe> probe) :
+    model_(model),
     params_(params),
     batch_(model, 1, n_threads, std::move(probe)) {
     // Parameters that make no sense are refused before there is a text.
@@ -35,16 +36,24 @@ std::vector<int32_t> Speech::frames(int64_t n, const std::function<bool()> & can
     if (!begun_) {
         throw Error(ErrorKind::input, "this speech has no text yet");
     }
-    std::vector<int32_t> out;
+    std::vector<std::vector<int32_t>> frames;
     for (int64_t i = 0; i < n && batch_.speaking(); ++i) {
         if (cancelled && cancelled()) {
             batch_.cancel();
             break;
         }
-        const auto frame = batch_.step().front();
-        out.insert(out.end(), frame.begin(), frame.end());
+        auto frame = batch_.step().front();
+        if (!frame.empty()) {
+            frames.push_back(std::move(frame));
+        }
     }
-    return out;
+    std::vector<int32_t> codes;
+    for (size_t group = 0; group < (size_t) model_->predictor()->geometry().n_groups; ++group) {
+        for (const auto & frame : frames) {
+            codes.push_back(frame[group]);
+        }
+    }
+    return codes;
 }
 
 }  // namespace omni

@@ -19,7 +19,7 @@ class Speech {
     // The same, from inputs assembled elsewhere.
     void begin(TalkerPrompt prompt);
 
-    // Up to n further frames, [frames, groups]; fewer when the speech ends. `cancelled` is asked once a frame.
+    // Up to n further frames, [groups, frames]; fewer when the speech ends. `cancelled` is asked once a frame.
     std::vector<int32_t> frames(int64_t n, const std::function<bool()> & cancelled);
 
     StopReason stop_reason() const { return batch_.stop_reason(0); }
@@ -28,6 +28,8 @@ class Speech {
 
   private:
     void check_not_begun() const;
+
+    std::shared_ptr<const SpeechModel> model_;
 
     SpeechParams params_;
     SpeechBatch  batch_;

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <string>
 
-#include "core/error.h"
+#include "error/error.h"
 
 namespace omni {
 
@@ -20,8 +20,8 @@ std::vector<float> row_of(const std::vector<float> & values, size_t index, int64
 SpeechBatch::SpeechBatch(std::shared_ptr<const SpeechModel> model, int64_t n_places, int n_threads,
                          std::shared_ptr<Probe> probe) :
     model_(model),
-    talker_(model, n_places, n_threads, probe),
-    predictor_(model, n_places, n_threads, probe),
+    talker_(model->talker(), model->code_tables(), n_places, n_threads, probe),
+    predictor_(model->predictor(), model->talker()->code_table(), n_places, n_threads, probe),
     states_((size_t) n_places) {}
 
 bool SpeechBatch::goes_on(size_t place) const {
@@ -37,13 +37,20 @@ bool SpeechBatch::speaking() const {
     return false;
 }
 
+const SpeechState * SpeechBatch::state_in(int64_t place) const {
+    if (place < 0 || place >= n_places()) {
+        throw Error(ErrorKind::input, "there is no place " + std::to_string(place));
+    }
+    return states_[(size_t) place].get();
+}
+
 StopReason SpeechBatch::stop_reason(int64_t place) const {
-    const auto & state = states_.at((size_t) place);
+    const SpeechState * state = state_in(place);
     return state != nullptr ? state->stop_reason() : StopReason::none;
 }
 
 int64_t SpeechBatch::n_frames(int64_t place) const {
-    const auto & state = states_.at((size_t) place);
+    const SpeechState * state = state_in(place);
     return state != nullptr ? state->n_frames() : 0;
 }
 
@@ -51,7 +58,8 @@ void SpeechBatch::begin(int64_t place, const SpeechParams & params, const std::v
                         const std::vector<int32_t> & answer, int32_t speaker,
                         const std::vector<float> & thinker_hidden) {
     begin(place, params,
-          assemble_prompt(talker_, model_->talker().geometry(), conversation, answer, speaker, thinker_hidden));
+          assemble_prompt(talker_, model_->talker()->geometry(), model_->text_tokens(), conversation, answer, speaker,
+                          thinker_hidden));
 }
 
 void SpeechBatch::begin(int64_t place, const SpeechParams & params, TalkerPrompt prompt) {
@@ -103,8 +111,8 @@ void SpeechBatch::cancel() {
 // The talker reads the newest frames, each with the text that belongs to it. Done when the next are asked for, so that
 // the newest can be heard first.
 void SpeechBatch::read_frames() {
-    const auto           hidden = (size_t) model_->talker().geometry().decoder.hidden;
-    const auto           groups = (size_t) model_->predictor().geometry().n_groups;
+    const auto           hidden = (size_t) model_->talker()->geometry().decoder.hidden;
+    const auto           groups = (size_t) model_->predictor()->geometry().n_groups;
     std::vector<int32_t> codes(groups * states_.size(), 0);
     std::vector<float>   text(hidden * states_.size(), 0.0f);
     std::vector<bool>    active(states_.size(), false);
@@ -123,7 +131,7 @@ void SpeechBatch::read_frames() {
     const auto output = talker_.frame(codes, text, active);
     for (size_t i = 0; i < states_.size(); ++i) {
         if (active[i]) {
-            states_[i]->read(row_of(output.logits, i, model_->talker().geometry().vocab),
+            states_[i]->read(row_of(output.logits, i, model_->talker()->geometry().vocab),
                              row_of(output.hidden, i, (int64_t) hidden));
         }
     }
@@ -131,9 +139,9 @@ void SpeechBatch::read_frames() {
 
 // Codes 1 to G-1 of every frame that has its first code. The other places go along with zeros.
 void SpeechBatch::complete_frames(std::vector<std::vector<int32_t>> & frames) {
-    const int64_t        groups = model_->predictor().geometry().n_groups;
-    const int64_t        vocab  = model_->predictor().geometry().vocab;
-    const auto           width  = (size_t) model_->talker().geometry().decoder.hidden;
+    const int64_t        groups = model_->predictor()->geometry().n_groups;
+    const int64_t        vocab  = model_->predictor()->geometry().vocab;
+    const auto           width  = (size_t) model_->talker()->geometry().decoder.hidden;
     std::vector<float>   hidden(width * states_.size(), 0.0f);
     std::vector<int32_t> codes(states_.size(), 0);
     for (size_t i = 0; i < states_.size(); ++i) {

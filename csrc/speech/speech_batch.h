@@ -31,11 +31,13 @@ class SpeechBatch {
 
     void cancel();
 
-    // Of the speech in a place; none where there was none yet.
+    // Of the speech in a place; none where there was none yet. Throws Error(input) for a place there isn't.
     StopReason stop_reason(int64_t place) const;
     int64_t    n_frames(int64_t place) const;
 
   private:
+    const SpeechState * state_in(int64_t place) const;
+
     bool goes_on(size_t place) const;
     void check_room(int64_t place, const SpeechState & state) const;
     void stop_at_limits();

@@ -4,16 +4,16 @@
 #include <limits>
 #include <string>
 
-#include "core/error.h"
+#include "error/error.h"
 #include "speech/philox.h"
 
 namespace omni {
 
 SpeechParams default_speech_params(const SpeechModel & model) {
     SpeechParams params;
-    params.talker     = model.talker().geometry().sampling;
-    params.predictor  = model.predictor().geometry().sampling;
-    params.max_frames = model.talker().geometry().max_frames;
+    params.talker     = model.talker()->geometry().sampling;
+    params.predictor  = model.predictor()->geometry().sampling;
+    params.max_frames = model.talker()->geometry().max_frames;
     return params;
 }
 
@@ -29,7 +29,7 @@ SpeechState::SpeechState(const SpeechModel & model, const SpeechParams & params)
 }
 
 void SpeechState::begin(TalkerPrompt prompt) {
-    const auto hidden = (size_t) model_->talker().geometry().decoder.hidden;
+    const auto hidden = (size_t) model_->talker()->geometry().decoder.hidden;
     if (prompt.inputs.empty() || prompt.inputs.size() % hidden != 0 || prompt.trailing.size() % hidden != 0 ||
         prompt.pad.size() != hidden) {
         throw Error(ErrorKind::input, "a talker prompt is inputs [n, " + std::to_string(hidden) +
@@ -40,13 +40,13 @@ void SpeechState::begin(TalkerPrompt prompt) {
 }
 
 int64_t SpeechState::least_positions() const {
-    const auto hidden   = (size_t) model_->talker().geometry().decoder.hidden;
+    const auto hidden   = (size_t) model_->talker()->geometry().decoder.hidden;
     const auto trailing = (int64_t) (prompt_.trailing.size() / hidden);
     return (int64_t) (prompt_.inputs.size() / hidden) + std::min(trailing, params_.max_frames);
 }
 
 std::vector<float> SpeechState::text() const {
-    const int64_t hidden = model_->talker().geometry().decoder.hidden;
+    const int64_t hidden = model_->talker()->geometry().decoder.hidden;
     const int64_t from   = (n_frames_ - 1) * hidden;
     if (from >= (int64_t) prompt_.trailing.size()) {
         return prompt_.pad;
@@ -63,7 +63,7 @@ void SpeechState::read(std::vector<float> logits, std::vector<float> hidden) {
 
 // The ids above the codes are special: they are inputs, never spoken. Reference: `suppress_tokens` in generate.
 void SpeechState::suppress() {
-    const TalkerGeometry & g = model_->talker().geometry();
+    const TalkerGeometry & g = model_->talker()->geometry();
     for (int64_t id = g.vocab - g.suppressed_tail; id < g.vocab; ++id) {
         if (id != g.codec.eos) {
             logits_[(size_t) id] = -std::numeric_limits<float>::infinity();
@@ -78,7 +78,7 @@ bool SpeechState::draw_first() {
     suppress();
     const double  uniform = philox_uniform(params_.seed, (uint64_t) n_frames_, 0);
     const int32_t code    = talker_sampler_.draw(logits_, first_codes_, uniform);
-    if (code == model_->talker().geometry().codec.eos) {
+    if (code == model_->talker()->geometry().codec.eos) {
         stop_ = StopReason::eos;
         return false;
     }

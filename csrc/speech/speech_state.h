@@ -3,9 +3,9 @@
 
 #include <vector>
 
-#include "models/speech_model.h"
 #include "speech/prompt.h"
 #include "speech/sampler.h"
+#include "speech/speech_model.h"
 
 namespace omni {
 

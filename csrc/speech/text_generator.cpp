@@ -1,6 +1,6 @@
 #include "speech/text_generator.h"
 
-#include "core/error.h"
+#include "error/error.h"
 #include "speech/philox.h"
 
 namespace omni {

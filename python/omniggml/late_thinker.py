@@ -26,5 +26,5 @@ class LateThinker:
         """Raises ModelFileError for values that are not finite, OutOfMemoryError."""
         with self._lock:
             if self._loaded is None:
-                self._loaded = _native.Thinker(self._file, self._device, self._mmap)
+                self._loaded = _native.Thinker(self._file, self._device, mmap=self._mmap)
             return self._loaded

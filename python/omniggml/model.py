@@ -119,7 +119,9 @@ class Model:
         self.path = Path(os.fspath(speech if speech is not None else first.native.path))
         self._voice: _native.SpeechModel | None = None
         if opened.speech is not None:
-            self._voice = _native.SpeechModel(first.native, chosen.device, chosen.precision, chosen.mmap)
+            self._voice = _native.SpeechModel(
+                first.native, chosen.device, vocoder_precision=chosen.precision, mmap=chosen.mmap
+            )
         self._metadata = first.metadata
         self._assumed = first.assumed
         self._written = normalization_of(self._metadata, speech_file.TEXT_NORMALIZATION, str(self.path))
@@ -147,16 +149,17 @@ class Model:
 
     @property
     def speakers(self) -> list[str]:
-        """Names of the speakers, sorted."""
-        return sorted(self._speech.talker_geometry["speakers"])
+        """Names of the speakers, sorted; none where the file holds code2wav alone, which can't speak."""
+        return sorted(self._speech.talker_geometry["speakers"]) if self._speech.speaks else []
 
     @property
     def default_speaker(self) -> str:
         """The speaker used where none is named: the file's, else "ethan" as in the reference, or the first."""
+        names: list[str] = sorted(self._speech.talker_geometry["speakers"])
         chosen = self._metadata.get(speech_file.DEFAULT_SPEAKER)
-        if chosen in self.speakers:
+        if chosen in names:
             return str(chosen)
-        return next((name for name in self.speakers if name.lower() == "ethan"), self.speakers[0])
+        return next((name for name in names if name.lower() == "ethan"), names[0])
 
     @property
     def sample_rate(self) -> int:
@@ -176,9 +179,10 @@ class Model:
     def geometry(self) -> dict[str, dict[str, Any]]:
         """Sizes of each part, with the names of the Hugging Face configuration."""
         parts = {}
-        if self._voice is not None:
+        if self._voice is not None and self._voice.speaks:
             parts["talker"] = self._voice.talker_geometry
             parts["code_predictor"] = self._voice.predictor_geometry
+        if self._voice is not None:
             parts["code2wav"] = self._voice.code2wav_geometry
         if self._thinker is not None:
             parts["thinker"] = self._thinker.loaded().geometry
@@ -197,8 +201,8 @@ class Model:
     @cached_property
     def tokenizer(self) -> Tokenizer:
         """The tokenizer of the speech file, which is the thinker's too."""
-        tokenizer = tokenizer_from(self._metadata, str(self.path))
         rows = self._text_rows()
+        tokenizer = tokenizer_from(self._metadata, str(self.path))
         if tokenizer.vocab_size > rows:
             raise ModelFileError(
                 f"{self.path} has {tokenizer.vocab_size} tokens and text embeddings for {rows}; convert the model again"
@@ -351,7 +355,7 @@ class Model:
         overlapped = self._can_overlap()
         talking, vocoding = split_threads(self._threads()) if overlapped else (self._n_threads, self._n_threads)
         speech = _native.Speech(self._speech, options.params(self._speech), talking, active.get())
-        speech.begin(token_ids(conversation), token_ids(answer), speaker, hidden)
+        speech.begin(token_ids(conversation), token_ids(answer), speaker, thinker_hidden=hidden)
         vocoder = _native.Code2WavSession(self._speech, vocoding, active.get())
         return self._pieces(speech, vocoder, options.chunk_frames, overlapped)
 
@@ -388,10 +392,10 @@ class Model:
         generator = _native.TextGenerator(
             _native.ThinkerSession(thinker, self._n_threads, active.get()),
             np.array(token_ids(conversation), np.int32),
-            options.params(thinker),
-            options.seed,
-            options.max_tokens,
-            {self.tokenizer.eos_id} | ({self._voice.text_tokens["im_end"]} if self._voice is not None else set()),
+            sampling=options.params(thinker),
+            seed=options.seed,
+            max_tokens=options.max_tokens,
+            stop_tokens={self.tokenizer.eos_id} | ({self._voice.text_tokens["im_end"]} if self._voice is not None else set()),
         )
         tokens = []
         while (token := generator.next()) >= 0:
@@ -403,7 +407,7 @@ class Model:
         thinker = self._loaded_thinker()
         session = _native.ThinkerSession(thinker, self._n_threads, active.get())
         known = thinker.geometry["accept_hidden_layer"] >= 0
-        logits, hidden = session.forward(np.array(token_ids(tokens), np.int32), True, known)
+        logits, hidden = session.forward(np.array(token_ids(tokens), np.int32), want_hidden=known)
         return ThinkerOutput(logits, hidden)
 
     def _loaded_thinker(self) -> _native.Thinker:
@@ -426,7 +430,7 @@ class Model:
         session = _native.TalkerSession(self._speech, 1, self._n_threads, active.get())
         hidden = None if thinker_hidden is None else finite_floats("thinker_hidden", thinker_hidden)
         speaker_id = self._speaker_id(speaker)
-        return TalkerPrompt(*session.assemble_prompt(token_ids(conversation), token_ids(answer), speaker_id, hidden))
+        return TalkerPrompt(*session.assemble_prompt(token_ids(conversation), token_ids(answer), speaker_id, thinker_hidden=hidden))
 
     def talker(self, prompt: TalkerPrompt, /, **options: Unpack[SpeechKeywords]) -> IntArray:
         """The talker's inputs -> codes int32 [groups, frames]. `options`: see `SpeechOptions`."""

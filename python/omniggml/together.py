@@ -88,7 +88,9 @@ def speak_together(
                     places[place] = index = waiting.popleft()
                     request = requests[index]
                     speeches[index].vocoder = _native.Code2WavSession(model, threads[1], None)
-                    batch.begin(place, params, request.conversation, request.answer, speaker)
+                    batch.begin(
+                        place, params, conversation=request.conversation, answer=request.answer, speaker=speaker
+                    )
             _step(batch, places, speeches, partial(beside, thread) if overlapped else at_once)
             if any(speech.stop_reason == "cancelled" for speech in speeches):
                 break

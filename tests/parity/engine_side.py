@@ -37,7 +37,9 @@ class Engine:
     """The two files of one geometry and type, loaded; `vocoder`: its precision, see `omniggml.load`."""
 
     def __init__(self, speech: Path, thinker: Path, vocoder: str = "auto") -> None:
-        self.speech = _native.SpeechModel(str(speech), "cpu", _native.VocoderPrecision.__members__[vocoder])
+        self.speech = _native.SpeechModel(
+            str(speech), "cpu", vocoder_precision=_native.VocoderPrecision.__members__[vocoder]
+        )
         self.thinker = _native.Thinker(str(thinker), "cpu")
 
     def capture(self, case: Case, recording: Recording, *, forced: bool = True) -> dict[str, FloatArray]:
@@ -67,9 +69,9 @@ class Engine:
 
     def _run_thinker(self, case: Case, recording: Recording, probe: _native.Probe) -> None:
         session = _native.ThinkerSession(self.thinker, _THREADS, probe)
-        session.forward(case.tokens[:-_SINGLE_STEPS], True, False)
+        session.forward(case.tokens[:-_SINGLE_STEPS])
         for token in case.tokens[-_SINGLE_STEPS:]:
-            session.forward(np.array([token], np.int32), True, False)
+            session.forward(np.array([token], np.int32))
 
     def _run_text_projection(self, case: Case, recording: Recording, probe: _native.Probe) -> None:
         session = _native.TalkerSession(self.speech, 1, _THREADS, probe)

@@ -21,7 +21,7 @@ PRODUCT_TYPES = ("f32", "bf16", "f16")
 
 def bandwidth(threads: int) -> list[float]:
     """Bytes a second of a streaming read, one figure a pass."""
-    return _native.read_bandwidth(_READ_BYTES, threads, _READ_PASSES)
+    return _native.read_bandwidth(_READ_BYTES, n_threads=threads, n_passes=_READ_PASSES)
 
 
 def largest_shapes(products: Iterable[Product]) -> list[Product]:
@@ -45,7 +45,14 @@ def throughput(shapes: Iterable[Product], type_: str, threads: int) -> float:
     for shape in shapes:
         if shape.inner % _native.block_of(type_)[0]:
             continue
-        rate = _native.product_throughput(type_, shape.inner, shape.outputs, shape.rows, threads, _PRODUCT_SECONDS)
+        rate = _native.product_throughput(
+            type_,
+            inner=shape.inner,
+            outputs=shape.outputs,
+            rows=shape.rows,
+            n_threads=threads,
+            seconds=_PRODUCT_SECONDS,
+        )
         work += shape.multiply_adds
         seconds += shape.multiply_adds / rate
     return work / seconds if seconds else 0.0

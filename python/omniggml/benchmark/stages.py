@@ -119,7 +119,7 @@ class TimedSpeech:
             start = time.perf_counter()
             logits = predictor.start(hidden, codes) if group == 1 else predictor.next(codes[-1:])
             middle = time.perf_counter()
-            uniform = _native.philox_uniform(seed, frame, group)
+            uniform = _native.philox_uniform(seed, frame=frame, group=group)
             codes.append(_native.draw(logits[0], self._params.predictor, [], uniform))
             times.predictor += middle - start
             times.sampling += time.perf_counter() - middle
@@ -128,7 +128,7 @@ class TimedSpeech:
     def _first_code(self, logits: FloatArray, previous: list[int], seed: int, frame: int) -> int:
         logits[self._first_suppressed :] = -np.inf
         logits[self._eos] = -np.inf
-        return _native.draw(logits, self._params.talker, previous, _native.philox_uniform(seed, frame, 0))
+        return _native.draw(logits, self._params.talker, previous, _native.philox_uniform(seed, frame=frame, group=0))
 
 
 def _chunk_sizes() -> Iterator[int]:

@@ -20,7 +20,7 @@ from omniggml.files.tokenizer_metadata import read_tokenizer_files, tokenizer_me
 from omniggml.files.told_settings import settings_of
 from omniggml.gguf.header import Header, read_header
 from omniggml.spec import speech_file, thinker_file
-from omniggml.spec.expected_tensors import thinker_tensors
+from omniggml.spec.expected_tensors import code2wav_tensors, thinker_tensors
 from omniggml.spec.llama_names import llama_name
 from omniggml.spec.model_config import ModelConfig
 from omniggml.spec.published import PUBLISHED
@@ -103,6 +103,8 @@ def _checked_thinker(file: File | None) -> Source:
 
 def _check_companions(file: File, thinker: PathLike | None, code2wav: PathLike | None) -> None:
     """Does what is given beside the model make up for what it lacks?"""
+    if file.family is families.CODE2WAV:
+        return  # it decodes as it is; asked to speak, the engine says what is missing
     given = {"thinker": thinker is not None, "code2wav": code2wav is not None}
     sentence = why_not_a_voice(file.header, file.family)
     needs = NEEDS.get(file.family.name, ()) if file.family else ()
@@ -152,6 +154,8 @@ class Planning:
     def opened(self) -> Opened:
         """Both parts, planned; raises ModelFileError where tensors are missing or too many."""
         try:
+            if self.contents.parts and all(name.startswith(_VOCODER) for name in self.contents.parts):
+                return Opened(self._code2wav_alone(), None)
             if _TABLE not in self.contents.parts:
                 raise ModelFileError(NO_TABLE)
             derived = self.derived()
@@ -184,6 +188,16 @@ class Planning:
             kept = {key: value for key, value in self.files[0].header.metadata.items() if _is_kept(key)}
             ours = {**ours, **kept}
         return {**ours, **self.tokenizer}
+
+    def _code2wav_alone(self) -> Source:
+        """A speech file that decodes and can't speak."""
+        derived = self.derived(in_part=True)
+        config = derived.config.code2wav
+        plan = plan_tensors(stacked(code2wav_tensors(config)), self.contents)
+        metadata = plain_metadata(speech_file.code2wav_metadata(config))
+        assumed = {name: value for name, value in derived.assumed.items() if name.startswith(_VOCODER)}
+        ours = {"general.architecture": speech_file.ARCHITECTURE, **metadata}
+        return self._planned(plan, ours, Derived(derived.config, assumed))
 
     def _planned(self, plan: list[PlannedTensor], metadata: dict[str, Any], derived: Derived) -> Source:
         paths = [os.fsencode(file.header.path) for file in self.files]

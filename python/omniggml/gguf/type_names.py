@@ -46,7 +46,7 @@ def quantize_rows(
     rows: npt.NDArray[np.float32], type_: str, importance: npt.NDArray[np.float32] | None = None
 ) -> bytes:
     """float32 [rows, columns] -> the bytes of a type. `importance` float32 [columns]: how much each column matters."""
-    return _native.quantize_rows(rows, ggml_name(type_), importance)
+    return _native.quantize_rows(rows, ggml_name(type_), importance=importance)
 
 
 def dequantize(data: bytes, type_: str) -> npt.NDArray[np.float32]:

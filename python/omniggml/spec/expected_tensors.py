@@ -44,7 +44,7 @@ def speech_tensors(config: ModelConfig) -> Iterator[Named]:
     """Tensors of everything after the thinker: projections, talker, code predictor, code2wav."""
     yield from _talker(config.talker)
     yield from _code_predictor(config.code_predictor)
-    yield from _code2wav(config.code2wav)
+    yield from code2wav_tensors(config.code2wav)
 
 
 def expert_prefix(name: str) -> tuple[str, str] | None:
@@ -120,7 +120,8 @@ def _code_predictor(config: CodePredictorConfig) -> Iterator[Named]:
         yield f"talker.code_predictor.lm_head.{group}.weight", (config.vocab_size, hidden)
 
 
-def _code2wav(config: Code2WavConfig) -> Iterator[Named]:
+def code2wav_tensors(config: Code2WavConfig) -> Iterator[Named]:
+    """Tensors of code2wav alone."""
     hidden = config.hidden_size
     yield "code2wav.code_embedding.weight", (config.num_quantizers * config.codebook_size, hidden)
     for layer in range(config.num_hidden_layers):

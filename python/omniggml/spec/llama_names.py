@@ -1,55 +1,38 @@
-"""llama.cpp's names of tensors beside the checkpoint's: its thinker file has them, and forks' talkers build on them."""
+"""llama.cpp's names of tensors beside the checkpoint's: its thinker file has them, and forks' talkers build on them.
+
+The table itself is the engine's (`csrc/models/llama_names.cpp`), which reads thinker files by it.
+"""
 
 from __future__ import annotations
 
+from omniggml import _native
 from omniggml.spec.expected_tensors import TEXT_EMBEDDING
 
-ATTENTION = {
-    "attn_norm": "input_layernorm",
-    "attn_q": "self_attn.q_proj",
-    "attn_k": "self_attn.k_proj",
-    "attn_v": "self_attn.v_proj",
-    "attn_output": "self_attn.o_proj",
-    "attn_q_norm": "self_attn.q_norm",
-    "attn_k_norm": "self_attn.k_norm",
-    "ffn_norm": "post_attention_layernorm",
-}
+_IN_LAYER = _native.llama_layer_names()
 
-DENSE = {"ffn_gate": "mlp.gate_proj", "ffn_up": "mlp.up_proj", "ffn_down": "mlp.down_proj"}
 
-EXPERTS = {
-    "ffn_gate_inp": "mlp.gate",
-    "ffn_gate_exps": "mlp.experts.gate_proj",
-    "ffn_up_exps": "mlp.experts.up_proj",
-    "ffn_down_exps": "mlp.experts.down_proj",
-}
+def _below(*paths: str) -> dict[str, str]:
+    """llama.cpp's name -> the checkpoint's, of what lies below these paths of a layer."""
+    return {theirs: ours for ours, theirs in _IN_LAYER.items() if ours.startswith(paths)}
 
-SHARED_EXPERT = {
-    "ffn_gate_inp_shexp": "mlp.shared_expert_gate",
-    "ffn_gate_shexp": "mlp.shared_expert.gate_proj",
-    "ffn_up_shexp": "mlp.shared_expert.up_proj",
-    "ffn_down_shexp": "mlp.shared_expert.down_proj",
-}
 
-TOKEN_TABLE = "token_embd.weight"
+ATTENTION = _below("self_attn.", "input_layernorm", "post_attention_layernorm")
+SHARED_EXPERT = _below("mlp.shared_expert")
+DENSE = _below("mlp.gate_proj", "mlp.up_proj", "mlp.down_proj")
+EXPERTS = {theirs: ours for theirs, ours in _below("mlp.").items() if theirs not in DENSE | SHARED_EXPERT}
+
+
+def llama_name(name: str) -> str:
+    """llama.cpp's name of a checkpoint tensor of the thinker (experts without their number)."""
+    return _native.llama_thinker_name(name)
+
+
+TOKEN_TABLE = llama_name(TEXT_EMBEDDING)
 
 THINKER_WHOLE = {
-    TOKEN_TABLE: TEXT_EMBEDDING,
-    "output_norm.weight": "thinker.model.norm.weight",
-    "output.weight": "thinker.lm_head.weight",
+    llama_name(name): name for name in (TEXT_EMBEDDING, "thinker.model.norm.weight", "thinker.lm_head.weight")
 }
 """Tensors of the thinker that belong to no layer."""
 
 THINKER_LAYER = "thinker.model.layers.{n}"
 """What `blk.{n}` of a thinker file is in the checkpoint."""
-
-_WHOLE = {ours: theirs for theirs, ours in THINKER_WHOLE.items()}
-_IN_LAYER = {ours: theirs for theirs, ours in (ATTENTION | EXPERTS).items()}
-
-
-def llama_name(name: str) -> str:
-    """llama.cpp's name of a checkpoint tensor of the thinker (experts without their number)."""
-    if name in _WHOLE:
-        return _WHOLE[name]
-    layer, _, rest = name.removeprefix(THINKER_LAYER.removesuffix("{n}")).partition(".")
-    return f"blk.{layer}.{_IN_LAYER[rest.removesuffix('.weight')]}.weight"

@@ -9,6 +9,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
+from omniggml import _native
+
 SUPPRESSED_TAIL = 1024
 """How many ids at the end of the talker's vocabulary are never sampled, codec eos excepted.
 
@@ -143,10 +147,18 @@ class Sampling:
     max_new_tokens: int
 
 
-TALKER_SAMPLING = Sampling(True, 0.9, 50, 1.0, 1.05, 4096)
+def _reference(params: _native.SamplingParams, max_new_tokens: int) -> Sampling:
+    """The engine's own defaults, which are the reference's. Decimals are those that were written, before float32."""
+    temperature, top_p, penalty = (
+        float(str(np.float32(value))) for value in (params.temperature, params.top_p, params.repetition_penalty)
+    )
+    return Sampling(params.sample, temperature, params.top_k, top_p, penalty, max_new_tokens)
+
+
+TALKER_SAMPLING = _reference(_native.TALKER_SAMPLING, _native.TALKER_MAX_FRAMES)
 """Defaults of the reference's `generate`, taken where `generation_config.json` says nothing."""
 
-PREDICTOR_SAMPLING = Sampling(True, 1.0, 50, 0.8, 1.0, 0)
+PREDICTOR_SAMPLING = _reference(_native.PREDICTOR_SAMPLING, 0)
 """The reference calls the predictor with these; no file can change them. The number of steps is fixed."""
 
 THINKER_SAMPLING = Sampling(False, 1.0, 50, 1.0, 1.0, 1024)

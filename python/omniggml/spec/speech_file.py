@@ -14,6 +14,7 @@ from omniggml.spec.model_config import (
     SAMPLE_RATE,
     SUPPRESSED_TAIL,
     TEXT_NORMALIZATION_KEY,
+    Code2WavConfig,
     ModelConfig,
 )
 
@@ -42,15 +43,19 @@ def short_name(name: str) -> str:
 
 def speech_metadata(config: ModelConfig) -> Metadata:
     """Keys of the architecture: geometry, codec and text ids, sampling defaults."""
-    entries: Metadata = {f"{ARCHITECTURE}.format_version": count(FORMAT_VERSION)}
-    entries |= _talker(config)
-    entries |= _code_predictor(config)
-    prefix = f"{ARCHITECTURE}.code2wav."
-    entries |= fields(prefix, config.code2wav)
-    entries[f"{prefix}sample_rate"] = count(SAMPLE_RATE)
+    entries = code2wav_metadata(config.code2wav) | _talker(config) | _code_predictor(config)
     entries |= fields(f"{ARCHITECTURE}.token.", config.token)
     if config.text_normalization is not None:
         entries[TEXT_NORMALIZATION] = text(config.text_normalization)
+    return entries
+
+
+def code2wav_metadata(config: Code2WavConfig) -> Metadata:
+    """The keys that a file of code2wav alone needs."""
+    prefix = f"{ARCHITECTURE}.code2wav."
+    entries: Metadata = {f"{ARCHITECTURE}.format_version": count(FORMAT_VERSION)}
+    entries |= fields(prefix, config)
+    entries[f"{prefix}sample_rate"] = count(SAMPLE_RATE)
     return entries
 
 

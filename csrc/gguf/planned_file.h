@@ -1,8 +1,7 @@
 // GGUF files of a foreign layout, seen as one of ours: tensors and keys under our names, made by a plan.
 //
 // The plan is data and may be as wrong as the files are: what it asks for is checked against them before anything is
-// read. Values are moved (experts stacked, axes swapped) or changed (Snake parameters back to logarithms) as they are
-// read, one tensor at a time.
+// read. Values are moved (experts stacked, axes swapped) or changed as they are read, one tensor at a time.
 #pragma once
 
 #include <memory>
@@ -11,16 +10,12 @@
 #include <utility>
 #include <vector>
 
-#include "core/gguf_file.h"
+#include "gguf/gguf_file.h"
 
 namespace omni {
 
-// What a stored value becomes.
-enum class ValueChange {
-    none,
-    logarithm,          // log(v): Snake's alpha from exp(alpha)
-    log_of_reciprocal,  // log(1 / v - 1e-9): Snake's beta from 1 / (exp(beta) + 1e-9)
-};
+// What a stored value becomes; null: it stays.
+using ValueChange = float (*)(float);
 
 // Shapes are in ggml order.
 struct PlannedTensor {
@@ -34,10 +29,10 @@ struct PlannedTensor {
 
     std::string          name;
     std::vector<int64_t> ne;
-    std::vector<Part>    parts;                       // of tensors of one type and shape, one after another
-    std::vector<int64_t> view;                        // the stored values' axes before moving; empty: they stay
-    std::vector<int>     axes;                        // axis d of the result is axis axes[d] of the view
-    ValueChange          change = ValueChange::none;  // with it, or with a view, values become F32
+    std::vector<Part>    parts;             // of tensors of one type and shape, one after another
+    std::vector<int64_t> view;              // the stored values' axes before moving; empty: they stay
+    std::vector<int>     axes;              // axis d of the result is axis axes[d] of the view
+    ValueChange          change = nullptr;  // with it, or with a view, values become F32
 };
 
 class PlannedFile : public GgufFile {

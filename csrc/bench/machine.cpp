@@ -1,4 +1,4 @@
-#include "core/machine.h"
+#include "bench/machine.h"
 
 #include <chrono>
 #include <cstring>
@@ -6,9 +6,9 @@
 #include <thread>
 
 #include "core/buffer.h"
-#include "core/error.h"
 #include "core/graph.h"
 #include "core/large_memory.h"
+#include "error/error.h"
 
 namespace omni {
 
@@ -51,6 +51,15 @@ void read_all(const LargeMemory & memory, std::vector<uint64_t> & sums) {
     }
 }
 
+ggml_type measured_type(const std::string & name) {
+    for (ggml_type type : { GGML_TYPE_F32, GGML_TYPE_F16, GGML_TYPE_BF16, GGML_TYPE_Q8_0 }) {
+        if (name == ggml_type_name(type)) {
+            return type;
+        }
+    }
+    throw Error(ErrorKind::input, "products are measured in f32, f16, bf16 or q8_0, not in " + name);
+}
+
 }  // namespace
 
 std::vector<double> read_bandwidth(size_t nbytes, int n_threads, int n_passes) {
@@ -71,8 +80,10 @@ std::vector<double> read_bandwidth(size_t nbytes, int n_threads, int n_passes) {
     return found;
 }
 
-double product_throughput(ggml_type type, int64_t inner, int64_t outputs, int64_t rows, int n_threads, double seconds) {
-    const bool positive = inner > 0 && outputs > 0 && rows > 0;
+double product_throughput(const std::string & type_name, int64_t inner, int64_t outputs, int64_t rows, int n_threads,
+                          double seconds) {
+    const ggml_type type     = measured_type(type_name);
+    const bool      positive = inner > 0 && outputs > 0 && rows > 0;
     if (!positive || inner > k_most_values / outputs || inner > k_most_values / rows ||
         inner % ggml_blck_size(type) != 0) {
         throw Error(ErrorKind::input, "a product of " + std::to_string(outputs) + " x " + std::to_string(inner) +
@@ -85,7 +96,7 @@ double product_throughput(ggml_type type, int64_t inner, int64_t outputs, int64_
     ggml_tensor *  x      = ggml_new_tensor_2d(store.context(), GGML_TYPE_F32, inner, rows);
     store.allocate(backends.device_buffer_type(), GGML_BACKEND_BUFFER_USAGE_WEIGHTS);
     store.clear();
-    Graph graph(backends, nullptr, 8);
+    Graph graph(backends, nullptr);
     graph.output(ggml_mul_mat(graph.context(), weight, x));
     graph.finish();
     graph.compute();  // touches all memory for the first time

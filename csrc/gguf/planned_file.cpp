@@ -1,17 +1,14 @@
-#include "core/planned_file.h"
+#include "gguf/planned_file.h"
 
 #include <algorithm>
-#include <cmath>
 #include <cstring>
 
 namespace omni {
 
 namespace {
 
-constexpr float k_snake_eps = 1e-9f;  // as in the reference's SnakeBeta
-
 bool is_changed(const PlannedTensor & plan) {
-    return !plan.view.empty() || plan.change != ValueChange::none;
+    return !plan.view.empty() || plan.change != nullptr;
 }
 
 // Elements of a shape, 0 where it is none: GgufFile holds no tensor of more than 2^48.
@@ -32,15 +29,6 @@ int64_t count(const GgufTensor & tensor) {
 
 bool readable(ggml_type type) {
     return type == GGML_TYPE_F32 || ggml_get_type_traits(type)->to_float != nullptr;
-}
-
-float change_value(float value, ValueChange change) {
-    switch (change) {
-        case ValueChange::none: return value;
-        case ValueChange::logarithm: return std::log(value);
-        case ValueChange::log_of_reciprocal: return std::log(1.0f / value - k_snake_eps);
-    }
-    return value;
 }
 
 // Values in the order of the result's axes.
@@ -197,8 +185,9 @@ std::vector<char> PlannedFile::changed_values(const GgufTensor & tensor, const R
     if (!recipe.plan.view.empty()) {
         values = moved(values, recipe.plan);
     }
-    std::transform(values.begin(), values.end(), values.begin(),
-                   [&](float value) { return change_value(value, recipe.plan.change); });
+    if (recipe.plan.change != nullptr) {
+        std::transform(values.begin(), values.end(), values.begin(), recipe.plan.change);
+    }
     std::vector<char> out(tensor.nbytes);
     std::memcpy(out.data(), values.data(), out.size());
     return out;

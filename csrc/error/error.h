@@ -28,18 +28,4 @@ class Error : public std::runtime_error {
     ErrorKind kind_;
 };
 
-// The net below all checks: from now on a failed assertion of ggml in this thread is thrown as Error(internal). Called
-// wherever ggml is first met: a device, a context. Threads of ggml's own (a computation's workers, the RPC client's
-// sender) never call it, and can't throw: there the process ends after one line on stderr.
-void catch_ggml_aborts();
-
-// While one lives, an assertion in this thread is not thrown: a parallel region must not be left by an exception.
-class ComputeScope {
-  public:
-    ComputeScope();
-    ~ComputeScope();
-    ComputeScope(const ComputeScope &)             = delete;
-    ComputeScope & operator=(const ComputeScope &) = delete;
-};
-
 }  // namespace omni

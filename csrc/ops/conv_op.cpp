@@ -1,4 +1,4 @@
-#include "core/conv_op.h"
+#include "ops/conv_op.h"
 
 #include <algorithm>
 #include <cstring>
@@ -71,8 +71,8 @@ void fill_rows(ggml_tensor * y, const ggml_tensor * x, const SnakeJob * snake, i
 
 }  // namespace
 
-ggml_tensor * ConvNodes::inputs(ConvForm form, ggml_tensor * state, ggml_tensor * x, ggml_tensor * frequency,
-                                ggml_tensor * magnitude) {
+ggml_tensor * ConvNodes::inputs(ggml_context * c, ConvForm form, ggml_tensor * state, ggml_tensor * x,
+                                ggml_tensor * frequency, ggml_tensor * magnitude) {
     const int64_t              context = state != nullptr ? state->ne[1] : 0;
     const int64_t              tail    = form == ConvForm::bf16 ? k_bf16_tail : 0;
     std::vector<ggml_tensor *> args{ x };
@@ -85,7 +85,7 @@ ggml_tensor * ConvNodes::inputs(ConvForm form, ggml_tensor * state, ggml_tensor 
     }
     shapes_.push_back(std::make_unique<Shape>(
         Shape{ form, x->ne[1], 0, 0, 0, context, state != nullptr, frequency != nullptr, false }));
-    return ggml_custom_4d(context_, conv_input_type(form), x->ne[0], context + x->ne[1] + tail, 1, 1, args.data(),
+    return ggml_custom_4d(c, conv_input_type(form), x->ne[0], context + x->ne[1] + tail, 1, 1, args.data(),
                           (int) args.size(), compute_inputs, GGML_N_TASKS_MAX, shapes_.back().get());
 }
 
@@ -116,15 +116,16 @@ void ConvNodes::compute_inputs(ggml_tensor * y, int part, int parts, void * data
     }
 }
 
-ggml_tensor * ConvNodes::convolve(ConvForm form, ggml_tensor * inputs, ggml_tensor * weight, ggml_tensor * bias,
-                                  ggml_tensor * residual, int64_t time, int64_t out, int64_t taps, int64_t dilation) {
+ggml_tensor * ConvNodes::convolve(ggml_context * c, ConvForm form, ggml_tensor * inputs, ggml_tensor * weight,
+                                  ggml_tensor * bias, ggml_tensor * residual, int64_t time, int64_t out, int64_t taps,
+                                  int64_t dilation) {
     std::vector<ggml_tensor *> args{ inputs, weight, bias };
     if (residual != nullptr) {
         args.push_back(residual);
     }
     shapes_.push_back(
         std::make_unique<Shape>(Shape{ form, time, out, taps, dilation, 0, false, false, residual != nullptr }));
-    return ggml_custom_4d(context_, GGML_TYPE_F32, out, time, 1, 1, args.data(), (int) args.size(), compute_convolution,
+    return ggml_custom_4d(c, GGML_TYPE_F32, out, time, 1, 1, args.data(), (int) args.size(), compute_convolution,
                           GGML_N_TASKS_MAX, shapes_.back().get());
 }
 

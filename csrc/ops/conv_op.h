@@ -41,16 +41,16 @@ ConvWeight conv_weight_at(ConvForm form, int64_t i, int64_t in, int64_t taps);
 // Nodes of one graph. It owns what the nodes read while they run, so it must live as long as the graph.
 class ConvNodes {
   public:
-    explicit ConvNodes(ggml_context * context) : context_(context) {}
-
     // [in, context + time + some]: the state, then snake(x) (or x itself where frequency is null), in the input type of
-    // the form. x: F32 [in, time]; state: [in, context] of the same type as the result, or null for none.
-    ggml_tensor * inputs(ConvForm form, ggml_tensor * state, ggml_tensor * x, ggml_tensor * frequency,
-                         ggml_tensor * magnitude);
+    // the form, made in `context`. x: F32 [in, time]; state: [in, context] of the same type as the result, or null for
+    // none.
+    ggml_tensor * inputs(ggml_context * context, ConvForm form, ggml_tensor * state, ggml_tensor * x,
+                         ggml_tensor * frequency, ggml_tensor * magnitude);
 
     // F32 [out, time] from `inputs`. `bias` [out], or a divisor of out that repeats; residual: F32 [out, time] or null.
-    ggml_tensor * convolve(ConvForm form, ggml_tensor * inputs, ggml_tensor * weight, ggml_tensor * bias,
-                           ggml_tensor * residual, int64_t time, int64_t out, int64_t taps, int64_t dilation);
+    ggml_tensor * convolve(ggml_context * context, ConvForm form, ggml_tensor * inputs, ggml_tensor * weight,
+                           ggml_tensor * bias, ggml_tensor * residual, int64_t time, int64_t out, int64_t taps,
+                           int64_t dilation);
 
   private:
     struct Shape {
@@ -62,7 +62,6 @@ class ConvNodes {
     static void compute_inputs(ggml_tensor * y, int part, int parts, void * shape);
     static void compute_convolution(ggml_tensor * y, int part, int parts, void * shape);
 
-    ggml_context *                      context_;
     std::vector<std::unique_ptr<Shape>> shapes_;
 };
 

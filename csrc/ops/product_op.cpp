@@ -1,4 +1,4 @@
-#include "core/product_op.h"
+#include "ops/product_op.h"
 
 #include <algorithm>
 #include <array>
@@ -99,30 +99,31 @@ bool ProductNodes::takes(const ggml_tensor * weight, const ggml_tensor * x) cons
 }
 
 // I8 [bytes of a column, columns].
-ggml_tensor * ProductNodes::quantized(ggml_tensor * x) {
+ggml_tensor * ProductNodes::quantized(ggml_context * context, ggml_tensor * x) {
     ggml_tensor *& known = quantized_[x];
     if (known == nullptr) {
-        known = ggml_custom_4d(context_, GGML_TYPE_I8, q8_column_bytes(x->ne[0]), ggml_nrows(x), 1, 1, &x, 1,
+        known = ggml_custom_4d(context, GGML_TYPE_I8, q8_column_bytes(x->ne[0]), ggml_nrows(x), 1, 1, &x, 1,
                                compute_quantized, GGML_N_TASKS_MAX, nullptr);
     }
     return known;
 }
 
-ggml_tensor * ProductNodes::product(ggml_tensor * weight, ggml_tensor * x) {
+ggml_tensor * ProductNodes::product(ggml_context * context, ggml_tensor * weight, ggml_tensor * x) {
     if (!takes(weight, x)) {
-        return ggml_mul_mat(context_, weight, x);
+        return ggml_mul_mat(context, weight, x);
     }
-    ggml_tensor * args[] = { weight, quantized(x) };
-    return ggml_custom_4d(context_, GGML_TYPE_F32, weight->ne[1], x->ne[1], x->ne[2], x->ne[3], args, 2,
-                          compute_product, GGML_N_TASKS_MAX, nullptr);
+    ggml_tensor * args[] = { weight, quantized(context, x) };
+    return ggml_custom_4d(context, GGML_TYPE_F32, weight->ne[1], x->ne[1], x->ne[2], x->ne[3], args, 2, compute_product,
+                          GGML_N_TASKS_MAX, nullptr);
 }
 
-ggml_tensor * ProductNodes::product_by_expert(ggml_tensor * weight, ggml_tensor * x, ggml_tensor * experts) {
+ggml_tensor * ProductNodes::product_by_expert(ggml_context * context, ggml_tensor * weight, ggml_tensor * x,
+                                              ggml_tensor * experts) {
     if (!takes(weight, x)) {
-        return ggml_mul_mat_id(context_, weight, x, experts);
+        return ggml_mul_mat_id(context, weight, x, experts);
     }
-    ggml_tensor * args[] = { weight, quantized(x), experts };
-    return ggml_custom_4d(context_, GGML_TYPE_F32, weight->ne[1], experts->ne[0], experts->ne[1], 1, args, 3,
+    ggml_tensor * args[] = { weight, quantized(context, x), experts };
+    return ggml_custom_4d(context, GGML_TYPE_F32, weight->ne[1], experts->ne[0], experts->ne[1], 1, args, 3,
                           compute_product_by_expert, GGML_N_TASKS_MAX, nullptr);
 }
 

@@ -1,4 +1,4 @@
-#include "core/gguf_file.h"
+#include "gguf/gguf_file.h"
 
 #include <algorithm>
 #include <cerrno>
@@ -7,7 +7,7 @@
 #include <filesystem>
 #include <limits>
 
-#include "core/error.h"
+#include "error/error.h"
 
 namespace omni {
 
@@ -224,6 +224,15 @@ GgufFile::~GgufFile() {
 
 void GgufFile::fail(const std::string & what) const {
     throw Error(ErrorKind::file, path_ + " " + what);
+}
+
+std::string GgufFile::bytes(uint64_t offset, size_t size) const {
+    if (offset > size_ || size > size_ - offset) {
+        fail("has no " + std::to_string(size) + " bytes at " + std::to_string(offset));
+    }
+    std::string out(size, '\0');
+    read(offset, &out[0], size);
+    return out;
 }
 
 void GgufFile::read(uint64_t offset, void * target, size_t size) const {

@@ -12,19 +12,19 @@ namespace omni {
 class ProductNodes {
   public:
     // `on_cpu`: every node of the graph runs on the CPU.
-    ProductNodes(ggml_context * context, bool on_cpu) : context_(context), on_cpu_(on_cpu) {}
+    explicit ProductNodes(bool on_cpu) : on_cpu_(on_cpu) {}
 
-    // weight [in, out], x F32 [in, ...] -> F32 [out, ...].
-    ggml_tensor * product(ggml_tensor * weight, ggml_tensor * x);
+    // weight [in, out], x F32 [in, ...] -> F32 [out, ...], made in `context`.
+    ggml_tensor * product(ggml_context * context, ggml_tensor * weight, ggml_tensor * x);
 
     // weight [in, out, experts], x F32 [in, 1 or used, rows], experts I32 [used, rows] -> F32 [out, used, rows].
-    ggml_tensor * product_by_expert(ggml_tensor * weight, ggml_tensor * x, ggml_tensor * experts);
+    ggml_tensor * product_by_expert(ggml_context * context, ggml_tensor * weight, ggml_tensor * x,
+                                    ggml_tensor * experts);
 
   private:
     bool          takes(const ggml_tensor * weight, const ggml_tensor * x) const;
-    ggml_tensor * quantized(ggml_tensor * x);
+    ggml_tensor * quantized(ggml_context * context, ggml_tensor * x);
 
-    ggml_context *                               context_;
     bool                                         on_cpu_;
     std::map<const ggml_tensor *, ggml_tensor *> quantized_;
 };

@@ -17,8 +17,8 @@
 #include <variant>
 #include <vector>
 
-#include "core/file_mapping.h"
 #include "ggml.h"
+#include "gguf/file_mapping.h"
 
 namespace omni {
 
@@ -86,6 +86,9 @@ class GgufFile {
 
     // Reads `size` bytes at `offset` of the file. Safe to call from several threads.
     void read(uint64_t offset, void * target, size_t size) const;
+
+    // The same; throws Error(file) where the file has no such bytes.
+    std::string bytes(uint64_t offset, size_t size) const;
 
     // Reads `size` bytes of the values of one of tensors(), from their byte `from` on.
     virtual void read_tensor(const GgufTensor & tensor, size_t from, void * target, size_t size) const;

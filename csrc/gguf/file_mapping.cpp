@@ -1,4 +1,4 @@
-#include "core/file_mapping.h"
+#include "gguf/file_mapping.h"
 
 #include <algorithm>
 #include <array>

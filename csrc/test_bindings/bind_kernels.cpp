@@ -1,12 +1,12 @@
-// The CPU kernels alone, for tests and benchmarks.
+// The CPU kernels alone.
 #include <pybind11/stl.h>
 
 #include "bindings/arrays.h"
-#include "bindings/bindings.h"
-#include "core/conv_op.h"
 #include "kernels/conv.h"
 #include "kernels/q8_product.h"
 #include "kernels/snake.h"
+#include "ops/conv_op.h"
+#include "test_bindings/test_bindings.h"
 
 namespace py = pybind11;
 
@@ -144,12 +144,12 @@ std::vector<std::string> kinds() {
 }  // namespace
 
 void bind_kernels(py::module_ & m) {
-    m.def("kernel_kinds", [] { return py::tuple(py::cast(kinds())); });
-    m.def("kernel_convolve", &convolve, py::arg("x"), py::arg("weight"), py::arg("bias"), py::arg("residual"),
+    m.def("kinds", [] { return py::tuple(py::cast(kinds())); });
+    m.def("convolve", &convolve, py::arg("x"), py::arg("weight"), py::arg("bias"), py::arg("residual"),
           py::arg("dilation"), py::arg("kind"));
     m.def("has_q8_product", &has_q8_product);
-    m.def("kernel_q8_product", &q8_product, py::arg("weight"), py::arg("x"));
-    m.def("kernel_snake", &snake, py::arg("x"), py::arg("frequency"), py::arg("magnitude"), py::arg("kind"));
+    m.def("q8_product", &q8_product, py::arg("weight"), py::arg("x"));
+    m.def("snake", &snake, py::arg("x"), py::arg("frequency"), py::arg("magnitude"), py::arg("kind"));
 }
 
 }  // namespace omni

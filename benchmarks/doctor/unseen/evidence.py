@@ -8,7 +8,6 @@ from operator import add
 from typing import Any
 
 import numpy as np
-from omniggml.quantize import quantize
 
 import omniggml
 
@@ -127,7 +126,7 @@ def _quantized(case: Case, subjects: Unseen) -> Given:
     source = target = subjects.file(case.subject)
     if case.detail["policy"]:
         target = subjects.new_path("-speech.gguf")
-        quantize(source, target, policy=case.detail["policy"])
+        omniggml.quantize(source, target, policy=case.detail["policy"])
     if case.detail["as"] == "file":
         return {"model": target}
     said = omniggml.load(target, device="cpu", n_threads=1).speak(TEXTS[case.text], seed=5)

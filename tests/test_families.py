@@ -146,8 +146,8 @@ def test_a_file_of_code2wav_alone_decodes(model_files: ModelFiles, tmp_path: Pat
     size = whole.geometry["code2wav"]
     codes = np.random.default_rng(0).integers(0, size["codebook_size"], (size["num_quantizers"], 9))
     want = whole.code2wav(codes)
-    rate = {"code2wav.rope_theta": 10000.0}
-    for path, overrides in ((tmp_path / "ours.gguf", None), (tmp_path / "ours.gguf", rate), (theirs, None)):
+    planned = {"code2wav.sliding_window": size["sliding_window"]}
+    for path, overrides in ((tmp_path / "ours.gguf", None), (tmp_path / "ours.gguf", planned), (theirs, None)):
         model = omniggml.load(path, n_threads=1, overrides=overrides)
         np.testing.assert_allclose(model.code2wav(codes), want, atol=2e-5)
         assert model.speakers == [] and set(model.geometry) == {"code2wav"}

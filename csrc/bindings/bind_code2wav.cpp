@@ -15,7 +15,9 @@ std::shared_ptr<Code2WavSession> session(const SpeechModel & model, int n_thread
 }
 
 py::array_t<float> decode(Code2WavSession & self, const IntArray & codes) {
-    require_matrix(codes, "codes [groups, frames]");
+    if (codes.ndim() != 2) {
+        throw Error(ErrorKind::input, "codes must have two axes: [groups, frames]");
+    }
     const auto         values = to_vector(codes);
     const int64_t      frames = codes.shape(1);
     std::vector<float> samples;

@@ -300,7 +300,7 @@ std::vector<float> TalkerSession::project(const std::string & path, const Talker
 }
 
 std::vector<float> TalkerSession::project_text(const std::vector<int32_t> & tokens) {
-    check_ids(tokens, talker_->geometry().text_vocab, "token id");
+    check_ids(tokens, talker_->geometry().text_vocab, "vocabulary token id");
     return tokens.empty() ? std::vector<float>{}
                           : project("talker.text_projection", talker_->text_projection_, &tokens, nullptr);
 }

@@ -145,7 +145,7 @@ ThinkerOutput ThinkerSession::forward(const std::vector<int32_t> & tokens, bool 
     if (tokens.empty()) {
         throw Error(ErrorKind::input, "the thinker got no tokens");
     }
-    check_ids(tokens, geometry.vocab, "token id");
+    check_ids(tokens, geometry.vocab, "vocabulary token id");
     const int64_t n = (int64_t) tokens.size();
     check_room(position_ + n, geometry.decoder, "thinker", "the conversation");
     if (want_hidden && geometry.accept_layer < 0) {

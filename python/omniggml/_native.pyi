@@ -1,7 +1,7 @@
 """Types of the native module. Everything raises a class of omniggml.errors; every array is C-contiguous."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NoReturn
 
 import numpy as np
 import numpy.typing as npt
@@ -80,6 +80,7 @@ PREDICTOR_SAMPLING: SamplingParams
 TALKER_MAX_FRAMES: int
 
 class SpeechParams(metaclass=_Pybind11Type):
+    def __init__(self, *args: NoReturn, **kwargs: NoReturn) -> None: ...  # SpeechModel.default_params makes them
     talker: SamplingParams
     predictor: SamplingParams
     seed: int

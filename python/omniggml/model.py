@@ -172,8 +172,8 @@ class Model:
 
     @property
     def has_voice(self) -> bool:
-        """False of a thinker that was loaded alone: it chats in text."""
-        return self._voice is not None
+        """False of a thinker that was loaded alone, which chats in text, and of code2wav alone, which decodes."""
+        return self._voice is not None and self._voice.speaks
 
     @property
     def geometry(self) -> dict[str, dict[str, Any]]:
@@ -395,13 +395,17 @@ class Model:
             sampling=options.params(thinker),
             seed=options.seed,
             max_tokens=options.max_tokens,
-            stop_tokens={self.tokenizer.eos_id}
-            | ({self._voice.text_tokens["im_end"]} if self._voice is not None else set()),
+            stop_tokens=self._stop_tokens(),
         )
         tokens = []
         while (token := generator.next()) >= 0:
             tokens.append(token)
         return tokens, generator.stop_reason
+
+    def _stop_tokens(self) -> set[int]:
+        voice = self._voice
+        turn = {voice.text_tokens["im_end"]} if voice is not None and voice.speaks else set()
+        return {self.tokenizer.eos_id} | turn
 
     def thinker(self, tokens: Sequence[int]) -> ThinkerOutput:
         """Tokens -> logits and hidden states of every position. Raises InputError without a thinker file."""
@@ -431,9 +435,8 @@ class Model:
         session = _native.TalkerSession(self._speech, 1, self._n_threads, active.get())
         hidden = None if thinker_hidden is None else finite_floats("thinker_hidden", thinker_hidden)
         speaker_id = self._speaker_id(speaker)
-        return TalkerPrompt(
-            *session.assemble_prompt(token_ids(conversation), token_ids(answer), speaker_id, thinker_hidden=hidden)
-        )
+        tokens = token_ids(conversation), token_ids(answer)
+        return TalkerPrompt(*session.assemble_prompt(*tokens, speaker_id, thinker_hidden=hidden))
 
     def talker(self, prompt: TalkerPrompt, /, **options: Unpack[SpeechKeywords]) -> IntArray:
         """The talker's inputs -> codes int32 [groups, frames]. `options`: see `SpeechOptions`."""

@@ -107,6 +107,10 @@ def derive(
     config = ModelConfig(thinker, talker, predictor, vocoder, token)
     if talks and sounds:
         _check_codebooks(contents, config)
+    elif sounds and vocoder.num_quantizers * vocoder.codebook_size != contents.rows("code2wav.code_embedding.weight"):
+        raise ModelFileError(_split_of_table(contents, vocoder))
+    elif sounds and not any("num_quantizers" in values.get("code2wav", {}) for values in (told, given)):
+        assumed["code2wav.num_quantizers"] = vocoder.num_quantizers
     return Derived(config, assumed)
 
 
@@ -271,7 +275,13 @@ def _check_codebooks(contents: Contents, config: ModelConfig) -> None:
     ):
         raise ModelFileError(
             f"its talker speaks {heads} codes and its predictor {config.code_predictor.vocab_size} in "
-            f"{config.code_predictor.num_code_groups} groups, but its table of {rows} codes is read as "
-            f"{vocoder.num_quantizers} groups of {vocoder.codebook_size}; override code2wav.num_quantizers and "
-            "code2wav.codebook_size if you know better"
+            f"{config.code_predictor.num_code_groups} groups, but {_split_of_table(contents, vocoder)}"
         )
+
+
+def _split_of_table(contents: Contents, vocoder: Code2WavConfig) -> str:
+    rows = contents.rows("code2wav.code_embedding.weight")
+    return (
+        f"its table of {rows} codes is read as {vocoder.num_quantizers} groups of {vocoder.codebook_size}; "
+        "override code2wav.num_quantizers and code2wav.codebook_size if you know better"
+    )

@@ -103,7 +103,7 @@ def _checked_thinker(file: File | None) -> Source:
 
 def _check_companions(file: File, thinker: PathLike | None, code2wav: PathLike | None) -> None:
     """Does what is given beside the model make up for what it lacks?"""
-    if file.family is families.CODE2WAV:
+    if file.family is families.CODE2WAV and thinker is None:
         return  # it decodes as it is; asked to speak, the engine says what is missing
     given = {"thinker": thinker is not None, "code2wav": code2wav is not None}
     sentence = why_not_a_voice(file.header, file.family)

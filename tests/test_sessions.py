@@ -346,14 +346,14 @@ def test_the_thinkers_cache_grows(model: Model) -> None:
     tokens = np.random.default_rng(0).integers(0, 400, 600).astype(np.int32)
     whole = model.thinker(tokens.tolist()).logits
     assert model._thinker is not None
-    session = _native.ThinkerSession(model._thinker, 1, None)
+    session = _native.ThinkerSession(model._thinker.loaded(), 1, None)
     pieces = [session.forward(tokens[i : i + 37])[0] for i in range(0, 600, 37)]
     np.testing.assert_allclose(np.concatenate(pieces), whole, rtol=0, atol=1e-4)
 
 
 def test_the_thinker_goes_back(model: Model) -> None:
     assert model._thinker is not None
-    session = _native.ThinkerSession(model._thinker, 1, None)
+    session = _native.ThinkerSession(model._thinker.loaded(), 1, None)
     first = session.forward(np.arange(20, dtype=np.int32))[0]
     session.forward(np.arange(300, dtype=np.int32) % 400)
     session.truncate(5)

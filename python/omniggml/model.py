@@ -395,7 +395,8 @@ class Model:
             sampling=options.params(thinker),
             seed=options.seed,
             max_tokens=options.max_tokens,
-            stop_tokens={self.tokenizer.eos_id} | ({self._voice.text_tokens["im_end"]} if self._voice is not None else set()),
+            stop_tokens={self.tokenizer.eos_id}
+            | ({self._voice.text_tokens["im_end"]} if self._voice is not None else set()),
         )
         tokens = []
         while (token := generator.next()) >= 0:
@@ -430,7 +431,9 @@ class Model:
         session = _native.TalkerSession(self._speech, 1, self._n_threads, active.get())
         hidden = None if thinker_hidden is None else finite_floats("thinker_hidden", thinker_hidden)
         speaker_id = self._speaker_id(speaker)
-        return TalkerPrompt(*session.assemble_prompt(token_ids(conversation), token_ids(answer), speaker_id, thinker_hidden=hidden))
+        return TalkerPrompt(
+            *session.assemble_prompt(token_ids(conversation), token_ids(answer), speaker_id, thinker_hidden=hidden)
+        )
 
     def talker(self, prompt: TalkerPrompt, /, **options: Unpack[SpeechKeywords]) -> IntArray:
         """The talker's inputs -> codes int32 [groups, frames]. `options`: see `SpeechOptions`."""

@@ -48,7 +48,7 @@ class Header:
 
 def read_header(path: str | os.PathLike[str]) -> Header:
     """Open a file. Raises ModelFileError where it is no sound GGUF file."""
-    with suppress(OSError):  # which opening says too
+    with suppress(OSError, ValueError):  # which opening says too
         if reason := why_not_gguf(Path(os.fspath(path))):
             raise ModelFileError(reason)
     native = _native.GgufFile(os.fsencode(path))

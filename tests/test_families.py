@@ -20,7 +20,7 @@ from gguf_edit import GgufEdit, Tensor
 from omniggml import _native
 from omniggml.errors import InputError, ModelFileError
 from omniggml.files.families import FAMILIES
-from omniggml.files.plan import PlannedTensor
+from omniggml.gguf.planned_tensor import PlannedTensor
 from parity.files import ModelFiles
 from sentences import one_sentence
 from worker import Worker

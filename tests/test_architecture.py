@@ -26,7 +26,7 @@ LEVELS: tuple[tuple[str, ...], ...] = (
     ("arrays", "probe", "options", "text", "files"),
     ("audio", "tokenizer", "overlap"),
     ("together", "late_thinker"),
-    ("model",),
+    ("model", "hub_file"),
     ("loading",),
     ("conversion",),
     ("quantization", "comparison"),

@@ -18,7 +18,7 @@ import numpy as np
 warnings.simplefilter("error")
 from omniggml import _native
 model = omniggml.load(speech, thinker=thinker, n_threads=1)
-native, text_model = model._speech, model._thinker
+native, text_model = model._speech, model._thinker.loaded()
 header = model._conversation([{"role": "user", "content": "hi"}])
 user = list(header)
 audio_id = native.text_tokens["audio"]

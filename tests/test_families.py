@@ -20,7 +20,7 @@ from gguf_edit import GgufEdit, Tensor
 from omniggml import _native
 from omniggml.errors import InputError, ModelFileError
 from omniggml.files.families import FAMILIES
-from omniggml.files.plan import PlannedTensor
+from omniggml.gguf.planned_tensor import PlannedTensor
 from parity.files import ModelFiles
 from sentences import one_sentence
 from worker import Worker
@@ -347,7 +347,7 @@ def test_inspect_each_family(mini: Files, tmp_path: Path) -> None:
     found = {name: omniggml.inspect(path) for name, path in paths.items()}
     assert {name: one.family for name, one in found.items()} == {name: name for name in paths}
     assert found["bundled"].problem and "thinker" in found["bundled"].problem
-    assert found["bundled"].missing == ("thinker.model.embed_tokens.weight",)
+    assert found["bundled"].missing == () and found["bundled"].needs == ("thinker",)
     assert "code2wav=" in found["code2wav"].problem
     reasons = {concern.name: concern.reason for concern in found["all-in-one"].concerns}
     assert "code2wav.code_embedding.weight" in reasons and "talker.codec_head.weight" not in reasons
@@ -368,8 +368,9 @@ def test_inspect_what_can_not_be_loaded(tiny_files: Files, tmp_path: Path) -> No
     assert cut.family == "unknown" and "truncated" in cut.problem
     other = GgufEdit().set("general.architecture", "llama", V.STRING).write(tmp_path / "z.gguf")
     assert omniggml.inspect(other).family == "unknown"
+    assert "directory" in omniggml.inspect(tmp_path).problem
     with pytest.raises(ModelFileError):
-        omniggml.inspect(tmp_path)
+        omniggml.inspect(tmp_path / "nothing")
 
 
 def test_inspect_command(mini: Files, tmp_path: Path) -> None:

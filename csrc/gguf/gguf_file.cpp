@@ -14,6 +14,7 @@ namespace omni {
 namespace {
 
 constexpr char     k_magic[4]          = { 'G', 'G', 'U', 'F' };
+constexpr uint32_t k_most_dims         = 8;  // an encoder's kernel has 5; ggml's tensors have 4
 constexpr uint32_t k_type_string       = 8;
 constexpr uint32_t k_type_array        = 9;
 constexpr uint64_t k_default_alignment = 32;
@@ -356,11 +357,11 @@ void GgufFile::read_tensor(Cursor & cursor) {
     GgufTensor tensor;
     tensor.name       = cursor.string(k_longest_name);
     const auto n_dims = cursor.scalar<uint32_t>();
-    if (n_dims < 1 || n_dims > 4) {
-        fail("is damaged: tensor " + printable(tensor.name) + " has " + std::to_string(n_dims) +
-             " dimensions (1 to 4 are possible)");
+    if (n_dims < 1 || n_dims > k_most_dims) {
+        fail("is damaged: tensor " + printable(tensor.name) + " has " + std::to_string(n_dims) + " dimensions (1 to " +
+             std::to_string(k_most_dims) + " are possible)");
     }
-    tensor.n_dims    = (int) n_dims;
+    tensor.n_dims    = (int) std::min(n_dims, 4u);
     tensor.ne        = { 1, 1, 1, 1 };
     uint64_t product = 1;
     for (uint32_t d = 0; d < n_dims; ++d) {
@@ -371,7 +372,7 @@ void GgufFile::read_tensor(Cursor & cursor) {
                  std::to_string(extent) + " in dimension " + std::to_string(d));
         }
         product *= extent;
-        tensor.ne[d] = (int64_t) extent;
+        tensor.ne[std::min(d, 3u)] *= (int64_t) extent;
     }
     const auto type = cursor.scalar<uint32_t>();
     if (type >= GGML_TYPE_COUNT || ggml_blck_size((ggml_type) type) == 0 || ggml_type_size((ggml_type) type) == 0) {

@@ -30,7 +30,7 @@ struct GgufTensor {
     std::string            name;
     ggml_type              type;
     int                    n_dims;
-    std::array<int64_t, 4> ne;      // ggml order: ne[0] varies fastest
+    std::array<int64_t, 4> ne;      // ggml order: ne[0] varies fastest; what a file has beyond four is in the last
     uint64_t               offset;  // of the first byte, from the start of the file
     size_t                 nbytes;
 };

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from omniggml.hub_file import local_file
 from omniggml.model import Model
 from omniggml.options import LoadKeywords, LoadOptions, from_keywords
 
@@ -26,15 +27,16 @@ def load(speech: str | os.PathLike[str] | None = None, **options: Unpack[LoadKey
 
     `speech`: a NAME-speech.gguf or a file of another family (`docs/files.md`); NAME-thinker.gguf stands for the speech
     file beside it. Without it the built-in voice, a small model of the same architecture that speaks English; or, where
-    a thinker is named, that alone, which answers in text. `options`: see `LoadOptions`. What no file tells is the
-    published model's; a warning names it.
+    a thinker is named, that alone, which answers in text. `org/repo`, `org/repo@revision` and `org/repo:FILE` stand for
+    files on the Hugging Face hub, downloaded where `huggingface_hub` is installed. `options`: see `LoadOptions`.
+    What no file tells is the published model's; a warning names it.
 
     Raises ModelFileError for a file that can't be used, InputError for an unknown device or option, OutOfMemoryError.
     """
-    chosen = from_keywords(LoadOptions, options)
+    chosen = _local(from_keywords(LoadOptions, options))
     if speech is None and chosen.thinker:
         return Model(None, chosen)
-    path = BUILT_IN if speech is None else Path(speech)
+    path = BUILT_IN if speech is None else local_file(speech)
     if chosen.thinker is None:
         path, thinker = _with_companion(path)
         chosen = dataclasses.replace(chosen, thinker=thinker)
@@ -42,6 +44,16 @@ def load(speech: str | os.PathLike[str] | None = None, **options: Unpack[LoadKey
     if model.assumed:
         warnings.warn(_assumptions(path, model.assumed), stacklevel=2)
     return model
+
+
+def _local(options: LoadOptions) -> LoadOptions:
+    """The options with files of the hub where they are on the disk."""
+    thinker, code2wav = options.thinker, options.code2wav
+    return dataclasses.replace(
+        options,
+        thinker=local_file(thinker) if thinker else thinker,
+        code2wav=local_file(code2wav) if code2wav is not None else None,
+    )
 
 
 def _with_companion(path: Path) -> tuple[Path, Path | None]:

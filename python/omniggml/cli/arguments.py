@@ -28,7 +28,7 @@ _SPEECH_NUMBERS = {
 
 def add_model(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("model")
-    group.add_argument("-m", "--model", metavar="FILE", help="speech file, NAME-speech.gguf")
+    group.add_argument("-m", "--model", metavar="FILE", help="NAME-speech.gguf, or ORG/REPO[:FILE] on the hub")
     thinkers = group.add_mutually_exclusive_group()
     thinkers.add_argument("--thinker", metavar="FILE", help="default: NAME-thinker.gguf beside the speech file")
     thinkers.add_argument("--no-thinker", action="store_true", help="leave out the thinker beside the speech file")

@@ -16,6 +16,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--type", default="f16", choices=CONVERSION_POLICIES, help="precision (default f16)")
     parser.add_argument("--name", help="NAME of NAME-speech.gguf and NAME-thinker.gguf; default: the directory's")
     parser.add_argument("--only", choices=("speech", "thinker"), help="write one of the two files")
+    parser.add_argument("--lora", metavar="DIR", help="a PEFT adapter, merged into the weights")
     parser.set_defaults(run=run)
 
 
@@ -23,7 +24,15 @@ def run(args: argparse.Namespace) -> int:
     from omniggml.conversion.checkpoint_to_gguf import convert
 
     progress = on_terminal()
-    written = convert(args.checkpoint, args.output, type=args.type, name=args.name, only=args.only, progress=progress)
+    written = convert(
+        args.checkpoint,
+        args.output,
+        type=args.type,
+        name=args.name,
+        only=args.only,
+        lora=args.lora,
+        progress=progress,
+    )
     if progress:
         progress.close()
     for path in written:

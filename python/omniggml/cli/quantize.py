@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import re
 from pathlib import Path
 from typing import Any
 
 from omniggml.cli.progress import on_terminal
 from omniggml.cli.search import add_search, run_search
+from omniggml.errors import InputError
 from omniggml.spec.policy import policy_names
 
 
@@ -19,6 +21,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--policy", default="q8_0", metavar="NAME", help=f"{policies}, or a .toml file (default q8_0)")
     parser.add_argument("--imatrix", metavar="FILE", help="importance matrix, from `omniggml imatrix` or llama.cpp")
     parser.add_argument("--requantize", action="store_true", help="even where IN is quantized already")
+    parser.add_argument("--split-max-size", metavar="N(M|G)", help="write several files, each of at most so many bytes")
     add_search(parser)
     parser.set_defaults(run=run)
 
@@ -35,6 +38,7 @@ def run(args: argparse.Namespace) -> int:
         policy=args.policy,
         imatrix=args.imatrix,
         requantize=args.requantize,
+        split_max_size=_size(args.split_max_size),
         progress=progress,
     )
     if progress:
@@ -49,3 +53,13 @@ def run(args: argparse.Namespace) -> int:
             f"tensor's values ({worst.name}), on top of what the first had lost"
         )
     return 0
+
+
+def _size(text: str | None) -> int | None:
+    """ "300M" and "2G" as llama.cpp's tool takes them: powers of 1000."""
+    if text is None:
+        return None
+    found = re.fullmatch(r"(\d{1,9})([MG]?)", text)
+    if found is None:
+        raise InputError(f"--split-max-size is {text!r}, expected bytes, or a number with M or G")
+    return int(found[1]) * {"": 1, "M": 10**6, "G": 10**9}[found[2]]

@@ -16,6 +16,7 @@ def check_tensors(checkpoint: Checkpoint, expected: Iterable[Named], elsewhere: 
     first difference, with the tensor, what it has, and what it should have.
     """
     seen = set()
+    _refuse_unmerged(checkpoint)
     for name, shape in expected:
         stored = checkpoint.tensors.get(name)
         if checkpoint.quantization is not None and (stored is None or not checkpoint.can_read(name)):
@@ -44,3 +45,12 @@ def _quantized_otherwise(checkpoint: Checkpoint, name: str, title: str) -> str:
         f"{checkpoint.directory}: tensor {name} is quantized by {title}, which can't be converted: convert from the "
         f"unquantized checkpoint{speech}"
     )
+
+
+def _refuse_unmerged(checkpoint: Checkpoint) -> None:
+    name = next((name for name in checkpoint.tensors if ".base_layer." in name or ".lora_" in name), None)
+    if name is not None:
+        raise ConversionError(
+            f"{checkpoint.tensors[name].path}: tensor {name} is of a LoRA adapter that was saved unmerged: merge it "
+            "with peft's merge_and_unload, or convert the model that it was trained on, with --lora DIR"
+        )

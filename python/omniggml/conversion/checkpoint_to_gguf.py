@@ -15,6 +15,7 @@ from omniggml.conversion.checkpoint_check import check_tensors
 from omniggml.conversion.config_json import NO_VOICE, read_checkpoint_config
 from omniggml.conversion.encode import encoded
 from omniggml.conversion.hub import local_checkpoint
+from omniggml.conversion.lora_adapter import LoraAdapter, MergedCheckpoint
 from omniggml.conversion.output_tensors import speech_file_outputs, thinker_file_outputs
 from omniggml.conversion.safetensors_reader import Checkpoint
 from omniggml.errors import ConversionError, InputError, OmniError
@@ -38,6 +39,7 @@ def convert(
     type: str = "f16",
     name: str | None = None,
     only: File | None = None,
+    lora: str | Path | None = None,
     progress: Progress | None = None,
 ) -> list[Path]:
     """Convert the Qwen3-Omni checkpoint in `source` to GGUF files in `out_dir`, and return their paths.
@@ -46,7 +48,8 @@ def convert(
     is installed. `type` is one of f32, f16, bf16, q8_0, built-in policies. The files are `NAME-speech.gguf` and
     `NAME-thinker.gguf`, with `name` or else the name of the source; `only` writes one of them, and then only the shards
     with its tensors are needed. Of a model without a talker, as -Thinking and -Captioner, the thinker is written alone.
-    `progress` is called as (tensor name, bytes written, bytes in all). The same input gives the same bytes.
+    `lora`: the directory of a PEFT adapter that is merged into the weights. `progress` is called as (tensor name, bytes
+    written, bytes in all). The same input gives the same bytes.
 
     Everything is checked before the first byte is written, and the files get their names when all are complete, were
     read back, and can be loaded. What an interruption or a full disk leaves is gone on with by the same call.
@@ -61,7 +64,11 @@ def convert(
         only = _without_voice(directory, only)
     checkpoint = Checkpoint(directory, lambda tensor: _is_needed(tensor, only))
     check_tensors(checkpoint, _expected(config, only), _elsewhere(only))
-    jobs = [_job(file, Path(out_dir), stem, config, checkpoint, policy) for file in _wanted(only)]
+    weights: Checkpoint | MergedCheckpoint = checkpoint
+    if lora is not None:
+        weights = MergedCheckpoint(checkpoint, LoraAdapter(Path(lora)))
+        weights.check({tensor for tensor, _ in _expected(config, only)}, _elsewhere(only))
+    jobs = [_job(file, Path(out_dir), stem, config, weights, policy) for file in _wanted(only)]
     write_files(jobs, progress, _check_loads)
     return [job.target for job in jobs]
 
@@ -124,7 +131,7 @@ def _job(
     out_dir: Path,
     stem: str,
     config: ModelConfig | LanguageModel,
-    checkpoint: Checkpoint,
+    checkpoint: Checkpoint | MergedCheckpoint,
     policy: Policy,
 ) -> FileJob:
     if file == "speech" and isinstance(config, ModelConfig):
@@ -142,8 +149,8 @@ def _job(
     def pieces(number: int) -> Pieces:
         yield from encoded(checkpoint, tensors[number])
 
-    sources = sorted({tensor.path for tensor in checkpoint.tensors.values()})
     target = out_dir / f"{stem}-{file}.gguf"
+    sources = checkpoint.sources()
     identity = identity_of(header, sources, "convert", __version__)
     return FileJob(target, header, outputs, identity, pieces, [*sources, *checkpoint.directory.glob("*.json")])
 

@@ -131,6 +131,10 @@ def read_model_config(directory: Path) -> ModelConfig:
 
 def read_checkpoint_config(directory: Path) -> ModelConfig | LanguageModel:
     """As `read_model_config`, but of a model without a talker what it has."""
+    if (directory / "adapter_config.json").exists() and not (directory / "config.json").exists():
+        raise ConversionError(
+            f"{directory} is an adapter, not a model: convert the model that it was trained on, with --lora {directory}"
+        )
     root = _Section(read_json_object(directory / "config.json"), directory / "config.json")
     kind = root.values.get("model_type")
     read = _READERS.get(kind) if isinstance(kind, str) else None

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from omniggml.conversion.output_tensors import StackedTensor
+from omniggml.conversion.whole_rows import whole_rows
 from omniggml.errors import ConversionError
 from omniggml.gguf.bfloat16 import to_bfloat16
 from omniggml.gguf.type_names import LARGEST_F16, quantize_rows
@@ -35,15 +36,9 @@ def encoded(source: ValueSource, tensor: StackedTensor) -> Iterator[memoryview]:
 
 
 def _rows(source: ValueSource, tensor: StackedTensor) -> Iterator[npt.NDArray[np.float32]]:
-    """Blocks of whole rows, [n, row length]; a source's own blocks may end within a row."""
-    width = tensor.shape[-1]
+    """Blocks of whole rows, [n, row length]."""
     for name in tensor.sources:
-        rest = np.empty(0, dtype=np.float32)
-        for block in source.blocks(name):
-            joined = np.concatenate([rest, block]) if rest.size else block
-            whole = joined.size // width * width
-            yield joined[:whole].reshape(-1, width)
-            rest = joined[whole:]
+        yield from whole_rows(source.blocks(name), tensor.shape[-1])
 
 
 def _encode_block(values: npt.NDArray[np.float32], type_: str, name: str) -> bytes:

@@ -60,6 +60,10 @@ class Checkpoint:
                 out[found.name] = replace(found.weight, shape=found.shape)
         return out
 
+    def sources(self) -> list[Path]:
+        """Files that the values come from."""
+        return sorted({tensor.path for tensor in self.tensors.values()})
+
     def can_read(self, name: str) -> bool:
         """Whether a tensor is there, in a type whose values are known."""
         return name in self._quantized or (name in self.tensors and self.tensors[name].type in PLAIN_TYPES)
@@ -117,7 +121,7 @@ def _read_directory(directory: Path, wanted: Callable[[str], bool]) -> dict[str,
         raise ConversionError(f"{directory} is not a directory, expected a Hugging Face checkpoint")
     tensors: dict[str, CheckpointTensor] = {}
     for path in _shards(directory, wanted):
-        for name, tensor in _read_shard(path).items():
+        for name, tensor in read_shard(path).items():
             if name in tensors:
                 raise ConversionError(f"tensor {name} is in both {tensors[name].path} and {path}")
             tensors[name] = tensor
@@ -140,7 +144,8 @@ def _shards(directory: Path, wanted: Callable[[str], bool]) -> list[Path]:
     return shards
 
 
-def _read_shard(path: Path) -> dict[str, CheckpointTensor]:
+def read_shard(path: Path, *, named: bool = True) -> dict[str, CheckpointTensor]:
+    """The tensors of one file; `named`: by the published names, experts one by one. Raises ConversionError."""
     try:
         size = path.stat().st_size
         with path.open("rb") as file:
@@ -158,7 +163,8 @@ def _read_shard(path: Path) -> dict[str, CheckpointTensor]:
     tensors: dict[str, CheckpointTensor] = {}
     for name, entry in header.items():
         if name != "__metadata__":
-            tensors |= _published(published_name(name), _stored_tensor(path, name, entry, 8 + length, size))
+            stored = _stored_tensor(path, name, entry, 8 + length, size)
+            tensors |= _published(published_name(name), stored) if named else {name: stored}
     return tensors
 
 

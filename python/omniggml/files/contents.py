@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from omniggml.errors import ModelFileError
-from omniggml.files.families import Family, Layout, Place
+from omniggml.files.families import MERGED_PATH, Family, Layout, Place
 from omniggml.gguf.header import Header, StoredTensor
 from omniggml.spec.speech_file import short_name
 
@@ -79,7 +79,10 @@ class Contents:
         return len(parts) if len(parts[0].stored.shape) < 3 else parts[0].stored.shape[0]
 
     def _matrix(self, name: str) -> tuple[int, ...]:
-        shape = self.parts[short_name(name)][0].stored.shape
+        part = self.parts[short_name(name)][0]
+        shape = part.stored.shape
+        if part.slices > 1 and len(shape) == 3:
+            return shape[0] * shape[1] // part.slices, shape[2]
         return shape if len(shape) > 1 else (1, *shape)
 
     def numbers(self, template: str) -> int:
@@ -92,9 +95,22 @@ class Contents:
 
 def _parts(place: Place, file: int, stored: StoredTensor) -> Iterator[tuple[str, Part]]:
     """Our names of a stored tensor, and what it is to each."""
+    file += stored.member
+    if place.name.removesuffix(".weight").endswith(MERGED_PATH) and len(stored.shape) == 3:
+        yield from _halves(place, file, stored)
+        return
     if "{n}" not in place.name:
         yield place.name, Part(file, place.expert, stored, place.layout)
         return
     slices = stored.shape[0] if len(stored.shape) == 3 else 1
     for n in range(min(slices, _MOST_STACKED)):
         yield place.name.format(n=n), Part(file, 0, stored, place.layout, n, slices)
+
+
+def _halves(place: Place, file: int, stored: StoredTensor) -> Iterator[tuple[str, Part]]:
+    """Gates and ups of experts that have both in one tensor."""
+    experts = stored.shape[0]
+    for half, path in enumerate(("gate_proj", "up_proj")):
+        name = f"{place.name.removesuffix('.weight').removesuffix('gate_up_proj')}{path}.weight"
+        for expert in range(min(experts, _MOST_STACKED)):
+            yield name, Part(file, expert, stored, place.layout, 2 * expert + half, 2 * experts)

@@ -13,8 +13,19 @@ from enum import Enum
 from functools import cached_property
 
 from omniggml.spec.expected_tensors import NOT_CONVERTED, expert_prefix, stacked_name
-from omniggml.spec.llama_names import ATTENTION, DENSE, EXPERTS, SHARED_EXPERT, THINKER_LAYER, THINKER_WHOLE
+from omniggml.spec.llama_names import (
+    ATTENTION,
+    DENSE,
+    EXPERTS,
+    MERGED_EXPERTS,
+    SHARED_EXPERT,
+    THINKER_LAYER,
+    THINKER_WHOLE,
+)
 from omniggml.spec.speech_file import ARCHITECTURE, short_name
+
+MERGED_PATH = "mlp.experts.gate_up_proj"
+"""A layer's experts with gate above up in one tensor; what ours are made of."""
 
 
 class Layout(Enum):
@@ -107,6 +118,8 @@ _ATTENTION = {**ATTENTION, "attn_out": ATTENTION["attn_output"]}
 
 def _layers(theirs: str, ours: str, *tables: dict[str, str], shifted: bool = False) -> Iterator[Alias]:
     for table in tables:
+        if table is EXPERTS:
+            yield Alias(f"{theirs}.{MERGED_EXPERTS}.weight", f"{ours}.{MERGED_PATH}.weight")
         for name, path in table.items():
             yield Alias(f"{theirs}.{name}.weight", f"{ours}.{path}.weight", shifted=shifted)
 
@@ -265,7 +278,7 @@ MTP_TALKER = Family(
 THINKER = Family(
     "thinker",
     "llama.cpp's thinker file",
-    ("token_embd.weight", "blk.{n}.attn_q_norm.weight", "blk.{n}.ffn_gate_exps.weight"),
+    ("token_embd.weight", "blk.{n}.attn_q_norm.weight", "blk.{n}.ffn_gate_inp.weight"),
     ("thinker",),
     _THINKER,
 )

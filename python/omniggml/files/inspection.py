@@ -105,7 +105,7 @@ def inspect(path: str | os.PathLike[str]) -> Inspection:
     metadata = file.header.metadata
     return Inspection(
         path=str(file_path),
-        size=file.header.native.size,
+        size=file.header.size,
         architecture=file.header.architecture,
         family=file.family.name if file.family else "unknown",
         title=file.family.title if file.family else "a file of no known family",

@@ -14,14 +14,16 @@ from omniggml.files import families
 from omniggml.files.contents import Contents
 from omniggml.files.families import Family, recognise
 from omniggml.files.geometry import Derived, check_overrides, derive, token_ids
-from omniggml.files.plan import PlannedTensor, plain_metadata, plan_tensors, stacked
+from omniggml.files.plan import plain_metadata, plan_tensors, stacked
 from omniggml.files.refusals import NEEDS, why_not_a_voice
+from omniggml.files.thinker_keys import refuse_scaled_rope, sampling_of_llama_cpp
 from omniggml.files.tokenizer_metadata import read_tokenizer_files, tokenizer_metadata
 from omniggml.files.told_settings import settings_of
-from omniggml.gguf.header import Header, read_header
+from omniggml.gguf.header import Header, StoredTensor, read_header
+from omniggml.gguf.planned_tensor import PlannedTensor
 from omniggml.spec import speech_file, thinker_file
 from omniggml.spec.expected_tensors import code2wav_tensors, thinker_tensors
-from omniggml.spec.llama_names import llama_name
+from omniggml.spec.llama_names import APART_EXPERTS, MERGED_EXPERTS, llama_name
 from omniggml.spec.model_config import ModelConfig
 from omniggml.spec.published import PUBLISHED
 
@@ -119,17 +121,36 @@ def _as_it_is(file: File) -> Source:
 def as_llama_cpps(file: File) -> Source:
     """A thinker by its tensors, whatever its architecture is called; any other file as it is."""
     header = file.header
-    if file.family is not families.THINKER or header.architecture in _KNOWN_THINKERS:
+    if file.family is not families.THINKER:
+        return _as_it_is(file)
+    refuse_scaled_rope(header)
+    sampling = sampling_of_llama_cpp(header)
+    merged = any(name.endswith(f".{MERGED_EXPERTS}.weight") for name in header.tensors)
+    if header.architecture in _KNOWN_THINKERS and not sampling and not merged:
         return _as_it_is(file)
     ours = {
         key.replace(header.architecture, thinker_file.ARCHITECTURE, 1): value
         for key, value in header.metadata.items()
         if key.startswith(f"{header.architecture}.")
     }
-    metadata = {**ours, "general.architecture": thinker_file.ARCHITECTURE}
-    plan = [PlannedTensor(name, tensor.shape, ((0, name, 0, 1),)) for name, tensor in header.tensors.items()]
-    native = _native.PlannedFile([os.fsencode(header.path)], metadata, plan)
+    metadata = {**sampling, **ours, "general.architecture": thinker_file.ARCHITECTURE}
+    plan = [planned for tensor in header.tensors.values() for planned in _without_merged(tensor)]
+    native = _native.PlannedFile(header.paths, metadata, plan)
     return Source(native, {**header.metadata, **metadata}, {})
+
+
+def _without_merged(tensor: StoredTensor) -> list[PlannedTensor]:
+    """The tensor as it is; of experts whose gates and ups are one, both apart."""
+    name = tensor.name
+    if not name.endswith(f".{MERGED_EXPERTS}.weight") or len(tensor.shape) != 3:
+        return [PlannedTensor(name, tensor.shape, ((tensor.member, name, 0, 1),))]
+    experts, rows, columns = tensor.shape
+    halves = []
+    for half, apart in enumerate(APART_EXPERTS):
+        parts = tuple((tensor.member, name, 2 * expert + half, 2 * experts) for expert in range(experts))
+        ours = name.replace(MERGED_EXPERTS, f"ffn_{apart}_exps")
+        halves.append(PlannedTensor(ours, (experts, rows // 2, columns), parts))
+    return halves
 
 
 class Planning:
@@ -143,12 +164,15 @@ class Planning:
         self.overrides = overrides
         self.path = files[0].header.path
         self.contents = Contents()
+        first = 0
         for number, file in enumerate(files):
             if file.family is None:
                 raise ModelFileError(f"{file.header.path} is of no family whose tensors are known")
+            refuse_scaled_rope(file.header)
             if file is not thinker or _TABLE not in self.contents.parts:
                 prefix = "" if number == 0 else _TABLE if file is thinker else _VOCODER
-                self.contents.add(file.header, file.family, number, prefix)
+                self.contents.add(file.header, file.family, first, prefix)
+            first += len(file.header.members)
         self.tokenizer = self._tokenizer(tokenizer)
 
     def opened(self) -> Opened:
@@ -200,7 +224,7 @@ class Planning:
         return self._planned(plan, ours, Derived(derived.config, assumed))
 
     def _planned(self, plan: list[PlannedTensor], metadata: dict[str, Any], derived: Derived) -> Source:
-        paths = [os.fsencode(file.header.path) for file in self.files]
+        paths = [path for file in self.files for path in file.header.paths]
         native = _native.PlannedFile(paths, _storable(metadata), plan)
         return Source(native, {**self.files[0].header.metadata, **metadata}, derived.assumed)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
 
 from omniggml._native import ValueChange
@@ -11,25 +10,12 @@ from omniggml.errors import ModelFileError
 from omniggml.files.contents import Contents, Part
 from omniggml.files.families import Layout
 from omniggml.gguf.metadata import Metadata
+from omniggml.gguf.planned_tensor import PlannedTensor
 from omniggml.spec.expected_tensors import Named, stack_experts
 from omniggml.spec.speech_file import short_name
 
 _CHANGES = {Layout.EXPONENTIAL: ValueChange.logarithm, Layout.RECIPROCAL: ValueChange.log_of_reciprocal}
 _MOST_NAMED = 5
-
-
-@dataclass(frozen=True)
-class PlannedTensor:
-    """A tensor of ours. Shapes are in PyTorch's order. `parts`, one after another: file number, stored name, and which
-    of how many equal slices of that tensor.
-    `view`: the axes of the stored values where they have to be moved; axis d of ours is axis `axes[d]` of these."""
-
-    name: str
-    shape: tuple[int, ...]
-    parts: tuple[tuple[int, str, int, int], ...]
-    view: tuple[int, ...] = ()
-    axes: tuple[int, ...] = ()
-    change: ValueChange = ValueChange.none
 
 
 def stacked(tensors: Iterable[Named]) -> dict[str, tuple[int, ...]]:

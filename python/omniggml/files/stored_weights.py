@@ -40,7 +40,6 @@ class StoredWeights(Mapping[str, FloatArray]):
         self.derived = _derived(self.file, overrides)
         self.told = _told(self.file)
         self.shapes = stacked(speech_file_tensors(self.derived.config)) if self.derived else {}
-        self._offsets = {entry["name"]: entry["offset"] for entry in self.file.header.native.tensors()}
 
     def __getitem__(self, name: str) -> FloatArray:
         """Float32 in the shape that the model needs, or as stored where that is not known or does not fit."""
@@ -72,7 +71,7 @@ class StoredWeights(Mapping[str, FloatArray]):
         return [name for name in self.contents.parts if name.startswith(prefix)]
 
     def _values(self, part: Part) -> FloatArray:
-        data = self.file.header.native.read(self._offsets[part.stored.name], part.stored.nbytes)
+        data = self.file.header.read(part.stored)
         return np.asarray(dequantize(data, part.stored.type), np.float32)
 
 

@@ -15,6 +15,7 @@ _ARCHIVES = {
     b"\x28\xb5\x2f\xfd": "a Zstandard archive",
     b"Rar!": "a RAR archive",
 }
+_PIECE = re.compile(r"\.part-?(\d+)-?of-?(\d+)$")
 _OLD = (b"lmgg", b"tjgg", b"fmgg", b"algg")
 
 
@@ -23,6 +24,14 @@ def why_not_gguf(path: Path) -> str:
     can't be read."""
     if path.is_dir():
         return _of_directory(path)
+    if not path.is_file():
+        return ""  # a pipe would wait for its writer
+    if piece := _PIECE.search(path.name):
+        whole = path.name[: piece.start()]
+        return (
+            f"{path} is piece {int(piece[1])} of {int(piece[2])} that a file was cut into; join them with "
+            f"`cat {whole}.part*of{piece[2]} > {whole}`"
+        )
     with path.open("rb") as file:
         head = file.read(_HEAD)
     reason = _of_gguf(head) if head.startswith(b"GGUF") else _of_bytes(head, path)
@@ -43,8 +52,8 @@ def _of_gguf(head: bytes) -> str:
     version = head[4:8]
     if version[:1] == b"\0" and version[3:] in (b"\1", b"\2", b"\3"):
         return (
-            "is a GGUF file of a big-endian machine; turn it round with llama.cpp's "
-            "`gguf_convert_endian.py FILE little`"
+            f"is a GGUF file of a big-endian machine (read here as version {int.from_bytes(version, 'little')}); turn "
+            "it round with llama.cpp's `gguf_convert_endian.py FILE little`"
         )
     if version == b"\1\0\0\0":
         return "is of GGUF version 1, which only programs of 2023 wrote; make the file again from its checkpoint"

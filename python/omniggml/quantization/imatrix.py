@@ -175,6 +175,5 @@ def _values(header: Header, name: str) -> npt.NDArray[np.float64]:
     stored = header.tensors[name]
     if stored.type != "F32":
         raise InputError(f"{header.path} has {name} in {stored.type}, expected F32")
-    offset = next(entry["offset"] for entry in header.native.tensors() if entry["name"] == name)
-    values = np.frombuffer(header.native.read(offset, stored.nbytes), "<f4").astype(np.float64)
+    values = np.frombuffer(header.read(stored), "<f4").astype(np.float64)
     return values.reshape(-1, stored.shape[-1])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from math import prod, sqrt
 from pathlib import Path
@@ -20,6 +20,7 @@ from omniggml.gguf.header import Header, StoredTensor, read_header
 from omniggml.gguf.metadata import Metadata, ValueType, count, text
 from omniggml.gguf.output import FileJob, Pieces, Progress, identity_of, write_files
 from omniggml.gguf.output_header import OutputTensor, header_bytes
+from omniggml.gguf.split_file import SPLIT_COUNT, SPLIT_NO, SPLIT_TENSORS, member_name
 from omniggml.gguf.type_names import LARGEST_F16, PLAIN, dequantize, nbytes_of, quantize_rows
 from omniggml.quantization.imatrix import Imatrix, Statistics, read_imatrix
 from omniggml.spec.policy import Policy, read_policy
@@ -68,7 +69,6 @@ class Quantized:
 @dataclass(frozen=True)
 class _Job:
     stored: StoredTensor
-    offset: int
     output: OutputTensor
     statistics: Statistics | None = None
 
@@ -87,6 +87,7 @@ def quantize(
     policy: str | Policy = "q8_0",
     imatrix: str | os.PathLike[str] | None = None,
     requantize: bool = False,
+    split_max_size: int | None = None,
     progress: Progress | None = None,
 ) -> Quantized:
     """Write the file `source` to `target` in the types of a policy: a built-in name, the path of a .toml file,
@@ -95,7 +96,9 @@ def quantize(
     Names, order and metadata stay. One block of rows is in memory at a time. The file gets its name when it is complete
     and was read back; what an interruption or a full disk leaves is gone on with by the same call. `imatrix`: a file
     that says which inputs of a matrix matter, as `omniggml imatrix` and llama.cpp write it; tensors that it knows are
-    rounded with more care where it matters more. `progress` is called as (tensor, bytes written, in all).
+    rounded with more care where it matters more. `split_max_size`: of `NAME.gguf`, files `NAME-00001-of-0000N.gguf` of
+    at most so many bytes of tensors are written, as llama.cpp splits them; one of a tensor that is larger holds that
+    alone. `progress` is called as (tensor, bytes written, in all).
 
     Raises InputError for an unknown policy, for an imatrix of another model, and for a source that is quantized already
     unless `requantize` is set; ModelFileError for a source that can't be read; ConversionError where the target can't
@@ -114,16 +117,15 @@ def quantize(
     _check_sources(header, jobs, requantize)
     outputs = [job.output for job in jobs]
     metadata = _metadata(header, outputs, chosen)
-    sources = [header.path]
+    sources = [Path(member.path) for member in header.members]
     if imatrix is not None:
         metadata["quantize.imatrix.file"] = text(Path(imatrix).name)
         metadata["quantize.imatrix.entries_count"] = count(len(known))
         sources.append(Path(imatrix))
-    start = header_bytes(header.architecture, metadata, outputs)
-    identity = identity_of(start, sources, "quantize", __version__)
-    job = FileJob(out, start, outputs, identity, lambda number: _pieces(header, jobs[number]), read)
-    (errors,) = write_files([job], progress)
-    return Quantized(out, chosen.name, tuple(job.change(error) for job, error in zip(jobs, errors, strict=True)))
+    files = _files(header, out, metadata, jobs, split_max_size, sources, read)
+    errors = [error for notes in write_files(files, progress) for error in notes]
+    changes = tuple(job.change(error) for job, error in zip(jobs, errors, strict=True))
+    return Quantized(files[0].target, chosen.name, changes)
 
 
 # --- the plan ---------------------------------------------------------------------------------------------------------
@@ -133,13 +135,12 @@ def _jobs(header: Header, policy: Policy) -> list[_Job]:
     family = open_file(header.path).family
     if family is None:
         raise ModelFileError(f"{header.path} is of no family that can be quantized")
-    offsets = {entry["name"]: entry["offset"] for entry in header.native.tensors()}
     jobs = []
     for stored in header.tensors.values():
         place = family.place_of(stored.name)
         # What nothing here computes stays as it is.
         type_ = policy.type_of(full_name(place.name), stored.shape) if place else stored.type
-        jobs.append(_Job(stored, offsets[stored.name], _output(stored, type_)))
+        jobs.append(_Job(stored, _output(stored, type_)))
     return jobs
 
 
@@ -181,12 +182,59 @@ def _check_sources(header: Header, jobs: list[_Job], requantize: bool) -> None:
 # --- output -----------------------------------------------------------------------------------------------------------
 
 
+def _files(
+    header: Header,
+    out: Path,
+    metadata: Metadata,
+    jobs: list[_Job],
+    most: int | None,
+    sources: list[Path],
+    read: list[Path],
+) -> list[FileJob]:
+    """One file, or several of at most `most` bytes of tensors."""
+    groups = [jobs] if most is None else _groups(jobs, most)
+    files = []
+    for number, group in enumerate(groups):
+        target, own = out, metadata
+        if len(groups) > 1:
+            split: Metadata = {
+                SPLIT_NO: (number, ValueType.UINT16, None),
+                SPLIT_COUNT: (len(groups), ValueType.UINT16, None),
+                SPLIT_TENSORS: (len(jobs), ValueType.INT32, None),
+            }
+            target = out.with_name(member_name(out.name.removesuffix(".gguf"), number + 1, len(groups)))
+            own = {**metadata, **split} if number == 0 else split
+        outputs = [job.output for job in group]
+        start = header_bytes(header.architecture, own, outputs)
+        identity = identity_of(start, sources, "quantize", __version__)
+        files.append(FileJob(target, start, outputs, identity, _pieces_of(header, group), read))
+    return files
+
+
+def _pieces_of(header: Header, group: list[_Job]) -> Callable[[int], Pieces]:
+    return lambda number: _pieces(header, group[number])
+
+
+def _groups(jobs: list[_Job], most: int) -> list[list[_Job]]:
+    if type(most) is not int or most < 1:
+        raise InputError(f"split_max_size is {most!r}, expected a number of bytes")
+    groups: list[list[_Job]] = [[]]
+    used = 0
+    for job in jobs:
+        if groups[-1] and used + job.output.nbytes > most:
+            groups.append([])
+            used = 0
+        groups[-1].append(job)
+        used += job.output.nbytes
+    return groups
+
+
 def _metadata(header: Header, outputs: list[OutputTensor], policy: Policy) -> Metadata:
     """The source's entries in their types; what they say of types and places, as it is now."""
     entries: Metadata = {}
-    types = header.native.value_types()
+    types = header.members[0].value_types()
     for key, value in header.metadata.items():
-        rewritten = key in ("general.architecture", "general.alignment")
+        rewritten = key in ("general.architecture", "general.alignment", SPLIT_NO, SPLIT_COUNT, SPLIT_TENSORS)
         if not rewritten and value != []:  # an empty list can't be written, and says nothing
             type_, element = types[key]
             is_list = type_ == ValueType.ARRAY.value
@@ -219,7 +267,7 @@ def _stored_pieces(header: Header, job: _Job) -> Iterator[tuple[int, bytes]]:
     step = max(1, _CHUNK_VALUES // shape[-1]) * row
     for matrix in range(matrices):
         for start in range(0, nbytes, step):
-            yield matrix, header.native.read(job.offset + matrix * nbytes + start, min(step, nbytes - start))
+            yield matrix, header.read(job.stored, matrix * nbytes + start, min(step, nbytes - start))
 
 
 def _rows(piece: bytes, job: _Job) -> npt.NDArray[np.float32]:

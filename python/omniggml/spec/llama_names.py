@@ -27,6 +27,12 @@ def llama_name(name: str) -> str:
     return _native.llama_thinker_name(name)
 
 
+MERGED_EXPERTS = "ffn_gate_up_exps"
+"""Gate above up, expert by expert, where a converter was told to merge them."""
+
+APART_EXPERTS = ("gate", "up")
+"""What stands in its place where they are apart."""
+
 TOKEN_TABLE = llama_name(TEXT_EMBEDDING)
 
 THINKER_WHOLE = {

@@ -1,0 +1,157 @@
+"""Models named as on the Hugging Face hub: found in its cache, as the real library lays that out, without network."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+import omniggml
+from conftest import Files
+from omniggml.errors import InputError, ModelFileError
+from omniggml.hub_file import HubName, hub_name, local_file
+from sentences import one_sentence
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+OTHER = "f" * 40
+
+
+def cache(directory: Path, files: dict[str, Path], commit: str = COMMIT, ref: str | None = "main") -> Path:
+    """A cache with one repository, org/voice."""
+    repository = directory / "models--org--voice"
+    snapshot = repository / "snapshots" / commit
+    snapshot.mkdir(parents=True)
+    if ref is not None:
+        (repository / "refs").mkdir(exist_ok=True)
+        (repository / "refs" / ref).write_text(commit)
+    for name, source in files.items():
+        (snapshot / name).symlink_to(source)
+    return snapshot
+
+
+def offline(cache_directory: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "HF_HUB_CACHE": str(cache_directory), "HF_HUB_OFFLINE": "1"}
+    command = [sys.executable, "-m", "omniggml", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+
+
+def test_from_the_cache_without_network(tiny_files: Files, tmp_path: Path) -> None:
+    pytest.importorskip("huggingface_hub")
+    cache(tmp_path / "hub", {"a-speech.gguf": tiny_files.speech, "b-thinker.gguf": tiny_files.thinker})
+    for model in ("org/voice", "org/voice:a-speech.gguf", f"org/voice@{COMMIT}", "org/voice@main:a-speech.gguf"):
+        out = tmp_path / "x.wav"
+        done = offline(tmp_path / "hub", "speak", "hello", "-m", model, "-o", out, "--max-frames", 2)
+        assert done.returncode == 0, done.stderr
+        assert out.stat().st_size > 60
+        out.unlink()
+
+
+def test_a_revision_is_kept_to(tiny_files: Files, tmp_path: Path) -> None:
+    pytest.importorskip("huggingface_hub")
+    cache(tmp_path / "hub", {"a-speech.gguf": tiny_files.speech})
+    cache(tmp_path / "hub", {"b-thinker.gguf": tiny_files.thinker}, OTHER, None)
+    failed = offline(tmp_path / "hub", "speak", "hello", "-m", f"org/voice@{OTHER}", "-o", tmp_path / "x.wav")
+    assert failed.returncode == 1
+    one_sentence(failed.stderr.strip(), OTHER, "is a thinker")
+
+
+def test_what_was_not_downloaded_before(tmp_path: Path) -> None:
+    pytest.importorskip("huggingface_hub")
+    (tmp_path / "hub").mkdir()
+    failed = offline(tmp_path / "hub", "speak", "hello", "-m", "org/other", "-o", tmp_path / "x.wav")
+    assert failed.returncode == 1
+    one_sentence(failed.stderr.strip(), "org/other", "not downloaded before")
+
+
+class Hub(ModuleType):
+    """Stands in for huggingface_hub with a network: hands out files of a directory, and remembers which."""
+
+    def __init__(self, files: dict[str, Path]) -> None:
+        super().__init__("huggingface_hub")
+        self.files, self.fetched = files, list[tuple[str, str | None]]()
+
+    def HfApi(self) -> Hub:
+        return self
+
+    def list_repo_files(self, repository: str, revision: str | None) -> list[str]:
+        return [*self.files, "README.md"]
+
+    def hf_hub_download(self, repository: str, file: str, revision: str | None) -> str:
+        self.fetched.append((file, revision))
+        return str(self.files[file])
+
+    def snapshot_download(self, *_: object, **__: object) -> str:
+        raise OSError("no cache")
+
+
+def hub(monkeypatch: pytest.MonkeyPatch, files: dict[str, Path]) -> Hub:
+    made = Hub(files)
+    monkeypatch.setitem(sys.modules, "huggingface_hub", made)
+    return made
+
+
+def test_the_speech_file_alone_is_fetched(tiny_files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = hub(monkeypatch, {"x-speech.gguf": tiny_files.speech, "x-thinker.gguf": tiny_files.thinker})
+    model = omniggml.load("org/voice@v1", n_threads=1)
+    assert made.fetched == [("x-speech.gguf", "v1")] and model.path == tiny_files.speech
+    omniggml.load(thinker="org/voice:x-thinker.gguf")
+    assert made.fetched[1:] == [("x-thinker.gguf", None)]
+
+
+def test_all_members_of_a_split_are_fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = [f"x-speech-{n:05d}-of-00003.gguf" for n in (1, 2, 3)]
+    made = hub(monkeypatch, {name: tmp_path / name for name in [*names, "x-thinker-00001-of-00002.gguf"]})
+    assert local_file("org/voice") == tmp_path / names[0]
+    assert [name for name, _ in made.fetched] == names
+
+
+CHOICES: list[tuple[list[str], str, tuple[str, ...]]] = [
+    (["a-speech.gguf", "b-speech.gguf"], "org/voice", ("several", "org/voice:FILE", "a-speech.gguf")),
+    (["model.safetensors"], "org/voice", ("checkpoint", "omniggml convert org/voice")),
+    ([], "org/voice", ("no GGUF",)),
+    (["a-speech.gguf"], "org/voice:b.gguf", ("no file b.gguf", "a-speech.gguf")),
+]
+
+
+@pytest.mark.parametrize(("files", "name", "parts"), CHOICES)
+def test_no_choice(monkeypatch: pytest.MonkeyPatch, files: list[str], name: str, parts: tuple[str, ...]) -> None:
+    hub(monkeypatch, dict.fromkeys(files, Path("x")))
+    with pytest.raises(ModelFileError) as error:
+        local_file(name)
+    one_sentence(str(error.value), *parts)
+
+
+def test_without_the_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+    with pytest.raises(InputError) as error:
+        omniggml.load("org/voice")
+    one_sentence(str(error.value), "install huggingface_hub")
+
+
+NAMES: dict[str, Any] = {
+    "org/voice": HubName("org/voice", None, ""),
+    "org/voice:sub/x.gguf": HubName("org/voice", None, "sub/x.gguf"),
+    "org/voice@v1.0:x.gguf": HubName("org/voice", "v1.0", "x.gguf"),
+    "models/x.gguf": None,
+    "/models/x": None,
+    "x.gguf": None,
+    "a/b/c": None,
+    "./a/b.gguf": None,
+}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_names(name: str) -> None:
+    assert hub_name(name) == NAMES[name]
+
+
+def test_a_file_that_is_there_is_no_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "org").mkdir()
+    (tmp_path / "org" / "voice").touch()
+    assert hub_name("org/voice") is None

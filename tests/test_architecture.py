@@ -23,6 +23,8 @@ LEVELS: tuple[tuple[str, ...], ...] = (
     ("whole_file",),
     ("version", "gguf"),
     ("spec",),
+    ("torch_file",),
+    ("array_file",),
     ("arrays", "probe", "options", "text", "files"),
     ("audio", "tokenizer", "overlap"),
     ("together", "late_thinker"),

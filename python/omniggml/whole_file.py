@@ -211,6 +211,8 @@ def _target(path: PathLike, stream: bool) -> Target:
         real = Path(os.path.realpath(given))
     except OSError as error:
         raise _unwritable(Target(given, Path(given)), error) from error
+    except UnicodeEncodeError as error:
+        raise InputError(f"{given!r} holds letters that no path has") from error
     if status is None:
         return Target(given, real)
     if stat.S_ISDIR(status.st_mode):

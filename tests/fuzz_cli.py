@@ -118,7 +118,9 @@ class Scene:
     def output(self, ending: str) -> str:
         """A path to write to."""
         if self.rng.random() < 0.2:
-            return self.rng.choice([path for path in PATHS if not path.startswith(("/etc", "/proc", "~", "x/"))])
+            return self.rng.choice(
+                [path for path in PATHS if not path.startswith(("/etc", "/proc", "~", "x/", "fifo"))]
+            )
         if self.rng.random() < 0.1:
             return self.seed("")
         return str(self.place / f"out{ending}")

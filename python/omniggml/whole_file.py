@@ -59,7 +59,7 @@ def check_target(path: PathLike, inputs: Iterable[object] = (), *, stream: bool 
         return target
     for given in inputs:
         for file in _files_of(given):
-            with suppress(OSError):
+            with suppress(OSError, ValueError):
                 if file.samefile(target.path):
                     raise InputError(f"{target.given} is read from ({file}); give another name for the result")
     try:

@@ -190,9 +190,12 @@ def mutated_gguf(content: bytes, rng: random.Random) -> bytes:
     with tempfile.NamedTemporaryFile(suffix=".gguf") as file:
         Path(file.name).write_bytes(content)
         edit = GgufEdit.read(Path(file.name))
-        for _ in range(rng.randint(1, 3)):
-            _change_field(edit, rng, V)
-        edit.write(Path(file.name))
+        try:
+            for _ in range(rng.randint(1, 3)):
+                _change_field(edit, rng, V)
+            edit.write(Path(file.name))
+        except (ValueError, TypeError, IndexError, KeyError, AttributeError, struct.error):
+            return mutated(content, rng)  # what the editor can't spell
         return Path(file.name).read_bytes()
 
 

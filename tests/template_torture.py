@@ -141,8 +141,8 @@ def statement(rng: random.Random, depth: int = 0, in_loop: bool = False) -> str:
         5: lambda: f"{{% if {expression(rng)} %}}{inner}{{% else %}}{inner}{{% endif %}}",
         6: lambda: f"{{% set s %}}{inner}{{% endset %}}",
         7: lambda: (
-            f"{{% macro m(a=1) %}}{inner}{{% if a < 9 %}}{{{{ m(a + 1) }}}}{{{{ m(a + 1) }}}}{{% endif %}}{{% endmacro %}}"
-            "{{ m() }}"
+            f"{{% macro m(a=1) %}}{inner}{{% if a < 9 %}}"
+            "{{ m(a + 1) }}{{ m(a + 1) }}{% endif %}{% endmacro %}{{ m() }}"
         ),
         8: lambda: f"{{% filter {rng.choice(('upper', 'indent(9)', 'trim'))} %}}{inner}{{% endfilter %}}",
     }

@@ -51,7 +51,11 @@ def read_header(path: str | os.PathLike[str]) -> Header:
     with suppress(OSError):  # which opening says too
         if reason := why_not_gguf(Path(os.fspath(path))):
             raise ModelFileError(reason)
-    native = _native.GgufFile(os.fsencode(path))
+    try:
+        name = os.fsencode(path)
+    except UnicodeEncodeError as error:
+        raise ModelFileError(f"{os.fspath(path)!r} holds letters that no path has") from error
+    native = _native.GgufFile(name)
     tensors = {
         entry["name"]: StoredTensor(entry["name"], tuple(entry["shape"]), shown(entry["type"]), entry["nbytes"])
         for entry in native.tensors()

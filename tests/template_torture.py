@@ -126,19 +126,24 @@ def expression(rng: random.Random, depth: int = 0) -> str:
     return f"({expression(rng, depth + 1)} if {expression(rng, depth + 1)} else {expression(rng, depth + 1)})"
 
 
-def statement(rng: random.Random, depth: int = 0) -> str:
-    """Any."""
+def statement(rng: random.Random, depth: int = 0, in_loop: bool = False) -> str:
+    """Any; what leaves a loop only in one, and functions only where they are."""
     kind = rng.randrange(9) if depth < 5 else rng.randrange(4)
-    inner = "".join(statement(rng, depth + 1) for _ in range(rng.randint(1, 3))) if kind > 3 else ""
+    inside = (in_loop and kind == 5) or kind == 4
+    inner = "".join(statement(rng, depth + 1, inside) for _ in range(rng.randint(1, 3))) if kind > 3 else ""
+    rare = ("{% break %}", "{%- continue -%}") if in_loop else ("{{ m() if m }}", "{{ loop }}")
     made = {
         0: lambda: f"{{{{ {expression(rng)} }}}}",
         1: lambda: f"{{% set {rng.choice(('s', 'l', 'd', 'ns.v'))} = {expression(rng)} %}}",
         2: lambda: "{% set s = s ~ s %}" if rng.random() < 0.5 else "{% set ns.v = [ns.v, ns.v] %}",
-        3: lambda: rng.choice(("text", "{# #}", "{% break %}", "{{ m() }}", "{{ caller() }}", "{%- continue -%}")),
+        3: lambda: rng.choice(("text", "{# #}", *rare)),
         4: lambda: f"{{% for i in {expression(rng)} %}}{inner}{{% endfor %}}",
         5: lambda: f"{{% if {expression(rng)} %}}{inner}{{% else %}}{inner}{{% endif %}}",
         6: lambda: f"{{% set s %}}{inner}{{% endset %}}",
-        7: lambda: f"{{% macro m(a=1) %}}{inner}{{{{ m() }}}}{{% endmacro %}}{{{{ m() }}}}",
+        7: lambda: (
+            f"{{% macro m(a=1) %}}{inner}{{% if a < 9 %}}"
+            "{{ m(a + 1) }}{{ m(a + 1) }}{% endif %}{% endmacro %}{{ m() }}"
+        ),
         8: lambda: f"{{% filter {rng.choice(('upper', 'indent(9)', 'trim'))} %}}{inner}{{% endfilter %}}",
     }
     return made[kind]()

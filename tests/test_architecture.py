@@ -18,11 +18,13 @@ PACKAGE = ROOT / "python" / "omniggml"
 
 # Every room beside those that it may look into: its own, and all below. A room is a package or a module at the top.
 LEVELS: tuple[tuple[str, ...], ...] = (
-    ("_native", "printable", "voice"),
+    ("_native", "printable", "plain_file", "voice"),
     ("errors",),
     ("whole_file",),
     ("version", "gguf"),
     ("spec",),
+    ("torch_file",),
+    ("array_file",),
     ("arrays", "probe", "options", "text", "files"),
     ("audio", "tokenizer", "overlap"),
     ("together", "late_thinker"),

@@ -273,13 +273,13 @@ def test_damaged_codes(model: list[str], tmp_path: Path, content: bytes, part: s
 @pytest.mark.parametrize(
     ("codes", "part"),
     [
-        (np.zeros((5, 4), int), "transposed"),
+        (np.zeros((5, 7), int), "shape"),
         (np.zeros(7, int), "shape"),
         (np.zeros((4, 5)), "float64"),
         (np.full((4, 5), 64), "outside of 0 to 63"),
         (np.array([{}]), "codes.npy"),
     ],
-    ids=["transposed", "flat", "float", "range", "object"],
+    ids=["shape", "flat", "float", "range", "object"],
 )
 def test_wrong_codes(model: list[str], tmp_path: Path, codes: np.ndarray, part: str) -> None:  # type: ignore[type-arg]
     np.save(tmp_path / "codes.npy", codes)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from omniggml.array_file import read_array_file
 from omniggml.errors import InputError
 
 PathLike = str | os.PathLike[str]
@@ -49,42 +49,31 @@ def as_array(name: str, values: npt.ArrayLike) -> npt.NDArray[Any]:
 
 
 def read_codes(codes: PathLike | npt.ArrayLike) -> npt.NDArray[Any]:
-    """An array, or the one in a .npy file. Raises InputError where there is none."""
+    """An array, or the only one in a file. Raises InputError where there is none."""
     if not isinstance(codes, (str, os.PathLike)):
-        return np.asarray(codes)
-    path = existing_file(codes)
-    try:
-        # Never unpickle: the file is somebody else's.
-        array = np.load(path, allow_pickle=False)
-    except Exception as error:  # NumPy lets out whatever its parsers of headers and archives raise
-        raise InputError(f"{path} is no .npy file of numbers: {' '.join(str(error).split())}") from error
-    if not isinstance(array, np.ndarray):
-        raise InputError(f"{path} holds several arrays; expected one, in a .npy file")
-    return array
+        return as_array("codes", codes)
+    arrays = read_array_file(codes)
+    if len(arrays) != 1:
+        names = ", ".join(arrays)
+        raise InputError(f"{os.fspath(codes)} holds {len(arrays)} arrays ({names:.200}); expected one")
+    return next(iter(arrays.values()))
+
+
+def codes_by_group(codes: npt.NDArray[Any], groups: int) -> tuple[npt.NDArray[Any], str]:
+    """Codes [groups, frames] from these, from [1, groups, frames] or, where that can be told, [frames, groups]; and
+    what was done, "" where nothing was."""
+    if codes.ndim == 3 and codes.shape[0] == 1:
+        codes = codes[0]
+    if codes.ndim == 2 and codes.shape[0] != groups and codes.shape[1] == groups:
+        return np.ascontiguousarray(codes.T), f"the codes are {list(codes.shape)}, read as [frames, groups]"
+    return codes, ""
 
 
 def read_dump(dump: PathLike | Mapping[str, npt.ArrayLike]) -> dict[str, npt.NDArray[Any]]:
-    """Module name -> array, from an .npz or a .safetensors file. Raises InputError where it is neither."""
+    """Module name -> array, from a file of arrays with names. Raises InputError where it is none."""
     if isinstance(dump, Mapping):
-        return {name: np.asarray(values) for name, values in dump.items()}
-    path = existing_file(dump)
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
-
-    try:
-        if path.suffix == ".safetensors":
-            return dict(load_file(path))
-        with np.load(path, allow_pickle=False) as stored:
-            return {name: stored[name] for name in stored.files}
-    except SafetensorError as error:
-        raise InputError(f"{path} is no safetensors file: {error}") from error
-    except Exception as error:  # as above
-        raise InputError(f"{path} is no .npz or .safetensors file: {' '.join(str(error).split())}") from error
-
-
-def existing_file(path: PathLike) -> Path:
-    """The path of a file. Raises InputError where there is none."""
-    file = Path(os.fspath(path))
-    if not file.is_file():
-        raise InputError(f"{file}: no such file")
-    return file
+        return {name: as_array(str(name), values) for name, values in dump.items()}
+    arrays = read_array_file(dump)
+    if "" in arrays:
+        raise InputError(f"{os.fspath(dump)} holds one array without a name; expected arrays by module names")
+    return arrays

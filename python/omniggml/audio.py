@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 
-from omniggml.arrays import existing_file
+from omniggml.array_file import existing_file
 from omniggml.errors import InputError
 from omniggml.whole_file import WholeFile, check_target
 

@@ -46,6 +46,10 @@ _LARGEST_CHUNK = 25
 _SPEAK_CHUNK = 32
 _MOST_TOGETHER = 64
 
+# Of UTF-8, in the longest token of any vocabulary; and what nearly every text has more tokens than.
+_MOST_BYTES_A_TOKEN = 256
+_SOME_LETTERS_A_TOKEN = 8
+
 FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int32]
 
@@ -267,11 +271,36 @@ class Model:
             raise InputError(f"the text to speak is of type {type(text).__name__}; expected str")
         if not text.strip():
             raise InputError("there is no text to speak")
+        self._check_length(text)
         written = self._written(text)
         if not written:
             raise InputError(f"there is no text to speak in {text!r:.80}: this model speaks English")
         conversation = self._conversation([{"role": "user", "content": options.prompt}])
-        return Request(conversation, self.tokenizer.encode(written))
+        tokens = self.tokenizer.encode(written)
+        if len(tokens) > self._context:
+            raise InputError(self._too_long(f"{len(tokens)} tokens"))
+        return Request(conversation, tokens)
+
+    @property
+    def _context(self) -> int:
+        """Positions that the talker has for a text, its prompt and its pauses."""
+        return int(self._speech.talker_geometry["max_position_embeddings"])
+
+    def _check_length(self, text: str) -> None:
+        """Raises InputError where a text is longer than the context, as early as that can be told: by its bytes, then
+        by the tokens of its beginning, since a megabyte takes seconds and gigabytes."""
+        nbytes, context = len(text.encode(errors="surrogatepass")), self._context
+        if nbytes > context * _MOST_BYTES_A_TOKEN:
+            raise InputError(self._too_long(f"{nbytes} bytes"))
+        some = context * _SOME_LETTERS_A_TOKEN
+        if len(text) > some and len(self.tokenizer.encode(self._written(text[:some]))) > context + 1:
+            raise InputError(self._too_long(f"more than {context} tokens in its first {some} letters"))
+
+    def _too_long(self, length: str) -> str:
+        return (
+            f"the text has {length} and the talker's context is {self._context} positions; speak a shorter text, or "
+            "this one in parts, sentence by sentence"
+        )
 
     def chat(
         self,

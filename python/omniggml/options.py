@@ -7,6 +7,7 @@ them as keywords that editors complete; a test holds the two together.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -19,6 +20,9 @@ from omniggml.errors import InputError
 
 PathLike = str | os.PathLike[str]
 Options = TypeVar("Options")
+
+# "cuda:0" is a device to everybody who knows torch, and no host with a port.
+_TORCH_DEVICE = re.compile(r"(cuda|rocm|hip|vulkan|metal|sycl|opencl|musa|cann):(\d{1,2})", re.IGNORECASE)
 
 _MOST_THREADS = 512  # ggml's GGML_MAX_N_THREADS
 
@@ -65,6 +69,10 @@ class LoadOptions:
 
     def __post_init__(self) -> None:
         check_integer("n_threads", self.n_threads, 0, _MOST_THREADS)
+        if not isinstance(self.device, str):
+            raise InputError(f"device is {self.device!r:.80}; expected a name, a text")
+        if spelled := _TORCH_DEVICE.fullmatch(self.device):
+            object.__setattr__(self, "device", f"{spelled[1]}{spelled[2]}")
 
     @property
     def precision(self) -> _native.VocoderPrecision:

@@ -19,6 +19,7 @@ from omniggml.arrays import read_codes
 from omniggml.audio import Audio, read_audio
 from omniggml.comparison.comparing import Comparison
 from omniggml.errors import InputError
+from omniggml.plain_file import read_text
 from omniggml.whole_file import STANDARD_OUTPUT, check_target, write_whole
 
 PathLike = str | os.PathLike[str]
@@ -168,7 +169,7 @@ def _drawn(given: PathLike | Audio | Comparison) -> Any:
 
 def _rows(source: Path) -> list[dict[str, Any]]:
     try:
-        rows = json.loads(source.read_text(encoding="utf-8"))["rows"]
+        rows = json.loads(read_text(source))["rows"]
         if not rows or any({"module", "inside", "local", "accumulated"} - set(row) for row in rows):
             raise KeyError
     except (OSError, ValueError, KeyError, TypeError):

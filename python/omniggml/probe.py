@@ -71,5 +71,7 @@ def new_probe(patterns: tuple[str, ...], replace: Mapping[str, npt.ArrayLike] | 
         except (ValueError, TypeError) as error:
             message = str(error).splitlines()[0]
             raise InputError(f"the replacement for {name} can't be made an array of numbers: {message}") from None
+        if not np.isfinite(array).all():
+            raise InputError(f"the replacement for {name} holds NaN or infinity")
         probe.replace(name, array)
     return probe

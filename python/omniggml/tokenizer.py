@@ -14,6 +14,7 @@ from typing import Any
 
 from omniggml.errors import InputError, ModelFileError, OutOfMemoryError
 from omniggml.spec.token_type import TokenType
+from omniggml.text.plain_messages import as_plain
 
 # Code points that Unicode promises never to assign; one that is in no text marks what must not be parsed.
 _NONCHARACTERS = [chr(code) for code in range(0xFDD0, 0xFDF0)]
@@ -118,7 +119,7 @@ class Tokenizer:
 
     def encode_chat(self, messages: Sequence[Mapping[str, Any]], add_generation_prompt: bool = True) -> list[int]:
         """Token ids of a conversation: the template's control tokens are parsed, those in the messages are not."""
-        checked = _checked_messages(messages)
+        checked = _checked_messages(as_plain(messages))
         mark = _unused_mark(checked)
         text = self.apply_chat_template(self._guarded(checked, mark), add_generation_prompt)
         ids: list[int] = []

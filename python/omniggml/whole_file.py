@@ -59,7 +59,7 @@ def check_target(path: PathLike, inputs: Iterable[object] = (), *, stream: bool 
         return target
     for given in inputs:
         for file in _files_of(given):
-            with suppress(OSError):
+            with suppress(OSError, ValueError):
                 if file.samefile(target.path):
                     raise InputError(f"{target.given} is read from ({file}); give another name for the result")
     try:
@@ -211,6 +211,8 @@ def _target(path: PathLike, stream: bool) -> Target:
         real = Path(os.path.realpath(given))
     except OSError as error:
         raise _unwritable(Target(given, Path(given)), error) from error
+    except UnicodeEncodeError as error:
+        raise InputError(f"{given!r} holds letters that no path has") from error
     if status is None:
         return Target(given, real)
     if stat.S_ISDIR(status.st_mode):

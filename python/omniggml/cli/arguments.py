@@ -5,12 +5,14 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import omniggml
 from omniggml.errors import InputError
 from omniggml.model import Model
+from omniggml.plain_file import decoded, read_plain
+
+_MOST_TEXT = 64 << 20
 
 # Command-line names of the options of a speech; see SpeechOptions.
 _SPEECH_NUMBERS = {
@@ -53,9 +55,15 @@ def given_text(argument: str) -> str:
     if sys.stdin is None:
         raise InputError("standard input is closed; give the text as an argument")
     try:
-        return sys.stdin.read()
+        data = sys.stdin.buffer.read(_MOST_TEXT + 1)
+        if len(data) > _MOST_TEXT:
+            raise InputError(f"standard input holds more than {_MOST_TEXT >> 20} MiB of text")
+        return decoded(data)
     except UnicodeDecodeError as error:
-        raise InputError(f"standard input is not {error.encoding}: {error.reason} at byte {error.start}") from None
+        raise InputError(
+            f"standard input is not Unicode: no valid {error.encoding} at byte {error.start}; a byte order mark tells "
+            "another encoding"
+        ) from None
 
 
 def read_texts(path: str | None, otherwise: Sequence[str]) -> Sequence[str]:
@@ -63,7 +71,7 @@ def read_texts(path: str | None, otherwise: Sequence[str]) -> Sequence[str]:
     if path is None:
         return otherwise
     try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
+        lines = decoded(read_plain(path)).splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path} can't be read as text: {error}") from error
     return [line.strip() for line in lines if line.strip()]

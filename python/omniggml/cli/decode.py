@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from typing import Any
 
 import numpy as np
 
-from omniggml.arrays import read_codes
+from omniggml.arrays import codes_by_group, read_codes
 from omniggml.audio import Audio, check_audio_target
 from omniggml.cli.arguments import add_model, add_output, files_read, load_model
 from omniggml.cli.output import report, write_audio
@@ -15,7 +16,7 @@ from omniggml.cli.output import report, write_audio
 
 def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser("decode", help="turn codes into audio with code2wav alone")
-    parser.add_argument("codes", help="a .npy file of integers [groups, frames]")
+    parser.add_argument("codes", help="integers [groups, frames]: .npy, .npz, .safetensors or .pt with one array")
     add_output(parser)
     add_model(parser)
     parser.add_argument("--chunk-frames", type=int, metavar="N", help="frames a piece; the audio is the same for each")
@@ -27,6 +28,9 @@ def run(args: argparse.Namespace) -> int:
     inputs = [args.codes, *files_read(args)]
     check_audio_target(args.output, inputs)
     model = load_model(args)
+    codes, note = codes_by_group(codes, model.geometry["code2wav"]["num_quantizers"])
+    if note:
+        print(f"omniggml: {note}", file=sys.stderr)
     samples = model.code2wav(codes, chunk_frames=args.chunk_frames)
     audio = Audio(samples, model.sample_rate, codes.astype(np.int32), "eos")
     report(write_audio([audio], args.output, model.sample_rate, inputs), args.output)

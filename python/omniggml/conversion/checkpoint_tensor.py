@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from omniggml.errors import ConversionError
 from omniggml.gguf.bfloat16 import from_bfloat16
+from omniggml.plain_file import open_plain
 
 PLAIN_TYPES: dict[str, np.dtype[Any]] = {"BF16": np.dtype("<u2"), "F16": np.dtype("<f2"), "F32": np.dtype("<f4")}
 """safetensors' names of the types that weights have, and how NumPy reads them."""
@@ -52,7 +53,7 @@ def read_values(tensor: CheckpointTensor, start: int = 0, count: int | None = No
             f"{tensor.path}: tensor {tensor.stored_as} is of the type {tensor.type}, which can't be read"
         )
     n = prod(tensor.shape) if count is None else count
-    with tensor.path.open("rb") as file:
+    with open_plain(tensor.path) as file:
         file.seek(tensor.offset + start * dtype.itemsize)
         data = file.read(n * dtype.itemsize)
     if len(data) < n * dtype.itemsize:

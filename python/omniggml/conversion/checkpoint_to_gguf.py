@@ -18,7 +18,7 @@ from omniggml.conversion.hub import local_checkpoint
 from omniggml.conversion.lora_adapter import LoraAdapter, MergedCheckpoint
 from omniggml.conversion.output_tensors import speech_file_outputs, thinker_file_outputs
 from omniggml.conversion.safetensors_reader import Checkpoint
-from omniggml.errors import ConversionError, InputError, OmniError
+from omniggml.errors import ConversionError, InputError, ModelFileError, OmniError
 from omniggml.files.tokenizer_metadata import tokenizer_metadata
 from omniggml.gguf.file_type import type_entries
 from omniggml.gguf.metadata import Metadata, text
@@ -26,7 +26,7 @@ from omniggml.gguf.output import FileJob, Pieces, Progress, identity_of, write_f
 from omniggml.gguf.output_header import header_bytes
 from omniggml.spec import speech_file, thinker_file
 from omniggml.spec.expected_tensors import NOT_CONVERTED, TEXT_EMBEDDING, Named, thinker_tensors
-from omniggml.spec.model_config import LanguageModel, ModelConfig
+from omniggml.spec.model_config import LanguageModel, ModelConfig, SpecialTokens
 from omniggml.spec.policy import CONVERSION_POLICIES, Policy, read_policy
 
 File = Literal["speech", "thinker"]
@@ -80,7 +80,7 @@ def _policy(type_: str) -> Policy:
 
 
 def _stem(source: str | Path, name: str | None) -> str:
-    stem = Path(source).resolve().name if name is None else name
+    stem = Path(os.path.realpath(source)).name if name is None else name
     if not stem or stem != Path(stem).name or stem.startswith("."):
         raise InputError(f"{stem!r} can't be the beginning of a file name: give a name without slashes")
     return stem
@@ -143,7 +143,7 @@ def _job(
         own = thinker_file.thinker_metadata(language)
     outputs = [tensor.as_output() for tensor in tensors]
     general: Metadata = {"general.type": text("model"), "general.name": text(stem), **type_entries(outputs)}
-    tokenizer = tokenizer_metadata(checkpoint.directory, config.thinker.vocab_size, config.token)
+    tokenizer = _sound_tokenizer(checkpoint.directory, config.thinker.vocab_size, config.token)
     header = header_bytes(architecture, general | own | tokenizer, outputs)
 
     def pieces(number: int) -> Pieces:
@@ -153,6 +153,18 @@ def _job(
     sources = checkpoint.sources()
     identity = identity_of(header, sources, "convert", __version__)
     return FileJob(target, header, outputs, identity, pieces, [*sources, *checkpoint.directory.glob("*.json")])
+
+
+def _sound_tokenizer(directory: Path, vocab_size: int, special: SpecialTokens) -> Metadata:
+    """The `tokenizer.` keys, once the tokenizer that they describe was made: what can't be read isn't written."""
+    from omniggml.model import tokenizer_from
+
+    entries = tokenizer_metadata(directory, vocab_size, special)
+    try:
+        tokenizer_from({key: value for key, (value, _, _) in entries.items()}, str(directory))
+    except ModelFileError as error:
+        raise ConversionError(str(error)) from error
+    return entries
 
 
 def _check_loads(path: Path) -> None:

@@ -17,6 +17,7 @@ from omniggml.errors import ConversionError
 from omniggml.files.geometry import token_ids
 from omniggml.files.json_object import read_json_object
 from omniggml.files.tokenizer_metadata import read_tokenizer_files
+from omniggml.spec.bounds import LARGEST, MOST_EXPERTS, MOST_LAYERS
 from omniggml.spec.model_config import (
     SUPPRESSED_TAIL,
     TALKER_SAMPLING,
@@ -45,10 +46,6 @@ THINKER_ALONE = "qwen3_omni_moe_thinker"
 _OTHER_SPELLINGS = {"num_experts": "num_local_experts"}
 """Keys that a configuration class saves under the name that its attribute map gives them."""
 
-_LARGEST = 2**31 - 1
-_MOST_LAYERS = 1024
-_MOST_EXPERTS = 4096
-
 
 class _Section:
     """One JSON object, read key by key; complains with the full path of the key."""
@@ -71,7 +68,7 @@ class _Section:
             raise self.error(key, repr(value), "an object")
         return _Section(value, self.file, f"{self.path}{key}.")
 
-    def integer(self, key: str, low: int = 0, high: int = _LARGEST, default: int | None = None) -> int:
+    def integer(self, key: str, low: int = 0, high: int = LARGEST, default: int | None = None) -> int:
         value = self.values.get(key)
         if value is None and default is not None:
             return default
@@ -197,13 +194,13 @@ def _thinker(text: _Section) -> ThinkerConfig:
     text.must_be("tie_word_embeddings", (False,))
     heads, kv_heads, head_dim = _attention(text)
     return ThinkerConfig(
-        num_hidden_layers=text.integer("num_hidden_layers", 1, _MOST_LAYERS),
+        num_hidden_layers=text.integer("num_hidden_layers", 1, MOST_LAYERS),
         hidden_size=text.integer("hidden_size", 1),
         num_attention_heads=heads,
         num_key_value_heads=kv_heads,
         head_dim=head_dim,
         vocab_size=text.integer("vocab_size", 1),
-        num_experts=text.integer("num_experts", 1, _MOST_EXPERTS),
+        num_experts=text.integer("num_experts", 1, MOST_EXPERTS),
         num_experts_per_tok=_experts_per_token(text),
         moe_intermediate_size=text.integer("moe_intermediate_size", 1),
         intermediate_size=text.integer("intermediate_size", 1),
@@ -224,13 +221,13 @@ def _talker(talker: _Section) -> TalkerConfig:
         return talker.integer(key, 0, vocab - 1)
 
     return TalkerConfig(
-        num_hidden_layers=text.integer("num_hidden_layers", 1, _MOST_LAYERS),
+        num_hidden_layers=text.integer("num_hidden_layers", 1, MOST_LAYERS),
         hidden_size=text.integer("hidden_size", 1),
         num_attention_heads=heads,
         num_key_value_heads=kv_heads,
         head_dim=head_dim,
         vocab_size=vocab,
-        num_experts=text.integer("num_experts", 1, _MOST_EXPERTS),
+        num_experts=text.integer("num_experts", 1, MOST_EXPERTS),
         num_experts_per_tok=_experts_per_token(text),
         moe_intermediate_size=text.integer("moe_intermediate_size", 1),
         shared_expert_intermediate_size=text.integer("shared_expert_intermediate_size", 1),
@@ -255,7 +252,7 @@ def _talker(talker: _Section) -> TalkerConfig:
 def _code_predictor(section: _Section) -> CodePredictorConfig:
     _refuse_unsupported(section)
     heads, kv_heads, head_dim = _attention(section, head_dim_default=128)
-    layers = section.integer("num_hidden_layers", 1, _MOST_LAYERS)
+    layers = section.integer("num_hidden_layers", 1, MOST_LAYERS)
     kinds = section.values.get("layer_types")
     if kinds is not None and not (isinstance(kinds, list) and all(kind == "full_attention" for kind in kinds)):
         raise section.error("layer_types", repr(kinds)[:80], "'full_attention' in every layer: no other is implemented")
@@ -284,7 +281,7 @@ def _code2wav(section: _Section) -> Code2WavConfig:
     if decoder_dim % 2 ** len(rates) != 0:
         raise section.error("decoder_dim", str(decoder_dim), f"a multiple of {2 ** len(rates)}: it halves at each rate")
     return Code2WavConfig(
-        num_hidden_layers=section.integer("num_hidden_layers", 1, _MOST_LAYERS),
+        num_hidden_layers=section.integer("num_hidden_layers", 1, MOST_LAYERS),
         hidden_size=section.integer("hidden_size", 1),
         num_attention_heads=heads,
         num_key_value_heads=kv_heads,
@@ -391,7 +388,7 @@ def _attention(section: _Section, head_dim_default: int | None = None) -> tuple[
 
 
 def _experts_per_token(section: _Section) -> int:
-    return section.integer("num_experts_per_tok", 1, section.integer("num_experts", 1, _MOST_EXPERTS))
+    return section.integer("num_experts_per_tok", 1, section.integer("num_experts", 1, MOST_EXPERTS))
 
 
 def _rope(section: _Section) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from omniggml.errors import ConversionError
 SMALL_FILES = ["*.json", "merges.txt", "*.jinja"]
 """Configuration and tokenizer, and the index that says which shard has what."""
 
+_TAKING_PART = ("huggingface_hub", "requests", "urllib3", "httpx", "httpcore", "hf_xet", "tqdm")
 _ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
@@ -46,6 +47,11 @@ def _downloaded(repository: str, wanted: Callable[[str], bool]) -> Path:
 def _snapshot(hub: Any, repository: str, patterns: list[str]) -> Path:
     try:
         return Path(hub.snapshot_download(repository, allow_patterns=patterns))
-    except Exception as error:  # the library documents no common class for what can go wrong on the way
+    except Exception as error:
+        # The library documents no common class for what can go wrong on the way; what is raised by none of those who
+        # take part, as a timeout by a signal's handler, isn't the download's.
+        by_them = type(error).__module__.partition(".")[0] in _TAKING_PART or isinstance(error, (OSError, ValueError))
+        if not by_them or type(error) is TimeoutError:
+            raise
         reason = " ".join(str(error).split()) or type(error).__name__
         raise ConversionError(f"{repository} can't be downloaded: {reason[:300]}") from error

@@ -8,6 +8,7 @@ count as the process's memory, and one that is cut while mapped kills the proces
 from __future__ import annotations
 
 import json
+import os
 import struct
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
@@ -24,6 +25,7 @@ from omniggml.conversion.quantization_config import read_quantization
 from omniggml.conversion.quantized_tensors import FURTHER, PACKED, SCALES, QuantizedTensor
 from omniggml.errors import ConversionError
 from omniggml.files.json_object import read_json_object
+from omniggml.plain_file import open_plain
 
 INDEX_NAME = "model.safetensors.index.json"
 SINGLE_NAME = "model.safetensors"
@@ -95,7 +97,7 @@ class Checkpoint:
 
 
 def _stored_blocks(tensor: CheckpointTensor, dtype: np.dtype[Any], count: int) -> Iterator[npt.NDArray[Any]]:
-    with tensor.path.open("rb") as file:
+    with open_plain(tensor.path) as file:
         file.seek(tensor.offset)
         for start in range(0, count, _BLOCK):
             n = min(_BLOCK, count - start)
@@ -147,8 +149,8 @@ def _shards(directory: Path, wanted: Callable[[str], bool]) -> list[Path]:
 def read_shard(path: Path, *, named: bool = True) -> dict[str, CheckpointTensor]:
     """The tensors of one file; `named`: by the published names, experts one by one. Raises ConversionError."""
     try:
-        size = path.stat().st_size
-        with path.open("rb") as file:
+        with open_plain(path) as file:
+            size = os.fstat(file.fileno()).st_size
             start = file.read(8)
             length = struct.unpack("<Q", start)[0] if len(start) == 8 else _LARGEST_HEADER + 1
             if length > min(_LARGEST_HEADER, size - 8):

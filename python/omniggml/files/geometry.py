@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from omniggml.errors import InputError, ModelFileError
 from omniggml.files.contents import Contents
+from omniggml.spec.bounds import out_of_bounds, why_out_of_bounds
 from omniggml.spec.model_config import (
     SUPPRESSED_TAIL,
     Code2WavConfig,
@@ -105,6 +106,8 @@ def derive(
         thinker = _table(contents, talker.thinker_hidden_size)
     token = section("token", PUBLISHED.token, {**token_ids(tokens), **told.get("token", {})})
     config = ModelConfig(thinker, talker, predictor, vocoder, token)
+    if reason := out_of_bounds(config):
+        raise ModelFileError(f"its {reason}")
     if talks and sounds:
         _check_codebooks(contents, config)
     elif sounds and vocoder.num_quantizers * vocoder.codebook_size != contents.rows("code2wav.code_embedding.weight"):
@@ -122,13 +125,17 @@ def check_overrides(overrides: Mapping[str, Any]) -> None:
             if expected is None:
                 raise InputError(f"there is no setting {name}.{key} to override")
             if not is_of_kind(name, key, value):
-                raise InputError(f"{name}.{key} can't be {value!r}; expected something like {expected!r}")
+                raise InputError(f"{name}.{key} can't be {value!r:.80}; expected something like {expected!r:.200}")
+            if why := why_out_of_bounds(key, value):
+                raise InputError(f"{name}.{key} can't be {value!r:.80}; expected {why}")
 
 
 def _by_section(overrides: Mapping[str, Any]) -> dict[str, Values]:
     out: dict[str, Values] = {}
     for key, value in overrides.items():
         name, setting = split_setting(key)
+        if isinstance(published_setting(name, setting), float) and type(value) is int and abs(value) < 10**30:
+            value = float(value)
         out.setdefault(name, {})[setting] = tuple(value) if isinstance(value, list) else value
     return out
 

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from omniggml.errors import ConversionError
+from omniggml.plain_file import read_text
 
 
 def read_json_object(path: Path) -> dict[str, Any]:
     """Parse a JSON file that holds one object. Raises ConversionError when it is missing or is something else."""
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = json.loads(read_text(path))
     except FileNotFoundError:
         raise ConversionError(f"{path} does not exist: {path.parent} is not a Hugging Face checkpoint") from None
     except (OSError, ValueError, RecursionError) as error:

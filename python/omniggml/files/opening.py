@@ -19,6 +19,7 @@ from omniggml.files.refusals import NEEDS, why_not_a_voice
 from omniggml.files.thinker_keys import refuse_scaled_rope, sampling_of_llama_cpp
 from omniggml.files.tokenizer_metadata import read_tokenizer_files, tokenizer_metadata
 from omniggml.files.told_settings import settings_of
+from omniggml.gguf.every_byte import check_every_byte
 from omniggml.gguf.header import Header, StoredTensor, read_header
 from omniggml.gguf.planned_tensor import PlannedTensor
 from omniggml.spec import speech_file, thinker_file
@@ -75,17 +76,17 @@ def open_files(
     Raises ModelFileError for files that can't be used, InputError for an override that is no setting.
     """
     check_overrides(overrides or {})
-    thinker_file_ = None if thinker is None else open_file(thinker)
+    thinker_file_ = None if thinker is None else _whole_file(thinker)
     if speech is None:
         return Opened(None, _checked_thinker(thinker_file_))
-    files = [open_file(speech)]
+    files = [_whole_file(speech)]
     _check_companions(files[0], thinker, code2wav)
     if files[0].family is families.SPEECH and not (code2wav or tokenizer or overrides):
         return Opened(_as_it_is(files[0]), None if thinker_file_ is None else as_llama_cpps(thinker_file_))
     if thinker_file_ is not None:
         files.append(thinker_file_)
     if code2wav is not None:
-        files.append(open_file(code2wav))
+        files.append(_whole_file(code2wav))
     return Planning(files, thinker_file_, tokenizer, overrides or {}).opened()
 
 
@@ -93,6 +94,13 @@ def open_file(path: PathLike) -> File:
     """Read a header and recognise it. Raises ModelFileError where it is no sound GGUF file."""
     header = read_header(path)
     return File(header, recognise(header.tensors, header.metadata))
+
+
+def _whole_file(path: PathLike) -> File:
+    """A file whose every byte is some tensor's. Raises ModelFileError for any other."""
+    file = open_file(path)
+    check_every_byte(file.header)
+    return file
 
 
 def _checked_thinker(file: File | None) -> Source:

@@ -13,6 +13,7 @@ from typing import Any
 from omniggml.errors import ConversionError
 from omniggml.files.json_object import read_json_object
 from omniggml.gguf.metadata import Metadata, count, flag, signed, text, texts
+from omniggml.plain_file import read_text
 from omniggml.spec.model_config import SpecialTokens
 from omniggml.spec.token_type import TokenType
 
@@ -100,7 +101,7 @@ def _from_vocab_json(directory: Path) -> tuple[dict[str, int], list[str]]:
     vocabulary = _checked_vocabulary(directory / "vocab.json", read_json_object(directory / "vocab.json"))
     path = directory / "merges.txt"
     try:
-        lines = path.read_text(encoding="utf-8").split("\n")
+        lines = read_text(path).split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise ConversionError(f"{path} can't be read: {error}") from error
     merges = [line for line in lines if line.strip() and not line.startswith("#version")]
@@ -152,7 +153,7 @@ def _chat_template(directory: Path, config: dict[str, Any]) -> str | None:
     jinja = directory / "chat_template.jinja"
     if jinja.exists():
         try:
-            return jinja.read_text(encoding="utf-8")
+            return read_text(jinja)
         except (OSError, UnicodeDecodeError) as error:
             raise ConversionError(f"{jinja} can't be read: {error}") from error
     path = directory / "chat_template.json"

@@ -8,6 +8,7 @@ from typing import Any
 from omniggml.errors import ModelFileError
 from omniggml.files.families import BUNDLED, CODE2WAV, MTP_TALKER, SPEECH, Family
 from omniggml.gguf.header import Header
+from omniggml.spec.bounds import why_out_of_bounds
 from omniggml.spec.sections import SECTIONS, is_of_kind, published_setting, split_setting
 
 Told = dict[str, dict[str, Any]]
@@ -53,9 +54,13 @@ def settings_of(header: Header, family: Family) -> Told:
                 del values[name]
     for ending, setting in _KEYS.get(family.name, {}).items():
         value = _ending_with(header.metadata, ending)
-        if isinstance(value, (int, float)) and not isinstance(value, bool) and value > 0:
-            section, name = split_setting(setting)
-            told.setdefault(section, {})[name] = value
+        if value is None:
+            continue
+        section, name = split_setting(setting)
+        why = why_out_of_bounds(name, value) or ("" if value else "a number above 0")
+        if why or not is_of_kind(section, name, value):
+            raise ModelFileError(f"its {ending} is {value!r:.80}; expected {why or 'a number'}")
+        told.setdefault(section, {})[name] = value
     return told
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from omniggml.plain_file import open_plain
+
 _HEAD = 4096
 _LFS = b"version https://git-lfs.github.com/spec/"
 _ARCHIVES = {
@@ -32,7 +34,7 @@ def why_not_gguf(path: Path) -> str:
             f"{path} is piece {int(piece[1])} of {int(piece[2])} that a file was cut into; join them with "
             f"`cat {whole}.part*of{piece[2]} > {whole}`"
         )
-    with path.open("rb") as file:
+    with open_plain(path) as file:
         head = file.read(_HEAD)
     reason = _of_gguf(head) if head.startswith(b"GGUF") else _of_bytes(head, path)
     return f"{path} {reason}" if reason else ""

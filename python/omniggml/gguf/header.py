@@ -75,7 +75,11 @@ def read_header(path: str | os.PathLike[str]) -> Header:
     with suppress(OSError, ValueError):  # which opening says too
         if reason := why_not_gguf(where):
             raise ModelFileError(reason)
-    first = _native.GgufFile(os.fsencode(path))
+    try:
+        name = os.fsencode(path)
+    except UnicodeEncodeError as error:
+        raise ModelFileError(f"{os.fspath(path)!r} holds letters that no path has") from error
+    first = _native.GgufFile(name)
     members = members_of(where, first, first.metadata())
     tensors: dict[str, StoredTensor] = {}
     for number, member in enumerate(members):

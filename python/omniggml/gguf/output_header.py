@@ -38,6 +38,8 @@ def header_bytes(architecture: str, metadata: Metadata, tensors: Sequence[Output
     except OSError as error:
         reason = error.strerror or error
         raise ConversionError(f"the directory for temporary files can't be written to: {reason}") from error
+    except UnicodeEncodeError as error:
+        raise ConversionError(f"{error.object!r:.80} is to be written, which is not valid Unicode") from error
     return header + bytes(padded(len(header)) - len(header))
 
 

@@ -37,6 +37,8 @@ class PartFile:
     ) -> None:
         """`identity`: of the source and of how it is written; a part of another identity is begun anew. `inputs`: the
         files that are read for it, which it must not be."""
+        if "\0" in str(target):
+            raise ConversionError(f"the path {str(target)!r} holds a zero byte")
         self.target = Path(os.path.realpath(target))
         self.path = beside(self.target, "part")
         self.notes: list[Any] = []

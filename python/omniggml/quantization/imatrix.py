@@ -19,6 +19,7 @@ from omniggml.gguf.output import FileJob, Pieces, identity_of, write_files
 from omniggml.gguf.output_header import OutputTensor, header_bytes
 from omniggml.model import Model
 from omniggml.quantization.defaults import CALIBRATION_TEXTS, IMATRIX_FRAMES
+from omniggml.quantization.older_imatrix import read_older_imatrix
 from omniggml.whole_file import check_target
 
 FloatArray = npt.NDArray[np.float32]
@@ -154,7 +155,10 @@ def write_imatrix(
 
 
 def read_imatrix(path: str | os.PathLike[str]) -> dict[str, Statistics]:
-    """Read such a file, ours or llama.cpp's. Raises ModelFileError or InputError for one that is none."""
+    """Read such a file, ours or llama.cpp's, in its older format too. Raises ModelFileError or InputError for one that
+    is none."""
+    if (older := read_older_imatrix(path)) is not None:
+        return {name: Statistics(means[np.newaxis], np.ones(1)) for name, means in older.items()}
     header = read_header(path)
     names = [name.removesuffix(_SUMS) for name in header.tensors if name.endswith(_SUMS)]
     if not names:

@@ -146,7 +146,7 @@ def _jobs(header: Header, policy: Policy) -> list[_Job]:
 
 def _with_statistics(jobs: list[_Job], known: Imatrix, path: str) -> list[_Job]:
     """The jobs with what the imatrix says of their tensors. Raises InputError where it is of another model."""
-    found = [replace(job, statistics=known.get(job.stored.name)) for job in jobs]
+    found = [replace(job, statistics=_by_matrix(job, known.get(job.stored.name))) for job in jobs]
     if all(job.statistics is None for job in found):
         raise InputError(f"{path} knows none of this file's tensors: it is of another model")
     for job in found:
@@ -158,6 +158,14 @@ def _with_statistics(jobs: list[_Job], known: Imatrix, path: str) -> list[_Job]:
                 f"{path} has {has} values for {job.stored.name}, expected {list(expected)}: it is of another model"
             )
     return found
+
+
+def _by_matrix(job: _Job, statistics: Statistics | None) -> Statistics | None:
+    """The older format has the experts of a tensor one after another, in a row."""
+    shape = job.stored.shape
+    if statistics is None or len(shape) != 3 or statistics.sums.shape != (1, shape[0] * shape[-1]):
+        return statistics
+    return Statistics(statistics.sums.reshape(shape[0], shape[-1]), np.repeat(statistics.counts, shape[0]))
 
 
 def _output(stored: StoredTensor, type_: str) -> OutputTensor:

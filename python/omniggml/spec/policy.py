@@ -12,6 +12,7 @@ from typing import Any
 
 from omniggml.errors import InputError
 from omniggml.gguf.type_names import block_of
+from omniggml.plain_file import read_text
 from omniggml.spec.precision_needs import KEPT_AS, kept_list
 
 if sys.version_info >= (3, 11):
@@ -87,8 +88,8 @@ def read_policy(name_or_path: str) -> Policy:
     if path.suffix != ".toml":
         raise InputError(f"there is no policy {name_or_path!r}: choose one of {', '.join(policy_names())}, or a .toml")
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        table = tomllib.loads(read_text(path))
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path} can't be read as TOML: {' '.join(str(error).split())}") from error
     return _policy(path.stem, table, str(path))
 

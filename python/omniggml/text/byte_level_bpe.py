@@ -8,7 +8,7 @@ from mmap import mmap
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
 
-from omniggml.errors import ModelFileError, OmniError, OutOfMemoryError
+from omniggml.errors import ModelFileError, OutOfMemoryError
 from omniggml.spec.token_type import TokenType
 
 SPLIT_RULES = {
@@ -35,14 +35,9 @@ def byte_level_bpe(tokens: Sequence[str], kinds: Sequence[int], merges: Sequence
         raise ModelFileError(
             f"the file's vocabulary lacks {len(missing)} of the 256 byte letters: it is not byte-level"
         )
-    try:
-        pairs = [_pair(merge) for merge in merges]
-        _require_memory((len(vocabulary) + len(pairs)) * _BYTES_A_TOKEN)
-        backend = Tokenizer(models.BPE(vocab=vocabulary, merges=pairs))
-    except OmniError:
-        raise
-    except Exception as error:  # the library raises nothing more precise
-        raise ModelFileError(f"the file's vocabulary and merges don't fit each other: {error}") from error
+    pairs = [_pair(merge) for merge in merges]
+    _require_memory((len(vocabulary) + len(pairs)) * _BYTES_A_TOKEN)
+    backend = Tokenizer(_model(vocabulary, pairs))
     backend.normalizer = normalizers.NFC()
     split = pre_tokenizers.Split(Regex(rule), behavior="isolated", invert=False)
     backend.pre_tokenizer = pre_tokenizers.Sequence(
@@ -52,6 +47,16 @@ def byte_level_bpe(tokens: Sequence[str], kinds: Sequence[int], merges: Sequence
     whole = [tokens[index] for index, kind in enumerate(kinds) if kind == TokenType.USER_DEFINED]
     backend.add_tokens([AddedToken(token, normalized=False, special=False) for token in whole])
     return backend
+
+
+def _model(vocabulary: dict[str, int], pairs: list[tuple[str, str]]) -> models.BPE:
+    try:
+        return models.BPE(vocab=vocabulary, merges=pairs)
+    except Exception as error:
+        # The library raises the base class itself; what is of another is a signal's handler's.
+        if type(error) is not Exception and not isinstance(error, (TypeError, ValueError)):
+            raise
+        raise ModelFileError(f"the file's vocabulary and merges don't fit each other: {error}") from error
 
 
 def encode(tokenizer: Tokenizer, text: str) -> list[int]:

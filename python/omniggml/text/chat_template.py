@@ -14,6 +14,7 @@ from typing import Any
 
 from omniggml.errors import InputError, ModelFileError, OmniError
 from omniggml.text import template_process
+from omniggml.text.plain_messages import as_json
 from omniggml.text.template_process import NoProcessError
 
 _SENTENCES = {
@@ -39,7 +40,7 @@ class ChatTemplate:
         template is not valid, fails, or passes a bound, and InputError when it refuses the messages itself or they are
         not made of texts, numbers, lists and mappings.
         """
-        given = _as_json({"messages": list(messages), **variables})
+        given = as_json({"messages": list(messages), **variables})
         try:
             status, text = template_process.render(self.source, given)
         except NoProcessError:
@@ -53,21 +54,3 @@ class ChatTemplate:
 
 def _error(status: str) -> type[OmniError]:
     return InputError if status == "refused" else ModelFileError
-
-
-def _as_json(variables: dict[str, Any]) -> bytes:
-    try:
-        return json.dumps(variables, default=_plain).encode("ascii")
-    except (TypeError, ValueError, RecursionError) as error:
-        raise InputError(f"the messages are not made of texts, numbers, lists and mappings: {error}") from None
-
-
-def _plain(value: Any) -> Any:
-    """Mappings and sequences of other classes, and NumPy's numbers, as what they stand for."""
-    if isinstance(value, Mapping):
-        return dict(value)
-    if isinstance(value, Sequence) and not isinstance(value, (bytes, bytearray, memoryview)):
-        return list(value)
-    if hasattr(value, "item") and getattr(value, "ndim", None) == 0:
-        return value.item()
-    raise TypeError(f"one holds a {type(value).__name__}")

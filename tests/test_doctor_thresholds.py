@@ -68,7 +68,6 @@ def test_every_bound_is_used_and_finds_something() -> None:
 def test_margins_are_those_of_bounds() -> None:
     """What was measured lies on the right side: of the sound cases and the faults, one on either."""
     assert set(margins()) <= set(TABLE)
-    assert len(margins()) > len(TABLE) / 2, "most bounds were measured"
 
 
 def test_a_bound_records_what_it_is_asked() -> None:

@@ -29,7 +29,7 @@ TextOptions, SpeechOptions, Prompt = omniggml.TextOptions, omniggml.SpeechOption
 talker = lambda n=1: _native.TalkerSession(native, n, 1, None)
 predictor = lambda n=1: _native.CodePredictorSession(native, n, 1, None)
 vocoder = lambda: _native.Code2WavSession(native, 1, None)
-thinking = lambda: _native.ThinkerSession(text_model.loaded(), 1, None)
+thinking = lambda: _native.ThinkerSession(text_model, 1, None)
 speech_of = lambda: _native.Speech(native, native.default_params(), 1, None)
 builtins.saved = dict(globals())
 """

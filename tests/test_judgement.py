@@ -152,14 +152,21 @@ def test_parts_that_load_beside_others(mini: Files, tmp_path: Path) -> None:
     files = {
         ("thinker",): write_bundled(tmp_path / "bundled.gguf", mini.speech),
         ("thinker", "code2wav"): write_mtp_talker(tmp_path / "mtp.gguf", mini.speech),
-        ("speech",): write_code2wav(tmp_path / "code2wav.gguf", mini.speech),
     }
     for needs, path in files.items():
-        refused(path, *(f"{name}=" for name in needs if name != "speech"))
+        refused(path, *(f"{name}=" for name in needs))
         found = omniggml.inspect(path)
         assert (found.needs, found.missing, found.loads) == (needs, (), True)
-        assert ("talker" in found.geometry) == (needs != ("speech",))
+        assert "talker" in found.geometry
         assert ("code2wav" in found.geometry) == (needs != ("thinker", "code2wav"))
+
+
+def test_code2wav_alone_loads(mini: Files, tmp_path: Path) -> None:
+    """It decodes; asked to speak, it says what is missing."""
+    path = write_code2wav(tmp_path / "code2wav.gguf", mini.speech)
+    found = omniggml.inspect(path)
+    assert (found.problem, found.needs, found.missing, found.loads) == ("", (), (), True)
+    assert [*found.geometry] == ["code2wav"]
 
 
 def test_parts_that_lack_something(mini: Files, tmp_path: Path) -> None:

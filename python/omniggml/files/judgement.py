@@ -79,6 +79,6 @@ _CHECKS: dict[str, Callable[[File], Judgement]] = {
     families.ALL_IN_ONE.name: _judge_whole,
     families.BUNDLED.name: _judge_part,
     families.MTP_TALKER.name: _judge_part,
-    families.CODE2WAV.name: _judge_part,
+    families.CODE2WAV.name: _judge_whole,
     families.THINKER.name: _judge_thinker,
 }

@@ -28,7 +28,6 @@ _PARTS = {
 NEEDS = {
     families.BUNDLED.name: ("thinker",),
     families.MTP_TALKER.name: ("thinker", "code2wav"),
-    families.CODE2WAV.name: ("speech",),
 }
 """Options of `load` that name what a family lacks."""
 

@@ -98,7 +98,7 @@ def _gaps(weights: StoredWeights) -> Iterator[str]:
 def _check_loading(case: Case, report: Report, weights: StoredWeights) -> None:
     """What the engine says; `file.unloadable` counts only where nothing in the file explains it."""
     family = weights.file.family.name if weights.file.family else ""
-    if family in ("code2wav", "thinker") or (family == "bundled" and case.options.thinker is None):
+    if family == "thinker" or (family == "bundled" and case.options.thinker is None):
         report.skip(f"running the model: {case.inspection.problem}")
         return
     if case.model is None:

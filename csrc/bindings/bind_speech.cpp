@@ -75,17 +75,17 @@ class BoundSpeech {
 // Several speeches together.
 class BoundBatch {
   public:
-    BoundBatch(std::shared_ptr<SpeechModel> model, int64_t n_places, int n_threads, std::shared_ptr<Probe> probe) :
+    BoundBatch(std::shared_ptr<SpeechModel> model, int64_t n_slots, int n_threads, std::shared_ptr<Probe> probe) :
         model_(model),
-        batch_(model, n_places, n_threads, std::move(probe)) {}
+        batch_(model, n_slots, n_threads, std::move(probe)) {}
 
-    void begin(int64_t place, const SpeechParams & params, const std::vector<int32_t> & conversation,
+    void begin(int64_t slot, const SpeechParams & params, const std::vector<int32_t> & conversation,
                const std::vector<int32_t> & answer, int32_t speaker) {
         py::gil_scoped_release release;
-        batch_.begin(place, params, conversation, answer, speaker, {});
+        batch_.begin(slot, params, conversation, answer, speaker, {});
     }
 
-    // For every place the codes of its next frame, or none.
+    // For every slot the codes of its next frame, or none.
     std::vector<std::vector<int32_t>> step() {
         py::gil_scoped_release release;
         if (interruption_.asked_to_stop()) {
@@ -96,7 +96,7 @@ class BoundBatch {
 
     bool speaking() const { return batch_.speaking(); }
 
-    const char * stop_reason(int64_t place) const { return stop_name(batch_.stop_reason(place)); }
+    const char * stop_reason(int64_t slot) const { return stop_name(batch_.stop_reason(slot)); }
 
     void raise_interruption() const { interruption_.raise(); }
 
@@ -130,13 +130,13 @@ void bind_speech(py::module_ & m) {
     py::class_<BoundBatch>(m, "SpeechBatch",
                            "Places in which speeches are spoken together; each says what it says alone.")
         .def(py::init<std::shared_ptr<SpeechModel>, int64_t, int, std::shared_ptr<Probe>>(), py::arg("model"),
-             py::arg("n_places"), py::arg("n_threads"), py::arg("probe"),
-             "Raises InputError for a number of places or threads that can't be.")
-        .def("begin", &BoundBatch::begin, py::arg("place"), py::arg("params"), py::kw_only(), py::arg("conversation"),
-             py::arg("answer"), py::arg("speaker"), "A speech in a place that is free. Raises InputError for another.")
-        .def("step", &BoundBatch::step, "The next frame of every speech, [groups] a place; empty where there is none.")
+             py::arg("n_slots"), py::arg("n_threads"), py::arg("probe"),
+             "Raises InputError for a number of slots or threads that can't be.")
+        .def("begin", &BoundBatch::begin, py::arg("slot"), py::arg("params"), py::kw_only(), py::arg("conversation"),
+             py::arg("answer"), py::arg("speaker"), "A speech in a slot that is free. Raises InputError for another.")
+        .def("step", &BoundBatch::step, "The next frame of every speech, [groups] a slot; empty where there is none.")
         .def_property_readonly("speaking", &BoundBatch::speaking, "Whether a speech goes on.")
-        .def("stop_reason", &BoundBatch::stop_reason, py::arg("place"), "As Speech.stop_reason, of a place.")
+        .def("stop_reason", &BoundBatch::stop_reason, py::arg("slot"), "As Speech.stop_reason, of a slot.")
         .def("raise_interruption", &BoundBatch::raise_interruption, raise_interruption);
 }
 

@@ -255,7 +255,7 @@ std::vector<const Code2Wav::Conv *> Code2Wav::stateful_convs() const {
 class Code2WavGraph {
   public:
     Code2WavGraph(const Code2Wav & vocoder, const Backends & backends, Probe * probe, const KvCache & cache,
-                  const std::vector<ggml_tensor *> & slots, int64_t n_frames, bool at_start);
+                  const std::vector<ggml_tensor *> & conv_states, int64_t n_frames, bool at_start);
 
     std::vector<float> compute(const std::vector<int32_t> & rows, int64_t position);
 
@@ -270,7 +270,7 @@ class Code2WavGraph {
     ggml_tensor * build();
     ggml_tensor * embed();
     ggml_tensor * with_context(ggml_tensor * x, const Conv & conv);
-    ggml_tensor * slot_of(const Conv & conv) const;
+    ggml_tensor * state_of(const Conv & conv) const;
     void          keep_context(ggml_tensor * padded, int64_t time, const Conv & conv);
     ggml_tensor * taps_of(ggml_tensor * x, const Conv & conv);
     ggml_tensor * one_node(ggml_tensor * x, const Conv & conv, const Code2Wav::Snake * act, ggml_tensor * residual);
@@ -284,7 +284,7 @@ class Code2WavGraph {
     ggml_tensor * residual_unit(ggml_tensor * x, const Code2Wav::ResidualUnit & unit);
 
     const Code2Wav &                   vocoder_;
-    const std::vector<ggml_tensor *> & slots_;
+    const std::vector<ggml_tensor *> & conv_states_;
     std::vector<const Conv *>          convs_;
     Graph                              graph_;
     const int64_t                      n_tokens_;  // of the transformer
@@ -297,11 +297,11 @@ class Code2WavGraph {
 };
 
 Code2WavGraph::Code2WavGraph(const Code2Wav & vocoder, const Backends & backends, Probe * probe, const KvCache & cache,
-                             const std::vector<ggml_tensor *> & slots, int64_t frames, bool start) :
+                             const std::vector<ggml_tensor *> & conv_states, int64_t frames, bool start) :
     n_frames(frames),
     at_start(start),
     vocoder_(vocoder),
-    slots_(slots),
+    conv_states_(conv_states),
     convs_(vocoder.stateful_convs()),
     graph_(backends, probe),
     n_tokens_(probe == nullptr ? std::max(frames, k_least_tokens) : frames),
@@ -328,20 +328,20 @@ ggml_tensor * Code2WavGraph::embed() {
 
 // x: [in, time] behind the last `context` inputs of the stream.
 ggml_tensor * Code2WavGraph::with_context(ggml_tensor * x, const Conv & conv) {
-    ggml_tensor * padded = ggml_concat(c(), slot_of(conv), x, 1);
+    ggml_tensor * padded = ggml_concat(c(), state_of(conv), x, 1);
     keep_context(padded, x->ne[1], conv);
     return padded;
 }
 
-ggml_tensor * Code2WavGraph::slot_of(const Conv & conv) const {
-    return slots_[(size_t) (std::find(convs_.begin(), convs_.end(), &conv) - convs_.begin())];
+ggml_tensor * Code2WavGraph::state_of(const Conv & conv) const {
+    return conv_states_[(size_t) (std::find(convs_.begin(), convs_.end(), &conv) - convs_.begin())];
 }
 
 // The newest inputs become the state for the next run.
 void Code2WavGraph::keep_context(ggml_tensor * padded, int64_t time, const Conv & conv) {
     const size_t from = (size_t) time * padded->nb[1];
     graph_.effect(
-        ggml_cpy(c(), ggml_view_2d(c(), padded, conv.in, conv.context(), padded->nb[1], from), slot_of(conv)));
+        ggml_cpy(c(), ggml_view_2d(c(), padded, conv.in, conv.context(), padded->nb[1], from), state_of(conv)));
 }
 
 // The taps of every output as one column: [taps * in, time].
@@ -370,7 +370,7 @@ ggml_tensor * Code2WavGraph::one_node(ggml_tensor * x, const Conv & conv, const 
     }
     ggml_tensor * inputs = x;
     if (conv.context() > 0 || act != nullptr || conv.form == ConvForm::bf16) {
-        inputs = nodes_.inputs(c(), conv.form, conv.context() > 0 ? slot_of(conv) : nullptr, x,
+        inputs = nodes_.inputs(c(), conv.form, conv.context() > 0 ? state_of(conv) : nullptr, x,
                                act != nullptr ? act->frequency : nullptr, act != nullptr ? act->magnitude : nullptr);
     }
     if (conv.context() > 0) {
@@ -508,7 +508,8 @@ Code2WavSession::Code2WavSession(std::shared_ptr<const Code2Wav> code2wav, int n
            code2wav_->geometry_.window - 1 + k_piece, 1),
     state_(code2wav_->stateful_convs().size(), "the vocoder's state") {
     for (const auto * conv : code2wav_->stateful_convs()) {
-        slots_.push_back(ggml_new_tensor_2d(state_.context(), conv_input_type(conv->form), conv->in, conv->context()));
+        conv_states_.push_back(
+            ggml_new_tensor_2d(state_.context(), conv_input_type(conv->form), conv->in, conv->context()));
     }
     state_.allocate(backends_.device_buffer_type(), GGML_BACKEND_BUFFER_USAGE_ANY);
     state_.clear();
@@ -527,7 +528,7 @@ Code2WavGraph & Code2WavSession::graph_for(int64_t n_frames) {
         graphs_.erase(graphs_.begin());
     }
     graphs_.push_back(
-        std::make_unique<Code2WavGraph>(*code2wav_, backends_, probe_.get(), cache_, slots_, n_frames, at_start));
+        std::make_unique<Code2WavGraph>(*code2wav_, backends_, probe_.get(), cache_, conv_states_, n_frames, at_start));
     return *graphs_.back();
 }
 

@@ -120,7 +120,7 @@ class Code2Wav {
     ConvNeXt     declare_convnext(Weights & w, const std::string & path, int64_t channels) const;
     DecoderBlock declare_block(Weights & w, const std::string & path, int64_t index) const;
 
-    // Every causal convolution, in one order: the slots of a session's state.
+    // Every causal convolution, in one order: the states that a session keeps.
     std::vector<const Conv *> stateful_convs() const;
 
     std::shared_ptr<const Weights> weights_;
@@ -160,8 +160,8 @@ class Code2WavSession {
     Backends                                    backends_;
     KvCache                                     cache_;
     TensorStore                                 state_;
-    std::vector<ggml_tensor *>                  slots_;    // of stateful_convs: [in, context]
-    std::vector<int32_t>                        pending_;  // frame by frame, until the first piece has samples
+    std::vector<ggml_tensor *>                  conv_states_;  // of stateful_convs: [in, context]
+    std::vector<int32_t>                        pending_;      // frame by frame, until the first piece has samples
     std::vector<std::unique_ptr<Code2WavGraph>> graphs_;
     int64_t                                     n_frames_ = 0;
 };

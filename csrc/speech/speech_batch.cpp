@@ -17,15 +17,15 @@ std::vector<float> row_of(const std::vector<float> & values, size_t index, int64
 
 }  // namespace
 
-SpeechBatch::SpeechBatch(std::shared_ptr<const SpeechModel> model, int64_t n_places, int n_threads,
+SpeechBatch::SpeechBatch(std::shared_ptr<const SpeechModel> model, int64_t n_slots, int n_threads,
                          std::shared_ptr<Probe> probe) :
     model_(model),
-    talker_(model->talker(), model->code_tables(), n_places, n_threads, probe),
-    predictor_(model->predictor(), model->talker()->code_table(), n_places, n_threads, probe),
-    states_((size_t) n_places) {}
+    talker_(model->talker(), model->code_tables(), n_slots, n_threads, probe),
+    predictor_(model->predictor(), model->talker()->code_table(), n_slots, n_threads, probe),
+    states_((size_t) n_slots) {}
 
-bool SpeechBatch::goes_on(size_t place) const {
-    return states_[place] != nullptr && states_[place]->stop_reason() == StopReason::none;
+bool SpeechBatch::goes_on(size_t slot) const {
+    return states_[slot] != nullptr && states_[slot]->stop_reason() == StopReason::none;
 }
 
 bool SpeechBatch::speaking() const {
@@ -37,49 +37,49 @@ bool SpeechBatch::speaking() const {
     return false;
 }
 
-const SpeechState * SpeechBatch::state_in(int64_t place) const {
-    if (place < 0 || place >= n_places()) {
-        throw Error(ErrorKind::input, "there is no place " + std::to_string(place));
+const SpeechState * SpeechBatch::state_in(int64_t slot) const {
+    if (slot < 0 || slot >= n_slots()) {
+        throw Error(ErrorKind::input, "there is no slot " + std::to_string(slot));
     }
-    return states_[(size_t) place].get();
+    return states_[(size_t) slot].get();
 }
 
-StopReason SpeechBatch::stop_reason(int64_t place) const {
-    const SpeechState * state = state_in(place);
+StopReason SpeechBatch::stop_reason(int64_t slot) const {
+    const SpeechState * state = state_in(slot);
     return state != nullptr ? state->stop_reason() : StopReason::none;
 }
 
-int64_t SpeechBatch::n_frames(int64_t place) const {
-    const SpeechState * state = state_in(place);
+int64_t SpeechBatch::n_frames(int64_t slot) const {
+    const SpeechState * state = state_in(slot);
     return state != nullptr ? state->n_frames() : 0;
 }
 
-void SpeechBatch::begin(int64_t place, const SpeechParams & params, const std::vector<int32_t> & conversation,
+void SpeechBatch::begin(int64_t slot, const SpeechParams & params, const std::vector<int32_t> & conversation,
                         const std::vector<int32_t> & answer, int32_t speaker,
                         const std::vector<float> & thinker_hidden) {
-    begin(place, params,
+    begin(slot, params,
           assemble_prompt(talker_, model_->talker()->geometry(), model_->text_tokens(), conversation, answer, speaker,
                           thinker_hidden));
 }
 
-void SpeechBatch::begin(int64_t place, const SpeechParams & params, TalkerPrompt prompt) {
-    if (place < 0 || place >= n_places() || goes_on((size_t) place)) {
-        throw Error(ErrorKind::input, "place " + std::to_string(place) + " of " + std::to_string(n_places()) +
+void SpeechBatch::begin(int64_t slot, const SpeechParams & params, TalkerPrompt prompt) {
+    if (slot < 0 || slot >= n_slots() || goes_on((size_t) slot)) {
+        throw Error(ErrorKind::input, "slot " + std::to_string(slot) + " of " + std::to_string(n_slots()) +
                                           " is not free; let its speech end, or choose another");
     }
     auto state = std::make_unique<SpeechState>(*model_, params);
     state->begin(std::move(prompt));
-    talker_.restart(place);
-    check_room(place, *state);
-    auto read = talker_.prompt(place, state->inputs());
+    talker_.restart(slot);
+    check_room(slot, *state);
+    auto read = talker_.prompt(slot, state->inputs());
     state->read(std::move(read.logits), std::move(read.hidden));
-    states_[(size_t) place] = std::move(state);
+    states_[(size_t) slot] = std::move(state);
 }
 
 // Refuses a text that can't be spoken to its end, before any of it is.
-void SpeechBatch::check_room(int64_t place, const SpeechState & state) const {
+void SpeechBatch::check_room(int64_t slot, const SpeechState & state) const {
     const int64_t needed = state.least_positions();
-    const int64_t room   = talker_.room(place);
+    const int64_t room   = talker_.room(slot);
     if (needed > room) {
         throw Error(ErrorKind::input, "the speech needs " + std::to_string(needed) +
                                           " positions; the talker's context holds " + std::to_string(room) +
@@ -137,7 +137,7 @@ void SpeechBatch::read_frames() {
     }
 }
 
-// Codes 1 to G-1 of every frame that has its first code. The other places go along with zeros.
+// Codes 1 to G-1 of every frame that has its first code. The other slots go along with zeros.
 void SpeechBatch::complete_frames(std::vector<std::vector<int32_t>> & frames) {
     const int64_t        groups = model_->predictor()->geometry().n_groups;
     const int64_t        vocab  = model_->predictor()->geometry().vocab;

@@ -8,20 +8,19 @@
 
 namespace omni {
 
-// A number of places in which speeches are spoken together: one read of the weights serves all. Each says what it says
+// A number of slots in which speeches are spoken together: one read of the weights serves all. Each says what it says
 // alone. Not for two threads at once; any number of batches may share a model.
 class SpeechBatch {
   public:
-    SpeechBatch(std::shared_ptr<const SpeechModel> model, int64_t n_places, int n_threads,
-                std::shared_ptr<Probe> probe);
+    SpeechBatch(std::shared_ptr<const SpeechModel> model, int64_t n_slots, int n_threads, std::shared_ptr<Probe> probe);
 
-    int64_t n_places() const { return (int64_t) states_.size(); }
+    int64_t n_slots() const { return (int64_t) states_.size(); }
 
-    // A speech in a place that is free or whose speech has ended.
-    void begin(int64_t place, const SpeechParams & params, TalkerPrompt prompt);
+    // A speech in a slot that is free or whose speech has ended.
+    void begin(int64_t slot, const SpeechParams & params, TalkerPrompt prompt);
 
     // The same, from tokens. See assemble_prompt.
-    void begin(int64_t place, const SpeechParams & params, const std::vector<int32_t> & conversation,
+    void begin(int64_t slot, const SpeechParams & params, const std::vector<int32_t> & conversation,
                const std::vector<int32_t> & answer, int32_t speaker, const std::vector<float> & thinker_hidden);
 
     // The next frame of every speech that goes on, [groups] each; empty for those that don't.
@@ -31,15 +30,15 @@ class SpeechBatch {
 
     void cancel();
 
-    // Of the speech in a place; none where there was none yet. Throws Error(input) for a place there isn't.
-    StopReason stop_reason(int64_t place) const;
-    int64_t    n_frames(int64_t place) const;
+    // Of the speech in a slot; none where there was none yet. Throws Error(input) for a slot there isn't.
+    StopReason stop_reason(int64_t slot) const;
+    int64_t    n_frames(int64_t slot) const;
 
   private:
-    const SpeechState * state_in(int64_t place) const;
+    const SpeechState * state_in(int64_t slot) const;
 
-    bool goes_on(size_t place) const;
-    void check_room(int64_t place, const SpeechState & state) const;
+    bool goes_on(size_t slot) const;
+    void check_room(int64_t slot, const SpeechState & state) const;
     void stop_at_limits();
     void read_frames();
     void complete_frames(std::vector<std::vector<int32_t>> & frames);

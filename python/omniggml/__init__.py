@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from omniggml.plots import plot
     from omniggml.probe import Reading
     from omniggml.quantization.damage import Damage
-    from omniggml.quantization.imatrix import imatrix
+    from omniggml.quantization.imatrix import Statistics, imatrix
     from omniggml.quantization.quantizer import Change, Quantized, quantize
     from omniggml.quantization.search import FoundPolicy, search_policy
     from omniggml.spec.policy import Policy, policy_names, read_policy
@@ -70,6 +70,7 @@ _LAZY = {
     "Row": "comparison.comparing",
     "Severity": "doctor.catalogue",
     "Share": "files.inspection",
+    "Statistics": "quantization.imatrix",
     "SpeechKeywords": "options",
     "SpeechOptions": "options",
     "StreamedReply": "model",
@@ -130,6 +131,7 @@ __all__ = [
     "Share",
     "SpeechKeywords",
     "SpeechOptions",
+    "Statistics",
     "StreamedReply",
     "TalkerPrompt",
     "TalkerStates",

@@ -260,9 +260,9 @@ class Model:
         speaker = self._speaker_id(chosen.speaker)
         overlapped, n_threads = self._can_overlap(), self._threads()
         threads = split_threads(n_threads) if overlapped else (n_threads, n_threads)
-        places = min(together, len(requests))
+        n_slots = min(together, len(requests))
         spoken = speak_together(
-            self._speech, requests, chosen.params(self._speech), speaker, places, threads, overlapped
+            self._speech, requests, chosen.params(self._speech), speaker, n_slots, threads, overlapped
         )
         return [Audio(one.samples, self.sample_rate, one.codes, one.stop_reason) for one in spoken]
 

@@ -70,28 +70,26 @@ def speak_together(
     requests: Sequence[Request],
     params: _native.SpeechParams,
     speaker: int,
-    n_places: int,
+    n_slots: int,
     threads: tuple[int, int],
     overlapped: bool,
 ) -> list[Spoken]:
-    """Speak all requests, `n_places` at a time; the next begins where one has ended. `threads`: the talker's and the
+    """Speak all requests, `n_slots` at a time; the next begins where one has ended. `threads`: the talker's and the
     vocoder's, which has a thread of its own where `overlapped`. Each says what it says alone."""
     groups = model.predictor_geometry["num_code_groups"]
-    batch = _native.SpeechBatch(model, n_places, threads[0], None)
+    batch = _native.SpeechBatch(model, n_slots, threads[0], None)
     speeches = [_Speech() for _ in requests]
     waiting = deque(range(len(requests)))
-    places: list[int | None] = [None] * n_places
+    slots: list[int | None] = [None] * n_slots
     with ThreadPoolExecutor(1, "omniggml-vocoder") as thread:
         while waiting or batch.speaking:
-            for place in range(n_places):
-                if places[place] is None and waiting:
-                    places[place] = index = waiting.popleft()
+            for slot in range(n_slots):
+                if slots[slot] is None and waiting:
+                    slots[slot] = index = waiting.popleft()
                     request = requests[index]
                     speeches[index].vocoder = _native.Code2WavSession(model, threads[1], None)
-                    batch.begin(
-                        place, params, conversation=request.conversation, answer=request.answer, speaker=speaker
-                    )
-            _step(batch, places, speeches, partial(beside, thread) if overlapped else at_once)
+                    batch.begin(slot, params, conversation=request.conversation, answer=request.answer, speaker=speaker)
+            _step(batch, slots, speeches, partial(beside, thread) if overlapped else at_once)
             if any(speech.stop_reason == "cancelled" for speech in speeches):
                 break
         finished = [speech.spoken(groups) for speech in speeches]
@@ -99,16 +97,16 @@ def speak_together(
     return finished
 
 
-def _step(batch: _native.SpeechBatch, places: list[int | None], speeches: Sequence[_Speech], run: Run) -> None:
+def _step(batch: _native.SpeechBatch, slots: list[int | None], speeches: Sequence[_Speech], run: Run) -> None:
     frames = batch.step()
-    for place, index in enumerate(places):
+    for slot, index in enumerate(slots):
         if index is None:
             continue
         speech = speeches[index]
-        if frames[place]:
-            speech.frames.append(frames[place])
-        speech.stop_reason = batch.stop_reason(place)
+        if frames[slot]:
+            speech.frames.append(frames[slot])
+        speech.stop_reason = batch.stop_reason(slot)
         if len(speech.frames) - speech.sent >= (1 if speech.stop_reason else _PIECE):
             speech.send(run)
         if speech.stop_reason:
-            places[place], speech.vocoder = None, None
+            slots[slot], speech.vocoder = None, None

@@ -23,12 +23,11 @@ _PARTS = {
     families.CODE2WAV.name: (
         "is code2wav alone, which decodes and can't speak: load it beside a talker, with code2wav=FILE or --code2wav"
     ),
+    mtmd_gen.NAME: (
+        "is an mmproj file of a code predictor and code2wav, without a talker: its code2wav is loaded beside one, with "
+        "code2wav=FILE or --code2wav"
+    ),
 }
-
-_PARTS[mtmd_gen.NAME] = (
-    "is an mmproj file of a code predictor and code2wav, without a talker: its code2wav is loaded beside one, with "
-    "code2wav=FILE or --code2wav"
-)
 
 NEEDS = {
     mtmd_gen.NAME: ("speech",),

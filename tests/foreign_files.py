@@ -246,3 +246,27 @@ def write_code2wav(path: Path, speech: Path) -> Path:
     }
     metadata = {theirs + their: ours[prefix + our] for our, their in names.items()}
     return write(path, tensors, {"general.architecture": text("qwen3omni-code2wav"), **metadata}, lambda _: False)
+
+
+# --- experts merged ---------------------------------------------------------------------------------------------------
+
+
+def merged(source: Path, target: Path) -> Path:
+    """Gate above up, expert by expert, as llama.cpp's converter does when it is told to."""
+    edit = GgufEdit.read(source)
+    tensors = []
+    for tensor in edit.tensors:
+        name = str(tensor.name)
+        if "ffn_up_exps" in name:
+            continue
+        if "ffn_gate_exps" in name:
+            columns, rows, experts = tensor.ne
+            gate, up = (
+                edit.values(name.replace("gate", part)).reshape(experts, rows, columns) for part in ("gate", "up")
+            )
+            both = np.concatenate([gate, up], axis=1)
+            name = name.replace("ffn_gate_exps", "ffn_gate_up_exps")
+            tensor = Tensor(name, [columns, 2 * rows, experts], 0, both.tobytes())
+        tensors.append(tensor)
+    edit.tensors = tensors
+    return edit.write(target)

@@ -7,7 +7,7 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-from foreign_files import write_all_in_one, write_bundled, write_code2wav
+from foreign_files import merged, write_all_in_one, write_bundled, write_code2wav
 from omniggml import convert, quantize
 from omniggml.synthetic.geometries import GEOMETRIES, Geometry
 from omniggml.synthetic.random_checkpoint import write_random_checkpoint
@@ -30,6 +30,7 @@ def write_seeds(directory: Path) -> list[Path]:
     directory.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as work:
         speech, thinker = _own_files(smallest("tiny", (2, 2, 2, 2)), Path(work), "tiny")
+        (mmproj,) = convert(Path(work) / "tiny", work, type="q8_0", name="tiny", layout="mtmd-gen")
         odd, _ = _own_files(smallest("odd", (2,)), Path(work), "odd")
         bundled = write_bundled(Path(work) / "bundled.gguf", speech)
         return [
@@ -40,6 +41,8 @@ def write_seeds(directory: Path) -> list[Path]:
             write_all_in_one(directory / "all-in-one.gguf", speech, thinker, tokenizer=False, q8=True),
             quantize(bundled, directory / "bundled.gguf", policy="q8_0-all").path,
             write_code2wav(directory / "code2wav.gguf", speech),
+            merged(thinker, directory / "merged.gguf"),
+            mmproj.rename(directory / "mtmd-gen.gguf"),
         ]
 
 

@@ -561,8 +561,9 @@ def test_rows_that_blocks_do_not_divide(worker: Worker, tiny_files: Files, tmp_p
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
-@pytest.mark.parametrize("name", [*SOME_TENSORS, "talker.model.norm.weight", "code2wav.decoder.3.alpha"])
+@pytest.mark.parametrize("name", [*SOME_TENSORS[1:], "talker.model.norm.weight", "code2wav.decoder.3.alpha"])
 def test_weights_not_finite(worker: Worker, tiny_files: Files, tmp_path: Path, name: str, value: float) -> None:
+    """The text table is not read then: its rows are checked when they are used (`test_lazy_loading.py`)."""
     edit = GgufEdit.read(tiny_files.speech)
     values = edit.values(name)
     values[-1] = value

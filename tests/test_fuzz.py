@@ -11,6 +11,7 @@ import pytest
 
 import omniggml
 from fuzz_seeds import write_seeds
+from test_split_files import split
 from worker import Worker
 
 MUTANTS = 40
@@ -24,15 +25,16 @@ before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 for path in paths:
     try:
         omniggml.inspect(path)
-        given = {"thinker": path} if role == "thinker" else {"code2wav": path} if role == "code2wav" else {}
+        thinks, sounds = role in ("thinker", "merged"), role in ("code2wav", "mtmd-gen")
+        given = {"thinker": path} if thinks else {"code2wav": path} if sounds else {}
         if role in ("all-in-one", "bundled"):
             settings = {"talker.num_experts_per_tok": 2, "thinker.num_experts_per_tok": 2, "code2wav.head_dim": 16}
             settings |= {"talker.accept_hidden_layer": 1}
             other = {"tokenizer": speech} if role == "all-in-one" else {"thinker": thinker}
             given = {"overrides": settings, **other}
-        model = omniggml.load(speech if role in ("thinker", "code2wav") else path, n_threads=1, **given)
+        model = omniggml.load(speech if thinks or sounds else path, n_threads=1, **given)
         model.speak("hi", max_frames=1)
-        if role == "thinker":
+        if thinks:
             model.generate_text([1, 2], omniggml.TextOptions(max_tokens=1))
         result.append([path, ""])
     except omniggml.OmniError as error:
@@ -81,6 +83,8 @@ def test_seeds_are_what_they_should_be(seeds: list[Path]) -> None:
         "all-in-one": "all-in-one",
         "bundled": "bundled",
         "code2wav": "code2wav",
+        "merged": "thinker",
+        "mtmd-gen": "mtmd-gen",
     }
 
 
@@ -103,3 +107,25 @@ def test_mutants(worker: Worker, seeds: list[Path], tmp_path: Path) -> None:
             assert "\n" not in message and len(message) < 1000, (mutant, message)
         refused += sum(message != "" for _, message in others)
     assert refused > len(seeds) * MUTANTS // 2
+
+
+def test_mutants_of_split_files(worker: Worker, seeds: list[Path], tmp_path: Path) -> None:
+    """One member mutated beside a sound one, opened from either."""
+    rng = random.Random(21)
+    source = next(path for path in seeds if path.stem == "speech-q8_0")
+    members = split(source, tmp_path, 2)
+    paths = [members[1]]
+    for number in range(2 * MUTANTS):
+        directory = tmp_path / str(number)
+        directory.mkdir()
+        for i, member in enumerate(members):
+            content = member.read_bytes()
+            (directory / member.name).write_bytes(mutated(content, rng) if i == number % 2 else content)
+        paths.append(directory / members[number % 3 % 2].name)
+    names = {"speech": str(source), "thinker": "", "role": "speech"}
+    outcome = worker.run(USE, paths=[str(path) for path in paths], **names)
+    assert outcome.error == "", outcome
+    assert outcome.value[0][1] == ""
+    messages = [message for _, message in outcome.value[1:]]
+    assert all("\n" not in message and len(message) < 1000 for message in messages)
+    assert sum(message != "" for message in messages) > MUTANTS

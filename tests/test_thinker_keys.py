@@ -12,7 +12,7 @@ from gguf import GGUFValueType as V
 
 import omniggml
 from conftest import Files
-from foreign_files import arrays, tokenizer_of, write, write_all_in_one, write_code2wav, write_mtp_talker
+from foreign_files import arrays, merged, tokenizer_of, write, write_all_in_one, write_code2wav, write_mtp_talker
 from gguf_edit import GgufEdit, Tensor
 from omniggml.errors import ModelFileError
 from parity.files import ModelFiles
@@ -28,27 +28,6 @@ def mini(model_files: ModelFiles) -> Files:
 def answer(speech: Path, thinker: Path) -> tuple[list[int], str]:
     greedy = omniggml.TextOptions(greedy=True, max_tokens=8)
     return omniggml.load(speech, thinker=thinker, n_threads=1).generate_text([1, 2, 3], greedy)
-
-
-def merged(source: Path, target: Path) -> Path:
-    """Gate above up, expert by expert, as llama.cpp's converter does when it is told to."""
-    edit = GgufEdit.read(source)
-    tensors = []
-    for tensor in edit.tensors:
-        name = str(tensor.name)
-        if "ffn_up_exps" in name:
-            continue
-        if "ffn_gate_exps" in name:
-            columns, rows, experts = tensor.ne
-            gate, up = (
-                edit.values(name.replace("gate", part)).reshape(experts, rows, columns) for part in ("gate", "up")
-            )
-            both = np.concatenate([gate, up], axis=1)
-            name = name.replace("ffn_gate_exps", "ffn_gate_up_exps")
-            tensor = Tensor(name, [columns, 2 * rows, experts], 0, both.tobytes())
-        tensors.append(tensor)
-    edit.tensors = tensors
-    return edit.write(target)
 
 
 def test_merged_experts_of_a_thinker(mini: Files, tmp_path: Path) -> None:

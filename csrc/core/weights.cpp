@@ -126,6 +126,12 @@ ggml_tensor * Weights::matrix(const std::string & name, std::vector<int64_t> ne)
     return declare(from, from.type, ne, {});
 }
 
+ggml_tensor * Weights::table(const std::string & name, std::vector<int64_t> ne) {
+    ggml_tensor * tensor      = matrix(name, std::move(ne));
+    entries_.back().looked_up = true;
+    return tensor;
+}
+
 ggml_tensor * Weights::wide_matrix(const std::string & name, std::vector<int64_t> ne) {
     const GgufTensor & from = require(name, ne);
     if (from.type != GGML_TYPE_F16) {
@@ -205,6 +211,17 @@ void Weights::load() {
     check_intact();
 }
 
+void Weights::check_rows(const ggml_tensor * table, const std::vector<int32_t> & rows) const {
+    for (const auto & entry : entries_) {
+        if (entry.tensor == table && entry.looked_up && entry.pages != nullptr) {
+            const size_t size = ggml_row_size(entry.from->type, entry.from->ne[0]);
+            for (int32_t row : rows) {
+                check_values(*entry.from, entry.pages->data() + entry.offset + (size_t) row * size, size);
+            }
+        }
+    }
+}
+
 void Weights::check_intact() const {
     for (const auto & mapped : mapped_) {
         if (mapped.second.pages != nullptr && mapped.second.pages->cut()) {
@@ -272,6 +289,9 @@ std::vector<Weights::Job> Weights::jobs() const {
     }
     std::stable_sort(all.begin(), all.end(), [](const Job & a, const Job & b) { return a.size > b.size; });
     for (const auto & entry : entries_) {
+        if (entry.looked_up && entry.pages != nullptr) {
+            continue;  // its rows are read when they are asked for
+        }
         const size_t row   = ggml_row_size(entry.from->type, entry.from->ne[0]);
         const size_t chunk = std::max(row, k_chunk_bytes / row * row);
         for (size_t from = 0; !entry.convert && from < entry.from->nbytes; from += chunk) {

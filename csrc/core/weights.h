@@ -30,6 +30,10 @@ class Weights {
     // A matrix (or stack of matrices) in the type the file has.
     ggml_tensor * matrix(const std::string & name, std::vector<int64_t> ne);
 
+    // A matrix of which only some rows are looked up, each to be checked before (`check_rows`). Where it stays in the
+    // file's pages, loading reads none of it.
+    ggml_tensor * table(const std::string & name, std::vector<int64_t> ne);
+
     // A matrix whose inputs can exceed the range of float16: an F16 tensor becomes F32, since ggml's CPU backend
     // would otherwise convert those inputs to F16 and overflow.
     ggml_tensor * wide_matrix(const std::string & name, std::vector<int64_t> ne);
@@ -55,6 +59,9 @@ class Weights {
 
     // Reads everything. Throws Error(file) for tensors nobody declared or for values that are not finite.
     void load();
+
+    // Throws Error(file) where a row of a `table` that loading did not read holds values that are not finite.
+    void check_rows(const ggml_tensor * table, const std::vector<int32_t> & rows) const;
 
     // Throws Error(file) where a file was cut while its pages are in use.
     void check_intact() const;
@@ -83,8 +90,9 @@ class Weights {
         const GgufTensor * from;
         Convert            convert;  // empty: the bytes as they are
 
-        const FileMapping * pages  = nullptr;  // where the tensor stays in them, from `offset` on
-        size_t              offset = 0;
+        const FileMapping * pages     = nullptr;  // where the tensor stays in them, from `offset` on
+        size_t              offset    = 0;
+        bool                looked_up = false;
     };
 
     // A piece of one entry: converted as a whole, else some rows.

@@ -81,8 +81,8 @@ Talker::Talker(std::shared_ptr<Weights> weights, const std::string & keys) :
     geometry_(read_geometry(weights->file(), keys)) {
     Weights &               w = *weights;
     const DecoderGeometry & g = geometry_.decoder;
-    embed_tokens_ = w.matrix("thinker.model.embed_tokens.weight", { geometry_.thinker_hidden, geometry_.text_vocab });
-    text_projection_   = declare_projection(w, "talker.text_projection");
+    embed_tokens_    = w.table("thinker.model.embed_tokens.weight", { geometry_.thinker_hidden, geometry_.text_vocab });
+    text_projection_ = declare_projection(w, "talker.text_projection");
     hidden_projection_ = declare_projection(w, "talker.hidden_projection");
     codec_embedding_   = w.matrix("talker.model.codec_embedding.weight", { g.hidden, geometry_.vocab });
     for (int i = 0; i < g.n_layers; ++i) {
@@ -301,6 +301,7 @@ std::vector<float> TalkerSession::project(const std::string & path, const Talker
 
 std::vector<float> TalkerSession::project_text(const std::vector<int32_t> & tokens) {
     check_ids(tokens, talker_->geometry().text_vocab, "vocabulary token id");
+    talker_->weights().check_rows(talker_->embed_tokens_, tokens);
     return tokens.empty() ? std::vector<float>{}
                           : project("talker.text_projection", talker_->text_projection_, &tokens, nullptr);
 }

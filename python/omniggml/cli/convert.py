@@ -16,6 +16,12 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--type", default="f16", choices=CONVERSION_POLICIES, help="precision (default f16)")
     parser.add_argument("--name", help="NAME of NAME-speech.gguf and NAME-thinker.gguf; default: the directory's")
     parser.add_argument("--only", choices=("speech", "thinker"), help="write one of the two files")
+    parser.add_argument(
+        "--layout",
+        choices=("own", "mtmd-gen"),
+        default="own",
+        help="mtmd-gen: predictor and code2wav alone, as llama.cpp's mmproj files have generated audio",
+    )
     parser.add_argument("--lora", metavar="DIR", help="a PEFT adapter, merged into the weights")
     parser.set_defaults(run=run)
 
@@ -31,6 +37,7 @@ def run(args: argparse.Namespace) -> int:
         name=args.name,
         only=args.only,
         lora=args.lora,
+        layout=args.layout,
         progress=progress,
     )
     if progress:

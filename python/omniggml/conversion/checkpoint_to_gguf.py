@@ -11,6 +11,7 @@ from typing import Literal
 
 from omniggml import _native
 from omniggml._native import __version__
+from omniggml.conversion import mtmd_gen_file
 from omniggml.conversion.checkpoint_check import check_tensors
 from omniggml.conversion.config_json import NO_VOICE, read_checkpoint_config
 from omniggml.conversion.encode import encoded
@@ -19,6 +20,8 @@ from omniggml.conversion.lora_adapter import LoraAdapter, MergedCheckpoint
 from omniggml.conversion.output_tensors import speech_file_outputs, thinker_file_outputs
 from omniggml.conversion.safetensors_reader import Checkpoint
 from omniggml.errors import ConversionError, InputError, ModelFileError, OmniError
+from omniggml.files.judgement import judge
+from omniggml.files.opening import open_file
 from omniggml.files.tokenizer_metadata import tokenizer_metadata
 from omniggml.gguf.file_type import type_entries
 from omniggml.gguf.metadata import Metadata, text
@@ -40,6 +43,7 @@ def convert(
     name: str | None = None,
     only: File | None = None,
     lora: str | Path | None = None,
+    layout: Literal["own", "mtmd-gen"] = "own",
     progress: Progress | None = None,
 ) -> list[Path]:
     """Convert the Qwen3-Omni checkpoint in `source` to GGUF files in `out_dir`, and return their paths.
@@ -48,8 +52,9 @@ def convert(
     is installed. `type` is one of f32, f16, bf16, q8_0, built-in policies. The files are `NAME-speech.gguf` and
     `NAME-thinker.gguf`, with `name` or else the name of the source; `only` writes one of them, and then only the shards
     with its tensors are needed. Of a model without a talker, as -Thinking and -Captioner, the thinker is written alone.
-    `lora`: the directory of a PEFT adapter that is merged into the weights. `progress` is called as (tensor name, bytes
-    written, bytes in all). The same input gives the same bytes.
+    `layout="mtmd-gen"`: instead of these, `NAME-gen-mmproj.gguf`, code predictor and code2wav as llama.cpp's mmproj
+    files have generated audio. `lora`: the directory of a PEFT adapter that is merged into the weights. `progress` is
+    called as (tensor name, bytes written, bytes in all). The same input gives the same bytes.
 
     Everything is checked before the first byte is written, and the files get their names when all are complete, were
     read back, and can be loaded. What an interruption or a full disk leaves is gone on with by the same call.
@@ -57,6 +62,7 @@ def convert(
     """
     policy = _policy(type)
     _wanted(only)
+    only = _of_layout(layout, only)
     stem = _stem(source, name)
     directory = local_checkpoint(source, lambda tensor: _is_needed(tensor, only))
     config = read_checkpoint_config(directory)
@@ -68,7 +74,8 @@ def convert(
     if lora is not None:
         weights = MergedCheckpoint(checkpoint, LoraAdapter(Path(lora)))
         weights.check({tensor for tensor, _ in _expected(config, only)}, _elsewhere(only))
-    jobs = [_job(file, Path(out_dir), stem, config, weights, policy) for file in _wanted(only)]
+    wanted = ("gen-mmproj",) if layout == "mtmd-gen" else _wanted(only)
+    jobs = [_job(file, Path(out_dir), stem, config, weights, policy) for file in wanted]
     write_files(jobs, progress, _check_loads)
     return [job.target for job in jobs]
 
@@ -126,15 +133,29 @@ def _is_needed(tensor: str, only: File | None) -> bool:
     return tensor == TEXT_EMBEDDING or not tensor.startswith((*NOT_CONVERTED, *_elsewhere(only)))
 
 
+def _of_layout(layout: str, only: File | None) -> File | None:
+    """Which tensors a layout is made of."""
+    if layout not in ("own", "mtmd-gen"):
+        raise InputError(f"there is no layout {layout!r}: choose own or mtmd-gen")
+    if layout == "own":
+        return only
+    if only == "thinker":
+        raise InputError("the layout mtmd-gen holds no thinker: leave out --only")
+    return "speech"
+
+
 def _job(
-    file: File,
+    file: str,
     out_dir: Path,
     stem: str,
     config: ModelConfig | LanguageModel,
     checkpoint: Checkpoint | MergedCheckpoint,
     policy: Policy,
 ) -> FileJob:
-    if file == "speech" and isinstance(config, ModelConfig):
+    if file == "gen-mmproj" and isinstance(config, ModelConfig):
+        architecture, tensors = mtmd_gen_file.ARCHITECTURE, mtmd_gen_file.mtmd_gen_outputs(config, policy)
+        own = mtmd_gen_file.mtmd_gen_metadata(config)
+    elif file == "speech" and isinstance(config, ModelConfig):
         architecture, tensors = speech_file.ARCHITECTURE, speech_file_outputs(config, policy)
         own = speech_file.speech_metadata(config)
     else:
@@ -142,9 +163,10 @@ def _job(
         architecture, tensors = thinker_file.ARCHITECTURE, thinker_file_outputs(config.thinker, policy)
         own = thinker_file.thinker_metadata(language)
     outputs = [tensor.as_output() for tensor in tensors]
-    general: Metadata = {"general.type": text("model"), "general.name": text(stem), **type_entries(outputs)}
+    kind = "mmproj" if file == "gen-mmproj" else "model"
+    general: Metadata = {"general.type": text(kind), "general.name": text(stem), **type_entries(outputs)}
     tokenizer = _sound_tokenizer(checkpoint.directory, config.thinker.vocab_size, config.token)
-    header = header_bytes(architecture, general | own | tokenizer, outputs)
+    header = header_bytes(architecture, general | own | (tokenizer if kind == "model" else {}), outputs)
 
     def pieces(number: int) -> Pieces:
         yield from encoded(checkpoint, tensors[number])
@@ -171,7 +193,11 @@ def _check_loads(path: Path) -> None:
     """The engine's own look at a file that is about to get its name."""
     file = _native.GgufFile(os.fsencode(path))
     try:
-        if file.metadata()["general.architecture"] == speech_file.ARCHITECTURE:
+        if file.metadata()["general.architecture"] == mtmd_gen_file.ARCHITECTURE:
+            judged = judge(open_file(path))
+            if not judged.loads:
+                raise ModelFileError(judged.problem)
+        elif file.metadata()["general.architecture"] == speech_file.ARCHITECTURE:
             _native.SpeechModel.check(file)
         else:
             _native.Thinker.check(file)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 import numpy as np
@@ -11,8 +11,14 @@ import numpy.typing as npt
 from omniggml.conversion.output_tensors import StackedTensor
 from omniggml.conversion.whole_rows import whole_rows
 from omniggml.errors import ConversionError
+from omniggml.files.families import SNAKE_EPSILON, Layout
 from omniggml.gguf.bfloat16 import to_bfloat16
 from omniggml.gguf.type_names import LARGEST_F16, quantize_rows
+
+_FOLDED: dict[Layout, Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float32]]] = {
+    Layout.EXPONENTIAL: lambda alpha: np.exp(alpha),
+    Layout.RECIPROCAL: lambda beta: (1 / (np.exp(beta) + SNAKE_EPSILON)).astype(np.float32),
+}
 
 _LARGEST = {"F16": LARGEST_F16, "Q8_0": LARGEST_F16 * 127}
 """F16 ends there; a block of Q8_0 has its largest value over 127 in F16."""
@@ -38,7 +44,8 @@ def encoded(source: ValueSource, tensor: StackedTensor) -> Iterator[memoryview]:
 def _rows(source: ValueSource, tensor: StackedTensor) -> Iterator[npt.NDArray[np.float32]]:
     """Blocks of whole rows, [n, row length]."""
     for name in tensor.sources:
-        yield from whole_rows(source.blocks(name), tensor.shape[-1])
+        for rows in whole_rows(source.blocks(name), tensor.shape[-1]):
+            yield folded(rows) if (folded := _FOLDED.get(tensor.layout)) else rows
 
 
 def _encode_block(values: npt.NDArray[np.float32], type_: str, name: str) -> bytes:

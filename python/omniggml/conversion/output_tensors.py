@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from math import prod
 
+from omniggml.files.families import Layout
 from omniggml.gguf.output_header import OutputTensor
 from omniggml.gguf.type_names import nbytes_of
 from omniggml.spec.expected_tensors import Named, stack_experts, thinker_tensors
@@ -17,12 +18,14 @@ from omniggml.spec.speech_file import short_name, speech_file_tensors
 
 @dataclass(frozen=True)
 class StackedTensor:
-    """One tensor of a file. `shape` is PyTorch's; several `sources` are stacked along a new first axis."""
+    """One tensor of a file. `shape` is PyTorch's; several `sources` are stacked along a new first axis. `layout`: what
+    the file has in the place of the checkpoint's values."""
 
     name: str
     shape: tuple[int, ...]
     type: str
     sources: tuple[str, ...]
+    layout: Layout = Layout.SAME
 
     def as_output(self) -> OutputTensor:
         """The tensor as the file's header lists it."""

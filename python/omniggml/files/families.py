@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
 
+import numpy as np
+
 from omniggml.spec.expected_tensors import NOT_CONVERTED, expert_prefix, stacked_name
 from omniggml.spec.llama_names import (
     ATTENTION,
@@ -26,6 +28,10 @@ from omniggml.spec.speech_file import ARCHITECTURE, short_name
 
 MERGED_PATH = "mlp.experts.gate_up_proj"
 """A layer's experts with gate above up in one tensor; what ours are made of."""
+
+
+SNAKE_EPSILON = np.float32(1e-9)
+"""Keeps the reference's Snake from dividing by zero."""
 
 
 class Layout(Enum):
@@ -116,7 +122,8 @@ def _checkpoint_place(name: str) -> Place | None:
 _ATTENTION = {**ATTENTION, "attn_out": ATTENTION["attn_output"]}
 
 
-def _layers(theirs: str, ours: str, *tables: dict[str, str], shifted: bool = False) -> Iterator[Alias]:
+def layers(theirs: str, ours: str, *tables: dict[str, str], shifted: bool = False) -> Iterator[Alias]:
+    """Weights below a layer, by tables of names."""
     for table in tables:
         if table is EXPERTS:
             yield Alias(f"{theirs}.{MERGED_EXPERTS}.weight", f"{ours}.{MERGED_PATH}.weight")
@@ -124,7 +131,7 @@ def _layers(theirs: str, ours: str, *tables: dict[str, str], shifted: bool = Fal
             yield Alias(f"{theirs}.{name}.weight", f"{ours}.{path}.weight", shifted=shifted)
 
 
-def _both(theirs: str, ours: str) -> Iterator[Alias]:
+def both(theirs: str, ours: str) -> Iterator[Alias]:
     """Weight and bias."""
     for part in ("weight", "bias"):
         yield Alias(f"{theirs}.{part}", f"{ours}.{part}")
@@ -134,7 +141,7 @@ def _both(theirs: str, ours: str) -> Iterator[Alias]:
 
 _THINKER = (
     *(Alias(theirs, ours) for theirs, ours in THINKER_WHOLE.items()),
-    *_layers("blk.{n}", THINKER_LAYER, _ATTENTION, EXPERTS),
+    *layers("blk.{n}", THINKER_LAYER, _ATTENTION, EXPERTS),
 )
 
 
@@ -144,48 +151,48 @@ _THINKER = (
 def _bundled_talker() -> Iterator[Alias]:
     yield Alias("token_embd.weight", "talker.model.codec_embedding.weight")
     yield Alias("output_norm.weight", "talker.model.norm.weight")
-    yield from _layers("blk.{n}", "talker.model.layers.{n}", _ATTENTION, EXPERTS, SHARED_EXPERT)
+    yield from layers("blk.{n}", "talker.model.layers.{n}", _ATTENTION, EXPERTS, SHARED_EXPERT)
     for projection in ("text_projection", "hidden_projection"):
         for fc in ("fc1", "fc2"):
-            yield from _both(f"talker.{projection}.{fc}", f"talker.{projection}.linear_{fc}")
+            yield from both(f"talker.{projection}.{fc}", f"talker.{projection}.linear_{fc}")
     yield Alias("talker.codec_head.weight", "talker.codec_head.weight")
     predictor = "talker.code_predictor"
     yield Alias(f"{predictor}.codec_embeddings.{{n}}.weight", f"{predictor}.model.codec_embedding.{{n}}.weight")
     yield Alias(f"{predictor}.lm_head.{{n}}.weight", f"{predictor}.lm_head.{{n}}.weight")
     yield Alias(f"{predictor}.output_norm.weight", f"{predictor}.model.norm.weight")
-    yield from _layers(f"{predictor}.blk.{{n}}", f"{predictor}.model.layers.{{n}}", _ATTENTION, DENSE)
+    yield from layers(f"{predictor}.blk.{{n}}", f"{predictor}.model.layers.{{n}}", _ATTENTION, DENSE)
 
 
 def _bundled_code2wav() -> Iterator[Alias]:
     yield Alias("code2wav.code_embd.weight", "code2wav.code_embedding.weight")
     yield Alias("code2wav.pre.output_norm.weight", "code2wav.pre_transformer.norm.weight")
     layer, path = "code2wav.pre.blk.{n}", "code2wav.pre_transformer.layers.{n}"
-    yield from _layers(layer, path, _ATTENTION, DENSE)
+    yield from layers(layer, path, _ATTENTION, DENSE)
     yield Alias(f"{layer}.attn_scale", f"{path}.self_attn_layer_scale.scale")
     yield Alias(f"{layer}.ffn_scale", f"{path}.mlp_layer_scale.scale")
     up, ours = "code2wav.up.{n}", "code2wav.upsample.{n}"
-    yield from _both(f"{up}.conv", f"{ours}.0.conv")
+    yield from both(f"{up}.conv", f"{ours}.0.conv")
     yield Alias(f"{up}.dwconv.weight", f"{ours}.1.dwconv.conv.weight", Layout.REVERSED)
     yield Alias(f"{up}.dwconv.bias", f"{ours}.1.dwconv.conv.bias")
     for part in ("norm", "pwconv1", "pwconv2"):
-        yield from _both(f"{up}.{part}", f"{ours}.1.{part}")
+        yield from both(f"{up}.{part}", f"{ours}.1.{part}")
     yield Alias(f"{up}.gamma", f"{ours}.1.gamma")
 
 
 def _bundled_decoder() -> Iterator[Alias]:
     # The fork writes this family for four rates only, which makes the last layers 5 and 6.
-    yield from _both("code2wav.dec.conv_in", "code2wav.decoder.0.conv")
-    yield from _both("code2wav.dec.conv_out", "code2wav.decoder.6.conv")
+    yield from both("code2wav.dec.conv_in", "code2wav.decoder.0.conv")
+    yield from both("code2wav.dec.conv_out", "code2wav.decoder.6.conv")
     for part in ("alpha", "beta"):
         yield Alias(f"code2wav.dec.final_snake_{part}", f"code2wav.decoder.5.{part}")
         yield Alias(f"code2wav.dec.{{n}}.snake_{part}", f"code2wav.decoder.{{n}}.block.0.{part}")
-    yield from _both("code2wav.dec.{n}.upsample", "code2wav.decoder.{n}.block.1.conv")
+    yield from both("code2wav.dec.{n}.upsample", "code2wav.decoder.{n}.block.1.conv")
     for stage in (1, 2, 3, 4):
         for unit in (0, 1, 2):
             theirs = f"code2wav.dec_blk.{10 * stage + unit}"
             ours = f"code2wav.decoder.{stage}.block.{unit + 2}"
             for number in (1, 2):
-                yield from _both(f"{theirs}.conv{number}", f"{ours}.conv{number}.conv")
+                yield from both(f"{theirs}.conv{number}", f"{ours}.conv{number}.conv")
                 for part in ("alpha", "beta"):
                     yield Alias(f"{theirs}.act{number}_{part}", f"{ours}.act{number}.{part}")
 
@@ -197,12 +204,12 @@ def _mtp_talker() -> Iterator[Alias]:
     yield Alias("codec_embd.weight", "talker.model.codec_embedding.weight")
     yield Alias("output_norm.weight", "talker.model.norm.weight")
     yield Alias("output.weight", "talker.codec_head.weight")
-    yield from _layers("blk.{n}", "talker.model.layers.{n}", _ATTENTION, EXPERTS, SHARED_EXPERT)
+    yield from layers("blk.{n}", "talker.model.layers.{n}", _ATTENTION, EXPERTS, SHARED_EXPERT)
     for theirs, ours in (("txt_proj", "text_projection"), ("hid_proj", "hidden_projection")):
         for fc in ("fc1", "fc2"):
-            yield from _both(f"{theirs}.{fc}", f"talker.{ours}.linear_{fc}")
+            yield from both(f"{theirs}.{fc}", f"talker.{ours}.linear_{fc}")
     predictor = "talker.code_predictor"
-    yield from _layers("blk.{n}.mtp", f"{predictor}.model.layers.{{n}}", _ATTENTION, DENSE, shifted=True)
+    yield from layers("blk.{n}.mtp", f"{predictor}.model.layers.{{n}}", _ATTENTION, DENSE, shifted=True)
     yield Alias("mtp.output_norm.weight", f"{predictor}.model.norm.weight")
     yield Alias("mtp.codec_embd.weight", f"{predictor}.model.codec_embedding.{{{{n}}}}.weight")
     yield Alias("mtp.lm_head.weight", f"{predictor}.lm_head.{{{{n}}}}.weight")
@@ -219,7 +226,7 @@ def _separate_code2wav() -> Iterator[Alias]:
         yield Alias(f"{conv}.weight", f"code2wav.{conv}.weight", Layout.COLUMNS)
         yield Alias(f"{conv}.bias", f"code2wav.{conv}.bias")
     for conv in ("decoder.{n}.conv", "decoder.{n}.block.{m}.conv1.conv", "decoder.{n}.block.{m}.conv2.conv"):
-        yield from _both(conv, f"code2wav.{conv}")
+        yield from both(conv, f"code2wav.{conv}")
     yield Alias("code_embedding.weight", "code2wav.code_embedding.weight")
     yield Alias("pre_transformer.norm.weight", "code2wav.pre_transformer.norm.weight")
     layer = "pre_transformer.layers.{n}"
@@ -228,7 +235,7 @@ def _separate_code2wav() -> Iterator[Alias]:
     for path in ("self_attn_layer_scale.scale", "mlp_layer_scale.scale"):
         yield Alias(f"{layer}.{path}", f"code2wav.{layer}.{path}")
     for path in ("dwconv.conv", "norm", "pwconv1", "pwconv2"):
-        yield from _both(f"upsample.{{n}}.1.{path}", f"code2wav.upsample.{{n}}.1.{path}")
+        yield from both(f"upsample.{{n}}.1.{path}", f"code2wav.upsample.{{n}}.1.{path}")
     yield Alias("upsample.{n}.1.gamma", "code2wav.upsample.{n}.1.gamma")
 
 

@@ -94,10 +94,13 @@ def derive(
                 assumed[f"{name}.{setting}"] = values[setting]
         return type(published)(**values)
 
-    talks, sounds = (not in_part or contents.holds(stage) for stage in ("talker.", "code2wav."))
+    stages = ("talker.model.", "talker.code_predictor.", "code2wav.")
+    talks, predicts, sounds = (not in_part or contents.holds(stage) for stage in stages)
     published = _published_talker(contents) if talks else PUBLISHED.talker
     talker = section("talker", published, _told(contents, _talker) if talks else {})
-    predictor = section("code_predictor", PUBLISHED.code_predictor, _told(contents, _code_predictor) if talks else {})
+    predictor = section(
+        "code_predictor", PUBLISHED.code_predictor, _told(contents, _code_predictor) if predicts else {}
+    )
     known = {"num_quantizers": predictor.num_code_groups, **told.get("code2wav", {}), **given.get("code2wav", {})}
     vocoder = section("code2wav", PUBLISHED.code2wav, _told(contents, lambda c: _code2wav(c, known)) if sounds else {})
     if _has_thinker(contents):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from omniggml import _native
 from omniggml.errors import ModelFileError
-from omniggml.files import families
+from omniggml.files import families, mtmd_gen
 from omniggml.files.opening import File, Planning, as_llama_cpps, open_files
 from omniggml.files.plan import missing, some_of, stacked
 from omniggml.files.refusals import NEEDS, why_not_a_voice
@@ -80,5 +80,6 @@ _CHECKS: dict[str, Callable[[File], Judgement]] = {
     families.BUNDLED.name: _judge_part,
     families.MTP_TALKER.name: _judge_part,
     families.CODE2WAV.name: _judge_whole,
+    mtmd_gen.NAME: _judge_part,
     families.THINKER.name: _judge_thinker,
 }

@@ -14,6 +14,7 @@ from omniggml.files import families
 from omniggml.files.contents import Contents
 from omniggml.files.families import Family, recognise
 from omniggml.files.geometry import Derived, check_overrides, derive, token_ids
+from omniggml.files.mtmd_gen import family_among
 from omniggml.files.plan import plain_metadata, plan_tensors, stacked
 from omniggml.files.refusals import NEEDS, why_not_a_voice
 from omniggml.files.thinker_keys import refuse_scaled_rope, sampling_of_llama_cpp
@@ -93,7 +94,7 @@ def open_files(
 def open_file(path: PathLike) -> File:
     """Read a header and recognise it. Raises ModelFileError where it is no sound GGUF file."""
     header = read_header(path)
-    return File(header, recognise(header.tensors, header.metadata))
+    return File(header, family_among(header.tensors) or recognise(header.tensors, header.metadata))
 
 
 def _whole_file(path: PathLike) -> File:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from omniggml.files import families
+from omniggml.files import families, mtmd_gen
 from omniggml.files.families import Family
 from omniggml.gguf.header import Header
 from omniggml.spec import thinker_file
@@ -23,9 +23,14 @@ _PARTS = {
     families.CODE2WAV.name: (
         "is code2wav alone, which decodes and can't speak: load it beside a talker, with code2wav=FILE or --code2wav"
     ),
+    mtmd_gen.NAME: (
+        "is an mmproj file of a code predictor and code2wav, without a talker: its code2wav is loaded beside one, with "
+        "code2wav=FILE or --code2wav"
+    ),
 }
 
 NEEDS = {
+    mtmd_gen.NAME: ("speech",),
     families.BUNDLED.name: ("thinker",),
     families.MTP_TALKER.name: ("thinker", "code2wav"),
 }

@@ -46,10 +46,10 @@ class StoredWeights(Mapping[str, FloatArray]):
         name = short_name(name)
         parts = self.contents.parts[name]
         values = np.concatenate([self._values(part).ravel() for part in parts])
-        stored = parts[0].stored.shape
-        shape = self.shapes.get(name, stored if len(parts) == 1 else (len(parts), *stored))
+        stored = _shape_of(parts)
+        shape = self.shapes.get(name, stored)
         if int(np.prod(shape)) != values.size:
-            shape = (len(parts), *stored) if len(parts) > 1 else stored
+            shape = stored
         return _in_our_layout(values, shape, parts[0].layout)
 
     def __iter__(self) -> Iterator[str]:
@@ -71,7 +71,8 @@ class StoredWeights(Mapping[str, FloatArray]):
         return [name for name in self.contents.parts if name.startswith(prefix)]
 
     def _values(self, part: Part) -> FloatArray:
-        data = self.file.header.read(part.stored)
+        nbytes = part.stored.nbytes // part.slices
+        data = self.file.header.read(part.stored, part.slice * nbytes, nbytes)
         return np.asarray(dequantize(data, part.stored.type), np.float32)
 
 
@@ -102,3 +103,11 @@ def _in_our_layout(values: FloatArray, shape: tuple[int, ...], layout: Layout) -
         elif layout is Layout.RECIPROCAL:
             values = np.log(1 / values - np.float32(1e-9))
     return values.reshape(shape)
+
+
+def _shape_of(parts: list[Part]) -> tuple[int, ...]:
+    """As stored; of a slice of a stack, the slice's; several parts along a new first axis."""
+    shape, slices = parts[0].stored.shape, parts[0].slices
+    if slices > 1 and len(shape) == 3:
+        shape = (shape[0] * shape[1] // slices, shape[2])
+    return shape if len(parts) == 1 else (len(parts), *shape)

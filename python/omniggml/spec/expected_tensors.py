@@ -43,7 +43,7 @@ def thinker_tensors(config: ThinkerConfig) -> Iterator[Named]:
 def speech_tensors(config: ModelConfig) -> Iterator[Named]:
     """Tensors of everything after the thinker: projections, talker, code predictor, code2wav."""
     yield from _talker(config.talker)
-    yield from _code_predictor(config.code_predictor)
+    yield from code_predictor_tensors(config.code_predictor)
     yield from code2wav_tensors(config.code2wav)
 
 
@@ -106,7 +106,8 @@ def _talker(config: TalkerConfig) -> Iterator[Named]:
     yield "talker.codec_head.weight", (config.vocab_size, hidden)
 
 
-def _code_predictor(config: CodePredictorConfig) -> Iterator[Named]:
+def code_predictor_tensors(config: CodePredictorConfig) -> Iterator[Named]:
+    """Tensors of the code predictor."""
     hidden = config.hidden_size
     for group in range(config.num_code_groups - 1):
         yield f"talker.code_predictor.model.codec_embedding.{group}.weight", (config.vocab_size, hidden)

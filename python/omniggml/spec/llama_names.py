@@ -17,6 +17,9 @@ def _below(*paths: str) -> dict[str, str]:
 
 
 ATTENTION = _below("self_attn.", "input_layernorm", "post_attention_layernorm")
+IN_ATTENTION = {name.replace("attn_output", "attn_out"): path for name, path in _below("self_attn.").items()}
+"""The same without norms before and behind, as upstream's encoders spell it."""
+
 SHARED_EXPERT = _below("mlp.shared_expert")
 DENSE = _below("mlp.gate_proj", "mlp.up_proj", "mlp.down_proj")
 EXPERTS = {theirs: ours for theirs, ours in _below("mlp.").items() if theirs not in DENSE | SHARED_EXPERT}

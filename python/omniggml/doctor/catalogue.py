@@ -336,6 +336,35 @@ CATALOGUE: dict[str, Kind] = {
     ),
 }
 
+# Mistakes of a port, by kind: found by making every one that its modules and tensors allow.
+_KINDS = {
+    "permuted": (
+        "a weight is read in another order",
+        "Read it as the checkpoint stores it: axes, kernels, rows and heads in PyTorch's order.",
+    ),
+    "swapped": ("two weights are in each other's place", "Look up both names where the weights are loaded."),
+    "copied": ("one weight stands in for another", "Look up the name where the weights are loaded, and its index."),
+    "missing": ("something is left out", "Load and compute it."),
+    "scaled": ("a weight is multiplied by a factor", "Look for a scale, a missing magnitude or another unit."),
+    "constant": ("a constant is another one", "Take it from the checkpoint's config.json."),
+    "formula": ("a formula is another one", "Compare it with the reference's forward function."),
+    "activation": ("an activation is another one", "Use SiLU in MLPs, the exact GELU in ConvNeXt, and Snake else."),
+    "padding": ("a convolution is padded otherwise", "Pad with zeros, and on the left alone."),
+    "trim": ("a transposed convolution is trimmed otherwise", "Cut kernel - stride samples on both sides."),
+    "residual": ("a residual is missing or taken elsewhere", "Add what entered the block to what it computed."),
+    "mask": ("attention sees what it should not", "Mask the future and all before the window."),
+    "positions": ("rotary positions are applied otherwise", "Rotate halves of queries and keys, from position 0 on."),
+    "heads": ("heads are arranged otherwise", "Heads are blocks of channels; key heads are repeated, not tiled."),
+    "order": ("modules come in another order", "Follow the order of the reference's forward function."),
+    "lookup": ("the code table is addressed otherwise", "Code c of group g is row g * codebook_size + c."),
+    "reduction": ("the groups are pooled otherwise", "Take the mean over groups."),
+    "limit": ("samples are limited otherwise", "Clamp them to [-1, 1]."),
+}
+CATALOGUE |= {
+    f"vocoder.{kind}": Kind(_BROKEN, f"The audio equals ours with a mistake made on purpose: {what}.", remedy)
+    for kind, (what, remedy) in _KINDS.items()
+}
+
 # Mistakes of a talker that are recognised by the codes it says.
 _OF_TALKERS = (
     "talker.pre-norm",
@@ -426,7 +455,7 @@ _CERTAINTIES = {
         "codes.frame-order",
         *_OF_TALKERS,
         "vocoder.end-frame",
-        *(f"vocoder.{name}" for name in _MISTAKES),
+        *(f"vocoder.{name}" for name in (*_MISTAKES, *_KINDS)),
         "audio.seams",
         "audio.bytes",
         "dump.deviates",

@@ -78,6 +78,12 @@ class VocoderMistake:
     def id(self) -> str:
         return f"vocoder.{self.name}"
 
+    @property
+    def cause(self) -> dict[str, str]:
+        """It for programs."""
+        kind, where = _CAUSES[self.name]
+        return {"kind": kind, "where": where}
+
     def run(self, mirror: VocoderMirror, codes: IntArray) -> FloatArray:
         """The samples that it makes of codes [groups, frames]."""
         return mirror(self.codes(codes), self.choices)
@@ -111,6 +117,42 @@ def vocoder_mistakes(geometry: Mapping[str, Any], n_frames: int) -> Iterator[Voc
         if 1 <= short < min(window, n_frames):
             yield VocoderMistake("short-window", Choices(window=short))
 
+
+_ATTENTION = "code2wav.pre_transformer.layers.*.self_attn"
+_TABLE = "code2wav.code_embedding"
+# Name of a vocoder's mistake -> what it is for programs: its kind, as in `vocoder_grammar.py`, and the module.
+_CAUSES = {
+    "sum-for-mean": ("reduction", _TABLE),
+    "wrong-split": ("lookup", _TABLE),
+    "no-offset": ("lookup", _TABLE),
+    "double-offset": ("lookup", _TABLE),
+    "reversed-groups": ("lookup", _TABLE),
+    "shifted-groups": ("lookup", _TABLE),
+    "first-group-dropped": ("lookup", _TABLE),
+    "last-groups-dropped": ("lookup", _TABLE),
+    "transposed-layout": ("lookup", _TABLE),
+    "codes-off-by-one": ("lookup", _TABLE),
+    "snake-without-exp": ("formula", "code2wav.decoder"),
+    "snake-alpha-for-beta": ("formula", "code2wav.decoder"),
+    "no-window": ("constant", _ATTENTION),
+    "short-window": ("constant", _ATTENTION),
+    "no-rope": ("positions", _ATTENTION),
+    "rope-pairs": ("positions", _ATTENTION),
+    "wrong-theta": ("constant", _ATTENTION),
+    "wrong-eps": ("constant", "code2wav.pre_transformer"),
+    "layer-norm": ("formula", "code2wav.pre_transformer"),
+    "no-final-norm": ("missing", "code2wav.pre_transformer.norm"),
+    "tanh-gelu": ("activation", "code2wav.upsample.*.*"),
+    "silu-for-gelu": ("activation", "code2wav.upsample.*.*"),
+    "right-trim": ("trim", "code2wav"),
+    "left-trim": ("trim", "code2wav"),
+    "centred-padding": ("padding", "code2wav"),
+    "no-dilation": ("constant", "code2wav.decoder.*"),
+    "no-biases": ("missing", "code2wav"),
+    "no-layer-scale": ("missing", "code2wav.pre_transformer.layers.*"),
+    "no-gamma": ("missing", "code2wav.upsample.*.*"),
+    "half-precision": ("limit", "code2wav"),
+}
 
 _CHANGES: dict[str, tuple[dict[str, Any], ...]] = {
     "snake-without-exp": ({"snake": "plain"},),

@@ -311,6 +311,37 @@ STANDS_OUT = Threshold(
 STANDS_ALONE = Threshold(
     "vocoder.stands-alone", 0.1, "times", "what anything else explains, against that mistake", ("vocoder.*",)
 )
+EXPLAINED_RESIDUAL = Threshold(
+    "vocoder.explained",
+    1e-6,
+    "share",
+    "what the right mistake leaves over, where their file rounds less",
+    ("vocoder.*",),
+)
+FLOOR_TIMES = Threshold("vocoder.floor-times", 6.0, "times", "the same, over what their file rounds", ("vocoder.*",))
+EXPLAINS = Threshold(
+    "vocoder.explains",
+    5e-4,
+    "share",
+    "what a mistake leaves over that is named: an engine in bf16 leaves 2.5e-4, one in f16 4e-6",
+    ("vocoder.*",),
+)
+AS_GOOD = Threshold(
+    "vocoder.as-good", 1.5, "times", "what another mistake leaves over that is named beside the best", ("vocoder.*",)
+)
+NEARER = Threshold(
+    "vocoder.nearer",
+    0.7,
+    "times",
+    "what one mistake leaves over against none, where a second is looked for",
+    ("vocoder.*",),
+)
+WORTH_A_LOOK = Threshold(
+    "vocoder.worth-a-look", 0.97, "times", "the same, on few frames, where more are looked at", ("vocoder.*",)
+)
+SHOWS = Threshold(
+    "vocoder.shows", 100.0, "times", "a difference over rounding, in frames that trials look at", ("vocoder.*",)
+)
 LOUDER = Threshold("audio.louder", 1.03, "times", "their loudness over ours", ("audio.gain",))
 QUIETER = Threshold("audio.quieter", 0.97, "times", "their loudness over ours", ("audio.gain",))
 INSIDE = Threshold("audio.inside", 0.995, "share", "of their samples inside the limits", ("audio.clipped",))
@@ -384,6 +415,20 @@ TRIAL_FRAMES = 16
 MOST_FRAMES = 400
 BUDGET = 3e10
 """Products a run of the mirror, about a second."""
+MOST_OTHERS = 2
+"""Explanations that are named beside the best."""
+SOUND_BITS = {"PCM_S8": 8, "PCM_U8": 8, "PCM_16": 16, "PCM_24": 24, "PCM_32": 32}
+FEWEST_FRAMES = 2
+"""Of a search's first trials."""
+MOST_TRIAL_FRAMES = 40
+FEWEST_TRIALS = 120
+SEARCH_BUDGET = 6e12
+"""Products of a search for mistakes, roughly."""
+BEST_SINGLES = 2
+"""From which pairs are looked for."""
+LOOKED_AT_AGAIN = 12
+WORDS_EVERY = 400
+"""Trials between two words about them."""
 LEAST_INSIDE = 30
 MOST_EXTRA_FRAMES = 8
 MOST_PIECES = 12

@@ -198,6 +198,29 @@ CATALOGUE: dict[str, Kind] = {
         "Look at that group's head and embedding.",
     ),
     "codes.equal-groups": Kind(_BROKEN, "Groups carry the same codes: one was copied.", "Use head k for code k + 1."),
+    "codes.delayed": Kind(
+        _BROKEN,
+        "Groups are moved in time against each other: a delay pattern was not undone, or codes were saved a step late.",
+        "Undo the delay: code k of frame t is what the predictor said in step k of frame t.",
+    ),
+    "codes.reversed-ids": Kind(
+        _BROKEN, "Codes are counted from the codebook's end.", "Count from 0 up, in the table's order."
+    ),
+    "codes.other-groups": Kind(
+        _SUSPICIOUS,
+        "Some groups are not what the model says after the others: they are of another speech or frame.",
+        "Take all groups of a frame from the same step of the same speech.",
+    ),
+    "codes.unexpected": Kind(
+        _SUSPICIOUS,
+        "The codes are not what this model says of this text.",
+        "Make sure of text and speaker; then compare talker and predictor module by module.",
+    ),
+    "codes.other-text": Kind(
+        _NOTE,
+        "The codes fit the text at first, and then no longer: another text may have been spoken than was told.",
+        "Give the text exactly as it was spoken, commas included.",
+    ),
     "codes.unlikely": Kind(
         _SUSPICIOUS,
         "The model that is said to have made these codes finds them less likely than chance.",
@@ -453,6 +476,8 @@ _CERTAINTIES = {
         "codes.first-group-missing",
         "codes.group-order",
         "codes.frame-order",
+        "codes.delayed",
+        "codes.reversed-ids",
         *_OF_TALKERS,
         "vocoder.end-frame",
         *(f"vocoder.{name}" for name in (*_MISTAKES, *_KINDS)),
@@ -467,6 +492,8 @@ _CERTAINTIES = {
         "file.no-tokenizer",
         "file.untrained",
         "codes.unlikely",
+        "codes.other-text",
+        "codes.unexpected",
         "talker.ends-at-once",
         "talker.other-speaker",
         "vocoder.clips",
@@ -481,13 +508,19 @@ _CERTAINTIES = {
     ),
 }
 
+_UNEXPLAINED_CODES = (
+    "codes.unlikely",
+    "codes.unexpected",
+    "codes.other-text",
+    "codes.other-groups",
+)
 _SUPERSEDES = {
     "file.codebook-split": ("file.geometry",),
     # The last code of the codebook, one too high, has the id of a control.
     "codes.off-by-one": ("codes.control-ids",),
     # The codes were only saved with the frame that was decoded, too.
     "vocoder.end-frame": ("codes.control-ids",),
-    **dict.fromkeys(_OF_TALKERS, ("codes.unlikely",)),
+    **dict.fromkeys(_OF_TALKERS, _UNEXPLAINED_CODES),
 }
 
 

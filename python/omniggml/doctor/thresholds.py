@@ -234,6 +234,17 @@ NOT_EXPLAINED = Threshold(
 RANK = Threshold(
     "likelihood.rank", 0.35, "share", "of the codebook that is likelier than the codes", ("codes.unlikely",)
 )
+MISFIT = Threshold(
+    "likelihood.misfit",
+    1.0,
+    "nats a code",
+    "by which a group is less likely than the model expects of its own",
+    ("codes.*", "talker.*"),
+)
+MISFIT_FRAME = Threshold("likelihood.misfit-frame", 2.5, "nats a code", "the same, of one frame", ("codes.*",))
+SLIP_FRAMES = Threshold(
+    "likelihood.slip-frames", 1.5, "frames", "that fit before a text differs that was told", ("codes.other-text",)
+)
 GAIN = Threshold("likelihood.gain", 6.0, "nats", "by which a mistake makes all codes likelier", ("talker.*",))
 GAIN_LUCK = Threshold("likelihood.gain-luck", 2.5, "deviations", "the same, over what luck gives", ("talker.*",))
 
@@ -397,6 +408,8 @@ CYCLES = 4
 """So many of a cycle must fit."""
 JUDGED_FRAMES = 24
 """That the model judges: hundreds of codes, of which each says much."""
+PROFILE_FRAMES = 160
+"""Over which frames and groups are told apart that fit."""
 TALKER_FRAMES = 48
 STRIDES = (1024, 2048, 4096)
 """Of published codebooks, tried beside the model's own."""

@@ -213,6 +213,10 @@ class Model:
             )
         return tokenizer
 
+    def written_out(self, text: str) -> str:
+        """The text as `speak` reads it: with figures and signs as words where the model asks for that."""
+        return self._written(text)
+
     def _text_rows(self) -> int:
         if self._voice is not None:
             return int(self._voice.talker_geometry["text_vocab_size"])
@@ -272,7 +276,7 @@ class Model:
         if not text.strip():
             raise InputError("there is no text to speak")
         self._check_length(text)
-        written = self._written(text)
+        written = self.written_out(text)
         if not written:
             raise InputError(f"there is no text to speak in {text!r:.80}: this model speaks English")
         conversation = self._conversation([{"role": "user", "content": options.prompt}])

@@ -198,6 +198,29 @@ CATALOGUE: dict[str, Kind] = {
         "Look at that group's head and embedding.",
     ),
     "codes.equal-groups": Kind(_BROKEN, "Groups carry the same codes: one was copied.", "Use head k for code k + 1."),
+    "codes.delayed": Kind(
+        _BROKEN,
+        "Groups are moved in time against each other: a delay pattern was not undone, or codes were saved a step late.",
+        "Undo the delay: code k of frame t is what the predictor said in step k of frame t.",
+    ),
+    "codes.reversed-ids": Kind(
+        _BROKEN, "Codes are counted from the codebook's end.", "Count from 0 up, in the table's order."
+    ),
+    "codes.other-groups": Kind(
+        _SUSPICIOUS,
+        "Some groups are not what the model says after the others: they are of another speech or frame.",
+        "Take all groups of a frame from the same step of the same speech.",
+    ),
+    "codes.unexpected": Kind(
+        _SUSPICIOUS,
+        "The codes are not what this model says of this text.",
+        "Make sure of text and speaker; then compare talker and predictor module by module.",
+    ),
+    "codes.other-text": Kind(
+        _NOTE,
+        "The codes fit the text at first, and then no longer: another text may have been spoken than was told.",
+        "Give the text exactly as it was spoken, commas included.",
+    ),
     "codes.unlikely": Kind(
         _SUSPICIOUS,
         "The model that is said to have made these codes finds them less likely than chance.",
@@ -336,6 +359,35 @@ CATALOGUE: dict[str, Kind] = {
     ),
 }
 
+# Mistakes of a port, by kind: found by making every one that its modules and tensors allow.
+_KINDS = {
+    "permuted": (
+        "a weight is read in another order",
+        "Read it as the checkpoint stores it: axes, kernels, rows and heads in PyTorch's order.",
+    ),
+    "swapped": ("two weights are in each other's place", "Look up both names where the weights are loaded."),
+    "copied": ("one weight stands in for another", "Look up the name where the weights are loaded, and its index."),
+    "missing": ("something is left out", "Load and compute it."),
+    "scaled": ("a weight is multiplied by a factor", "Look for a scale, a missing magnitude or another unit."),
+    "constant": ("a constant is another one", "Take it from the checkpoint's config.json."),
+    "formula": ("a formula is another one", "Compare it with the reference's forward function."),
+    "activation": ("an activation is another one", "Use SiLU in MLPs, the exact GELU in ConvNeXt, and Snake else."),
+    "padding": ("a convolution is padded otherwise", "Pad with zeros, and on the left alone."),
+    "trim": ("a transposed convolution is trimmed otherwise", "Cut kernel - stride samples on both sides."),
+    "residual": ("a residual is missing or taken elsewhere", "Add what entered the block to what it computed."),
+    "mask": ("attention sees what it should not", "Mask the future and all before the window."),
+    "positions": ("rotary positions are applied otherwise", "Rotate halves of queries and keys, from position 0 on."),
+    "heads": ("heads are arranged otherwise", "Heads are blocks of channels; key heads are repeated, not tiled."),
+    "order": ("modules come in another order", "Follow the order of the reference's forward function."),
+    "lookup": ("the code table is addressed otherwise", "Code c of group g is row g * codebook_size + c."),
+    "reduction": ("the groups are pooled otherwise", "Take the mean over groups."),
+    "limit": ("samples are limited otherwise", "Clamp them to [-1, 1]."),
+}
+CATALOGUE |= {
+    f"vocoder.{kind}": Kind(_BROKEN, f"The audio equals ours with a mistake made on purpose: {what}.", remedy)
+    for kind, (what, remedy) in _KINDS.items()
+}
+
 # Mistakes of a talker that are recognised by the codes it says.
 _OF_TALKERS = (
     "talker.pre-norm",
@@ -424,9 +476,11 @@ _CERTAINTIES = {
         "codes.first-group-missing",
         "codes.group-order",
         "codes.frame-order",
+        "codes.delayed",
+        "codes.reversed-ids",
         *_OF_TALKERS,
         "vocoder.end-frame",
-        *(f"vocoder.{name}" for name in _MISTAKES),
+        *(f"vocoder.{name}" for name in (*_MISTAKES, *_KINDS)),
         "audio.seams",
         "audio.bytes",
         "dump.deviates",
@@ -438,6 +492,8 @@ _CERTAINTIES = {
         "file.no-tokenizer",
         "file.untrained",
         "codes.unlikely",
+        "codes.other-text",
+        "codes.unexpected",
         "talker.ends-at-once",
         "talker.other-speaker",
         "vocoder.clips",
@@ -452,13 +508,19 @@ _CERTAINTIES = {
     ),
 }
 
+_UNEXPLAINED_CODES = (
+    "codes.unlikely",
+    "codes.unexpected",
+    "codes.other-text",
+    "codes.other-groups",
+)
 _SUPERSEDES = {
     "file.codebook-split": ("file.geometry",),
     # The last code of the codebook, one too high, has the id of a control.
     "codes.off-by-one": ("codes.control-ids",),
     # The codes were only saved with the frame that was decoded, too.
     "vocoder.end-frame": ("codes.control-ids",),
-    **dict.fromkeys(_OF_TALKERS, ("codes.unlikely",)),
+    **dict.fromkeys(_OF_TALKERS, _UNEXPLAINED_CODES),
 }
 
 

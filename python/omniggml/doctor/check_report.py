@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,7 +28,7 @@ class Report:
         *,
         tensors: tuple[str, ...] = (),
         certainty: Certainty | None = None,
-        cause: Mapping[str, str] | None = None,
+        cause: Mapping[str, str] | Sequence[Mapping[str, str]] | None = None,
         **evidence: Any,
     ) -> None:
         """Add a finding; `evidence` are its numbers, `certainty` on what it rests, where not on the usual."""

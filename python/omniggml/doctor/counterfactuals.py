@@ -6,7 +6,7 @@ which is told how to be wrong. Each has the id of the finding that it proves.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -48,10 +48,94 @@ def arrangements(codes: IntArray, groups: int, codebook: int) -> Iterator[Arrang
         "frames and groups were mixed up when the array was reshaped",
         lambda c: np.ascontiguousarray(c).reshape(c.shape[1], c.shape[0]).T,
     )
-    if codes.min(initial=1) >= 1:
-        yield Arrangement("codes.off-by-one", "all codes are one too high", lambda c: c - 1)
-    if codes.max(initial=0) < codebook - 1:
-        yield Arrangement("codes.off-by-one", "all codes are one too low", lambda c: c + 1)
+    yield from _renumbered(codes, codebook)
+    yield from _moved(groups)
+    for one in range(groups):
+        for other in range(one):
+            yield Arrangement("codes.group-order", f"groups {other} and {one} are exchanged", _exchanged(one, other))
+
+
+def _renumbered(codes: IntArray, codebook: int) -> Iterator[Arrangement]:
+    """Ids counted otherwise, of all groups, of the talker's or of the predictor's."""
+    for by, word in ((1, "high"), (-1, "low")):
+        inside = codes.min(initial=1) >= 1 if by > 0 else codes.max(initial=0) < codebook - 1
+        if inside:
+            yield Arrangement("codes.off-by-one", f"all codes are one too {word}", _lowered(by, codebook, slice(None)))
+        else:
+            yield Arrangement(
+                "codes.off-by-one",
+                f"all codes are one too {word}, and wrap around the codebook",
+                _lowered(by, codebook, slice(None)),
+            )
+        for rows, whose in ((slice(0, 1), "the talker's"), (slice(1, None), "the predictor's")):
+            yield Arrangement("codes.off-by-one", f"{whose} codes are one too {word}", _lowered(by, codebook, rows))
+    yield Arrangement("codes.reversed-ids", "codes are counted from the codebook's end", lambda c: codebook - 1 - c)
+
+
+def _lowered(by: int, codebook: int, rows: slice) -> Codes:
+    def undo(codes: IntArray) -> IntArray:
+        out = codes.copy()
+        out[rows] = (out[rows] - by) % codebook
+        return out
+
+    return undo
+
+
+def _moved(groups: int) -> Iterator[Arrangement]:
+    """Groups moved in time against each other, and frames in another order."""
+    yield Arrangement(
+        "codes.delayed", "each group comes a frame later than the one before it", lambda c: _shifted(c, range(len(c)))
+    )
+    for by, when in ((1, "later"), (-1, "earlier")):
+        moves = [0, *[by] * (groups - 1)]
+        yield Arrangement("codes.delayed", f"the predictor's groups come a frame {when}", _shifting(moves))
+        for group in range(groups):
+            for frames in (1, 2):
+                moves = [by * frames if g == group else 0 for g in range(groups)]
+                yield Arrangement(
+                    "codes.delayed",
+                    f"group {group} comes {'a frame' if frames == 1 else 'two frames'} {when}",
+                    _shifting(moves),
+                )
+    yield Arrangement("codes.frame-order", "each two frames are exchanged", _pairs_exchanged)
+    yield Arrangement("codes.frame-order", "each frame comes twice", lambda c: c[:, ::2])
+    for by in (1, -1, 2, -2, 3, -3):
+        yield Arrangement(
+            "codes.frame-order",
+            f"the stream of codes is cut into frames {abs(by)} {'code' if abs(by) == 1 else 'codes'} "
+            f"{'late' if by > 0 else 'early'}",
+            _streamed(by),
+        )
+
+
+def _shifting(moves: Sequence[int]) -> Codes:
+    return lambda codes: _shifted(codes, moves)
+
+
+def _shifted(codes: IntArray, moves: Sequence[int]) -> IntArray:
+    """Each group's frames, moved back; what has no partner is left out at the ends."""
+    moved = np.stack([np.roll(row, -by) for row, by in zip(codes, moves, strict=True)])
+    first, last = -min(0, *moves), len(moved[0]) - max(0, *moves)
+    return moved[:, first:last]
+
+
+def _pairs_exchanged(codes: IntArray) -> IntArray:
+    n = codes.shape[1] // 2 * 2
+    pairs = codes[:, :n].reshape(len(codes), -1, 2)[:, :, ::-1].reshape(len(codes), -1)
+    return np.concatenate([pairs, codes[:, n:]], axis=1)
+
+
+def _streamed(by: int) -> Codes:
+    return lambda codes: np.roll(codes.T.ravel(), -by).reshape(codes.T.shape).T
+
+
+def _exchanged(one: int, other: int) -> Codes:
+    def undo(codes: IntArray) -> IntArray:
+        out = codes.copy()
+        out[[one, other]] = out[[other, one]]
+        return out
+
+    return undo
 
 
 def _rotated_back(shift: int) -> Codes:
@@ -77,6 +161,12 @@ class VocoderMistake:
     @property
     def id(self) -> str:
         return f"vocoder.{self.name}"
+
+    @property
+    def cause(self) -> dict[str, str]:
+        """It for programs."""
+        kind, where = _CAUSES[self.name]
+        return {"kind": kind, "where": where}
 
     def run(self, mirror: VocoderMirror, codes: IntArray) -> FloatArray:
         """The samples that it makes of codes [groups, frames]."""
@@ -111,6 +201,42 @@ def vocoder_mistakes(geometry: Mapping[str, Any], n_frames: int) -> Iterator[Voc
         if 1 <= short < min(window, n_frames):
             yield VocoderMistake("short-window", Choices(window=short))
 
+
+_ATTENTION = "code2wav.pre_transformer.layers.*.self_attn"
+_TABLE = "code2wav.code_embedding"
+# Name of a vocoder's mistake -> what it is for programs: its kind, as in `vocoder_grammar.py`, and the module.
+_CAUSES = {
+    "sum-for-mean": ("reduction", _TABLE),
+    "wrong-split": ("lookup", _TABLE),
+    "no-offset": ("lookup", _TABLE),
+    "double-offset": ("lookup", _TABLE),
+    "reversed-groups": ("lookup", _TABLE),
+    "shifted-groups": ("lookup", _TABLE),
+    "first-group-dropped": ("lookup", _TABLE),
+    "last-groups-dropped": ("lookup", _TABLE),
+    "transposed-layout": ("lookup", _TABLE),
+    "codes-off-by-one": ("lookup", _TABLE),
+    "snake-without-exp": ("formula", "code2wav.decoder"),
+    "snake-alpha-for-beta": ("formula", "code2wav.decoder"),
+    "no-window": ("constant", _ATTENTION),
+    "short-window": ("constant", _ATTENTION),
+    "no-rope": ("positions", _ATTENTION),
+    "rope-pairs": ("positions", _ATTENTION),
+    "wrong-theta": ("constant", _ATTENTION),
+    "wrong-eps": ("constant", "code2wav.pre_transformer"),
+    "layer-norm": ("formula", "code2wav.pre_transformer"),
+    "no-final-norm": ("missing", "code2wav.pre_transformer.norm"),
+    "tanh-gelu": ("activation", "code2wav.upsample.*.*"),
+    "silu-for-gelu": ("activation", "code2wav.upsample.*.*"),
+    "right-trim": ("trim", "code2wav"),
+    "left-trim": ("trim", "code2wav"),
+    "centred-padding": ("padding", "code2wav"),
+    "no-dilation": ("constant", "code2wav.decoder.*"),
+    "no-biases": ("missing", "code2wav"),
+    "no-layer-scale": ("missing", "code2wav.pre_transformer.layers.*"),
+    "no-gamma": ("missing", "code2wav.upsample.*.*"),
+    "half-precision": ("limit", "code2wav"),
+}
 
 _CHANGES: dict[str, tuple[dict[str, Any], ...]] = {
     "snake-without-exp": ({"snake": "plain"},),

@@ -27,7 +27,7 @@ class Finding:
     `id`: a key of `CATALOGUE`, which says what it means and what to do. `sentence`: what was found here, with numbers.
     `evidence`: the numbers by name. `tensors`: names of tensors or modules concerned, worst first. `certainty`: on what
     it rests, where that is not what the catalogue says of its kind. `cause`: the mistake for programs, {"kind": ...,
-    "where": ...}, where one is named.
+    "where": ...} where one is named, several where there are.
     """
 
     id: str
@@ -35,7 +35,7 @@ class Finding:
     evidence: Mapping[str, Any] = field(default_factory=dict)
     tensors: tuple[str, ...] = ()
     certainty: Certainty | None = None
-    cause: Mapping[str, str] | None = None
+    cause: Mapping[str, str] | Sequence[Mapping[str, str]] | None = None
 
     @property
     def kind(self) -> Kind:
@@ -56,6 +56,10 @@ class Finding:
         """The stage it belongs to: the part of the id before the dot."""
         return self.id.partition(".")[0]
 
+    def _causes(self) -> list[dict[str, str]]:
+        causes = () if self.cause is None else (self.cause,) if isinstance(self.cause, Mapping) else self.cause
+        return [dict(cause) for cause in causes]
+
     def as_dict(self) -> dict[str, Any]:
         """Plain values, as `--json` prints them."""
         return {
@@ -63,7 +67,7 @@ class Finding:
             "severity": self.severity.value,
             "sentence": self.sentence,
             "certainty": self.sureness.value,
-            "cause": None if self.cause is None else dict(self.cause),
+            "cause": self._causes(),
             "evidence": dict(self.evidence),
             "tensors": list(self.tensors),
             "meaning": self.kind.meaning,

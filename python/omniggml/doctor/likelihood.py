@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from omniggml.doctor.counterfactuals import with_extra
-from omniggml.doctor.thresholds import EXPLAINED, NOT_EXPLAINED, RANK, SURE_OF_OTHERS
+from omniggml.doctor.thresholds import EXPLAINED, MISFIT, MISFIT_FRAME, NOT_EXPLAINED, RANK, SURE_OF_OTHERS
 from omniggml.model import Model, TalkerPrompt
 
 FloatArray = npt.NDArray[np.float32]
@@ -34,7 +34,9 @@ class Likelihood:
     `sure`: their mean at temperature 1. `ranks`: the share of the codebook that is likelier than the code, [groups,
     frames]: a half on average where the model knows nothing; None where they weren't counted. `chance`: what a code
     gets from such a model. `of_talker`: whether the right text tells the talker's own codes, group 0; without it the
-    predictor's alone count.
+    predictor's alone count. `deficit` and `spread`, [groups, frames]: by how many nats each code is less likely, at
+    temperature 1, than the model itself expects of what it says there, and how much that varies by right; None where
+    they weren't counted.
     """
 
     values: FloatArray
@@ -42,6 +44,8 @@ class Likelihood:
     sure: float = 0.0
     ranks: FloatArray | None = None
     of_talker: bool = True
+    deficit: FloatArray | None = None
+    spread: FloatArray | None = None
 
     @property
     def mean(self) -> float:
@@ -52,6 +56,26 @@ class Likelihood:
     def explained(self) -> bool:
         """Whether the model expects these codes more than chance does, by a margin that luck doesn't give."""
         return EXPLAINED.above(self.mean - self.chance)
+
+    @property
+    def misfit(self) -> float:
+        """By how many nats a code is less likely than the model expects of its own, on average."""
+        assert self.deficit is not None
+        return float(_counted(self.deficit, self.of_talker).mean()) if self.deficit.size else 0.0
+
+    @property
+    def fits(self) -> bool:
+        """Whether each group is as likely as the model expects of its own."""
+        assert self.deficit is not None
+        groups = _counted(self.deficit, self.of_talker)
+        return not groups.size or not MISFIT.above(float(groups.mean(axis=1).max()))
+
+    def fitting_frames(self) -> int:
+        """How many frames from the first on are as likely as the model expects."""
+        assert self.deficit is not None
+        frames = _counted(self.deficit, self.of_talker).mean(axis=0)
+        wrong = np.flatnonzero(frames > MISFIT_FRAME.value)
+        return int(wrong[0]) if len(wrong) else frames.size
 
     @property
     def ruled_out(self) -> bool:
@@ -92,8 +116,23 @@ def likelihood_of(
     pairs = list(zip(logits, codes, strict=True))
     at = [np.stack([of_codes(given / t, code) for given, code in pairs]) for t in _TEMPERATURES]
     ranks = np.stack([ranks_of(given, code) for given, code in pairs])
+    # Of the talker's ids, those for control are never drawn.
+    drawn = [states.logits[:, : model.geometry["code2wav"]["codebook_size"]], *logits[1:]]
+    expected, spread = (np.stack(parts) for parts in zip(*(_expectation(given) for given in drawn), strict=True))
+    said = np.stack([of_codes(given, code) for given, code in zip(drawn, codes, strict=True)])
+    deficit = expected - np.maximum(said, _LEAST)
     best = max(at, key=lambda values: _mean(values, of_talker))
-    return Likelihood(best, chance(model), _mean(at[0], of_talker), ranks, of_talker)
+    return Likelihood(best, chance(model), _mean(at[0], of_talker), ranks, of_talker, deficit, spread)
+
+
+def _expectation(logits: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Mean and deviation of the logarithmic probability of what is drawn from logits [frames, vocabulary]."""
+    shifted = logits - logits.max(axis=-1, keepdims=True)
+    log = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+    weights = np.exp(log)
+    mean = (weights * log).sum(axis=-1)
+    variance = (weights * np.square(log)).sum(axis=-1) - np.square(mean)
+    return np.asarray(mean, np.float32), np.asarray(np.sqrt(np.maximum(variance, 0)), np.float32)
 
 
 def with_outputs_fed_back(model: Model, prompt: TalkerPrompt, codes: IntArray, embedded: FloatArray) -> TalkerPrompt:
@@ -138,4 +177,5 @@ def chance(model: Model) -> float:
 def prompt_for(model: Model, text: str | None, speaker: str | None = None) -> TalkerPrompt:
     """The prompt by which the model speaks `text` verbatim; None: of some text, where it is not known which."""
     conversation = model.tokenizer.encode_chat([{"role": "user", "content": ""}])
-    return model.talker_prompt(conversation, model.tokenizer.encode(text or _SOME_TEXT), speaker=speaker)
+    words = model.tokenizer.encode(model.written_out(text) if text else _SOME_TEXT)
+    return model.talker_prompt(conversation, words, speaker=speaker)

@@ -234,6 +234,17 @@ NOT_EXPLAINED = Threshold(
 RANK = Threshold(
     "likelihood.rank", 0.35, "share", "of the codebook that is likelier than the codes", ("codes.unlikely",)
 )
+MISFIT = Threshold(
+    "likelihood.misfit",
+    1.0,
+    "nats a code",
+    "by which a group is less likely than the model expects of its own",
+    ("codes.*", "talker.*"),
+)
+MISFIT_FRAME = Threshold("likelihood.misfit-frame", 2.5, "nats a code", "the same, of one frame", ("codes.*",))
+SLIP_FRAMES = Threshold(
+    "likelihood.slip-frames", 1.5, "frames", "that fit before a text differs that was told", ("codes.other-text",)
+)
 GAIN = Threshold("likelihood.gain", 6.0, "nats", "by which a mistake makes all codes likelier", ("talker.*",))
 GAIN_LUCK = Threshold("likelihood.gain-luck", 2.5, "deviations", "the same, over what luck gives", ("talker.*",))
 
@@ -311,6 +322,37 @@ STANDS_OUT = Threshold(
 STANDS_ALONE = Threshold(
     "vocoder.stands-alone", 0.1, "times", "what anything else explains, against that mistake", ("vocoder.*",)
 )
+EXPLAINED_RESIDUAL = Threshold(
+    "vocoder.explained",
+    1e-6,
+    "share",
+    "what the right mistake leaves over, where their file rounds less",
+    ("vocoder.*",),
+)
+FLOOR_TIMES = Threshold("vocoder.floor-times", 6.0, "times", "the same, over what their file rounds", ("vocoder.*",))
+EXPLAINS = Threshold(
+    "vocoder.explains",
+    5e-4,
+    "share",
+    "what a mistake leaves over that is named: an engine in bf16 leaves 2.5e-4, one in f16 4e-6",
+    ("vocoder.*",),
+)
+AS_GOOD = Threshold(
+    "vocoder.as-good", 1.5, "times", "what another mistake leaves over that is named beside the best", ("vocoder.*",)
+)
+NEARER = Threshold(
+    "vocoder.nearer",
+    0.7,
+    "times",
+    "what one mistake leaves over against none, where a second is looked for",
+    ("vocoder.*",),
+)
+WORTH_A_LOOK = Threshold(
+    "vocoder.worth-a-look", 0.97, "times", "the same, on few frames, where more are looked at", ("vocoder.*",)
+)
+SHOWS = Threshold(
+    "vocoder.shows", 100.0, "times", "a difference over rounding, in frames that trials look at", ("vocoder.*",)
+)
 LOUDER = Threshold("audio.louder", 1.03, "times", "their loudness over ours", ("audio.gain",))
 QUIETER = Threshold("audio.quieter", 0.97, "times", "their loudness over ours", ("audio.gain",))
 INSIDE = Threshold("audio.inside", 0.995, "share", "of their samples inside the limits", ("audio.clipped",))
@@ -366,6 +408,8 @@ CYCLES = 4
 """So many of a cycle must fit."""
 JUDGED_FRAMES = 24
 """That the model judges: hundreds of codes, of which each says much."""
+PROFILE_FRAMES = 160
+"""Over which frames and groups are told apart that fit."""
 TALKER_FRAMES = 48
 STRIDES = (1024, 2048, 4096)
 """Of published codebooks, tried beside the model's own."""
@@ -384,6 +428,20 @@ TRIAL_FRAMES = 16
 MOST_FRAMES = 400
 BUDGET = 3e10
 """Products a run of the mirror, about a second."""
+MOST_OTHERS = 2
+"""Explanations that are named beside the best."""
+SOUND_BITS = {"PCM_S8": 8, "PCM_U8": 8, "PCM_16": 16, "PCM_24": 24, "PCM_32": 32}
+FEWEST_FRAMES = 2
+"""Of a search's first trials."""
+MOST_TRIAL_FRAMES = 40
+FEWEST_TRIALS = 120
+SEARCH_BUDGET = 6e12
+"""Products of a search for mistakes, roughly."""
+BEST_SINGLES = 2
+"""From which pairs are looked for."""
+LOOKED_AT_AGAIN = 12
+WORDS_EVERY = 400
+"""Trials between two words about them."""
 LEAST_INSIDE = 30
 MOST_EXTRA_FRAMES = 8
 MOST_PIECES = 12

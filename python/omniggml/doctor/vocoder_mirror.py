@@ -1,14 +1,18 @@
-"""Code2wav once more, in NumPy, so that it can be run with a known mistake.
+"""Code2wav once more, in NumPy, so that it can be run with a mistake.
 
-The engine's graph has no switch for being wrong; this mirror has one for every mistake worth recognising, and is
-used by the doctor alone. `tests/test_doctor_mirror.py` holds it to the engine. Without choices it computes what
+The engine's graph has no switch for being wrong; this mirror has one for every choice that a port has to make, of one
+module or of all, and reads its weights through a mapping, so that these can be mistaken, too. It is used by the doctor
+alone. `tests/test_doctor_mirror.py` holds it to the engine. Without choices it computes what
 Qwen3OmniMoeCode2Wav.forward does: whole speeches at once, float32, [channels, time].
+
+It computes stage by stage (`stages`), so that a trial begins where its mistake does.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from typing import Any
 
 import numpy as np
@@ -19,40 +23,93 @@ IntArray = npt.NDArray[np.int64]
 
 DILATIONS = (1, 3, 9)
 _LAYER_NORM_EPS = 1e-6
+_TRANSFORMER = "code2wav.pre_transformer"
 
 
 @dataclass(frozen=True)
 class Choices:
-    """How code2wav is computed; the defaults are right.
+    """How code2wav, or one module of it, is computed; the defaults are right.
 
-    `pool`: "mean" or "sum" of the groups' embeddings. `stride`: rows from one group's codes to the next, None: the
-    codebook's size. `window`: frames seen, 0 for all, None for the file's. `rope`: "halves" (NEOX), "pairs", "off".
-    `eps`, `theta`: in place of the file's. `norm`: "rms", "layer", or "last-off" without the one at the end. `snake`:
-    "exp", "plain" for alpha and beta as stored, "alpha" for alpha in beta's place. `gelu`: "erf", "tanh", "silu".
-    `trim`: which sides of a transposed convolution lose their margin: "both", "right", "left". `padding`: "causal" or
-    "centred". `dilated`: whether the residual units' kernels are. `biases`, `layer_scale`, `gamma`: whether they are
-    there. `half`: activations rounded to float16, infinite beyond its range.
+    `pool`: "mean" or "sum" of the groups' embeddings, or their sum over the root of their number ("sqrt") or over one
+    less ("fewer"). `stride`: rows from one group's codes to the next, None: the codebook's size; `first` and `group`
+    are added to every code and to every group's number. `window`: frames seen, 0 for all, None for the file's; `sees`:
+    "past", "all" or "around" (the window on both sides); `masked`: what scores become there, "nothing" or "zero".
+    `rope`: "halves" (NEOX), "pairs", "backwards", "narrow" (half of a head), "off"; `rotated`: which of "qk";
+    `positions`: "each", "same", "reversed", "doubled". `scale`: what scores are divided by: "root" of the head's width,
+    "width", "one", "hidden" (the root of all channels). `heads` are joined in "blocks" or "interleaved"; `key_heads`
+    are "repeated" or "tiled". `eps`, `theta`: in place of the file's. `norm`: "rms", "layer", "l2", "bare" (without
+    weight), "off", or "last-off" without the one at the end; `layer_norm`, of ConvNeXt: "layer", "rms", "off", and its
+    `layer_eps`. `silu` and `gelu` name the activations of the MLP and of ConvNeXt; `gate`: "product" or "sum".
+    `residual`: "added", "none", "normed" (taken after the norm), "mean". `order`: "attention first", "mlp first",
+    "parallel". `layers`: which, in which order. `used`: whether a residual unit is. `snake`: "exp", "plain" for alpha
+    and beta as stored, "alpha" for alpha in beta's place, and more in `_SNAKES`; `snake_after`: it follows the
+    transposed convolution. `trim`: which sides of a transposed convolution lose their margin: "both", "right", "left",
+    "none". `padding`: "causal", "centred", "right", "edge", "mirror", "circle". `dilated`: whether the residual units'
+    kernels are; `dilations`: by how much. `rates`: of the decoder. `limit`: "clip", "tanh", "none", "peak", "wrap".
+    `biases`, `layer_scale`, `gamma`: whether they are there. `half`: activations rounded to float16, infinite beyond
+    its range.
     """
 
     pool: str = "mean"
     stride: int | None = None
+    first: int = 0
+    group: int = 0
     window: int | None = None
+    sees: str = "past"
+    masked: str = "nothing"
     rope: str = "halves"
+    rotated: str = "qk"
+    positions: str = "each"
+    scale: str = "root"
+    heads: str = "blocks"
+    key_heads: str = "repeated"
     eps: float | None = None
     theta: float | None = None
     norm: str = "rms"
-    snake: str = "exp"
+    layer_norm: str = "layer"
+    layer_eps: float = _LAYER_NORM_EPS
+    silu: str = "silu"
     gelu: str = "erf"
+    gate: str = "product"
+    residual: str = "added"
+    order: str = "attention first"
+    layers: tuple[int, ...] | None = None
+    used: bool = True
+    snake: str = "exp"
+    snake_after: bool = False
     trim: str = "both"
     padding: str = "causal"
     dilated: bool = True
+    dilations: tuple[int, ...] = DILATIONS
+    rates: tuple[int, ...] | None = None
+    limit: str = "clip"
     biases: bool = True
     layer_scale: bool = True
     gamma: bool = True
     half: bool = False
 
+    def at(self, path: str) -> Choices:
+        """Those of a module: the same everywhere."""
+        return self
+
+
+@dataclass(frozen=True)
+class Scoped:
+    """Choices of the modules whose paths fit a pattern (`*` stands for anything); all else is right."""
+
+    changes: tuple[tuple[str, Choices], ...]
+
+    def at(self, path: str) -> Choices:
+        """Those of a module."""
+        return next((choices for pattern, choices in self.changes if fnmatchcase(path, pattern)), RIGHT)
+
+    def __add__(self, other: Scoped) -> Scoped:
+        """Both; of the same module the first."""
+        return Scoped(self.changes + other.changes)
+
 
 RIGHT = Choices()
+AnyChoices = Choices | Scoped
 
 
 @dataclass
@@ -66,16 +123,76 @@ class VocoderMirror:
     seen: dict[str, FloatArray] = field(default_factory=dict)
     _cache: dict[str, FloatArray] = field(default_factory=dict)
 
-    def __call__(self, codes: npt.NDArray[Any], choices: Choices = RIGHT) -> FloatArray:
+    def __call__(self, codes: npt.NDArray[Any], choices: AnyChoices = RIGHT) -> FloatArray:
         """Codes, integers [groups, frames] -> float32 samples. Rows beyond the table wrap around it."""
         self.seen = {}
+        return self.from_stage(0, np.asarray(codes, np.int64), choices)
+
+    def from_stage(self, first: int, x: npt.NDArray[Any], choices: AnyChoices = RIGHT) -> FloatArray:
+        """From what enters stage number `first` to the samples."""
         with np.errstate(over="ignore", invalid="ignore"):
-            x = self._embed(np.asarray(codes, np.int64), choices)
-            x = self._transformer(x, choices)
-            for stage in range(len(self.geometry["upsampling_ratios"])):
-                x = self._upsample(f"code2wav.upsample.{stage}", x, self.geometry["upsampling_ratios"][stage], choices)
-            x = self._decoder(x, choices)
-        return np.asarray(self._keep("code2wav", np.clip(x, -1, 1))[0], np.float32)
+            for stage in self.stages()[first:]:
+                x = self._step(stage, x, choices)
+        return np.asarray(x[0], np.float32)
+
+    def entering(self, codes: npt.NDArray[Any], choices: AnyChoices = RIGHT) -> list[npt.NDArray[Any]]:
+        """What enters each stage."""
+        x: npt.NDArray[Any] = np.asarray(codes, np.int64)
+        inputs = []
+        with np.errstate(over="ignore", invalid="ignore"):
+            for stage in self.stages():
+                inputs.append(x)
+                x = self._step(stage, x, choices)
+        return inputs
+
+    def stages(self) -> list[str]:
+        """Module paths, in the order in which they are computed; each takes what the one before it gives."""
+        decoder = "code2wav.decoder"
+        blocks = range(1, len(self.geometry["upsample_rates"]) + 1)
+        return [
+            "code2wav.code_embedding",
+            *(f"{_TRANSFORMER}.layers.{i}" for i in range(self.geometry["num_hidden_layers"])),
+            f"{_TRANSFORMER}.norm",
+            *(f"code2wav.upsample.{i}.{part}" for i in range(len(self.geometry["upsampling_ratios"])) for part in "01"),
+            f"{decoder}.0",
+            *(f"{decoder}.{n}.block.{part}" for n in blocks for part in range(1, 2 + len(DILATIONS))),
+            f"{decoder}.{len(blocks) + 2}",
+            "code2wav",
+        ]
+
+    def stage_of(self, path: str) -> int:
+        """The stage in which a module is first computed with."""
+        stages = self.stages()
+        if path in stages:
+            return stages.index(path)
+        pieces = path.split(".")
+        for n in range(len(pieces), 1, -1):
+            start = ".".join(pieces[:n])
+            found = [i for i, stage in enumerate(stages) if f"{stage}.".startswith(f"{start}.")]
+            if found:
+                return found[0]
+        return 0
+
+    def with_weights(self, changed: Mapping[str, FloatArray]) -> VocoderMirror:
+        """The same with other values of some tensors, under their full names."""
+        return VocoderMirror(self.weights, self.geometry, _cache={**self._cache, **changed})
+
+    def weight(self, name: str) -> FloatArray:
+        """Values of a tensor by its full name."""
+        return self._weight(name)
+
+    def _step(self, stage: str, x: npt.NDArray[Any], choices: AnyChoices) -> FloatArray:
+        part = stage.removeprefix("code2wav.").split(".")
+        if part[0] == "code_embedding":
+            return self._embed(x, choices)
+        if part[0] == "pre_transformer":
+            return self._layer(int(part[2]), x, choices) if part[1] == "layers" else self._last_norm(x, choices)
+        if part[0] == "upsample":
+            ratio = self.geometry["upsampling_ratios"][int(part[1])]
+            return self._transposed(stage, x, ratio, choices) if part[2] == "0" else self._convnext(stage, x, choices)
+        if part[0] == "decoder":
+            return self._decoder(stage, part, x, choices)
+        return self._keep("code2wav", _LIMITS[choices.at("code2wav").limit](x))
 
     # --- pieces -----------------------------------------------------------------------------------------------------
 
@@ -84,170 +201,227 @@ class VocoderMirror:
             self._cache[name] = np.ascontiguousarray(self.weights[name], np.float32)
         return self._cache[name]
 
-    def _bias(self, path: str, choices: Choices) -> FloatArray:
+    def _bias(self, path: str, choices: AnyChoices) -> FloatArray:
         bias = self._weight(f"{path}.bias")
-        return bias if choices.biases else np.zeros_like(bias)
+        return bias if choices.at(path).biases else np.zeros_like(bias)
 
     def _keep(self, path: str, x: FloatArray) -> FloatArray:
         if self.watch:
             self.seen[path] = x
         return x
 
-    def _rounded(self, x: FloatArray, choices: Choices) -> FloatArray:
-        return x.astype(np.float16).astype(np.float32) if choices.half else x
+    def _rounded(self, path: str, x: FloatArray, choices: AnyChoices) -> FloatArray:
+        return x.astype(np.float16).astype(np.float32) if choices.at(path).half else x
 
-    def _embed(self, codes: IntArray, choices: Choices) -> FloatArray:
+    def _embed(self, codes: IntArray, choices: AnyChoices) -> FloatArray:
+        own = choices.at("code2wav.code_embedding")
         table = self._weight("code2wav.code_embedding.weight")
-        stride = self.geometry["codebook_size"] if choices.stride is None else choices.stride
-        rows = (codes + np.arange(len(codes))[:, None] * stride) % len(table)
+        stride = self.geometry["codebook_size"] if own.stride is None else own.stride
+        rows = (codes + own.first + (np.arange(len(codes))[:, None] + own.group) * stride) % len(table)
         embedded = self._keep("code2wav.code_embedding", table[rows])
-        summed = embedded.sum(axis=0, dtype=np.float32)
-        return np.asarray(summed if choices.pool == "sum" else summed / np.float32(len(codes)), np.float32)
+        n = len(codes)
+        divisor = {"sum": 1, "sqrt": n**0.5, "fewer": max(n - 1, 1)}.get(own.pool, n)
+        return np.asarray(embedded.sum(axis=0, dtype=np.float32) / np.float32(divisor), np.float32)
 
     # --- transformer: [time, channels] ------------------------------------------------------------------------------
 
-    def _transformer(self, x: FloatArray, choices: Choices) -> FloatArray:
-        rotation = self._rotation(len(x), choices)
-        mask = self._mask(len(x), choices)
-        for layer in range(self.geometry["num_hidden_layers"]):
-            path = f"code2wav.pre_transformer.layers.{layer}"
-            x = x + self._scale(
-                f"{path}.self_attn_layer_scale",
-                self._attention(path, self._norm(path, x, choices), rotation, mask),
-                choices,
-            )
-            y = self._rms(f"{path}.post_attention_layernorm", x, choices)
-            x = self._keep(path, x + self._scale(f"{path}.mlp_layer_scale", self._mlp(path, y, choices), choices))
-        if choices.norm != "last-off":
-            x = self._rms("code2wav.pre_transformer.norm", x, choices)
-        return np.ascontiguousarray(self._keep("code2wav.pre_transformer", x).T)
+    def _layer(self, number: int, x: FloatArray, choices: AnyChoices) -> FloatArray:
+        chosen = choices.at(_TRANSFORMER).layers
+        if chosen is not None and number >= len(chosen):
+            return x
+        path = f"{_TRANSFORMER}.layers.{number if chosen is None else chosen[number]}"
+        order = choices.at(path).order
+        if order == "parallel":
+            x = self._attend(path, x, choices) + self._feed(path, x, choices) - x
+        elif order == "mlp first":
+            x = self._attend(path, self._feed(path, x, choices), choices)
+        else:
+            x = self._feed(path, self._attend(path, x, choices), choices)
+        return self._keep(path, np.asarray(x, np.float32))
 
-    def _norm(self, path: str, x: FloatArray, choices: Choices) -> FloatArray:
-        return self._rms(f"{path}.input_layernorm", x, choices)
+    def _attend(self, path: str, x: FloatArray, choices: AnyChoices) -> FloatArray:
+        normed = self._rms(f"{path}.input_layernorm", x, choices)
+        y = self._scale(f"{path}.self_attn_layer_scale", self._attention(f"{path}.self_attn", normed, choices), choices)
+        return _joined(choices.at(f"{path}.self_attn").residual, x, normed, y)
 
-    def _rms(self, path: str, x: FloatArray, choices: Choices) -> FloatArray:
-        eps = self.geometry["rms_norm_eps"] if choices.eps is None else choices.eps
-        if choices.norm == "layer":
+    def _feed(self, path: str, x: FloatArray, choices: AnyChoices) -> FloatArray:
+        normed = self._rms(f"{path}.post_attention_layernorm", x, choices)
+        y = self._scale(f"{path}.mlp_layer_scale", self._mlp(f"{path}.mlp", normed, choices), choices)
+        return _joined(choices.at(f"{path}.mlp").residual, x, normed, y)
+
+    def _last_norm(self, x: FloatArray, choices: AnyChoices) -> FloatArray:
+        path = f"{_TRANSFORMER}.norm"
+        if choices.at(path).norm != "last-off":
+            x = self._rms(path, x, choices)
+        return np.ascontiguousarray(self._keep(_TRANSFORMER, x).T)
+
+    def _rms(self, path: str, x: FloatArray, choices: AnyChoices) -> FloatArray:
+        own = choices.at(path)
+        eps = np.float32(self.geometry["rms_norm_eps"] if own.eps is None else own.eps)
+        weight = self._weight(f"{path}.weight")
+        if own.norm == "layer":
             x = x - x.mean(axis=-1, keepdims=True)
-        scale = 1 / np.sqrt(np.mean(np.square(x), axis=-1, keepdims=True) + np.float32(eps))
-        return np.asarray(x * scale * self._weight(f"{path}.weight"), np.float32)
+        if own.norm != "off":
+            power = np.square(x).sum(axis=-1, keepdims=True) / (1 if own.norm == "l2" else x.shape[-1])
+            x = x * (1 / np.sqrt(power + eps))
+        return np.asarray(x if own.norm == "bare" else x * weight, np.float32)
 
-    def _scale(self, path: str, x: FloatArray, choices: Choices) -> FloatArray:
-        return x * self._weight(f"{path}.scale") if choices.layer_scale else x
+    def _scale(self, path: str, x: FloatArray, choices: AnyChoices) -> FloatArray:
+        return x * self._weight(f"{path}.scale") if choices.at(path).layer_scale else x
 
-    def _mlp(self, path: str, x: FloatArray, choices: Choices) -> FloatArray:
-        gate, up, down = (self._weight(f"{path}.mlp.{part}_proj.weight") for part in ("gate", "up", "down"))
-        z = x @ gate.T
-        return np.asarray(self._rounded(z / (1 + np.exp(-z)) * (x @ up.T), choices) @ down.T, np.float32)
+    def _mlp(self, path: str, x: FloatArray, choices: AnyChoices) -> FloatArray:
+        own = choices.at(path)
+        gate, up, down = (self._weight(f"{path}.{part}_proj.weight") for part in ("gate", "up", "down"))
+        opened = ACTIVATIONS[own.silu](x @ gate.T)
+        inner = opened + x @ up.T if own.gate == "sum" else opened * (x @ up.T)
+        return np.asarray(self._rounded(path, inner, choices) @ down.T, np.float32)
 
-    def _rotation(self, time: int, choices: Choices) -> tuple[FloatArray, FloatArray, str]:
-        width = self.geometry["head_dim"]
-        theta = self.geometry["rope_theta"] if choices.theta is None else choices.theta
+    def _rotation(self, time: int, own: Choices) -> tuple[FloatArray, FloatArray]:
+        width = self.geometry["head_dim"] // (2 if own.rope == "narrow" else 1)
+        theta = self.geometry["rope_theta"] if own.theta is None else own.theta
         speeds = theta ** (-np.arange(0, width, 2) / width)
-        angles = np.arange(time)[:, None] * (speeds if choices.rope != "off" else 0 * speeds)
-        return np.cos(angles).astype(np.float32), np.sin(angles).astype(np.float32), choices.rope
+        each = np.arange(time)
+        at = {"same": 0 * each, "reversed": each[::-1], "doubled": 2 * each}.get(own.positions, each)
+        angles = at[:, None] * (speeds * {"off": 0, "backwards": -1}.get(own.rope, 1))
+        return np.cos(angles).astype(np.float32), np.sin(angles).astype(np.float32)
 
-    def _mask(self, time: int, choices: Choices) -> npt.NDArray[np.bool_]:
-        window = self.geometry["sliding_window"] if choices.window is None else choices.window
+    def _mask(self, time: int, own: Choices) -> npt.NDArray[np.bool_]:
+        window = self.geometry["sliding_window"] if own.window is None else own.window
         back = np.arange(time)[:, None] - np.arange(time)[None, :]
+        if own.sees == "all":
+            return np.ones_like(back, bool)
+        if own.sees == "around":
+            return np.asarray(np.abs(back) < window)
         return np.asarray((back >= 0) & ((back < window) if window else True))
 
-    def _attention(
-        self, path: str, x: FloatArray, rotation: tuple[FloatArray, FloatArray, str], mask: npt.NDArray[np.bool_]
-    ) -> FloatArray:
+    def _attention(self, path: str, x: FloatArray, choices: AnyChoices) -> FloatArray:
+        own, width = choices.at(path), self.geometry["head_dim"]
         heads, kv_heads = self.geometry["num_attention_heads"], self.geometry["num_key_value_heads"]
-        parts = [self._weight(f"{path}.self_attn.{part}_proj.weight") for part in "qkvo"]
-        q, k, v = ((x @ weight.T).reshape(len(x), -1, self.geometry["head_dim"]) for weight in parts[:3])
-        q, k = _rotated(q, rotation), _rotated(k, rotation)
-        k, v = (np.repeat(part, heads // kv_heads, axis=1) for part in (k, v))
-        scores = np.einsum("thd,shd->hts", q, k, optimize=True) / np.float32(self.geometry["head_dim"] ** 0.5)
-        scores = np.where(mask, scores, -np.inf)
+        parts = [self._weight(f"{path}.{part}_proj.weight") for part in "qkvo"]
+        q, k, v = ((x @ weight.T).reshape(len(x), -1, width) for weight in parts[:3])
+        rotation = self._rotation(len(x), own)
+        q = _rotated(q, rotation, own.rope) if "q" in own.rotated else q
+        k = _rotated(k, rotation, own.rope) if "k" in own.rotated else k
+        again = heads // kv_heads
+        k, v = (np.tile(p, (1, again, 1)) if own.key_heads == "tiled" else np.repeat(p, again, axis=1) for p in (k, v))
+        divisor = {"width": width, "one": 1, "hidden": x.shape[-1] ** 0.5}.get(own.scale, width**0.5)
+        scores = np.einsum("thd,shd->hts", q, k, optimize=True) / np.float32(divisor)
+        scores = np.where(self._mask(len(x), own), scores, 0 if own.masked == "zero" else -np.inf)
         weights = np.exp(scores - scores.max(axis=-1, keepdims=True))
         weights /= weights.sum(axis=-1, keepdims=True)
-        mixed = np.einsum("hts,shd->thd", weights, v, optimize=True).reshape(len(x), -1)
-        return np.asarray(mixed @ parts[3].T, np.float32)
+        mixed = np.einsum("hts,shd->thd", weights, v, optimize=True)
+        mixed = mixed.swapaxes(1, 2) if own.heads == "interleaved" else mixed
+        return np.asarray(mixed.reshape(len(x), -1) @ parts[3].T, np.float32)
 
     # --- convolutions: [channels, time] -----------------------------------------------------------------------------
 
-    def _upsample(self, path: str, x: FloatArray, ratio: int, choices: Choices) -> FloatArray:
-        x = self._transposed(f"{path}.0", x, ratio, choices)
-        y = self._rounded(self._depthwise(f"{path}.1.dwconv", x, choices), choices).T
-        centred = y - y.mean(axis=-1, keepdims=True)
-        y = centred / np.sqrt(np.mean(np.square(centred), axis=-1, keepdims=True) + np.float32(_LAYER_NORM_EPS))
-        y = y * self._weight(f"{path}.1.norm.weight") + self._bias(f"{path}.1.norm", choices)
-        y = y @ self._weight(f"{path}.1.pwconv1.weight").T + self._bias(f"{path}.1.pwconv1", choices)
-        y = _GELU[choices.gelu](y) @ self._weight(f"{path}.1.pwconv2.weight").T
-        y = y + self._bias(f"{path}.1.pwconv2", choices)
-        y = y * self._weight(f"{path}.1.gamma") if choices.gamma else y
-        return self._keep(f"{path}.1", np.asarray(x + y.T, np.float32))
+    def _convnext(self, path: str, x: FloatArray, choices: AnyChoices) -> FloatArray:
+        own = choices.at(path)
+        normed = self._layer_norm(f"{path}.norm", self._depthwise(f"{path}.dwconv", x, choices).T, choices)
+        y = normed @ self._weight(f"{path}.pwconv1.weight").T + self._bias(f"{path}.pwconv1", choices)
+        y = ACTIVATIONS[own.gelu](y) @ self._weight(f"{path}.pwconv2.weight").T
+        y = y + self._bias(f"{path}.pwconv2", choices)
+        y = y * self._weight(f"{path}.gamma") if own.gamma else y
+        return self._keep(path, np.asarray(_joined(own.residual, x, normed.T, y.T), np.float32))
 
-    def _decoder(self, x: FloatArray, choices: Choices) -> FloatArray:
-        rates = self.geometry["upsample_rates"]
-        x = self._keep("code2wav.decoder.0", self._convolved("code2wav.decoder.0", x, 1, choices))
-        for number, rate in enumerate(rates, 1):
-            block = f"code2wav.decoder.{number}.block"
-            x = self._transposed(f"{block}.1", self._snake(f"{block}.0", x, choices), rate, choices)
-            for unit, dilation in zip((2, 3, 4), DILATIONS, strict=True):
-                path = f"{block}.{unit}"
-                y = self._snake(f"{path}.act1", x, choices)
-                y = self._convolved(f"{path}.conv1", y, dilation if choices.dilated else 1, choices)
-                y = self._convolved(f"{path}.conv2", self._snake(f"{path}.act2", y, choices), 1, choices)
-                x = x + y
-            self._keep(f"code2wav.decoder.{number}", x)
-        x = self._snake(f"code2wav.decoder.{len(rates) + 1}", x, choices)
-        last = f"code2wav.decoder.{len(rates) + 2}"
-        return self._keep(last, self._convolved(last, x, 1, choices))
+    def _layer_norm(self, path: str, x: FloatArray, choices: AnyChoices) -> FloatArray:
+        own = choices.at(path)
+        if own.layer_norm == "layer":
+            x = x - x.mean(axis=-1, keepdims=True)
+        if own.layer_norm != "off":
+            x = x / np.sqrt(np.mean(np.square(x), axis=-1, keepdims=True) + np.float32(own.layer_eps))
+        return np.asarray(x * self._weight(f"{path}.weight") + self._bias(path, choices), np.float32)
 
-    def _snake(self, path: str, x: FloatArray, choices: Choices) -> FloatArray:
+    def _decoder(self, stage: str, part: list[str], x: FloatArray, choices: AnyChoices) -> FloatArray:
+        if part[1] == "0":
+            return self._keep(stage, self._convolved(stage, x, 1, choices))
+        number = int(part[1])
+        if len(part) == 2:
+            x = self._snake(f"code2wav.decoder.{number - 1}", x, choices)
+            return self._keep(stage, self._convolved(stage, x, 1, choices))
+        block, unit = f"code2wav.decoder.{number}", int(part[3])
+        if unit == 1:
+            rates = choices.at("code2wav.decoder").rates or self.geometry["upsample_rates"]
+            before, after = f"{block}.block.0", choices.at(block).snake_after
+            x = x if after else self._snake(before, x, choices)
+            x = self._transposed(stage, x, rates[number - 1], choices)
+            return self._snake_narrow(before, x, choices) if after else x
+        x = self._unit(stage, x, choices.at(block).dilations[unit - 2], choices)
+        return self._keep(block, x) if unit == 1 + len(DILATIONS) else x
+
+    def _unit(self, path: str, x: FloatArray, dilation: int, choices: AnyChoices) -> FloatArray:
+        own = choices.at(path)
+        if not own.used:
+            return x
+        y = self._snake(f"{path}.act1", x, choices)
+        y = self._convolved(f"{path}.conv1", y, dilation if choices.at(f"{path}.conv1").dilated else 1, choices)
+        y = self._convolved(f"{path}.conv2", self._snake(f"{path}.act2", y, choices), 1, choices)
+        return _joined(own.residual, x, x, y)
+
+    def _snake(self, path: str, x: FloatArray, choices: AnyChoices) -> FloatArray:
         alpha, beta = self._weight(f"{path}.alpha"), self._weight(f"{path}.beta")
-        if choices.snake == "alpha":
-            beta = alpha
-        if choices.snake != "plain":
-            alpha, beta = np.exp(alpha), np.exp(beta)
-        wave = np.square(np.sin(x * alpha[:, None])) / (beta[:, None] + np.float32(1e-9))
-        return self._rounded(x + wave, choices)
+        y = _SNAKES[choices.at(path).snake](x, alpha[:, None], beta[:, None])
+        return self._rounded(path, np.asarray(y, np.float32), choices)
 
-    def _convolved(self, path: str, x: FloatArray, dilation: int, choices: Choices) -> FloatArray:
+    def _snake_narrow(self, path: str, x: FloatArray, choices: AnyChoices) -> FloatArray:
+        """With the parameters of the first channels, after a convolution that has fewer."""
+        alpha, beta = (self._weight(f"{path}.{name}")[: len(x), None] for name in ("alpha", "beta"))
+        return np.asarray(_SNAKES[choices.at(path).snake](x, alpha, beta), np.float32)
+
+    def _convolved(self, path: str, x: FloatArray, dilation: int, choices: AnyChoices) -> FloatArray:
         weight = self._weight(f"{path}.conv.weight")
-        padded = _padded(x, (weight.shape[2] - 1) * dilation, choices)
+        padded = _padded(x, (weight.shape[2] - 1) * dilation, choices.at(path).padding)
         y = np.zeros((len(weight), x.shape[1]), np.float32)
         for tap in range(weight.shape[2]):
             y += np.ascontiguousarray(weight[:, :, tap]) @ padded[:, tap * dilation : tap * dilation + x.shape[1]]
-        return self._rounded(y + self._bias(f"{path}.conv", choices)[:, None], choices)
+        return self._rounded(path, y + self._bias(f"{path}.conv", choices)[:, None], choices)
 
-    def _depthwise(self, path: str, x: FloatArray, choices: Choices) -> FloatArray:
+    def _depthwise(self, path: str, x: FloatArray, choices: AnyChoices) -> FloatArray:
         weight = self._weight(f"{path}.conv.weight")[:, 0]
-        padded = _padded(x, weight.shape[1] - 1, choices)
+        padded = _padded(x, weight.shape[1] - 1, choices.at(path).padding)
         terms = (padded[:, tap : tap + x.shape[1]] * weight[:, tap, None] for tap in range(weight.shape[1]))
-        return np.asarray(sum(terms) + self._bias(f"{path}.conv", choices)[:, None], np.float32)
+        y = np.asarray(sum(terms) + self._bias(f"{path}.conv", choices)[:, None], np.float32)
+        return self._rounded(path, y, choices)
 
-    def _transposed(self, path: str, x: FloatArray, rate: int, choices: Choices) -> FloatArray:
-        weight = self._weight(f"{path}.conv.weight")
+    def _transposed(self, path: str, x: FloatArray, rate: int, choices: AnyChoices) -> FloatArray:
+        weight, trim = self._weight(f"{path}.conv.weight"), choices.at(path).trim
         _, out, kernel = weight.shape
-        taps, time = kernel // rate, x.shape[1]
+        taps, time = -(-kernel // rate), x.shape[1]
+        if kernel % rate:
+            weight = np.pad(weight, ((0, 0), (0, 0), (0, taps * rate - kernel)))
         y = np.zeros((out, time + taps - 1, rate), np.float32)
         for tap in range(taps):
-            part = weight[:, :, tap * rate : (tap + 1) * rate].reshape(len(weight), -1)
+            part = np.ascontiguousarray(weight[:, :, tap * rate : (tap + 1) * rate]).reshape(len(weight), -1)
             y[:, tap : tap + time] += (part.T @ x).reshape(out, rate, time).transpose(0, 2, 1)
-        whole = y.reshape(out, -1) + self._bias(f"{path}.conv", choices)[:, None]
-        margin, length = kernel - rate, whole.shape[1]
-        first = 0 if choices.trim == "right" else margin
-        last = length if choices.trim == "left" else length - margin
-        return self._keep(path, self._rounded(np.ascontiguousarray(whole[:, first:last]), choices))
+        whole = y.reshape(out, -1)[:, : (time - 1) * rate + kernel] + self._bias(f"{path}.conv", choices)[:, None]
+        margin, length = max(kernel - rate, 0), whole.shape[1]
+        first = 0 if trim in ("right", "none") else margin
+        last = length if trim in ("left", "none") else length - margin
+        return self._keep(path, self._rounded(path, np.ascontiguousarray(whole[:, first:last]), choices))
 
 
-def _padded(x: FloatArray, amount: int, choices: Choices) -> FloatArray:
-    left = amount // 2 if choices.padding == "centred" else amount
-    return np.pad(x, ((0, 0), (left, amount - left)))
+def _joined(residual: str, x: FloatArray, normed: FloatArray, y: FloatArray) -> FloatArray:
+    """What a branch computed, and what it branched from."""
+    if residual == "none":
+        return np.asarray(y, np.float32)
+    whole = (normed if residual == "normed" else x) + y
+    return np.asarray(whole / np.float32(2) if residual == "mean" else whole, np.float32)
 
 
-def _rotated(x: FloatArray, rotation: tuple[FloatArray, FloatArray, str]) -> FloatArray:
+def _padded(x: FloatArray, amount: int, kind: str) -> FloatArray:
+    left = {"centred": amount // 2, "right": 0}.get(kind, amount)
+    mode: Any = {"edge": "edge", "mirror": "reflect", "circle": "wrap"}.get(kind, "constant")
+    return np.pad(x, ((0, 0), (left, amount - left)), mode=mode)
+
+
+def _rotated(x: FloatArray, rotation: tuple[FloatArray, FloatArray], kind: str) -> FloatArray:
     """x: [time, heads, width]."""
-    cos, sin, kind = rotation
-    cos, sin = cos[:, None], sin[:, None]
-    out = np.empty_like(x)
-    half = x.shape[-1] // 2
-    one, two = (np.s_[..., ::2], np.s_[..., 1::2]) if kind == "pairs" else (np.s_[..., :half], np.s_[..., half:])
+    cos, sin = rotation[0][:, None], rotation[1][:, None]
+    out = x.copy()
+    half = cos.shape[-1]
+    one, two = (
+        (np.s_[..., ::2], np.s_[..., 1::2]) if kind == "pairs" else (np.s_[..., :half], np.s_[..., half : 2 * half])
+    )
     out[one] = x[one] * cos - x[two] * sin
     out[two] = x[two] * cos + x[one] * sin
     return out
@@ -261,8 +435,53 @@ def _erf(x: FloatArray) -> npt.NDArray[np.float64]:
     return np.asarray(np.sign(x) * (1 - series * np.exp(-z * z)))
 
 
-_GELU = {
+def _sigmoid(x: FloatArray) -> FloatArray:
+    return np.asarray(1 / (1 + np.exp(-x)), np.float32)
+
+
+def _peak_normalised(x: FloatArray) -> FloatArray:
+    return np.asarray(x / (np.abs(x).max(initial=0) or 1), np.float32)
+
+
+ACTIVATIONS: dict[str, Callable[[FloatArray], FloatArray]] = {
     "erf": lambda x: np.asarray(x * 0.5 * (1 + _erf(x / np.float32(2**0.5))), np.float32),
     "tanh": lambda x: np.asarray(0.5 * x * (1 + np.tanh(0.7978845608 * (x + 0.044715 * x**3))), np.float32),
-    "silu": lambda x: np.asarray(x / (1 + np.exp(-x)), np.float32),
+    "silu": lambda x: x * _sigmoid(x),
+    "quick": lambda x: x * _sigmoid(np.float32(1.702) * x),
+    "relu": lambda x: np.maximum(x, 0),
+    "leaky": lambda x: np.where(x > 0, x, np.float32(0.01) * x),
+    "squared": lambda x: np.square(np.maximum(x, 0)),
+    "elu": lambda x: np.where(x > 0, x, np.expm1(np.minimum(x, 0))),
+    "sigmoid": _sigmoid,
+    "tanh itself": np.tanh,
+    "none": lambda x: x,
 }
+"""Activations by name; "erf" is GELU itself, "tanh" and "quick" are its approximations."""
+
+_TINY = np.float32(1e-9)
+_SNAKES: dict[str, Callable[[FloatArray, FloatArray, FloatArray], npt.NDArray[Any]]] = {
+    "exp": lambda x, a, b: x + np.square(np.sin(x * np.exp(a))) / (np.exp(b) + _TINY),
+    "plain": lambda x, a, b: x + np.square(np.sin(x * a)) / (b + _TINY),
+    "alpha": lambda x, a, b: x + np.square(np.sin(x * np.exp(a))) / (np.exp(a) + _TINY),
+    "beta": lambda x, a, b: x + np.square(np.sin(x * np.exp(b))) / (np.exp(b) + _TINY),
+    "alpha plain": lambda x, a, b: x + np.square(np.sin(x * a)) / (np.exp(b) + _TINY),
+    "beta plain": lambda x, a, b: x + np.square(np.sin(x * np.exp(a))) / (b + _TINY),
+    "times beta": lambda x, a, b: x + np.square(np.sin(x * np.exp(a))) * np.exp(b),
+    "undivided": lambda x, a, b: x + np.square(np.sin(x * np.exp(a))),
+    "unsquared": lambda x, a, b: x + np.sin(x * np.exp(a)) / (np.exp(b) + _TINY),
+    "cosine": lambda x, a, b: x + np.square(np.cos(x * np.exp(a))) / (np.exp(b) + _TINY),
+    "wave alone": lambda x, a, b: np.square(np.sin(x * np.exp(a))) / (np.exp(b) + _TINY),
+    "off": lambda x, a, b: x,
+}
+SNAKES = tuple(_SNAKES)
+"""Forms of Snake; "exp" is right."""
+
+_LIMITS: dict[str, Callable[[FloatArray], FloatArray]] = {
+    "clip": lambda x: np.clip(x, -1, 1),
+    "tanh": np.tanh,
+    "none": lambda x: x,
+    "peak": _peak_normalised,
+    "wrap": lambda x: np.asarray((x + 1) % 2 - 1, np.float32),
+}
+LIMITS = tuple(_LIMITS)
+"""What is done to samples beyond full scale; "clip" is right."""

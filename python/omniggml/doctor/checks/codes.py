@@ -19,6 +19,10 @@ from omniggml.model import Model, TalkerPrompt
 
 IntArray = npt.NDArray[np.int32]
 
+CODE_CAUSES = {"codes.delayed": "delay", "codes.off-by-one": "ids", "codes.reversed-ids": "ids"}
+"""What an arrangement is for programs, where it is not "order"."""
+_MOST_NATS = 13.0
+
 
 @dataclass(frozen=True)
 class Readable:
@@ -291,6 +295,10 @@ def _try_arrangements(
 ) -> IntArray | None:
     given = likelihood_of(model, prompt, codes[:, : bounds.JUDGED_FRAMES], of_talker=knows_text)
     report.measurements["likelihood"] = {"mean": round(given.mean, 3), "chance": round(given.chance, 3)}
+    if given.fits:
+        if knows_text:
+            _judge_parts(report, model, prompt, codes)
+        return None
     best: tuple[Arrangement, Likelihood] | None = None
     for arrangement in arrangements(codes, len(codes), size):
         changed = np.ascontiguousarray(arrangement.undo(codes)[:, : bounds.JUDGED_FRAMES])
@@ -302,13 +310,14 @@ def _try_arrangements(
         report.find(
             arrangement.id,
             f"{_capital(arrangement.sentence)}: put right, the model finds a code "
-            f"{np.exp(found.mean - given.mean):.0g} times as likely.",
+            f"{_times(found.mean - given.mean)} times as likely.",
+            cause={"kind": CODE_CAUSES.get(arrangement.id, "order"), "where": "codes"},
             given=round(given.sure, 3),
             cured=round(found.sure, 3),
             chance=round(given.chance, 3),
         )
         return np.ascontiguousarray(arrangement.undo(codes), np.int32)
-    if given.ruled_out:
+    if not knows_text and given.ruled_out:
         report.find(
             "codes.unlikely",
             f"The model finds these codes less likely than chance ({given.sure:.1f} nats a code, chance "
@@ -316,11 +325,56 @@ def _try_arrangements(
             given=round(given.sure, 3),
             chance=round(given.chance, 3),
         )
+        return None
+    if knows_text:
+        _judge_parts(report, model, prompt, codes)
     return None
+
+
+def _judge_parts(report: Report, model: Model, prompt: TalkerPrompt, codes: IntArray) -> None:
+    """Of codes whose text is known: which groups, and from which frame on, are as likely as the model expects?"""
+    whole = likelihood_of(model, prompt, codes[:, : bounds.PROFILE_FRAMES])
+    assert whole.deficit is not None
+    by_group, fitting = whole.deficit.mean(axis=1), whole.fitting_frames()
+    report.measurements["misfit"] = {
+        "groups": [round(float(value), 2) for value in by_group],
+        "fitting_frames": fitting,
+    }
+    wrong = [group for group, value in enumerate(by_group) if bounds.MISFIT.above(float(value))]
+    if not wrong:
+        return
+    if len(wrong) * 2 <= len(by_group):
+        names = f"Group {wrong[0]} does" if len(wrong) == 1 else f"Groups {', '.join(map(str, wrong))} do"
+        report.find(
+            "codes.other-groups",
+            f"{names} not belong to the others: there a code is {by_group[wrong[0]]:.1f} nats less likely than the "
+            "model expects, while the other groups are as it expects.",
+            cause={"kind": "mixed", "where": "codes"},
+            groups=wrong,
+        )
+    elif bounds.SLIP_FRAMES.above(fitting):
+        report.find(
+            "codes.other-text",
+            f"The first {fitting} frames are what the model says of this text, those from frame {fitting} on are not: "
+            "the text that was spoken may be another, in a word or a comma, or the codes go on otherwise.",
+            cause={"kind": "text", "where": "codes"},
+            misfit=round(whole.misfit, 2),
+            first_frame=fitting,
+        )
+    else:
+        report.find(
+            "codes.unexpected",
+            f"The codes are not what the model says of this text: from the first frames on, a code is "
+            f"{whole.misfit:.1f} nats less likely than it expects.",
+            cause={"kind": "mixed", "where": "codes"},
+            misfit=round(whole.misfit, 2),
+        )
 
 
 def _clearly_likelier(cured: Likelihood, given: Likelihood) -> bool:
     gained, explained = cured.mean - given.mean, given.mean - given.chance
+    if cured.fits:
+        return bounds.REARRANGED.above(gained)
     return bounds.REARRANGED.above(gained) and (explained <= 0 or bounds.REARRANGED_SHARE.above(gained / explained))
 
 
@@ -369,6 +423,12 @@ def _first_group(report: Report, codes: IntArray, judge: tuple[Model, TalkerProm
     best = int(np.argmax(means))
     # What was filled in may be wrong, so the better reading need not be good, only far better.
     return best if bounds.FIRST_GROUP.above(max(means) - min(means)) or max(means) > as_first.chance else -1
+
+
+def _times(nats: float) -> str:
+    """A factor as people read it: never "1 times"."""
+    factor = float(np.exp(min(nats, _MOST_NATS)))
+    return f"{factor:,.1f}".removesuffix(".0")
 
 
 def _capital(sentence: str) -> str:

@@ -42,10 +42,10 @@ def _check_split(report: Report, weights: StoredWeights) -> None:
         return
     rows, real = weights.contents.rows("code2wav.code_embedding.weight"), heads + 1
     if groups != real:
+        of = f" of {rows // groups}" if groups > 0 else ""
         report.find(
             "file.codebook-split",
-            f"The metadata split the {rows} rows of code2wav.code_embedding into {groups} codebooks of "
-            f"{rows // groups}; the "
+            f"The metadata split the {rows} rows of code2wav.code_embedding into {groups} codebooks{of}; the "
             f"predictor's {heads} heads and the talker say {real} of {rows // real}.",
             tensors=("code2wav.code_embedding.weight",),
             groups=groups,

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from omniggml.audio import Recorded
 from omniggml.comparison.agreement import Match, match
 from omniggml.doctor import thresholds as bounds
 from omniggml.doctor.case import Case
@@ -16,6 +17,7 @@ from omniggml.doctor.check_report import Report
 from omniggml.doctor.checks.audio import swapped
 from omniggml.doctor.checks.codes import Readable
 from omniggml.doctor.counterfactuals import VocoderMistake, in_pieces, vocoder_mistakes
+from omniggml.doctor.port_search import Explanation, PortSearch, explained_residual
 from omniggml.doctor.vocoder_mirror import DILATIONS, Choices, VocoderMirror
 from omniggml.errors import OmniError
 from omniggml.model import Model
@@ -25,6 +27,7 @@ Samples = npt.NDArray[np.float64]
 
 _DRAWS = 3
 _TINY = 1e-12
+_UNIFORM = 12  # a step squared over the variance of what is rounded to it
 # A residual unit's second convolution has one tap of seven.
 _BOTH_CONVOLUTIONS = 8 / 7
 
@@ -44,7 +47,7 @@ def check_vocoder(case: Case, given: Readable) -> Report:
     theirs = case.audio.mono
     if theirs.size and np.isfinite(theirs).all() and theirs.any():
         codes = _decoded_codes(case.codes, given, case.mirror, theirs)
-        Recognition(report, case.mirror, case.codes, codes, theirs).run()
+        Recognition(case, report, case.mirror, codes, theirs).run()
     return report
 
 
@@ -113,10 +116,10 @@ class Trial:
 class Recognition:
     """Their audio against what the file's vocoder makes of their codes, with and without known mistakes."""
 
-    def __init__(
-        self, report: Report, mirror: VocoderMirror, as_given: npt.NDArray[Any], codes: IntArray, theirs: Samples
-    ) -> None:
-        self.report, self.mirror, self.as_given, self.codes, self.theirs = report, mirror, as_given, codes, theirs
+    def __init__(self, case: Case, report: Report, mirror: VocoderMirror, codes: IntArray, theirs: Samples) -> None:
+        assert case.audio is not None and case.codes is not None
+        self.report, self.mirror, self.as_given, self.codes, self.theirs = report, mirror, case.codes, codes, theirs
+        self.announce, self.floor = case.announce, rounding_share(case.audio)
         geometry = mirror.geometry
         self.per_frame = int(np.prod([*geometry["upsampling_ratios"], *geometry["upsample_rates"]]))
         self.lost = _lost(geometry["upsample_rates"])
@@ -134,8 +137,49 @@ class Recognition:
             "lag": right.match.lag,
             "residual": right.match.residual,
         }
-        if bounds.NOTHING_LEFT.below(right.match.residual) or not self._mistaken(right, frames):
+        if not self._mistaken(right, frames):
             self._judge_right(right)
+
+    def _mistaken(self, right: Trial, frames: int) -> bool:
+        """Whether mistakes explain theirs: one that is well known, any that can be made, or two."""
+        if bounds.NOTHING_LEFT.below(right.match.residual):
+            return False
+        known = self._known(right, frames)
+        if known is not None and known.match.residual <= explained_residual(self.floor):
+            return self._say_known(known, right)
+        if bounds.SAME.above(right.match.residual) and self._changed_afterwards():
+            return True
+        if bounds.EXPLAINS.above(right.match.residual) and self._searched(right, known):
+            return True
+        return known is not None and self._say_known(known, right)
+
+    def _searched(self, right: Trial, known: Trial | None) -> bool:
+        found = PortSearch(self.mirror, self.codes, self.theirs, self.floor, self.announce).run()
+        beaten = min(right.match.residual * bounds.MISTAKE_BEATS.value, known.match.residual if known else 1)
+        best = next((e for e in found if e.residual < beaten and not bounds.EXPLAINS.above(e.residual)), None)
+        if best is None:
+            return False
+        clauses = [mistake.clause for mistake in best.mistakes]
+        both = "two things are wrong: " if len(clauses) > 1 else ""
+        self.report.find(
+            f"vocoder.{best.mistakes[0].kind}",
+            f"Your audio equals ours when {both}{', and '.join(clauses)} ({_share(best.residual)} of it is left over; "
+            f"{_share(right.match.residual)} without).",
+            tensors=tuple(mistake.where for mistake in best.mistakes),
+            cause=tuple(mistake.cause for mistake in best.mistakes),
+            residual=best.residual,
+            residual_without=right.match.residual,
+        )
+        for other in _as_good(best, found):
+            self.report.find(
+                f"vocoder.{other.mistakes[-1].kind}",
+                f"It equals ours as well when {', and '.join(mistake.clause for mistake in other.mistakes)}.",
+                certainty=Certainty.HINT,
+                tensors=tuple(mistake.where for mistake in other.mistakes),
+                cause=tuple(mistake.cause for mistake in other.mistakes),
+                residual=other.residual,
+            )
+        return True
 
     def _products(self) -> float:
         """Multiplications a frame, roughly: each tensor's values as often as it is applied."""
@@ -163,7 +207,8 @@ class Recognition:
         theirs = self.theirs[: len(ours)] if frames < self.n_frames else self.theirs
         return Trial(mistake, match(theirs, ours, self.per_frame))
 
-    def _mistaken(self, right: Trial, frames: int) -> bool:
+    def _known(self, right: Trial, frames: int) -> Trial | None:
+        """The well-known mistake that explains far more than none does."""
         first = min(frames, bounds.TRIAL_FRAMES)
         right_of_few = self._trial(None, first)
         trials = []
@@ -180,13 +225,18 @@ class Recognition:
         alone = _stands_out(best, [right, *others])
         leaves_little = not bounds.MISTAKE_LEAVES.above(best.match.residual)
         if not alone and not (leaves_little and bounds.MISTAKE_BEATS.below(ratio)):
-            return False
+            return None
+        return best
+
+    def _say_known(self, best: Trial, right: Trial) -> bool:
+        assert best.mistake is not None
         what = MISTAKE_SENTENCES[best.mistake.name]
-        verb = "equals" if leaves_little else "is like"
+        verb = "is like" if bounds.MISTAKE_LEAVES.above(best.match.residual) else "equals"
         self.report.find(
             best.mistake.id,
             f"Your audio {verb} ours when {what} (correlation {best.match.correlation:.4f}; without that mistake "
             f"{right.match.correlation:.4f}).",
+            cause=best.mistake.cause,
             correlation=best.match.correlation,
             residual=best.match.residual,
             correlation_without=right.match.correlation,
@@ -199,12 +249,6 @@ class Recognition:
     def _judge_right(self, right: Trial) -> None:
         found = right.match
         if bounds.SAME.above(found.residual):
-            if self._only_clipped():
-                return
-            swap = match(swapped(self.theirs), self.mirror(self.codes[:, : bounds.TRIAL_FRAMES]), self.per_frame)
-            if bounds.SAME.below(swap.residual):
-                self.report.find("audio.bytes", "With the bytes of its samples swapped, your audio equals ours.")
-                return
             self.report.find(
                 "vocoder.differs",
                 f"Your audio is not what the model makes of these codes (correlation {found.correlation:.3f}), and "
@@ -224,6 +268,16 @@ class Recognition:
             self.report.find("audio.gain", f"Your audio is ours times {found.gain:.3f}.", gain=found.gain)
         self._judge_constant(found)
         self._judge_length(found)
+
+    def _changed_afterwards(self) -> bool:
+        """Whether theirs is ours, cut at the limits (which is found already) or with its bytes swapped."""
+        if self._only_clipped():
+            return True
+        swap = match(swapped(self.theirs), self.mirror(self.codes[:, : bounds.TRIAL_FRAMES]), self.per_frame)
+        if not bounds.SAME.below(swap.residual):
+            return False
+        self.report.find("audio.bytes", "With the bytes of its samples swapped, your audio equals ours.")
+        return True
 
     def _only_clipped(self) -> bool:
         """Whether theirs is ours, too loud, cut at the limits."""
@@ -342,6 +396,27 @@ class Recognition:
             residual_without=right.residual,
         )
         return True
+
+
+def _as_good(best: Explanation, found: list[Explanation]) -> list[Explanation]:
+    """Other explanations that leave as little, the first few."""
+    others = [other for other in found if other is not best and len(other.mistakes) == len(best.mistakes)]
+    good = [other for other in others if not bounds.AS_GOOD.above(other.residual / (best.residual or 1))]
+    return good[: bounds.MOST_OTHERS]
+
+
+def _share(residual: float) -> str:
+    return f"{residual:.0%}" if residual >= bounds.SAME.value else f"{residual:.1e}"
+
+
+def rounding_share(audio: Recorded) -> float:
+    """The share of its energy that the sound file's type rounds away."""
+    bits = bounds.SOUND_BITS.get(audio.subtype)
+    power = float(np.mean(np.square(audio.mono))) if audio.mono.size else 0.0
+    if bits is None or not np.isfinite(power) or power == 0:
+        return _TINY
+    step = float(2 ** (1 - bits))
+    return min(1.0, step * step / _UNIFORM / power)
 
 
 def _stands_out(best: Trial, others: list[Trial]) -> bool:

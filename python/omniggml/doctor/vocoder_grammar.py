@@ -1,0 +1,278 @@
+"""Every way to err in porting code2wav: what can be done to its weights, and every other value of every choice.
+
+Generated from the tensors that are there and from `Choices`, for all modules of a class and for each alone.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import permutations
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from omniggml.doctor.tensor_mistakes import TensorMistake, class_of, module_of, tensor_mistakes
+from omniggml.doctor.vocoder_mirror import ACTIVATIONS, LIMITS, SNAKES, Choices, Scoped, VocoderMirror
+
+FloatArray = npt.NDArray[np.float32]
+IntArray = npt.NDArray[np.int32]
+Options = Mapping[str, Any]
+
+_TRANSFORMER = "code2wav.pre_transformer"
+_EMBEDDING = "code2wav.code_embedding"
+_DECODER = "code2wav.decoder"
+_ENDINGS = (".weight", ".bias", ".scale", ".alpha", ".beta", ".gamma")
+
+
+@dataclass(frozen=True)
+class PortMistake:
+    """`kind` and `where` name it for programs, `clause` for people. It is made of `choices` of modules, `weights` that
+    are misread, and a change of the codes. `reach`: frames that it takes to show, at least."""
+
+    kind: str
+    where: str
+    clause: str
+    choices: Scoped = field(default_factory=lambda: Scoped(()))
+    weights: tuple[TensorMistake, ...] = ()
+    codes: Any = field(default=None, compare=False)
+    reach: int = 1
+
+    @property
+    def cause(self) -> dict[str, str]:
+        return {"kind": self.kind, "where": self.where}
+
+    def paths(self) -> list[str]:
+        """Modules that compute something else."""
+        changed = [path for path, _ in self.choices.changes]
+        return changed + [module_of(name) for mistake in self.weights for name in mistake.changes]
+
+
+def full_names(mirror: VocoderMirror) -> list[str]:
+    """Tensors of code2wav by their names in the checkpoint."""
+    names = [name for name in mirror.weights if name.startswith("code2wav.")]
+    return [name if name.endswith(_ENDINGS) else f"{name}.weight" for name in names]
+
+
+def port_mistakes(mirror: VocoderMirror) -> Iterator[PortMistake]:
+    """All single mistakes: first those of choices, which few tensors crowd out."""
+    names = full_names(mirror)
+    yield from _choices(mirror, names)
+    shapes = {name: mirror.weight(name).shape for name in names}
+    for mistake in tensor_mistakes(shapes, _heads(mirror)):
+        yield PortMistake(mistake.kind, mistake.where, mistake.clause, weights=(mistake,))
+
+
+def _heads(mirror: VocoderMirror) -> dict[str, int]:
+    counts = ("num_attention_heads", "num_key_value_heads", "num_key_value_heads")
+    return {f"self_attn.{p}_proj.weight": mirror.geometry[n] for p, n in zip("qkv", counts, strict=True)}
+
+
+# --- choices ----------------------------------------------------------------------------------------------------------
+
+
+def _choices(mirror: VocoderMirror, names: list[str]) -> Iterator[PortMistake]:
+    yield from _lookups(mirror)
+    geometry = mirror.geometry
+    modules = sorted({module_of(name) for name in names})
+    modules += sorted({path.rpartition(".")[0] for path in modules} - set(modules))
+    for pattern, kind, options in _table(mirror):
+        paths = [path for path in modules if re.fullmatch(pattern, path)]
+        for clause, choices in options:
+            yield from _of_modules(paths, kind, clause, choices)
+    rates = tuple(geometry["upsample_rates"])
+    for order in sorted({*permutations(rates)} - {rates}):
+        yield _choice("constant", _DECODER, [_DECODER], f"the rates are {list(order)}", Choices(rates=order))
+    for limit in LIMITS[1:]:
+        yield _choice(
+            "limit",
+            "code2wav",
+            ["code2wav"],
+            f"samples beyond full scale are treated so: {limit}",
+            Choices(limit=limit),
+        )
+    for layers, clause in _layer_lists(geometry["num_hidden_layers"]):
+        yield _choice("missing", _TRANSFORMER, [_TRANSFORMER], clause, Choices(layers=layers))
+
+
+def _of_modules(paths: list[str], kind: str, clause: str, choices: Choices) -> Iterator[PortMistake]:
+    """Of all that belong to one class, and of each alone."""
+    for pattern in dict.fromkeys(class_of(path) for path in paths):
+        own = [path for path in paths if class_of(path) == pattern]
+        if len(own) > 1:
+            yield _choice(kind, pattern, own, f"{clause} in all of {pattern}", choices)
+        for path in own:
+            yield _choice(kind, path, [path], f"{clause} in {path}", choices)
+
+
+def _choice(kind: str, where: str, paths: list[str], clause: str, choices: Choices) -> PortMistake:
+    reach = 1 if not _sees_far(choices) else choices.window + 1 if choices.window else 2
+    return PortMistake(kind, where, clause, Scoped(tuple((path, choices) for path in paths)), reach=reach)
+
+
+def _sees_far(choices: Choices) -> bool:
+    plain = Choices()
+    names = ("window", "sees", "masked", "rope", "rotated", "positions", "scale", "theta")
+    return any(getattr(choices, name) != getattr(plain, name) for name in names)
+
+
+def _layer_lists(n: int) -> Iterator[tuple[tuple[int, ...], str]]:
+    for left_out in range(n):
+        yield tuple(i for i in range(n) if i != left_out), f"layer {left_out} of the transformer is left out"
+    if n > 1:
+        yield tuple(reversed(range(n))), "the transformer's layers are in reverse order"
+
+
+def _table(mirror: VocoderMirror) -> Iterator[tuple[str, str, list[tuple[str, Choices]]]]:
+    """Pattern of paths, kind, wrong choices with their clauses."""
+    geometry = mirror.geometry
+    layer = rf"{_TRANSFORMER}\.layers\.\d+"
+    norms = rf"{layer}\.(input|post_attention)_layernorm|{_TRANSFORMER}\.norm"
+    unit, block, convnext = rf"{_DECODER}\.\d+\.block\.[234]", rf"{_DECODER}\.\d+", r"code2wav\.upsample\.\d+\.1"
+    conv = rf"{_DECODER}\.(0|{len(geometry['upsample_rates']) + 2})|{unit}\.conv1|{convnext}\.dwconv"
+    own = {"eps": geometry["rms_norm_eps"], "theta": geometry["rope_theta"], "window": geometry["sliding_window"]}
+    yield norms, "constant", _values("eps", "the norm's epsilon is", (0.1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-8), own)
+    yield norms, "formula", _values("norm", "the RMS norm is replaced by", ("layer", "l2", "bare", "off"), own)
+    yield (
+        rf"{convnext}\.norm",
+        "constant",
+        _values("layer_eps", "the norm's epsilon is", (0.1, 1e-2, 1e-3, 1e-4, 1e-5), own),
+    )
+    yield rf"{convnext}\.norm", "formula", _values("layer_norm", "the layer norm is replaced by", ("rms", "off"), own)
+    attention = rf"{layer}\.self_attn"
+    yield attention, "constant", _values("theta", "theta is", (1e2, 1e3, 1e4, 1e5, 5e5, 1e6), own)
+    window = own["window"]
+    windows = tuple(
+        sorted({1, 2, 3, window // 4, window // 3, window // 2, window - 1, window + 1, 2 * window} - {0, window})
+    )
+    yield (
+        attention,
+        "constant",
+        [*_values("window", "the window is", windows, own), ("there is no window", Choices(window=0))],
+    )
+    yield attention, "constant", _values("scale", "scores are divided by", ("width", "one", "hidden"), own)
+    yield attention, "positions", _values("rope", "rotary positions are", ("off", "pairs", "backwards", "narrow"), own)
+    yield (
+        attention,
+        "positions",
+        [("keys are not rotated", Choices(rotated="q")), ("queries are not rotated", Choices(rotated="k"))],
+    )
+    yield attention, "positions", _values("positions", "positions are", ("same", "reversed", "doubled"), own)
+    yield (
+        attention,
+        "mask",
+        [
+            *_values("sees", "attention sees", ("all", "around"), own),
+            ("masked scores are zero", Choices(masked="zero")),
+        ],
+    )
+    yield attention, "heads", [("heads are joined dimension by dimension", Choices(heads="interleaved"))]
+    if geometry["num_attention_heads"] != geometry["num_key_value_heads"]:
+        yield attention, "heads", [("key heads are tiled, not repeated", Choices(key_heads="tiled"))]
+    residuals = [
+        ("the residual is missing", Choices(residual="none")),
+        ("the residual is taken after the norm", Choices(residual="normed")),
+    ]
+    mean = [("residual and branch are averaged", Choices(residual="mean"))]
+    yield rf"{attention}|{layer}\.mlp", "residual", residuals
+    others = tuple(name for name in ACTIVATIONS if name != "silu")
+    yield rf"{layer}\.mlp", "activation", _values("silu", "SiLU is replaced by", others, own)
+    yield rf"{layer}\.mlp", "formula", [("the gate is added, not multiplied", Choices(gate="sum"))]
+    yield layer, "order", [("the MLP comes before attention", Choices(order="mlp first"))]
+    yield layer, "residual", [("attention and MLP run in parallel", Choices(order="parallel"))]
+    others = tuple(name for name in ACTIVATIONS if name != "erf")
+    yield convnext, "activation", _values("gelu", "GELU is replaced by", others, own)
+    yield convnext, "residual", [residuals[0], *mean]
+    yield conv, "padding", _values("padding", "padding is", ("centred", "right", "edge", "mirror", "circle"), own)
+    yield unit, "residual", [residuals[0], *mean]
+    yield unit, "missing", [("the residual unit is left out", Choices(used=False))]
+    dilations = (
+        (1, 1, 1),
+        (9, 3, 1),
+        (1, 9, 3),
+        (3, 1, 9),
+        (1, 3, 3),
+        (1, 2, 4),
+        (1, 3, 5),
+        (1, 2, 3),
+        (3, 9, 27),
+        (9, 1, 3),
+        (3, 9, 1),
+    )
+    blocks = rf"{_DECODER}\.[1-{len(geometry['upsample_rates'])}]"
+    yield blocks, "constant", _values("dilations", "dilations are", dilations, own)
+    yield blocks, "order", [("Snake follows the transposed convolution", Choices(snake_after=True))]
+    transposed = rf"code2wav\.upsample\.\d+\.0|{block}\.block\.1"
+    yield transposed, "trim", _values("trim", "the sides trimmed are", ("right", "left", "none"), own)
+    snakes = tuple(name for name in SNAKES if name != "exp")
+    act = rf"{unit}\.act1|{unit}\.act2|{block}\.block\.0|{_DECODER}\.{len(geometry['upsample_rates']) + 1}"
+    yield act, "formula", _values("snake", "Snake's form is", snakes, own)
+
+
+def _values(name: str, words: str, values: tuple[Any, ...], own: Options) -> list[tuple[str, Choices]]:
+    """Those that aren't the model's own."""
+    shown = (
+        list(value) if isinstance(value, tuple) else f"{value:g}" if isinstance(value, float) else value
+        for value in values
+    )
+    return [
+        (f"{words} {word}", Choices(**{name: value}))
+        for value, word in zip(values, shown, strict=True)
+        if not (isinstance(value, float) and np.isclose(value, own.get(name, np.nan), rtol=1e-4))
+    ]
+
+
+# --- the code table ---------------------------------------------------------------------------------------------------
+
+
+def _lookups(mirror: VocoderMirror) -> Iterator[PortMistake]:
+    size, groups = mirror.geometry["codebook_size"], mirror.geometry["num_quantizers"]
+    own = partial(_choice, where=_EMBEDDING, paths=[_EMBEDDING])
+    for pool in ("sum", "sqrt", "fewer"):
+        yield own("reduction", clause=f"the groups' embeddings are pooled so: {pool}", choices=Choices(pool=pool))
+    for stride in (0, size // 2, size - 1, size + 1, 2 * size):
+        yield own("lookup", clause=f"a group's offset is {stride} rows", choices=Choices(stride=stride))
+    for by in (1, -1, size // 2):
+        yield own("lookup", clause=f"codes are {by:+d}", choices=Choices(first=by))
+    for by in (1, -1):
+        yield own("lookup", clause=f"offsets are those of group {by:+d}", choices=Choices(group=by))
+    for clause, change in _arrangements(groups):
+        yield PortMistake("lookup", _EMBEDDING, clause, codes=change)
+
+
+def _arrangements(groups: int) -> Iterator[tuple[str, Any]]:
+    """Groups in other orders, or fewer of them."""
+    yield "the groups are taken in reverse", lambda c: c[::-1]
+    for by in range(1, groups):
+        yield f"the groups are rotated by {by}", partial(np.roll, shift=by, axis=0)
+    if groups % 2 == 0:
+        yield "even groups come before odd ones", lambda c: np.concatenate([c[::2], c[1::2]])
+        yield "the halves of the groups alternate", lambda c: np.stack(np.split(c, 2), axis=1).reshape(c.shape)
+        yield "neighbouring groups are exchanged", lambda c: c.reshape(groups // 2, 2, -1)[:, ::-1].reshape(c.shape)
+    for n in range(1, groups):
+        yield f"only the first {n} groups are used", partial(_first, n=n)
+        yield f"only the last {n} groups are used, as if they were the first", partial(_last, n=n)
+        yield f"groups from {n} on are taken as code 0", partial(_zeroed, n=n)
+    yield "the first group is taken as code 0", lambda c: np.concatenate([0 * c[:1], c[1:]])
+    yield "all groups have the first one's codes", lambda c: np.repeat(c[:1], len(c), axis=0)
+    yield "groups are delayed, each by one frame more", _delayed
+    yield "frames and groups are mixed up", lambda c: np.ascontiguousarray(c.T).reshape(c.shape)
+
+
+def _first(codes: IntArray, n: int) -> IntArray:
+    return codes[:n]
+
+
+def _last(codes: IntArray, n: int) -> IntArray:
+    return codes[len(codes) - n :]
+
+
+def _zeroed(codes: IntArray, n: int) -> IntArray:
+    return np.concatenate([codes[:n], 0 * codes[n:]])
+
+
+def _delayed(codes: IntArray) -> IntArray:
+    return np.stack([np.roll(row, group) for group, row in enumerate(codes)])

@@ -284,7 +284,7 @@ class Model:
     @property
     def _context(self) -> int:
         """Positions that the talker has for a text, its prompt and its pauses."""
-        return int(self._speech.talker_geometry["max_position_embeddings"])
+        return int(self._speech.talker_geometry["context"])
 
     def _check_length(self, text: str) -> None:
         """Raises InputError where a text is longer than the context, as early as that can be told: by its bytes, then

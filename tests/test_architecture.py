@@ -29,6 +29,7 @@ LEVELS: tuple[tuple[str, ...], ...] = (
     ("audio", "tokenizer", "overlap"),
     ("together", "late_thinker"),
     ("model", "hub_file"),
+    ("native_log",),
     ("loading",),
     ("conversion",),
     ("quantization", "comparison"),

@@ -16,6 +16,7 @@ const char * stop_name(StopReason stop) {
         case StopReason::none: return "";
         case StopReason::eos: return "eos";
         case StopReason::frame_limit: return "frame_limit";
+        case StopReason::context_full: return "context_full";
         case StopReason::cancelled: return "cancelled";
     }
     return "";
@@ -126,7 +127,7 @@ void bind_speech(py::module_ & m) {
         .def_property_readonly("interrupted", &BoundSpeech::interrupted, "Whether a signal ended the speech.")
         .def("raise_interruption", &BoundSpeech::raise_interruption, raise_interruption)
         .def_property_readonly("stop_reason", &BoundSpeech::stop_reason,
-                               R"("eos", "frame_limit" or "cancelled"; "" while it goes on.)");
+                               R"("eos", "frame_limit", "context_full" or "cancelled"; "" while it goes on.)");
     py::class_<BoundBatch>(m, "SpeechBatch",
                            "Places in which speeches are spoken together; each says what it says alone.")
         .def(py::init<std::shared_ptr<SpeechModel>, int64_t, int, std::shared_ptr<Probe>>(), py::arg("model"),

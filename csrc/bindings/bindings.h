@@ -5,6 +5,7 @@
 
 namespace omni {
 
+void bind_log(pybind11::module_ & m);
 void bind_errors(pybind11::module_ & m);
 void bind_devices(pybind11::module_ & m);
 void bind_gguf_file(pybind11::module_ & m);

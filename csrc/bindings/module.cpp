@@ -1,19 +1,11 @@
-#include <ggml.h>
 #include <pybind11/pybind11.h>
 
 #include "bindings/bindings.h"
 
-namespace {
-
-// What ggml would print on stderr reaches the user as an Error's sentence instead.
-void drop_log(ggml_log_level /*level*/, const char * /*text*/, void * /*data*/) {}
-
-}  // namespace
-
 PYBIND11_MODULE(_native, m) {
-    ggml_log_set(drop_log, nullptr);
     m.attr("__version__")  = OMNIGGML_VERSION;
     m.attr("ggml_version") = OMNIGGML_GGML_VERSION;
+    omni::bind_log(m);
     omni::bind_errors(m);
     omni::bind_devices(m);
     omni::bind_gguf_file(m);

@@ -94,8 +94,10 @@ void SpeechBatch::stop_at_limits() {
         }
         // The newest frame is read before the next is drawn, which takes one more position.
         const bool full = !states_[i]->unread().empty() && talker_.room((int64_t) i) == 0;
-        if (full || states_[i]->at_limit()) {
+        if (states_[i]->at_limit()) {
             states_[i]->stop(StopReason::frame_limit);
+        } else if (full) {
+            states_[i]->stop(StopReason::context_full);
         }
     }
 }

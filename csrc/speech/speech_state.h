@@ -20,7 +20,7 @@ struct SpeechParams {
 // The model file's own defaults.
 SpeechParams default_speech_params(const SpeechModel & model);
 
-enum class StopReason { none, eos, frame_limit, cancelled };
+enum class StopReason { none, eos, frame_limit, context_full, cancelled };
 
 class SpeechState {
   public:

@@ -26,8 +26,8 @@ class Audio:
     """Mono audio.
 
     `samples` is float32 [n] in [-1, 1]; `codes` int32 [groups, frames], what code2wav made them of; `stop_reason` says
-    why the speech ended: "eos" (the model was done), "frame_limit", "cancelled", "empty" (nothing to say), or "" for a
-    piece of a speech that goes on.
+    why the speech ended: "eos" (the model was done), "frame_limit", "context_full" (the model has room for no more),
+    "cancelled", "empty" (nothing to say), or "" for a piece of a speech that goes on.
     """
 
     samples: npt.NDArray[np.float32]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from omniggml.hub_file import local_file
 from omniggml.model import Model
+from omniggml.native_log import pass_on
 from omniggml.options import LoadKeywords, LoadOptions, from_keywords
 
 if TYPE_CHECKING:
@@ -40,7 +41,10 @@ def load(speech: str | os.PathLike[str] | None = None, **options: Unpack[LoadKey
     if chosen.thinker is None:
         path, thinker = _with_companion(path)
         chosen = dataclasses.replace(chosen, thinker=thinker)
-    model = Model(path, chosen)
+    try:
+        model = Model(path, chosen)
+    finally:
+        pass_on()  # refused or loaded: ggml may have said why
     if model.assumed:
         warnings.warn(_assumptions(path, model.assumed), stacklevel=2)
     return model

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import argparse
 import io
+import logging
 import os
 import signal
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import omniggml
 from omniggml.cli import bench, chat, compare, convert, decode, devices, doctor, imatrix, inspect, plot, quantize, speak
 from omniggml.cli.exit_codes import FAILED, Parser, parse
 from omniggml.cli.interruption import InterruptedBySignal, interruptible
 from omniggml.errors import OmniError
+from omniggml.native_log import pass_on
 from omniggml.printable import printable
 
 _COMMANDS = (speak, chat, decode, convert, quantize, imatrix, inspect, doctor, compare, plot, bench, devices)
@@ -27,7 +30,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # answers may have letters that a terminal has not
     try:
-        with interruptible():
+        with interruptible(), _logging(args.verbose):
             return _run(args)
     except OmniError as error:
         return _fail(str(error), args)
@@ -57,6 +60,24 @@ def _run(args: argparse.Namespace) -> int:
     return code
 
 
+@contextmanager
+def _logging(verbose: int) -> Iterator[None]:
+    """With -v, what omniggml and ggml log, on stderr."""
+    if not verbose:
+        yield
+        return
+    logger, handler = logging.getLogger("omniggml"), logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(name)s: %(message)s"))
+    logger.addHandler(handler)
+    before, logger.level = logger.level, logging.INFO if verbose == 1 else logging.DEBUG
+    try:
+        yield
+    finally:
+        pass_on()
+        logger.removeHandler(handler)
+        logger.setLevel(before)
+
+
 def _settle_output() -> None:
     """What can't be written by now must not make Python complain when it flushes at exit."""
     try:
@@ -71,6 +92,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.set_defaults(failed=FAILED)
     versions = f"omniggml {omniggml.__version__} (ggml {omniggml.ggml_version})"
     parser.add_argument("--version", action="version", version=versions)
+    parser.add_argument(
+        "-v", "--verbose", action="count", default=0, help="say more on stderr; twice, all that ggml logs"
+    )
     subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
     for command in _COMMANDS:
         command.add_parser(subparsers)

@@ -87,7 +87,10 @@ def _policy(type_: str) -> Policy:
 
 
 def _stem(source: str | Path, name: str | None) -> str:
-    stem = Path(os.path.realpath(source)).name if name is None else name
+    try:
+        stem = Path(os.path.realpath(source)).name if name is None else name
+    except ValueError as error:  # a zero byte, or letters that no path has
+        raise InputError(f"{str(source)!r} is no path: {error}") from error
     if not stem or stem != Path(stem).name or stem.startswith("."):
         raise InputError(f"{stem!r} can't be the beginning of a file name: give a name without slashes")
     return stem

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy.typing as npt
 from threadpoolctl import threadpool_limits
@@ -15,7 +16,7 @@ from omniggml.audio import read_audio
 from omniggml.doctor.case import Case
 from omniggml.doctor.check_report import Report
 from omniggml.doctor.checks.audio import check_audio
-from omniggml.doctor.checks.codes import check_codes
+from omniggml.doctor.checks.codes import Readable, check_codes
 from omniggml.doctor.checks.dump import check_dump
 from omniggml.doctor.checks.file import check_file
 from omniggml.doctor.checks.reference import check_reference
@@ -23,12 +24,17 @@ from omniggml.doctor.checks.talker import check_talker
 from omniggml.doctor.checks.vocoder import check_vocoder
 from omniggml.doctor.finding import Diagnosis, resolved
 from omniggml.errors import InputError, ModelFileError
+from omniggml.files.geometry import check_overrides
 from omniggml.options import LoadKeywords, LoadOptions, from_keywords, path_or_none
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 PathLike = str | os.PathLike[str]
+Result = TypeVar("Result")
+
+# What arithmetic on numbers and shapes that don't fit raises; what a signal's handler raises isn't among them.
+_UNFORESEEN = (ValueError, TypeError, LookupError, ArithmeticError, AttributeError, RecursionError)
 
 
 def diagnose(
@@ -55,6 +61,7 @@ def diagnose(
     Raises InputError where something given can't be read at all, ModelFileError where the model is no file; what is
     wrong with them otherwise is in the result.
     """
+    check_overrides(options.get("overrides") or {})
     case = Case(
         path=_model_file(model),
         options=from_keywords(LoadOptions, {"device": "cpu", **options}),
@@ -74,17 +81,29 @@ def diagnose(
 
 def _reports(case: Case) -> list[Report]:
     """Every check's, the earlier stage first. What one needs of another is what it is given."""
-    weights, file = check_file(case)
-    codes, spoken = check_codes(case)
+    weights, file = _tried("file", lambda: check_file(case), lambda report: (False, report))
+    codes, spoken = _tried("codes", lambda: check_codes(case), lambda report: (report, Readable()))
     return [
         file,
-        check_reference(case),
+        _tried("reference", lambda: check_reference(case), lambda report: report),
         codes,
-        check_talker(case, spoken),
-        check_audio(case, weights),
-        check_vocoder(case, spoken),
-        check_dump(case, spoken),
+        _tried("talker", lambda: check_talker(case, spoken), lambda report: report),
+        _tried("audio", lambda: check_audio(case, weights), lambda report: report),
+        _tried("vocoder", lambda: check_vocoder(case, spoken), lambda report: report),
+        _tried("dump", lambda: check_dump(case, spoken), lambda report: report),
     ]
+
+
+def _tried(name: str, check: Callable[[], Result], otherwise: Callable[[Report], Result]) -> Result:
+    """What the check returns. One that stumbles over a file that nobody foresaw says so, and the others go on."""
+    try:
+        return check()
+    except _UNFORESEEN as error:
+        logging.getLogger("omniggml").info("the check of the %s failed", name, exc_info=True)
+        report = Report()
+        reason = " ".join(str(error).split())
+        report.skip(f"the {name} could not be checked: {type(error).__name__} {reason:.200}")
+        return otherwise(report)
 
 
 def _diagnosis(path: Path, reports: list[Report]) -> Diagnosis:

@@ -171,7 +171,7 @@ def test_a_checkpoint_saved_unmerged(tiny: Path, tmp_path: Path, change: str) ->
 
 # --- peft itself ------------------------------------------------------------------------------------------------------
 
-TARGETS = r"(thinker|talker)\..*\.(q_proj|o_proj|linear_fc2)|thinker\.lm_head|talker\.codec_head"
+TARGETS = r"(thinker|talker)\.(model|hidden_projection)\..*(q_proj|o_proj|linear_fc2)|talker\.codec_head"
 
 
 @pytest.mark.reference

@@ -221,6 +221,20 @@ def test_policies_that_are_none(tiny_files: Files, tmp_path: Path, text: str) ->
     one_sentence(str(refused.value), "p.toml")
 
 
+@pytest.mark.parametrize("text", ["[", "{}", '{"rows": 1}', '{"rows": [1]}', '{"rows": ' + "[" * 5000, "\xff"])
+@pytest.mark.parametrize(
+    "local", ["1", '"x"', '{"nmse": "x"}', '{"nmse": -1}', "{}", '{"nmse": NaN}', '{"nmse": 1e999}']
+)
+def test_comparisons_that_are_none(tmp_path: Path, text: str, local: str) -> None:
+    pytest.importorskip("matplotlib")
+    row = f'{{"module": "a", "inside": true, "accumulated": {{"nmse": 1}}, "local": {local}}}'
+    for content in (text, f'{{"rows": [{row}]}}'):
+        (tmp_path / "rows.json").write_text(content)
+        with pytest.raises(InputError) as refused:
+            omniggml.plot(tmp_path / "rows.json", tmp_path / "x.png")
+        one_sentence(str(refused.value), "rows.json", "compare --json")
+
+
 def test_conversations_that_go_in_circles(model: omniggml.Model) -> None:
     message: dict[str, Any] = {"role": "user", "content": []}
     message["content"].append(message)

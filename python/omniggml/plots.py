@@ -170,8 +170,20 @@ def _drawn(given: PathLike | Audio | Comparison) -> Any:
 def _rows(source: Path) -> list[dict[str, Any]]:
     try:
         rows = json.loads(read_text(source))["rows"]
-        if not rows or any({"module", "inside", "local", "accumulated"} - set(row) for row in rows):
+        if not rows or not all(map(_is_row, rows)):
             raise KeyError
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
         raise InputError(f"{source} is not what `omniggml compare --json` prints") from None
     return list(rows)
+
+
+def _is_row(row: Any) -> bool:
+    """Whether it is a row of `Comparison.as_dict()`, as far as it is drawn."""
+    if not isinstance(row, dict) or not isinstance(row.get("module"), str) or not isinstance(row.get("inside"), bool):
+        return False
+    agreements = (row.get("local"), row.get("accumulated"))
+    return all(isinstance(one, dict) and _is_error(one.get("nmse", "")) for one in agreements)
+
+
+def _is_error(value: Any) -> bool:
+    return value is None or (type(value) in (int, float) and 0 <= value < 1e300)

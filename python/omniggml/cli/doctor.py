@@ -9,6 +9,9 @@ from typing import Any
 from omniggml.cli.arguments import parse_overrides
 from omniggml.cli.exit_codes import low_codes_are_findings
 from omniggml.cli.strict_json import strict_json
+from omniggml.printable import printable
+
+_LONGEST_LINE = 10_000
 
 
 def add_parser(subparsers: Any) -> None:
@@ -44,6 +47,11 @@ def _announce(words: str) -> None:
     print(f"omniggml: {words}", file=sys.stderr)
 
 
+def _shown(text: str) -> str:
+    """Lines with names out of files in them, fit for a terminal."""
+    return "\n".join(printable(line, _LONGEST_LINE) for line in text.split("\n"))
+
+
 def run(args: argparse.Namespace) -> int:
     from omniggml.arrays import read_codes
     from omniggml.audio import read_audio
@@ -76,5 +84,9 @@ def run(args: argparse.Namespace) -> int:
         codes = None if args.codes is None else read_codes(args.codes)
         write_html(args.html, found, codes, None if args.audio is None else read_audio(args.audio), inputs)
     if args.html != STANDARD_OUTPUT:
-        print(strict_json(found.as_dict()) if args.json else text_report(found))
+        print(
+            strict_json(found.as_dict())
+            if args.json
+            else "\n".join(printable(line, 10_000) for line in text_report(found).split("\n"))
+        )
     return int(found.exit_code)

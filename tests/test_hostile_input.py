@@ -1,0 +1,287 @@
+"""Instances of what was once taken in silence, waited for, or answered by a traceback; each with its sentence."""
+
+from __future__ import annotations
+
+import os
+import signal
+import struct
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from gguf import GGUFValueType as V
+
+import omniggml
+from conftest import Files
+from foreign_files import write_code2wav
+from gguf_edit import GgufEdit
+from omniggml.cli import main
+from omniggml.conversion.hub import _snapshot
+from omniggml.errors import ConversionError, InputError, ModelFileError, OmniError
+from omniggml.gguf.header import read_header
+from omniggml.printable import LONGEST_SHOWN, printable
+from omniggml.quantization.imatrix import read_imatrix
+from omniggml.synthetic.random_checkpoint import write_random_checkpoint
+from omniggml.text.byte_level_bpe import byte_level_bpe
+from sentences import one_sentence
+
+LINUX = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux")
+
+
+@pytest.fixture(scope="module")
+def model(tiny_files: Files) -> omniggml.Model:
+    return omniggml.load(tiny_files.speech, thinker=tiny_files.thinker, n_threads=1)
+
+
+# --- messages ---------------------------------------------------------------------------------------------------------
+
+
+def test_messages_are_one_printable_line() -> None:
+    for text in ("a\nb\x1b[31m", "\u202eabc", "\ud800", "x" * 10**6, "\x00" * 10_000):
+        shown = str(OmniError(f"{text} is wrong"))
+        assert shown.isprintable() and len(shown) <= LONGEST_SHOWN, shown
+    assert printable("Zürich, 東京 😀") == "Zürich, 東京 😀"
+
+
+def test_names_out_of_files_are_shown_with_escapes(
+    tiny_files: Files, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    edit = GgufEdit.read(tiny_files.speech)
+    edit.tensors[3].name = "evil\n\x1b[2Jname"
+    path = edit.write(tmp_path / "x.gguf")
+    for arguments in (["inspect", path], ["speak", "hi", "-m", path, "-o", tmp_path / "x.wav"]):
+        main(list(map(str, arguments)))
+        out, err = capsys.readouterr()
+        assert "\x1b" not in out + err and err.count("\n") <= 1
+
+
+# --- exceptions that aren't the file's --------------------------------------------------------------------------------
+
+
+class _TooLateError(Exception):
+    pass
+
+
+def test_a_timeout_while_a_tokenizer_is_made(tiny_files: Files) -> None:
+    """None of many tries becomes the file's fault."""
+    metadata = read_header(tiny_files.speech).metadata
+
+    def late(*_: object) -> None:
+        raise _TooLateError
+
+    before = signal.signal(signal.SIGALRM, late)
+    try:
+        for step in range(40):
+            signal.setitimer(signal.ITIMER_REAL, 0.0005 + 0.0007 * step)
+            with pytest.raises(_TooLateError):
+                while True:
+                    names = ("tokens", "token_type", "merges")
+                    byte_level_bpe(*(metadata[f"tokenizer.ggml.{name}"] for name in names), r"\s+")
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+@pytest.mark.parametrize(
+    ("raised", "seen"),
+    [(_TooLateError(), _TooLateError), (TimeoutError(), TimeoutError), (OSError("no net"), ConversionError)],
+)
+def test_a_download_and_what_interrupts_it(raised: Exception, seen: type[Exception]) -> None:
+    class Hub:
+        def snapshot_download(self, *_: object, **__: object) -> str:
+            raise raised
+
+    with pytest.raises(seen):
+        _snapshot(Hub(), "a/b", [])
+
+
+# --- lengths ----------------------------------------------------------------------------------------------------------
+
+
+def test_texts_longer_than_the_context_are_refused_early(model: omniggml.Model) -> None:
+    for text, part in (("word " * 5000, "tokens"), ("a " * 40_000, "in its first"), ("b" * (2 << 20), "bytes")):
+        with pytest.raises(InputError) as refused:
+            model.speak(text, max_frames=1)
+        one_sentence(str(refused.value), part, "context", "sentence by sentence")
+
+
+def test_a_speech_that_fills_the_context_says_so(tiny_files: Files, tmp_path: Path) -> None:
+    edit = GgufEdit.read(tiny_files.speech)
+    edit.set("qwen3omni-speech.talker.max_position_embeddings", 40)
+    small = omniggml.load(edit.write(tmp_path / "x.gguf"), n_threads=1)
+    assert small.speak("hi", ignore_eos=True).stop_reason == "context_full"
+    assert small.speak("hi", ignore_eos=True, max_frames=2).stop_reason == "frame_limit"
+
+
+# --- silent acceptance ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "type_"),
+    [
+        ("rope_theta", float("nan"), V.FLOAT32),
+        ("rms_eps", -1.0, V.FLOAT32),
+        ("sliding_window", 0, V.UINT32),
+        ("codebook_size", 2**32 - 1, V.UINT32),
+        ("rope_theta", "x", V.STRING),
+        ("head_count", 1e308, V.FLOAT64),
+    ],
+)
+def test_foreign_keys_that_can_not_be(tiny_files: Files, tmp_path: Path, key: str, value: Any, type_: V) -> None:
+    path = write_code2wav(tmp_path / "c.gguf", tiny_files.speech)
+    edit = GgufEdit.read(path)
+    architecture = edit.entry("general.architecture").value
+    name = architecture if isinstance(architecture, str) else architecture.decode()
+    edit.remove(f"{name}.{key}") if any(k == f"{name}.{key}" for k, _ in edit.metadata) else None
+    edit.append(f"{name}.{key}", value, type_).write(path)
+    with pytest.raises(ModelFileError) as refused:
+        omniggml.load(tiny_files.speech, code2wav=path)
+    one_sentence(str(refused.value), key)
+
+
+def test_bytes_that_belong_to_nobody(tiny_files: Files, tmp_path: Path) -> None:
+    content = tiny_files.speech.read_bytes()
+    for name, extra in (("trailing", 2 << 20), ("little", 64)):
+        path = tmp_path / f"{name}.gguf"
+        path.write_bytes(content + bytes(extra))
+        with pytest.raises(ModelFileError) as refused:
+            omniggml.load(path)
+        one_sentence(str(refused.value), path.name, "belong to no tensor")
+        assert "belong to no tensor" in omniggml.inspect(path).problem
+    (tmp_path / "padded.gguf").write_bytes(content + bytes(3))
+    omniggml.load(tmp_path / "padded.gguf")
+
+
+def test_no_type_of_half_the_bytes_loads(tiny_files: Files, tmp_path: Path) -> None:
+    tensors = list(read_header(tiny_files.speech).tensors.values())
+    large = [number for number, tensor in enumerate(tensors) if tensor.nbytes >= 128]
+    for number in large[::7]:
+        edit = GgufEdit.read(tiny_files.speech)
+        edit.tensors[number].type = 1  # F16 for F32
+        with pytest.raises(ModelFileError):
+            omniggml.load(edit.write(tmp_path / "x.gguf"))
+
+
+def test_replacements_are_numbers(model: omniggml.Model) -> None:
+    with pytest.raises(InputError, match="NaN"), model.probe(replace={"code2wav": np.full((1, 1, 10), np.nan)}):
+        pass
+
+
+def test_convert_writes_nothing_that_load_refuses(tmp_path: Path) -> None:
+    directory = write_random_checkpoint("tiny", tmp_path / "ckpt")
+    merges = directory / "merges.txt"
+    merges.write_text(merges.read_text() + "zz zz\n")
+    with pytest.raises(ConversionError) as refused:
+        omniggml.convert(directory, tmp_path / "out")
+    one_sentence(str(refused.value), "ckpt")
+    assert not (tmp_path / "out").exists() or list((tmp_path / "out").iterdir()) == []
+
+
+# --- files that are none ----------------------------------------------------------------------------------------------
+
+
+@LINUX
+@pytest.mark.parametrize("name", ["config.json", "merges.txt", "vocab.json", "model.safetensors.index.json"])
+@pytest.mark.parametrize("kind", ["pipe", "zeros"])
+def test_checkpoints_of_pipes_and_devices(tmp_path: Path, name: str, kind: str) -> None:
+    directory = write_random_checkpoint("tiny", tmp_path / "ckpt")
+    path = directory / name
+    if not path.exists():
+        pytest.skip(f"no {name} here")
+    path.unlink()
+    if kind == "pipe":
+        os.mkfifo(path)
+    else:
+        path.symlink_to("/dev/zero")
+    with pytest.raises(OmniError) as refused:
+        omniggml.convert(directory, tmp_path / "out")
+    one_sentence(str(refused.value), name)
+
+
+def test_overrides_have_bounds(tiny_files: Files, capsys: pytest.CaptureFixture[str]) -> None:
+    settings = ("talker.num_hidden_layers=1000000000", "talker.rope_theta=1e20", "talker.rope_theta=nan")
+    more = ("code2wav.codebook_size=99999999999999999999", "talker.head_dim=-1", "talker.speakers=[1]")
+    for setting in (*settings, *more):
+        assert main(["speak", "hi", "-o", "x.wav", "-m", str(tiny_files.speech), "--override", setting]) == 1
+        one_sentence(capsys.readouterr().err.strip(), setting.split("=")[0])
+        assert main(["doctor", str(tiny_files.speech), "--override", setting, "--quiet"]) == 65
+        one_sentence(capsys.readouterr().err.strip(), setting.split("=")[0])
+
+
+@pytest.mark.parametrize(
+    "text", ["rules = " + "[" * 20_000, 'rules = [["a", ["Q4_K"]]]', "otherwise = []", "use = [[1]]", "a = 1e308"]
+)
+def test_policies_that_are_none(tiny_files: Files, tmp_path: Path, text: str) -> None:
+    (tmp_path / "p.toml").write_text(text)
+    with pytest.raises(InputError) as refused:
+        omniggml.quantize(tiny_files.speech, tmp_path / "x.gguf", policy=str(tmp_path / "p.toml"))
+    one_sentence(str(refused.value), "p.toml")
+
+
+@pytest.mark.parametrize("text", ["[", "{}", '{"rows": 1}', '{"rows": [1]}', '{"rows": ' + "[" * 5000, "\xff"])
+@pytest.mark.parametrize(
+    "local", ["1", '"x"', '{"nmse": "x"}', '{"nmse": -1}', "{}", '{"nmse": NaN}', '{"nmse": 1e999}']
+)
+def test_comparisons_that_are_none(tmp_path: Path, text: str, local: str) -> None:
+    pytest.importorskip("matplotlib")
+    row = f'{{"module": "a", "inside": true, "accumulated": {{"nmse": 1}}, "local": {local}}}'
+    for content in (text, f'{{"rows": [{row}]}}'):
+        (tmp_path / "rows.json").write_text(content)
+        with pytest.raises(InputError) as refused:
+            omniggml.plot(tmp_path / "rows.json", tmp_path / "x.png")
+        one_sentence(str(refused.value), "rows.json", "compare --json")
+
+
+def test_conversations_that_go_in_circles(model: omniggml.Model) -> None:
+    message: dict[str, Any] = {"role": "user", "content": []}
+    message["content"].append(message)
+    with pytest.raises(InputError) as refused:
+        model.chat([message])
+    one_sentence(str(refused.value), "texts, numbers, lists and mappings")
+
+
+def test_ragged_lists(model: omniggml.Model) -> None:
+    with pytest.raises(InputError) as refused:
+        model.code2wav([[1, 2], [3]])
+    one_sentence(str(refused.value), "codes")
+
+
+def test_devices_by_torchs_names() -> None:
+    with pytest.raises(InputError) as refused:
+        omniggml.load(device="cuda:7")
+    one_sentence(str(refused.value), "cuda7", "CPU")
+    assert omniggml.LoadOptions(device="CUDA:0").device == "CUDA0"
+    with pytest.raises(InputError, match="RPC server"):
+        omniggml.load(device="localhost:1")
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-8-sig", "utf-32"])
+def test_standard_input_by_its_mark(tiny_files: Files, tmp_path: Path, encoding: str) -> None:
+    command = [sys.executable, "-m", "omniggml", "speak", "-", "-m", str(tiny_files.speech), "--max-frames", "3", "-o"]
+    expected, found = tmp_path / "a.wav", tmp_path / "b.wav"
+    subprocess.run([*command, str(expected)], input="grüße".encode(), check=True, capture_output=True)
+    subprocess.run([*command, str(found)], input="grüße".encode(encoding), check=True, capture_output=True)
+    assert found.read_bytes() == expected.read_bytes()
+
+
+def test_the_older_importance_matrix(tiny_files: Files, tmp_path: Path) -> None:
+    tensors = read_header(tiny_files.speech).tensors
+    name, stored = next(
+        (n, t) for n, t in tensors.items() if n.endswith("q_proj.weight") and n.startswith("talker.model")
+    )
+    columns = stored.shape[-1]
+    means = np.linspace(1, 2, columns, dtype="<f4")
+    data = struct.pack("<ii", 1, len(name)) + name.encode() + struct.pack("<ii", 3, columns) + (means * 3).tobytes()
+    path = tmp_path / "imatrix.dat"
+    path.write_bytes(data + struct.pack("<ii", 3, 4) + b"text")
+    found = read_imatrix(path)[name].importance(0)
+    assert found is not None
+    np.testing.assert_allclose(found, means, rtol=1e-6)
+    omniggml.quantize(tiny_files.speech, tmp_path / "x.gguf", policy="q4_k", imatrix=path)
+    path.write_bytes(data[:-5])
+    with pytest.raises(InputError) as refused:
+        read_imatrix(path)
+    one_sentence(str(refused.value), "imatrix.dat", "values")

@@ -54,3 +54,17 @@ def test_what_does_not_fit_is_refused(model: Model, prompt: TalkerPrompt) -> Non
             model.talker_states(prompt, bad)
         with pytest.raises(InputError):
             model.predictor_logits(hidden, bad)
+
+
+def test_a_long_speech_is_forced_in_runs(tiny_files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of any length, and in runs of any length the same."""
+    model = omniggml.load(tiny_files.speech, n_threads=1)
+    frames = 1100
+    rng = np.random.default_rng(0)
+    size, groups = model.geometry["code2wav"]["codebook_size"], model.geometry["code2wav"]["num_quantizers"]
+    codes = rng.integers(0, size, (groups, frames))
+    hidden = rng.normal(size=(frames, model.geometry["talker"]["hidden_size"])).astype(np.float32)
+    whole = model.predictor_logits(hidden, codes)
+    assert whole.shape[:2] == (frames, groups - 1)
+    monkeypatch.setattr("omniggml.model._FRAMES_AT_ONCE", 7)
+    np.testing.assert_allclose(model.predictor_logits(hidden[:20], codes[:, :20]), whole[:20], rtol=1e-5, atol=1e-5)

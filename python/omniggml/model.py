@@ -45,6 +45,7 @@ _CHUNKS = (2, 4, 8, 16)
 _LARGEST_CHUNK = 25
 _SPEAK_CHUNK = 32
 _MOST_TOGETHER = 64
+_FRAMES_AT_ONCE = 512  # of a speech whose codes are given
 
 # Of UTF-8, in the longest token of any vocabulary; and what nearly every text has more tokens than.
 _MOST_BYTES_A_TOKEN = 256
@@ -514,9 +515,18 @@ class Model:
             raise InputError(
                 f"codes have the shape {list(given.shape)}; expected [1 to {groups}, {len(states)}], a frame a state"
             )
+        # Frames are independent. A probe records one batch; without one they go in runs, which bounds memory.
+        run = len(states) if active.get() is not None else _FRAMES_AT_ONCE
+        parts = [
+            self._predicted(states[at : at + run], given[: groups - 1, at : at + run])
+            for at in range(0, max(1, len(states)), max(1, run))
+        ]
+        return np.concatenate(parts)
+
+    def _predicted(self, states: FloatArray, codes: npt.NDArray[Any]) -> FloatArray:
         session = _native.CodePredictorSession(self._speech, len(states), self._n_threads, active.get())
-        steps = [session.start(states, given[0].tolist())]
-        steps += [session.next(row.tolist()) for row in given[1 : groups - 1]]
+        steps = [session.start(states, codes[0].tolist())]
+        steps += [session.next(row.tolist()) for row in codes[1:]]
         return np.stack(steps, axis=1)
 
     def code2wav(self, codes: npt.ArrayLike, *, chunk_frames: int | None = None) -> FloatArray:

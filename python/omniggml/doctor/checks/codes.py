@@ -302,6 +302,8 @@ def _try_arrangements(
     best: tuple[Arrangement, Likelihood] | None = None
     for arrangement in arrangements(codes, len(codes), size):
         changed = np.ascontiguousarray(arrangement.undo(codes)[:, : bounds.JUDGED_FRAMES])
+        if changed.shape[1] == 0:  # of a few frames some arrangements leave none
+            continue
         found = likelihood_of(model, prompt, changed, of_talker=knows_text)
         if best is None or found.mean > best[1].mean:
             best = arrangement, found

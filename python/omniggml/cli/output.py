@@ -32,7 +32,7 @@ _UNKNOWN = 0xFFFFFFFF
 
 
 @dataclass
-class Spoken:
+class WentOut:
     """What went by: `samples` at `rate`, the last stop reason, the segments, and the text that was not spoken."""
 
     rate: int
@@ -95,10 +95,10 @@ class Output:
             check_audio_target(self.target, files)
 
 
-def write_audio(pieces: Iterable[Audio], output: Output, sample_rate: int, inputs: Iterable[object] = ()) -> Spoken:
+def write_audio(pieces: Iterable[Audio], output: Output, sample_rate: int, inputs: Iterable[object] = ()) -> WentOut:
     """Write the pieces as they come. Ctrl-C keeps what was spoken, then goes on its way. `inputs`: the files that are
     read for it, which it must not be."""
-    spoken = Spoken(sample_rate)
+    spoken = WentOut(sample_rate)
     with ExitStack() as stack:
         file: AudioWriter | None = None
         sinks: list[_Sink] = []
@@ -125,7 +125,7 @@ def write_audio(pieces: Iterable[Audio], output: Output, sample_rate: int, input
     return spoken
 
 
-def _write_subtitles(spoken: Spoken, output: Output) -> None:
+def _write_subtitles(spoken: WentOut, output: Output) -> None:
     if output.subtitles is None:
         return
     text = subtitles(spoken.segments, spoken.rate, kind_of_subtitles(Path(output.subtitles)))
@@ -276,7 +276,7 @@ _WHY = {
 }
 
 
-def report(spoken: Spoken, output: Output) -> int:
+def report(spoken: WentOut, output: Output) -> int:
     """One line on what was made, where standard output is free for it, and one on what wasn't. The exit code."""
     if not output.on_stdout:
         print(f"{output.target or 'played'}: {spoken.seconds:.2f} s{_WHY.get(spoken.stop_reason, '')}")

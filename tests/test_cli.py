@@ -335,12 +335,10 @@ def test_unwritable(model: list[str], tmp_path: Path, target: str, part: str) ->
 
 
 @LINUX
-@pytest.mark.parametrize("device", ["/dev/full", "/proc/self/x.wav"])
+@pytest.mark.parametrize("device", ["/dev/full", "/dev/null", "/proc/self/x.wav"])
 def test_devices_stay_what_they_are(model: list[str], device: str) -> None:
-    failed(run("speak", "hello", "-o", device, *model, "--max-frames", 2), device)
+    failed(run("speak", "hello", "-o", device, *model), device)
     assert not Path(device).is_file()
-    cut(run("speak", "hello", "-o", "/dev/null", *model, "--max-frames", 2))
-    assert not Path("/dev/null").is_file()
 
 
 def test_the_longest_name(model: list[str], tmp_path: Path) -> None:

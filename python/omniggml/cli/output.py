@@ -86,12 +86,11 @@ class Output:
                 raise InputError("standard output is closed")
             if sys.stdout.isatty():
                 raise InputError("standard output is a terminal, which can't hear; name a file, or --play")
-        elif _is_stream(Path(self.target)):
-            if os.path.realpath(self.target).startswith(("/dev/tty", "/dev/pts")):
-                raise InputError(f"{self.target} is a terminal, which can't hear; name a file, or --play")
-        elif self.raw:
+        elif _is_terminal(self.target):
+            raise InputError(f"{self.target} is a terminal, which can't hear; name a file, or --play")
+        elif self.raw and not _is_stream(Path(self.target)):
             raise InputError("--raw is for pipes and standard output; a file gets a header")
-        else:
+        elif not _is_stream(Path(self.target)):
             check_audio_target(self.target, files)
 
 
@@ -242,8 +241,18 @@ def _sound_device() -> Any:
 
 
 def _is_stream(path: Path) -> bool:
-    """A named pipe or a device, which is written through rather than replaced."""
-    return path.exists() and not path.is_file() and not path.is_dir()
+    """A named pipe, which is written to while it is spoken."""
+    try:
+        return path.is_fifo()
+    except (OSError, ValueError):
+        return False
+
+
+def _is_terminal(path: str) -> bool:
+    try:
+        return os.path.realpath(path).startswith(("/dev/tty", "/dev/pts"))
+    except (OSError, ValueError):
+        return False
 
 
 def _is_stdout(path: Path) -> bool:

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import chain, repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -316,6 +316,7 @@ class Model:
         passages = passages_of(text) if ssml else [Passage(self._written.plain(text))]
         left_out: dict[str, None] = {}
 
+        @lru_cache(maxsize=1024)  # a sentence is measured before it is planned
         def encoded(part: str) -> list[int]:
             written = self._written.write(part)
             left_out.update(dict.fromkeys(written.left_out))

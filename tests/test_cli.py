@@ -45,6 +45,14 @@ def done(result: subprocess.CompletedProcess[bytes]) -> subprocess.CompletedProc
     return result
 
 
+def cut(result: subprocess.CompletedProcess[bytes]) -> subprocess.CompletedProcess[bytes]:
+    """Spoken up to --max-frames, as random weights never find an end: the file is kept, and what is missing is told."""
+    error = result.stderr.decode()
+    assert result.returncode == 3, (result.returncode, error)
+    one_sentence(error.strip().splitlines()[-1], "not spoken to its end", "cut within")
+    return result
+
+
 def leftovers(directory: Path) -> list[str]:
     return sorted(path.name for path in directory.glob(".*"))
 
@@ -76,7 +84,7 @@ def slow_files(tiny_files: Files, tmp_path_factory: pytest.TempPathFactory) -> F
 
 def test_speak(model: list[str], tmp_path: Path) -> None:
     target = tmp_path / "hello.wav"
-    result = done(run("speak", "hello", "-o", target, *model, "--max-frames", 5, "--seed", 3))
+    result = cut(run("speak", "hello", "-o", target, *model, "--max-frames", 5, "--seed", 3))
     samples, rate = soundfile.read(target)
     assert rate == 24000 and len(samples) == 24 * 5 - 15
     assert result.stdout.decode().strip() == f"{target}: {len(samples) / rate:.2f} s, cut at the frame limit"
@@ -90,11 +98,11 @@ def test_the_installed_command(model: list[str], tmp_path: Path) -> None:
     result = subprocess.run(
         [path, "speak", "hello", "-o", tmp_path / "x.wav", *model, "--max-frames", "2"], capture_output=True
     )
-    assert result.returncode == 0, result.stderr
+    assert result.returncode == 3, result.stderr
 
 
 def test_speak_to_stdout(model: list[str]) -> None:
-    result = done(run("speak", "hello", "-o", "-", *model, "--max-frames", 5))
+    result = cut(run("speak", "hello", "-o", "-", *model, "--max-frames", 5))
     samples, rate = soundfile.read(io.BytesIO(result.stdout))
     assert rate == 24000 and len(samples) == 105
 
@@ -102,35 +110,35 @@ def test_speak_to_stdout(model: list[str]) -> None:
 def test_speak_from_stdin(model: list[str], tmp_path: Path) -> None:
     options = [*model, "--max-frames", 5]
     text = "grüße\n".encode()
-    done(run("speak", "-", "-o", tmp_path / "a.wav", *options, stdin=text))
-    done(run("speak", text.decode(), "-o", tmp_path / "b.wav", *options))
+    cut(run("speak", "-", "-o", tmp_path / "a.wav", *options, stdin=text))
+    cut(run("speak", text.decode(), "-o", tmp_path / "b.wav", *options))
     assert (tmp_path / "a.wav").read_bytes() == (tmp_path / "b.wav").read_bytes()
 
 
 def test_same_seed_same_file(model: list[str], tmp_path: Path) -> None:
     for name, extra in (("a", ["--chunk-frames", 1]), ("b", ["--chunk-frames", 7]), ("c", ["--seed", 5])):
-        done(run("speak", "hello", "-o", tmp_path / f"{name}.wav", *model, "--max-frames", 20, *extra))
+        cut(run("speak", "hello", "-o", tmp_path / f"{name}.wav", *model, "--max-frames", 20, *extra))
     a, b, c = ((tmp_path / f"{name}.wav").read_bytes() for name in "abc")
     assert a == b != c
 
 
 @pytest.mark.parametrize("name", ["x.flac", "x.ogg", "x.WAV", "no ending", "x.aiff"])
 def test_formats(model: list[str], tmp_path: Path, name: str) -> None:
-    done(run("speak", "hello", "-o", tmp_path / name, *model, "--max-frames", 5))
+    cut(run("speak", "hello", "-o", tmp_path / name, *model, "--max-frames", 5))
     assert soundfile.info(tmp_path / name).samplerate == 24000
 
 
 def test_chat(model: list[str], tiny_files: Files, tmp_path: Path) -> None:
     target = tmp_path / "answer.wav"
     options = ["--max-tokens", 5, "--max-frames", 5, "--thinker", tiny_files.thinker, "--system", "Be brief."]
-    result = done(run("chat", "-", "-o", target, *model, *options, stdin=b"what?"))
+    result = cut(run("chat", "-", "-o", target, *model, *options, stdin=b"what?"))
     assert str(target) in result.stdout.decode()
     assert soundfile.info(target).samplerate == 24000
 
 
 def test_chat_to_stdout_leaves_it_to_the_audio(model: list[str]) -> None:
     result = run("chat", "what?", "-o", "-", *model, "--max-tokens", 5, "--max-frames", 5)
-    assert result.returncode == 0
+    assert result.returncode == 3
     assert soundfile.read(io.BytesIO(result.stdout))[1] == 24000
 
 
@@ -138,7 +146,7 @@ def test_chat_on_a_narrow_terminal(model: list[str], tmp_path: Path) -> None:
     """Random weights write any letter; a terminal of ASCII alone gets an escape for it."""
     environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
     result = run("chat", "what?", "-o", tmp_path / "x.wav", *model, "--max-frames", 2, env=environment)
-    assert result.returncode == 0, result.stderr
+    assert result.returncode == 3, result.stderr
 
 
 def test_decode(model: list[str], tmp_path: Path) -> None:
@@ -158,7 +166,7 @@ def test_convert(tmp_path: Path) -> None:
     result = done(run("convert", tmp_path / "checkpoint", "-o", tmp_path / "out", "--name", "x", "--type", "q8_0"))
     paths = result.stdout.decode().split()
     assert [Path(path).name for path in paths] == ["x-speech.gguf", "x-thinker.gguf"]
-    done(run("speak", "hi", "-o", tmp_path / "x.wav", "-m", paths[0], "--max-frames", 2))
+    cut(run("speak", "hi", "-o", tmp_path / "x.wav", "-m", paths[0], "--max-frames", 2))
 
 
 def test_version() -> None:
@@ -220,17 +228,22 @@ def test_empty_text(model: list[str], tmp_path: Path, text: str) -> None:
 
 
 def test_long_text(model: list[str], tmp_path: Path) -> None:
-    failed(run("speak", "-", "-o", tmp_path / "x.wav", *model, stdin=b"word " * 5000), "4096", "shorter")
+    failed(
+        run("speak", "-", "-o", tmp_path / "x.wav", *model, "--split", "never", stdin=b"word " * 5000),
+        "4096",
+        "shorter",
+    )
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("name", ["speak", "chat"])
 def test_stdin_of_bytes(model: list[str], tmp_path: Path, name: str) -> None:
-    """Python reads them strictly, or with stand-ins for what is no text, as its environment says."""
+    """The bytes are looked at, whatever Python's environment says of them."""
     arguments = [name, "-", "-o", tmp_path / "x.wav", *model]
-    for errors, part in (("strict", "standard input"), ("surrogateescape", "Unicode")):
-        environment = {**os.environ, "PYTHONIOENCODING": f"utf-8:{errors}"}
-        failed(run(*arguments, stdin=b"caf\xe9", env=environment), part)
+    for encoding in ("utf-8:surrogateescape", "latin-1"):
+        environment = {**os.environ, "PYTHONIOENCODING": encoding}
+        failed(run(*arguments, stdin=b"caf\xe9", env=environment), "standard input", "byte 3", "Latin-1", "UTF-8")
+    failed(run(*arguments, stdin=b"a\0b"), "standard input", "zero byte")
 
 
 @LINUX
@@ -330,14 +343,14 @@ def test_devices_stay_what_they_are(model: list[str], device: str) -> None:
 
 def test_the_longest_name(model: list[str], tmp_path: Path) -> None:
     name = "n" * 251 + ".wav"
-    done(run("speak", "hello", "-o", tmp_path / name, *model, "--max-frames", 2))
+    cut(run("speak", "hello", "-o", tmp_path / name, *model, "--max-frames", 2))
     assert (tmp_path / name).stat().st_size > 44
 
 
 def test_a_link_stays_a_link(model: list[str], tmp_path: Path) -> None:
     (tmp_path / "there").mkdir()
     (tmp_path / "link.wav").symlink_to(tmp_path / "there" / "x.wav")
-    done(run("speak", "hello", "-o", tmp_path / "link.wav", *model, "--max-frames", 2))
+    cut(run("speak", "hello", "-o", tmp_path / "link.wav", *model, "--max-frames", 2))
     assert (tmp_path / "link.wav").is_symlink() and (tmp_path / "there" / "x.wav").stat().st_size > 44
 
 
@@ -415,7 +428,7 @@ def test_interrupted_speech_is_the_beginning_of_the_whole(slow_files: Files, tmp
     options = ["-m", slow_files.speech, "--threads", 1, "--seed", 4]
     spoken_until_interrupted(["speak", "hello", "-o", target, *options, "--chunk-frames", 10], tmp_path)
     part = soundfile.read(target, dtype="int16")[0][:5000]
-    done(run("speak", "hello", "-o", tmp_path / "whole.wav", *options, "--max-frames", 300))
+    cut(run("speak", "hello", "-o", tmp_path / "whole.wav", *options, "--max-frames", 300))
     whole = soundfile.read(tmp_path / "whole.wav", dtype="int16")[0][: len(part)]
     np.testing.assert_array_equal(part, whole)
 
@@ -478,3 +491,120 @@ def test_interrupted_decoding(model: list[str], tmp_path: Path) -> None:
     assert process.returncode == 130 and err == b"interrupted\n", err
     assert time.monotonic() - start < 10
     assert not (tmp_path / "x.wav").exists() and leftovers(tmp_path) == []
+
+
+# --- as a pipe --------------------------------------------------------------------------------------------------------
+
+
+def test_the_first_piece_comes_before_the_last_is_spoken(slow_files: Files) -> None:
+    """A speech without an end: only what is written while it goes on can be read."""
+    arguments = ["speak", "hello", "-o", "-", "-m", slow_files.speech, "--threads", 1]
+    process = subprocess.Popen(command(*arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout is not None
+    head = process.stdout.read(100)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=DEADLINE)
+    assert head[:4] == b"RIFF" and head[36:44] == b"data\xff\xff\xff\xff"
+    assert process.returncode == 130
+
+
+def test_pipe_and_file_hold_the_same(model: list[str], tmp_path: Path) -> None:
+    options = ["speak", "hello", *model, "--max-frames", 5]
+    cut(run(*options, "-o", tmp_path / "x.wav"))
+    samples = soundfile.read(tmp_path / "x.wav", dtype="int16")[0]
+    piped, raw = cut(run(*options, "-o", "-")).stdout, cut(run(*options, "-o", "-", "--raw")).stdout
+    assert np.array_equal(np.frombuffer(piped[44:], "<i2"), samples) and raw == piped[44:]
+    with (tmp_path / "y.wav").open("wb") as redirected:
+        subprocess.run(command(*options, "-o", "-"), stdout=redirected, stderr=subprocess.DEVNULL, timeout=DEADLINE)
+    # Into a file, the header gets the length.
+    assert soundfile.info(tmp_path / "y.wav").frames == len(samples)
+    assert (tmp_path / "y.wav").read_bytes()[40:44] == (2 * len(samples)).to_bytes(4, "little")
+
+
+@LINUX
+def test_named_pipe(model: list[str], tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.wav")
+    arguments = command("speak", "hello", "-o", tmp_path / "pipe.wav", *model, "--max-frames", 5)
+    process = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    data = (tmp_path / "pipe.wav").read_bytes()
+    process.communicate(timeout=DEADLINE)
+    assert process.returncode == 3 and len(soundfile.read(io.BytesIO(data))[0]) == 105
+
+
+@LINUX
+def test_a_terminal_can_not_hear(model: list[str]) -> None:
+    import pty
+
+    main, terminal = pty.openpty()
+    try:
+        result = subprocess.run(
+            command("speak", "hello", "-o", "-", *model), stdout=terminal, stderr=subprocess.PIPE, timeout=DEADLINE
+        )
+        failed(result, "terminal", "--play")
+        failed(run("speak", "hello", "-o", os.ttyname(terminal), *model), "terminal")
+    finally:
+        os.close(main)
+        os.close(terminal)
+
+
+def test_play(model: list[str], tmp_path: Path) -> None:
+    """A module of that name stands for the library: what is written to it is what a file would hold."""
+    (tmp_path / "sounddevice.py").write_text(
+        "class PortAudioError(Exception): pass\n"
+        "class OutputStream:\n"
+        "    def __init__(self, **options): print(sorted(options.items()))\n"
+        "    def start(self): print('start')\n"
+        "    def write(self, samples): print(len(samples), samples.shape[1], samples.dtype)\n"
+        "    def stop(self): print('stop')\n"
+        "    def close(self): print('close')\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    lines = (
+        cut(run("speak", "hello", "--play", *model, "--max-frames", 5, env=environment)).stdout.decode().splitlines()
+    )
+    assert lines[:2] == ["[('channels', 1), ('dtype', 'float32'), ('samplerate', 24000)]", "start"]
+    assert lines[-3:] == ["stop", "close", "played: 0.00 s, cut at the frame limit"]
+    assert sum(int(line.split()[0]) for line in lines[2:-3]) == 105
+    (tmp_path / "sounddevice.py").write_text("raise OSError('PortAudio library not found')")
+    failed(run("speak", "hello", "--play", *model, env=environment), "PortAudio")
+
+
+def test_subtitles(model: list[str], tmp_path: Path) -> None:
+    for name, first in (("x.srt", "1"), ("x.vtt", "WEBVTT")):
+        options = ["--max-frames", 5, "--subtitles", tmp_path / name]
+        cut(run("speak", "hello there", "-o", tmp_path / "x.wav", *model, *options))
+        lines = (tmp_path / name).read_text().splitlines()
+        assert lines[0] == first and "hello there" in lines
+    for name in ("x.txt", "none/x.srt"):
+        failed(run("speak", "hi", "-o", tmp_path / "y.wav", *model, "--subtitles", tmp_path / name), name)
+
+
+def test_text_from_a_file(model: list[str], tmp_path: Path) -> None:
+    """Named as a text it is asked about; with --file its bytes are decoded as standard input's are."""
+    (tmp_path / "notes.txt").write_text("hello", encoding="utf-16")
+    arguments = ["-o", tmp_path / "x.wav", *model, "--max-frames", 5]
+    failed(run("speak", "notes.txt", *arguments, cwd=tmp_path), "notes.txt is a file", "--file")
+    cut(run("speak", "--file", "notes.txt", *arguments, cwd=tmp_path))
+    by_file = (tmp_path / "x.wav").read_bytes()
+    cut(run("speak", "hello", *arguments, cwd=tmp_path))
+    assert (tmp_path / "x.wav").read_bytes() == by_file
+    failed(run("speak", "--file", "none.txt", *arguments, cwd=tmp_path), "none.txt")
+
+
+@pytest.mark.parametrize("arguments", [["-40 degrees"], ["--", "-hello"], ["--", "--help"], ["- one"]])
+def test_text_that_begins_with_a_dash(model: list[str], tmp_path: Path, arguments: list[str]) -> None:
+    cut(run("speak", "-o", tmp_path / "x.wav", *model, "--max-frames", 2, *arguments))
+
+
+def test_voices(model: list[str]) -> None:
+    lines = done(run("voices", *model)).stdout.decode().split("\n")
+    assert len([line for line in lines if line.endswith(" (default)")]) == 1 and len(lines) > 2
+
+
+def test_what_a_limit_cut_is_told(tmp_path: Path) -> None:
+    """With the built-in voice: the sentence that was cut, and what was never begun."""
+    text = "The cat sleeps. The dog runs. Good night!"
+    result = run("speak", text, "-o", tmp_path / "x.wav", "--split", "sentence", "--max-frames", 30, "--threads", 1)
+    error = cut(result).stderr.decode()
+    assert 'cut within "The dog runs."' in error and '2 words not spoken, from "Good night!" on' in error
+    assert soundfile.info(tmp_path / "x.wav").frames > 0

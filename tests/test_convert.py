@@ -541,7 +541,10 @@ def numberless(name: str) -> str:
 def test_the_document_lists_the_keys(converted: dict[str, list[Path]], copy: Path, tmp_path: Path) -> None:
     path = copy / "generation_config.json"
     path.write_text(
-        json.dumps(json.loads(path.read_text()) | {"text_normalization": "spoken_english", "default_speaker": "aiden"})
+        json.dumps(
+            json.loads(path.read_text())
+            | {"text_normalization": "spoken_english", "default_speaker": "aiden", "longest_span": 32}
+        )
     )
     optional = convert(copy, tmp_path / "optional")
     edit_config(copy, "enable_audio_output", False)

@@ -66,7 +66,9 @@ def test_commands(page: Path, directory: Path) -> None:
         run = subprocess.run(
             [sys.executable, "-m", "omniggml", *words[1:]], cwd=directory, capture_output=True, text=True, check=False
         )
-        assert run.returncode == 0, f"{line}\n{run.stderr}"
+        # 3: random weights find no end, and the limit that stands for it is told.
+        cut = run.returncode == 3 and "not spoken to its end" in run.stderr
+        assert run.returncode == 0 or cut, f"{line}\n{run.stderr}"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -54,6 +54,8 @@ class _FailedError(OmniError):
 def command(*arguments: object) -> None:
     """Runs it here; its sentence becomes an exception, as a function's is."""
     done = subprocess.run([sys.executable, "-m", "omniggml", *map(str, arguments)], capture_output=True, text=True)
+    if done.returncode == 3:  # a speech that was cut is kept
+        return
     if done.stderr.startswith("omniggml: "):
         raise _FailedError(done.stderr.removeprefix("omniggml: ").strip())
     assert done.stderr == "", done.stderr

@@ -199,3 +199,10 @@ def test_what_it_is_asked_most_is_polished_most() -> None:
 
     demo, other, answer = polishing._weights([utterance(text) for text in texts])
     assert demo > answer > other == 1.0
+
+
+def test_the_committed_voice_has_the_measured_span() -> None:
+    """The key was added to a file that was made before there was one."""
+    import omniggml
+
+    assert omniggml.load(device="cpu").longest_span == part("export").LONGEST_SPAN

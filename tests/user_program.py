@@ -28,6 +28,8 @@ def speech(path: Path, thinker: Path) -> omniggml.Audio:
     audio: omniggml.Audio = model.speak("hello world", **options)
     pieces = [piece.samples for piece in model.stream("hello world", **options)]
     assert np.array_equal(np.concatenate(pieces), audio.samples)
+    segment: omniggml.Segment = audio.segments[0]
+    assert segment.text == "hello world" and segment.end == len(audio.samples)
     batch: list[omniggml.Audio] = model.speak_batch(["one", "two"], together=2, **options)
     assert len(batch) == 2
     reply: omniggml.Reply = model.chat("hello", text_options=omniggml.TextOptions(max_tokens=2), max_frames=2)

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from omniggml.quantization.imatrix import Statistics, imatrix
     from omniggml.quantization.quantizer import Change, Quantized, quantize
     from omniggml.quantization.search import FoundPolicy, search_policy
+    from omniggml.segments import Segment
     from omniggml.spec.policy import Policy, policy_names, read_policy
     from omniggml.tokenizer import Tokenizer
 
@@ -68,6 +69,7 @@ _LAZY = {
     "Reply": "model",
     "BenchReport": "benchmark.report",
     "Row": "comparison.comparing",
+    "Segment": "segments",
     "Severity": "doctor.catalogue",
     "Share": "files.inspection",
     "Statistics": "quantization.imatrix",
@@ -127,6 +129,7 @@ __all__ = [
     "Recorded",
     "Reply",
     "Row",
+    "Segment",
     "Severity",
     "Share",
     "SpeechKeywords",

@@ -16,7 +16,8 @@ import soundfile
 
 from omniggml.array_file import existing_file
 from omniggml.errors import InputError
-from omniggml.whole_file import WholeFile, check_target
+from omniggml.segments import Segment, kind_of_subtitles, subtitles
+from omniggml.whole_file import WholeFile, check_target, write_whole
 
 _SUBTYPES = ("PCM_16", "PCM_24", "PCM_32", "FLOAT")
 
@@ -28,12 +29,18 @@ class Audio:
     `samples` is float32 [n] in [-1, 1]; `codes` int32 [groups, frames], what code2wav made them of; `stop_reason` says
     why the speech ended: "eos" (the model was done), "frame_limit", "context_full" (the model has room for no more),
     "cancelled", "empty" (nothing to say), or "" for a piece of a speech that goes on.
+
+    `segments` says which part of the text is where, for a text that was spoken whole one segment; between two of them
+    is silence that no code stands for. `missing` is the text behind a limit or an interruption, of which nothing was
+    spoken.
     """
 
     samples: npt.NDArray[np.float32]
     sample_rate: int
     codes: npt.NDArray[np.int32] = field(default_factory=lambda: np.zeros((0, 0), np.int32))
     stop_reason: str = ""
+    segments: tuple[Segment, ...] = ()
+    missing: str = ""
 
     @property
     def duration(self) -> float:
@@ -49,6 +56,14 @@ class Audio:
         with AudioWriter(path, self.sample_rate, subtype) as writer:
             writer.write(self.samples)
         return Path(path)
+
+    def subtitles(self, kind: str = "srt") -> str:
+        """The segments as the text of an SRT or WebVTT file. Raises InputError for another `kind` than "srt", "vtt"."""
+        return subtitles(self.segments, self.sample_rate, kind)
+
+    def save_subtitles(self, path: str | os.PathLike[str]) -> Path:
+        """Write the segments as subtitles, in the format of the ending (.srt, .vtt), and return the path."""
+        return write_whole(path, self.subtitles(kind_of_subtitles(Path(path))).encode())
 
     def wav_bytes(self, subtype: str = "PCM_16") -> bytes:
         """The WAV file as bytes."""
@@ -71,6 +86,8 @@ class Audio:
             pieces[0].sample_rate,
             np.concatenate([piece.codes for piece in pieces], axis=1),
             pieces[-1].stop_reason,
+            tuple(segment for piece in pieces for segment in piece.segments),
+            pieces[-1].missing,
         )
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
 from itertools import chain, repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ from omniggml.arrays import as_array, finite_floats, token_ids
 from omniggml.audio import Audio
 from omniggml.errors import InputError, ModelFileError
 from omniggml.files.opening import open_files
+from omniggml.in_turn import Planned, spoken_in_turn
 from omniggml.late_thinker import LateThinker
 from omniggml.options import (
     LoadOptions,
@@ -34,6 +36,10 @@ from omniggml.probe import Reading, active, new_probe
 from omniggml.spec import speech_file, thinker_file
 from omniggml.spec.model_config import SAMPLE_RATE
 from omniggml.text.normalization import normalization_of
+from omniggml.text.soundness import check_text
+from omniggml.text.spans import spans_of
+from omniggml.text.ssml import Passage, is_ssml, passages_of
+from omniggml.text.written import warning_of
 from omniggml.together import Request, speak_together
 from omniggml.tokenizer import Tokenizer
 
@@ -50,6 +56,10 @@ _FRAMES_AT_ONCE = 512  # of a speech whose codes are given
 # Of UTF-8, in the longest token of any vocabulary; and what nearly every text has more tokens than.
 _MOST_BYTES_A_TOKEN = 256
 _SOME_LETTERS_A_TOKEN = 8
+_LETTERS_SURELY_TOO_MANY = 64
+_LONGEST_SPAN, _SHARE_OF_CONTEXT = 512, 4
+"""Tokens of text spoken in one go where the file doesn't say: at eight frames a token they fit the published model's
+limit of 4096. Less where they would fill more than this part of the context."""
 
 FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int32]
@@ -216,7 +226,7 @@ class Model:
 
     def written_out(self, text: str) -> str:
         """The text as `speak` reads it: with figures and signs as words where the model asks for that."""
-        return self._written(text)
+        return self._written.written(text).text
 
     def _text_rows(self) -> int:
         if self._voice is not None:
@@ -232,22 +242,31 @@ class Model:
 
     def speak(self, text: str, **options: Unpack[SpeechKeywords]) -> Audio:
         """Speak exactly this text; needs no thinker. `options`: see `SpeechOptions`. A file whose model has only read
-        words says how figures and signs are written out first (`docs/gguf.md`).
+        words says how figures and signs are written out first (`docs/gguf.md`); what there are no sounds for is named
+        in a warning. A text of any length is spoken in spans that the voice is good for, one after another;
+        `audio.segments` says where each is.
 
-        Raises InputError for a text without anything to say, an unknown speaker, or a text longer than the model's
-        context.
+        Raises InputError for a text without anything to say, one that is no valid Unicode or holds zero bytes, an
+        unknown speaker, or, where `split` is "never", a text longer than the model's context.
         """
         options.setdefault("chunk_frames", _SPEAK_CHUNK)
         return Audio.join(list(self.stream(text, **options)))
 
     def stream(self, text: str, **options: Unpack[SpeechKeywords]) -> Iterator[Audio]:
-        """As `speak`, but yields pieces of audio while the speech goes on. The last one has the stop reason.
+        """As `speak`, but yields pieces of audio while the speech goes on. The last one has the stop reason, and the
+        last one of each span its segment. Spans that come later cost no memory before their turn.
 
         Ctrl-C ends the speech within a frame: what was spoken is still yielded, then KeyboardInterrupt is raised.
         """
         chosen = from_keywords(SpeechOptions, options)
-        request = self._verbatim(text, chosen)
-        return self._stream_answer(request.conversation, request.answer, chosen)
+        conversation, spans = self._verbatim(text, chosen)
+        return self._in_turn(conversation, spans, chosen)
+
+    def _in_turn(self, conversation: list[int], spans: list[Planned], options: SpeechOptions) -> Iterator[Audio]:
+        def begin(span: Planned, max_frames: int | None) -> Iterator[Audio]:
+            return self._stream_answer(conversation, span.tokens, replace(options, max_frames=max_frames))
+
+        return spoken_in_turn(spans, begin, options.max_frames)
 
     def speak_batch(self, texts: Sequence[str], *, together: int = 4, **options: Unpack[SpeechKeywords]) -> list[Audio]:
         """Speak several texts, up to `together` at once: each read of the talker's weights serves them all, which is
@@ -259,7 +278,8 @@ class Model:
         check_integer("together", together, 1, _MOST_TOGETHER)
         if isinstance(texts, str):
             raise InputError("texts is one text; expected a list of them")
-        requests = [self._verbatim(text, chosen) for text in texts]
+        planned = [self._verbatim(text, chosen) for text in texts]
+        requests = [Request(conversation, span.tokens) for conversation, spans in planned for span in spans]
         if not requests:
             return []
         speaker = self._speaker_id(chosen.speaker)
@@ -269,22 +289,80 @@ class Model:
         spoken = speak_together(
             self._speech, requests, chosen.params(self._speech), speaker, n_slots, threads, overlapped
         )
-        return [Audio(one.samples, self.sample_rate, one.codes, one.stop_reason) for one in spoken]
+        spans_spoken = iter([Audio(one.samples, self.sample_rate, one.codes, one.stop_reason) for one in spoken])
+        return [self._joined(spans, [next(spans_spoken) for _ in spans], chosen.max_frames) for _, spans in planned]
 
-    def _verbatim(self, text: str, options: SpeechOptions) -> Request:
-        if not isinstance(text, str):
-            raise InputError(f"the text to speak is of type {type(text).__name__}; expected str")
+    def _joined(self, spans: list[Planned], spoken: list[Audio], max_frames: int | None) -> Audio:
+        """The spans of one text as one speech, cut where `stream` would have cut it."""
+        waiting = iter(spoken)
+
+        def begin(span: Planned, left: int | None) -> Iterator[Audio]:
+            audio = next(waiting)
+            if left is not None and left < audio.codes.shape[1]:
+                samples = audio.samples[: self.n_samples(left)]
+                audio = replace(audio, samples=samples, codes=audio.codes[:, :left], stop_reason="frame_limit")
+            return iter([audio])
+
+        return Audio.join(list(spoken_in_turn(spans, begin, max_frames)))
+
+    def _verbatim(self, text: str, options: SpeechOptions) -> tuple[list[int], list[Planned]]:
+        """The tokens up to the header of the answer, and the spans that are spoken."""
+        check_text("the text to speak", text)
         if not text.strip():
             raise InputError("there is no text to speak")
-        self._check_length(text)
-        written = self.written_out(text)
-        if not written:
-            raise InputError(f"there is no text to speak in {text!r:.80}: this model speaks English")
+        if options.split == "never":
+            self._check_length(text)
         conversation = self._conversation([{"role": "user", "content": options.prompt}])
-        tokens = self.tokenizer.encode(written)
-        if len(tokens) > self._context:
-            raise InputError(self._too_long(f"{len(tokens)} tokens"))
-        return Request(conversation, tokens)
+        ssml = is_ssml(text) if options.ssml is None else options.ssml
+        passages = passages_of(text) if ssml else [Passage(self._written.plain(text))]
+        left_out: dict[str, None] = {}
+
+        @lru_cache(maxsize=1024)  # a sentence is measured before it is planned
+        def encoded(part: str) -> list[int]:
+            written = self._written.write(part)
+            left_out.update(dict.fromkeys(written.left_out))
+            return self.tokenizer.encode(written.text)
+
+        spans = self._planned(passages, encoded, options)
+        if not spans:
+            raise InputError(f"there is no text to speak in {text!r:.80}: this model speaks English")
+        if left_out:
+            warnings.warn(warning_of("".join(left_out)), stacklevel=4)
+        return conversation, spans
+
+    def _planned(
+        self, passages: Sequence[Passage], encoded: Callable[[str], list[int]], options: SpeechOptions
+    ) -> list[Planned]:
+        """Spans that say something. Raises InputError where one is longer than the context."""
+        longest = self._longest(options)
+
+        def length(part: str) -> int:
+            # Tokens of a megabyte take seconds and gigabytes, and that it is too long is plain.
+            known = len(part) <= longest * _LETTERS_SURELY_TOO_MANY
+            return len(encoded(part)) if known else max(longest + 1, len(part) // _SOME_LETTERS_A_TOKEN)
+
+        planned: list[Planned] = []
+        for passage in passages:
+            spans = spans_of(passage.text, length, longest, options.split)
+            for number, span in enumerate(spans, 1):
+                pause = passage.pause if number == len(spans) and passage.pause is not None else span.pause
+                tokens = encoded(span.text)
+                if len(tokens) > self._context:
+                    raise InputError(self._too_long(f"{len(tokens)} tokens"))
+                if tokens:
+                    planned.append(Planned(span.text.strip(), tokens, pause))
+                elif planned:
+                    # What says nothing can still be a pause.
+                    planned[-1] = replace(planned[-1], pause=max(planned[-1].pause, pause))
+        return planned
+
+    @property
+    def longest_span(self) -> int:
+        """Tokens of text that are spoken in one go: the file's, or else what its limits have room for."""
+        known = self._metadata.get(speech_file.LONGEST_SPAN)
+        if isinstance(known, int) and known > 0:
+            return known
+        return max(1, min(_LONGEST_SPAN, self._context // _SHARE_OF_CONTEXT))
 
     @property
     def _context(self) -> int:
@@ -298,13 +376,13 @@ class Model:
         if nbytes > context * _MOST_BYTES_A_TOKEN:
             raise InputError(self._too_long(f"{nbytes} bytes"))
         some = context * _SOME_LETTERS_A_TOKEN
-        if len(text) > some and len(self.tokenizer.encode(self._written(text[:some]))) > context + 1:
+        if len(text) > some and len(self.tokenizer.encode(self._written.written(text[:some]).text)) > context + 1:
             raise InputError(self._too_long(f"more than {context} tokens in its first {some} letters"))
 
     def _too_long(self, length: str) -> str:
         return (
             f"the text has {length} and the talker's context is {self._context} positions; speak a shorter text, or "
-            "this one in parts, sentence by sentence"
+            'let it be split with split="auto"'
         )
 
     def chat(
@@ -330,17 +408,46 @@ class Model:
         messages: str | Sequence[Mapping[str, Any]],
         *,
         text_options: TextOptions | None = None,
+        written: Callable[[str], object] | None = None,
         **options: Unpack[SpeechKeywords],
     ) -> StreamedReply:
-        """As `chat`, but the reply's `pieces` are yielded while it is spoken."""
+        """As `chat`, but the reply's `pieces` are yielded while it is spoken. `written` is called with each bit of the
+        answer's text as it is written."""
         chosen = from_keywords(SpeechOptions, options)
         turns = [{"role": "user", "content": messages}] if isinstance(messages, str) else list(messages)
+        check_turns(turns)
         conversation = self._conversation(turns)
-        tokens, stop = self.generate_text(conversation, text_options)
+        tokens, stop = self._answer(conversation, text_options, written)
         text = self.tokenizer.decode(tokens)
-        spoken = tokens and self.has_voice
-        pieces = self._stream_answer(conversation, tokens, chosen) if spoken else iter([self._silence()])
-        return StreamedReply(text, pieces, tuple(tokens), stop)
+        if not tokens or not self.has_voice:
+            return StreamedReply(text, iter([self._silence()]), tuple(tokens), stop)
+        spans = [Planned(text, tokens, 0.0)]
+        # What the thinker wrote is spoken token by token, unless it is too long for one go.
+        if chosen.split == "sentence" or (chosen.split == "auto" and len(tokens) > self._longest(chosen)):
+            spans = self._planned([Passage(text)], self.tokenizer.encode, chosen) or spans
+        return StreamedReply(text, self._in_turn(conversation, spans, chosen), tuple(tokens), stop)
+
+    def _longest(self, options: SpeechOptions) -> int:
+        return options.longest_span or self.longest_span
+
+    def _answer(
+        self, conversation: list[int], options: TextOptions | None, written: Callable[[str], object] | None
+    ) -> tuple[list[int], str]:
+        if written is None:
+            return self.generate_text(conversation, options)
+        shown, tokens = "", list[int]()
+        generator = self._text_generator(conversation, options)
+        for token in _generated(generator):
+            tokens.append(token)
+            text = self.tokenizer.decode(tokens)
+            # A letter may take more tokens than have come.
+            if not text.endswith("\ufffd") and text.startswith(shown):
+                written(text[len(shown) :])
+                shown = text
+        text = self.tokenizer.decode(tokens)
+        if text != shown:
+            written(text.removeprefix(shown))
+        return tokens, generator.stop_reason
 
     def stream_answer(
         self,
@@ -366,7 +473,21 @@ class Model:
 
     def _as_asked(self, turn: Mapping[str, Any]) -> Mapping[str, Any]:
         content = turn.get("content") if isinstance(turn, Mapping) else None
-        return {**turn, "content": self._asked(content)} if isinstance(content, str) else turn
+        if isinstance(content, str):
+            return {**turn, "content": self._asked_as(content)}
+        if not isinstance(content, (list, tuple)):
+            return turn
+        return {**turn, "content": [self._part_as_asked(part) for part in content]}
+
+    def _part_as_asked(self, part: Any) -> Any:
+        text = part.get("text") if isinstance(part, Mapping) else None
+        return {**part, "text": self._asked_as(text)} if isinstance(text, str) else part
+
+    def _asked_as(self, text: str) -> str:
+        written = self._asked.written(text)
+        if written.left_out:
+            warnings.warn(warning_of(written.left_out), stacklevel=6)
+        return written.text
 
     def _speaker_id(self, name: str | None) -> int:
         return self._speech.find_speaker((name or self.default_speaker).encode(errors="backslashreplace"))
@@ -421,9 +542,13 @@ class Model:
 
         Raises InputError without a thinker file or for more tokens than its context holds.
         """
+        generator = self._text_generator(conversation, options)
+        return list(_generated(generator)), generator.stop_reason
+
+    def _text_generator(self, conversation: Sequence[int], options: TextOptions | None) -> _native.TextGenerator:
         options = options or TextOptions()
         thinker = self._loaded_thinker()
-        generator = _native.TextGenerator(
+        return _native.TextGenerator(
             _native.ThinkerSession(thinker, self._n_threads, active.get()),
             np.array(token_ids(conversation), np.int32),
             sampling=options.params(thinker),
@@ -431,10 +556,6 @@ class Model:
             max_tokens=options.max_tokens,
             stop_tokens=self._stop_tokens(),
         )
-        tokens = []
-        while (token := generator.next()) >= 0:
-            tokens.append(token)
-        return tokens, generator.stop_reason
 
     def _stop_tokens(self) -> set[int]:
         voice = self._voice
@@ -582,6 +703,24 @@ class Model:
         unused = native.unused_replacements()
         if unused:
             raise InputError(f"nothing ran that computes {', '.join(unused)}, so the replacement was not used")
+
+
+def check_turns(turns: Sequence[Any]) -> None:
+    """Raises InputError for a turn in which nothing is said, and for text that is none."""
+    for number, turn in enumerate(turns, 1):
+        content = turn.get("content") if isinstance(turn, Mapping) else None
+        parts = [content] if isinstance(content, str) else list(content) if isinstance(content, (list, tuple)) else [0]
+        texts = [part.get("text") if isinstance(part, Mapping) and "text" in part else part for part in parts]
+        for text in texts:
+            if isinstance(text, str):
+                check_text(f"message {number}", text)
+        if not any(not isinstance(text, str) or text.strip() for text in texts):
+            raise InputError(f"message {number} is empty; leave it out, or say something in it")
+
+
+def _generated(generator: _native.TextGenerator) -> Iterator[int]:
+    while (token := generator.next()) >= 0:
+        yield token
 
 
 def tokenizer_from(metadata: Mapping[str, Any], path: str) -> Tokenizer:

@@ -17,6 +17,8 @@ import numpy as np
 
 from omniggml import _native
 from omniggml.errors import InputError
+from omniggml.text.soundness import check_text
+from omniggml.text.spans import SPLITS
 
 PathLike = str | os.PathLike[str]
 Options = TypeVar("Options")
@@ -100,6 +102,9 @@ class SpeechKeywords(TypedDict, total=False):
     chunk_frames: int | None
     prompt: str
     ignore_eos: bool
+    split: str
+    longest_span: int | None
+    ssml: bool | None
 
 
 @dataclass(frozen=True)
@@ -113,6 +118,10 @@ class SpeechOptions:
     model). `chunk_frames`: frames a streamed piece; None starts small and grows.
     `prompt`: what the user is taken to have said, for a text spoken verbatim. `ignore_eos`: speak on to `max_frames`
     whatever the model says; for measuring.
+
+    `split`: a text longer than the voice is good for is spoken in spans, one after another: "auto", sentences put
+    together up to the longest span; "sentence", every sentence by itself; "never", whole. `longest_span`: the longest
+    span, in tokens of text. `ssml`: whether the text is SSML; None where it has a <speak> root.
     """
 
     speaker: str | None = None
@@ -129,9 +138,16 @@ class SpeechOptions:
     chunk_frames: int | None = None
     prompt: str = ""
     ignore_eos: bool = False
+    split: str = "auto"
+    longest_span: int | None = None
+    ssml: bool | None = None
 
     def __post_init__(self) -> None:
         check_integer("seed", self.seed, 0, 2**64 - 1)
+        if self.split not in SPLITS:
+            raise InputError(f"split is {self.split!r:.80}; it can be {', '.join(SPLITS)}")
+        if self.longest_span is not None:
+            check_integer("longest_span", self.longest_span, 1)
         if self.chunk_frames is not None:
             check_integer("chunk_frames", self.chunk_frames, 1)
         if self.max_frames is not None:
@@ -140,6 +156,7 @@ class SpeechOptions:
             value = getattr(self, name)
             if value is not None and not isinstance(value, str):
                 raise InputError(f"{name} is {value!r:.80}; expected a text")
+        check_text("prompt", self.prompt)
 
     def params(self, model: _native.SpeechModel) -> _native.SpeechParams:
         """The model's defaults with these options in their place."""

@@ -16,6 +16,9 @@ from omniggml.errors import InputError, ModelFileError, OutOfMemoryError
 from omniggml.spec.token_type import TokenType
 from omniggml.text.plain_messages import as_plain
 
+_ROLES = ("system", "user", "assistant", "tool")
+_PARTS = ("text", "audio", "image", "video")
+
 # Code points that Unicode promises never to assign; one that is in no text marks what must not be parsed.
 _NONCHARACTERS = [chr(code) for code in range(0xFDD0, 0xFDF0)]
 
@@ -199,7 +202,19 @@ def _checked_messages(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, A
             raise InputError(
                 f"the content of a message has to be text or a list of parts, in {message!r:.80} it is not"
             )
+        _check_parts(message)
     return [dict(message) for message in messages]
+
+
+def _check_parts(message: Mapping[str, Any]) -> None:
+    if message["role"] not in _ROLES:
+        raise InputError(f"there is no role {message['role']!r:.80}; the roles are {', '.join(_ROLES)}")
+    for part in () if isinstance(message["content"], str) else message["content"]:
+        kind = part.get("type") if isinstance(part, Mapping) else None
+        if kind not in _PARTS:
+            raise InputError(f"a message has a part {part!r:.80}; the types of parts are {', '.join(_PARTS)}")
+        if kind == "text" and not isinstance(part.get("text"), str):
+            raise InputError(f"a part of the type text has to have a text, this one has not: {part!r:.80}")
 
 
 def _unused_mark(messages: Sequence[Mapping[str, Any]]) -> str:

@@ -19,6 +19,9 @@ TEMPERATURE, TOP_K = 0.2, 50
 PREDICTOR_TEMPERATURE = 0.1
 """The reference draws the predictor's codes at temperature 1, and no file can change that: so its heads carry this."""
 
+LONGEST_SPAN = 32
+"""Tokens that the voice is good for in one go (`recipe.long_texts` measures it)."""
+
 
 def write_checkpoint(directory: Path, thinker: Any, talker: Any, code2wav: Any) -> Path:
     """Write configuration, tokenizer and float32 weights as transformers lays them out."""
@@ -46,6 +49,7 @@ def generation_json() -> dict[str, Any]:
         "eos_token_id": [added["<|endoftext|>"], added["<|im_end|>"]],
         "default_speaker": VOICE.talker.speakers[0][0],
         "text_normalization": "spoken_english",
+        "longest_span": LONGEST_SPAN,
         "pad_token_id": added["<|endoftext|>"],
         "talker_do_sample": True,
         "talker_max_new_tokens": 750,

@@ -61,8 +61,8 @@ class TimedSpeech:
         # The sessions that the model's own methods make, held here one by one.
         self._model = model._speech
         self._threads = model._n_threads
-        request = model._verbatim(text, SpeechOptions())
-        self._tokens = request.conversation, request.answer, model._speaker_id(None)
+        conversation, spans = model._verbatim(text, SpeechOptions(split="never"))
+        self._tokens = conversation, spans[0].tokens, model._speaker_id(None)
         self._params = self._model.default_params()
         self._groups = int(self._model.predictor_geometry["num_code_groups"])
         talker = self._model.talker_geometry

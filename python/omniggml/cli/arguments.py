@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from typing import Any
 
 import omniggml
+from omniggml.cli.output import Output
 from omniggml.errors import InputError
 from omniggml.model import Model
-from omniggml.plain_file import decoded, read_plain
-
-_MOST_TEXT = 64 << 20
+from omniggml.plain_file import is_file
+from omniggml.text.decoding import read_standard_input, read_text
+from omniggml.text.spans import SPLITS
 
 # Command-line names of the options of a speech; see SpeechOptions.
 _SPEECH_NUMBERS = {
@@ -25,6 +25,7 @@ _SPEECH_NUMBERS = {
     "predictor_top_p": float,
     "max_frames": int,
     "chunk_frames": int,
+    "longest_span": int,
 }
 
 
@@ -49,32 +50,20 @@ def add_model(parser: argparse.ArgumentParser) -> None:
 
 
 def given_text(argument: str) -> str:
-    """The argument itself, or standard input where it is -. Raises InputError where that can't be read."""
-    if argument != "-":
-        return argument
-    if sys.stdin is None:
-        raise InputError("standard input is closed; give the text as an argument")
-    try:
-        data = sys.stdin.buffer.read(_MOST_TEXT + 1)
-        if len(data) > _MOST_TEXT:
-            raise InputError(f"standard input holds more than {_MOST_TEXT >> 20} MiB of text")
-        return decoded(data)
-    except UnicodeDecodeError as error:
-        raise InputError(
-            f"standard input is not Unicode: no valid {error.encoding} at byte {error.start}; a byte order mark tells "
-            "another encoding"
-        ) from None
+    """The argument itself, or standard input where it is -. Raises InputError where that can't be read, and for the
+    name of a file: whether that or what is in it was meant, only the caller knows."""
+    if argument == "-":
+        return read_standard_input()
+    if is_file(argument):
+        raise InputError(f"{argument} is a file: give what is in it with --file, or its name on standard input with -")
+    return argument
 
 
 def read_texts(path: str | None, otherwise: Sequence[str]) -> Sequence[str]:
     """The lines of a file that say something. Raises InputError where it can't be read."""
     if path is None:
         return otherwise
-    try:
-        lines = decoded(read_plain(path)).splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} can't be read as text: {error}") from error
-    return [line.strip() for line in lines if line.strip()]
+    return [line.strip() for line in read_text(path).splitlines() if line.strip()]
 
 
 def load_model(args: argparse.Namespace) -> Model:
@@ -128,18 +117,30 @@ def add_speech(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--speaker", metavar="NAME", help="who speaks")
     group.add_argument("--seed", type=int, default=0, help="the same seed gives the same audio (default 0)")
     group.add_argument("--greedy", action="store_true", help="always the most probable code; no drawing")
+    group.add_argument("--split", choices=SPLITS, default="auto", help="how a long text is spoken (default auto)")
     for name, kind in _SPEECH_NUMBERS.items():
         group.add_argument("--" + name.replace("_", "-"), type=kind, metavar="X" if kind is float else "N")
 
 
 def speech_options(args: argparse.Namespace) -> dict[str, Any]:
     options: dict[str, Any] = {"speaker": args.speaker, "seed": args.seed, "greedy": args.greedy}
+    options["split"] = args.split
     for name in _SPEECH_NUMBERS:
         options[name] = getattr(args, name)
     return options
 
 
-def add_output(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
-    parser.add_argument(
-        "-o", "--output", required=required, metavar="FILE", help="audio file (.wav, .flac), - for stdout"
-    )
+def add_output(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("output")
+    group.add_argument("-o", "--output", metavar="FILE", help="audio file (.wav, .flac), a named pipe, - for stdout")
+    group.add_argument("--raw", action="store_true", help="to a pipe: 16-bit samples without a WAV header")
+    group.add_argument("--play", action="store_true", help="play it while it is spoken")
+    group.add_argument("--subtitles", metavar="FILE", help="what is said when (.srt, .vtt)")
+    parser.set_defaults(usage_error=parser.error)
+
+
+def chosen_output(args: argparse.Namespace) -> Output:
+    """Where the audio goes; leaves with a usage error where it goes nowhere."""
+    if args.output is None and not args.play:
+        args.usage_error("one of the arguments -o/--output --play is required")
+    return Output(args.output, args.raw, args.play, args.subtitles)

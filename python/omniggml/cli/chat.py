@@ -6,7 +6,6 @@ import argparse
 import sys
 from typing import Any
 
-from omniggml.audio import check_audio_target
 from omniggml.cli.arguments import (
     add_model,
     add_output,
@@ -16,7 +15,7 @@ from omniggml.cli.arguments import (
     load_model,
     speech_options,
 )
-from omniggml.cli.output import report, write_audio
+from omniggml.cli.output import Output, report, write_audio
 from omniggml.errors import InputError
 from omniggml.options import TextOptions
 
@@ -24,7 +23,7 @@ from omniggml.options import TextOptions
 def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser("chat", help="answer a question, in text and aloud")
     parser.add_argument("question", help="what to ask, - to read it from standard input")
-    add_output(parser, required=False)
+    add_output(parser)
     add_model(parser)
     group = parser.add_argument_group("answer")
     group.add_argument("--system", metavar="TEXT", help="instructions for the answer")
@@ -36,6 +35,7 @@ def add_parser(subparsers: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    output = _output(args)
     question = given_text(args.question)
     turns = [{"role": "user", "content": question}]
     if args.system:
@@ -47,21 +47,28 @@ def run(args: argparse.Namespace) -> int:
         max_tokens=args.max_tokens,
     )
     inputs = files_read(args)
-    _check_output(args, inputs)
+    output.check(inputs)
     model = load_model(args)
-    answer = model.stream_chat(turns, text_options=text_options, **speech_options(args))
-    print(answer.text, file=sys.stderr if args.output == "-" else sys.stdout)
-    if model.has_voice:
-        report(write_audio(answer.pieces, args.output, model.sample_rate, inputs), args.output)
-    return 0
+    shown = sys.stderr if output.on_stdout else sys.stdout
+
+    def written(text: str) -> None:
+        print(text, end="", file=shown, flush=True)
+
+    answer = model.stream_chat(turns, text_options=text_options, written=written, **speech_options(args))
+    print(file=shown)
+    if answer.stop_reason != "eos":
+        print(f"omniggml: the answer was cut: {answer.stop_reason.replace('_', ' ')}", file=sys.stderr)
+    if not model.has_voice:
+        return 0
+    return report(write_audio(answer.pieces, output, model.sample_rate, inputs), output)
 
 
-def _check_output(args: argparse.Namespace, inputs: list[str | None]) -> None:
+def _output(args: argparse.Namespace) -> Output:
     """A thinker alone has no voice, and writes none."""
     alone = args.model is None and args.thinker is not None
-    if alone and args.output is not None:
-        raise InputError(f"{args.thinker} is a thinker alone, which has no voice for {args.output}: name a speech file")
-    if not alone and args.output is None:
+    if alone and (args.output is not None or args.play):
+        where = args.output or "--play"
+        raise InputError(f"{args.thinker} is a thinker alone, which has no voice for {where}: name a speech file")
+    if not alone and args.output is None and not args.play:
         raise InputError("the answer is spoken to a file: name one with -o FILE, - for standard output")
-    if args.output is not None:
-        check_audio_target(args.output, inputs)
+    return Output(args.output, args.raw, args.play, args.subtitles)

@@ -13,14 +13,28 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import omniggml
-from omniggml.cli import bench, chat, compare, convert, decode, devices, doctor, imatrix, inspect, plot, quantize, speak
+from omniggml.cli import (
+    bench,
+    chat,
+    compare,
+    convert,
+    decode,
+    devices,
+    doctor,
+    imatrix,
+    inspect,
+    plot,
+    quantize,
+    speak,
+    voices,
+)
 from omniggml.cli.exit_codes import FAILED, Parser, parse
 from omniggml.cli.interruption import InterruptedBySignal, interruptible
 from omniggml.errors import OmniError
 from omniggml.native_log import pass_on
 from omniggml.printable import printable
 
-_COMMANDS = (speak, chat, decode, convert, quantize, imatrix, inspect, doctor, compare, plot, bench, devices)
+_COMMANDS = (speak, chat, voices, decode, convert, quantize, imatrix, inspect, doctor, compare, plot, bench, devices)
 
 
 def run(arguments: Sequence[str] | None = None) -> int:

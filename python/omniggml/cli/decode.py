@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from omniggml.arrays import codes_by_group, read_codes
-from omniggml.audio import Audio, check_audio_target
-from omniggml.cli.arguments import add_model, add_output, files_read, load_model
+from omniggml.audio import Audio
+from omniggml.cli.arguments import add_model, add_output, chosen_output, files_read, load_model
 from omniggml.cli.output import report, write_audio
 
 
@@ -24,14 +24,14 @@ def add_parser(subparsers: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    output = chosen_output(args)
     codes = read_codes(args.codes)
     inputs = [args.codes, *files_read(args)]
-    check_audio_target(args.output, inputs)
+    output.check(inputs)
     model = load_model(args)
     codes, note = codes_by_group(codes, model.geometry["code2wav"]["num_quantizers"])
     if note:
         print(f"omniggml: {note}", file=sys.stderr)
     samples = model.code2wav(codes, chunk_frames=args.chunk_frames)
     audio = Audio(samples, model.sample_rate, codes.astype(np.int32), "eos")
-    report(write_audio([audio], args.output, model.sample_rate, inputs), args.output)
-    return 0
+    return report(write_audio([audio], output, model.sample_rate, inputs), output)

@@ -19,6 +19,7 @@ from omniggml.files.json_object import read_json_object
 from omniggml.files.tokenizer_metadata import read_tokenizer_files
 from omniggml.spec.bounds import LARGEST, MOST_EXPERTS, MOST_LAYERS
 from omniggml.spec.model_config import (
+    LONGEST_SPAN_KEY,
     SUPPRESSED_TAIL,
     TALKER_SAMPLING,
     TEXT_NORMALIZATION_KEY,
@@ -155,6 +156,7 @@ def _omni(directory: Path, root: _Section) -> ModelConfig | LanguageModel:
         talker_sampling=_sampling(directory, ("talker_",), TALKER_SAMPLING),
         text_normalization=_text_normalization(directory),
         default_speaker=_default_speaker(directory, talker),
+        longest_span=_longest_span(directory),
     )
     _check_agreement(config, talker, root)
     return config
@@ -346,6 +348,14 @@ def _default_speaker(directory: Path, talker: _Section) -> str | None:
     _Section(values, path, "").must_be("default_speaker", [name for name, _ in _talker(talker).speakers])
     name: str | None = values.get("default_speaker")
     return name
+
+
+def _longest_span(directory: Path) -> int | None:
+    path = directory / "generation_config.json"
+    values = read_json_object(path) if path.exists() else {}
+    if values.get(LONGEST_SPAN_KEY) is None:
+        return None
+    return _Section(values, path, "").integer(LONGEST_SPAN_KEY, low=1)
 
 
 def _text_normalization(directory: Path) -> str | None:

@@ -25,6 +25,10 @@ TEXT_NORMALIZATION_KEY = "text_normalization"
 TEXT_NORMALIZATIONS = ("spoken_english",)
 """What that key may say; `omniggml.text.normalization` has a function for each."""
 
+LONGEST_SPAN_KEY = "longest_span"
+"""Key in `generation_config.json`, and the last part of the speech file's key: tokens of text that the voice is good
+for in one go."""
+
 SAMPLE_RATE = 24000
 """Hz of the waveform. A property of the trained vocoder; it is in no configuration file."""
 
@@ -194,6 +198,7 @@ class ModelConfig:
     talker_sampling: Sampling = TALKER_SAMPLING
     text_normalization: str | None = None
     default_speaker: str | None = None
+    longest_span: int | None = None
 
     @property
     def language_model(self) -> LanguageModel:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from omniggml.gguf.metadata import Metadata, count, counts, fields, signed, text, texts
 from omniggml.spec.expected_tensors import TEXT_EMBEDDING, Named, speech_tensors
 from omniggml.spec.model_config import (
+    LONGEST_SPAN_KEY,
     PREDICTOR_SAMPLING,
     SAMPLE_RATE,
     SUPPRESSED_TAIL,
@@ -22,6 +23,7 @@ ARCHITECTURE = "qwen3omni-speech"
 FORMAT_VERSION = 1
 DEFAULT_SPEAKER = f"{ARCHITECTURE}.talker.default_speaker"
 SPEAKER_NAMES = f"{ARCHITECTURE}.talker.speaker_names"
+LONGEST_SPAN = f"{ARCHITECTURE}.{LONGEST_SPAN_KEY}"
 TEXT_NORMALIZATION = f"{ARCHITECTURE}.{TEXT_NORMALIZATION_KEY}"
 
 SUPPRESSED_TAIL_KEY = f"{ARCHITECTURE}.talker.suppressed_tail"
@@ -47,6 +49,8 @@ def speech_metadata(config: ModelConfig) -> Metadata:
     entries |= fields(f"{ARCHITECTURE}.token.", config.token)
     if config.text_normalization is not None:
         entries[TEXT_NORMALIZATION] = text(config.text_normalization)
+    if config.longest_span is not None:
+        entries[LONGEST_SPAN] = count(config.longest_span)
     return entries
 
 

@@ -4,91 +4,132 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable
-from functools import lru_cache
-from typing import Any
 
-_APOSTROPHES, _QUOTES, _DASHES = "\u2018\u2019\u02bc", '"\u201c\u201d\u2013', "\u2014;:()"
-_MARKS = str.maketrans(
-    dict.fromkeys(_APOSTROPHES, "'") | dict.fromkeys(_QUOTES, " ") | dict.fromkeys(_DASHES, ", ") | {"\u2026": ". "}
+from omniggml.text.english_rules import RULES
+from omniggml.text.english_signs import SHORTENED, SIGNS
+from omniggml.text.markup import without_markup
+from omniggml.text.transliteration import said_for
+from omniggml.text.written import Written
+
+_KNOWN = re.compile(r"(?:[a-z']+[.,?!]? )*[a-z']+[.?!]?")
+_SPACE_IN_NUMBER = re.compile(
+    r"(?<![\d.,])\d{1,3}(?:[\u00a0\u2009\u202f]\d{3})+(?!\d)|(?<![\d.,])\d{1,3}(?: \d{3})* 000(?!\d)"
 )
-_SIGNS = {"&": "and", "+": "plus", "=": "equals", "%": "percent", "@": "at", "\u00d7": "times", "*": "times"}
-_CURRENCIES = {"$": ("dollar", "dollars"), "£": ("pound", "pounds"), "€": ("euro", "euros")}
-_GROUPED = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
-_MONEY = re.compile(r"([$£€])(\d+)(?:\.(\d\d))?(?!\d)")
-_CLOCK = re.compile(r"\b(\d{1,2}):(\d\d)\b")
-_ORDINAL = re.compile(r"\b(\d{1,9})(?:st|nd|rd|th)\b")
-_YEAR = re.compile(r"(?<=\bin )(1[1-9]\d\d|20[1-9]\d)\b")
-_MINUS = re.compile(r"(?<=\d)\s+[-\u2212]\s+(?=\d)")
-_NUMBER = re.compile(r"\d+(?:\.\d+)?")
-_LONGEST = 18
+_SUPERSCRIPTS = str.maketrans(
+    "\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079\u207a\u207b", "0123456789+-"
+)
+_RAISED_FIGURE = re.compile("[\u2070\u00b9\u00b2\u00b3\u2074-\u2079]")
+_RAISED = re.compile(r"(?<=[\w)])[\u2070\u00b9\u00b2\u00b3\u2074-\u2079\u207a\u207b]+")
+_MARKS = str.maketrans(
+    dict.fromkeys("\u2018\u2019\u02bc\u00b4`\u2032\uff07", "'")
+    | dict.fromkeys('"\u201c\u201d\u00ab\u00bb\u201e\u201f\u2033', " ")
+    | dict.fromkeys("\u2014\u2015;:()[]{}|", ", ")
+    | dict.fromkeys("\u2022\u2023\u00b7\u2500\u2501\u2502\u2550", ", ")
+    | {"\u2026": ". ", "\u3002": ". ", "\uff0e": ". ", "\uff0c": ", ", "\u3001": ", ", "\uff01": "! ", "\uff1f": "? "}
+    | {
+        "\u061f": "? ",
+        "\u060c": ", ",
+        "\u00bf": " ",
+        "\u00a1": " ",
+        "\u2013": " ",
+        "-": " ",
+        "\u2010": " ",
+        "\u2011": " ",
+    }
+)
+_BEFORE_RULES = str.maketrans(
+    dict.fromkeys("\u2018\u2019\u02bc\uff07", "'")
+    | dict.fromkeys("\u201c\u201d\u201e\u201f", '"')
+    | dict.fromkeys("\u2010\u2011\uff0d", "-")
+    | {"\u2033": '"', "\u2032": "'", "\u00a0": " ", "\u2009": " ", "\u202f": " ", "\u2044": "/"}
+)
+_FLAGS = re.compile("[\U0001f1e6-\U0001f1ff]{2}")
+_SHORTENED = re.compile(r"\b(?:(vs|approx)\b\.?|(ok|etc)\b)")
+_RUN_OF_MARKS = re.compile(r"\s*([.,?!][\s.,?!]*)")
 
 
 def spoken_text(text: str) -> str:
     """Write out figures and signs, lower the case, and leave only a to z, apostrophes and . , ? !
 
-    Letters with accents lose them; what can't be said is dropped. The result is empty when nothing can be said.
+    Markdown and tags go, letters of other alphabets are transliterated. The result is empty when nothing can be said.
     """
-    text = _GROUPED.sub("", text.lower())
-    for pattern, said in _RULES:
+    return write_out(plain_text(text)).text
+
+
+def plain_text(text: str) -> str:
+    """The text without markup: paragraphs with a blank line between, a line for each heading and list item."""
+    return without_markup(text)
+
+
+def write_out(plain: str) -> Written:
+    """What is said for a text without markup, and which of its characters nothing is said for."""
+    if _KNOWN.fullmatch(plain):
+        return _settled(plain, "")
+    text = _prepared(_joined(plain))
+    for pattern, said in RULES:
         text = pattern.sub(said, text)
-    text = _MINUS.sub(" minus ", text).translate(_MARKS)
-    text = _NUMBER.sub(_number, text)
-    for sign, word in _SIGNS.items():
-        text = text.replace(sign, f" {word} ")
-    plain = unicodedata.normalize("NFKD", text)
-    plain = "".join(letter for letter in plain if not unicodedata.combining(letter))
-    plain = re.sub(r"[^a-z'.,?!]+", " ", plain)
-    plain = re.sub(r"\s*([.,?!])[\s.,?!]*", r"\1 ", plain)
-    return plain.strip(" ,'")
+    text = text.lower().translate(_MARKS)
+    return _settled(*_in_ascii(text))
 
 
-@lru_cache(maxsize=1)
-def _engine() -> Any:
-    # Most texts have no figures, and need not wait for the import.
-    import inflect
-
-    return inflect.engine()
-
-
-def _words(value: int | str) -> str:
-    return f" {_engine().number_to_words(value)} "
+def _joined(plain: str) -> str:
+    """Lines as sentences of one text."""
+    lines = [line.strip() for line in plain.splitlines() if line.strip()]
+    ended = [line if line[-1] in ".,;:!?\u2026\u3002\uff01\uff1f" else f"{line}." for line in lines[:-1]]
+    return " ".join([*ended, *lines[-1:]])
 
 
-def _number(found: re.Match[str]) -> str:
-    if len(found[0]) > _LONGEST:
-        return " ".join(_words(int(figure)).strip() for figure in found[0] if figure != ".")
-    return _words(found[0])
+def _prepared(text: str) -> str:
+    """The same with one character for each figure and common mark, and without what stands for figures."""
+    text = _FLAGS.sub(lambda found: f", flag {found[0]}, ", text)
+    text = _SPACE_IN_NUMBER.sub(lambda found: re.sub(r"\s", ",", found[0]), text)
+    text = "".join(_figure(letter) for letter in text).translate(_BEFORE_RULES)
+    return _RAISED.sub(_raised, text)
 
 
-def _ordinal(found: re.Match[str]) -> str:
-    return _words(_engine().ordinal(int(found[1])))
+def _figure(letter: str) -> str:
+    if letter.isascii():
+        return letter
+    if "\uff01" <= letter <= "\uff5e":
+        return chr(ord(letter) - 0xFEE0)
+    if letter.isdecimal():
+        return str(unicodedata.decimal(letter))
+    if unicodedata.category(letter) not in ("No", "Nl") or _RAISED_FIGURE.match(letter):
+        return letter
+    plain = unicodedata.normalize("NFKC", letter).replace("\u2044", "/")
+    return f" {plain}" if "/" in plain else f" {plain} " if plain.isdecimal() else letter
 
 
-def _year(found: re.Match[str]) -> str:
-    century, rest = divmod(int(found[1]), 100)
-    if rest == 0:
-        return f"{_words(century)}hundred "
-    return f"{_words(century)}{'oh ' if rest < 10 else ''}{_words(rest).strip()} "
+def _raised(found: re.Match[str]) -> str:
+    before = re.search(r"(\w+|\))$", found.string[: found.start()])
+    if found[0] in "\u00b2\u00b3" and found.string[found.start() - 1] == "m":
+        return found[0]  # a unit
+    figures = found[0].translate(_SUPERSCRIPTS)
+    raised = before is not None and (before[1] == ")" or before[1].isdecimal() or len(before[1]) == 1)
+    return f"^{figures}" if raised else f" {figures} "
 
 
-def _clock(found: re.Match[str]) -> str:
-    hour, minute = int(found[1]), int(found[2])
-    if minute == 0:
-        return _words(hour)
-    return f"{_words(hour)}{'oh ' if minute < 10 else ''}{_words(minute).strip()} "
+def _in_ascii(text: str) -> tuple[str, str]:
+    left_out: dict[str, None] = {}
+    said = []
+    for letter in text:
+        if letter.isascii():
+            said.append(f" {SIGNS[letter]} " if letter in SIGNS else letter)
+            continue
+        words = said_for(letter)
+        if words is None:
+            left_out[letter] = None
+        said.append(" " if words is None else words)
+    return "".join(said).lower(), "".join(left_out)
 
 
-def _money(found: re.Match[str]) -> str:
-    one, many = _CURRENCIES[found[1]]
-    whole, rest = int(found[2]), int(found[3] or 0)
-    said = f"{_words(whole)}{one if whole == 1 else many}"
-    return f"{said} {_words(rest)}" if rest else f"{said} "
+def _settled(text: str, left_out: str) -> Written:
+    plain = re.sub(r"[^a-z'.,?!]+", " ", text)
+    plain = _RUN_OF_MARKS.sub(_strongest, plain)
+    plain = _SHORTENED.sub(lambda found: SHORTENED[found[1] or found[2]], plain)
+    return Written(plain.rstrip(" ,'").lstrip(" .,?!'"), left_out)
 
 
-_RULES: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], ...] = (
-    (_MONEY, _money),
-    (_CLOCK, _clock),
-    (_ORDINAL, _ordinal),
-    (_YEAR, _year),
-)
+def _strongest(found: re.Match[str]) -> str:
+    ends = re.search(r"[.?!]", found[1])
+    return f"{ends[0] if ends else ','} "

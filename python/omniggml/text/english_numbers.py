@@ -1,0 +1,88 @@
+"""Numbers as they are said in English."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import Any
+
+NUMBER = r"(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?"
+"""Figures, grouped by commas or not, with or without decimals."""
+
+_LONGEST = 18
+_ROMAN = re.compile(r"M{0,3}(CM|CD|D?C{0,3})(XC|XL|L?X{0,3})(IX|IV|V?I{0,3})")
+_ROMAN_VALUES = {"I": 1, "V": 5, "X": 10, "L": 50, "C": 100, "D": 500, "M": 1000}
+
+
+@lru_cache(maxsize=1)
+def _engine() -> Any:
+    # Most texts have no figures, and need not wait for the import.
+    import inflect
+
+    return inflect.engine()
+
+
+def cardinal(figures: str | int) -> str:
+    """ "1,250.5" -> "one thousand, two hundred and fifty point five". A number that begins with zeros or is too long to
+    be said is read figure by figure."""
+    plain = str(figures).replace(",", "")
+    if plain.startswith("."):
+        plain = f"0{plain}"
+    if len(plain) > _LONGEST or re.match(r"0\d", plain):
+        return " ".join("point" if figure == "." else cardinal(figure) for figure in plain)
+    return str(_engine().number_to_words(plain)).replace("-", " ")
+
+
+def ordinal(value: int) -> str:
+    """3 -> "third"."""
+    return str(_engine().number_to_words(_engine().ordinal(value))).replace("-", " ")
+
+
+def by_figures(figures: str) -> str:
+    """ "0800 12" -> "zero eight zero zero, one two": groups are parted by whatever is no figure."""
+    return ", ".join(" ".join(cardinal(figure) for figure in group) for group in re.findall(r"\d+", figures))
+
+
+def year(figures: str) -> str:
+    """ "1984" -> "nineteen eighty four", "2005" -> "two thousand and five"."""
+    century, rest = divmod(int(figures), 100)
+    if century % 10 == 0 and rest < 10:
+        return cardinal(int(figures))
+    if rest == 0:
+        return f"{cardinal(century)} hundred"
+    return f"{cardinal(century)} {'oh ' if rest < 10 else ''}{cardinal(rest)}"
+
+
+def decade(figures: str) -> str:
+    """ "1990" -> "nineteen nineties", "80" -> "eighties", "2000" -> "two thousands"."""
+    said = cardinal(int(figures)) if len(figures) < 4 else year(figures)
+    return f"{said[:-1]}ies" if said.endswith("y") else f"{said}s"
+
+
+def fraction(top: str, bottom: str) -> str:
+    """ "3", "4" -> "three quarters"; "10", "3" -> "ten over three"."""
+    above, below = int(top), int(bottom)
+    if not 1 < below <= 1000 or above >= below:
+        return f"{cardinal(above)} over {cardinal(below)}"
+    part = {2: "half", 4: "quarter"}.get(below) or ordinal(below).removeprefix("one ")
+    if above == 1:
+        return f"one {part}"
+    return f"{cardinal(above)} {'halves' if below == 2 else f'{part}s'}"
+
+
+def power(exponent: str) -> str:
+    """ "2" -> "squared", "-3" -> "to the power of minus three"."""
+    short = {"2": "squared", "3": "cubed"}.get(exponent)
+    if short:
+        return short
+    sign = "minus " if exponent[0] in "-\u2212" else ""
+    return f"to the power of {sign}" + cardinal(exponent.lstrip("+-\u2212"))
+
+
+def roman(letters: str) -> int | None:
+    """ "XIV" -> 14; None where it is no Roman numeral."""
+    if not letters or not _ROMAN.fullmatch(letters):
+        return None
+    values = [_ROMAN_VALUES[letter] for letter in letters]
+    following = [*values[1:], 0]
+    return sum(-one if one < other else one for one, other in zip(values, following, strict=True))

@@ -1,0 +1,121 @@
+"""Markdown, tags and entities -> the text that a reader of the page would see.
+
+What comes out has a blank line between paragraphs and a line for each heading, list item and row; lines that a
+paragraph was wrapped into are joined.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+
+# Elements that end a line or paragraph, and those within one. Anything else in angle brackets is text: List<int>.
+_BLOCKS = (
+    "address article aside blockquote body dd div dl dt fieldset figcaption figure footer form h1 h2 h3 h4 h5 h6 head "
+    "header hr html li main nav ol p pre s-p section table tbody td tfoot th thead title tr ul speak break br"
+)
+_INLINE = (
+    "a abbr audio b bdi bdo big button cite code data del dfn em embed emphasis font i iframe img input ins kbd label "
+    "link mark meta meter object option output phoneme picture prosody q rp rt ruby s samp say-as script select small "
+    "source span strike strong style sub summary sup svg textarea time tt u var video voice wbr"
+)
+_COMMENT = re.compile(r"<!--.*?-->|<(script|style)\b[^<>]*>.*?</\1\s*>", re.DOTALL | re.IGNORECASE)
+_AUTOLINK = re.compile(r"<((?:https?://|mailto:)[^<>\s]+)>")
+_TAG = re.compile(
+    r"</?(?P<name>[A-Za-z][\w:-]*)(?P<rest>(?:\s+[\w:-]+(?:\s*=\s*(?:\"[^\"]*\"|'[^']*'|[^\s\"'<>]+))?)*)\s*/?>"
+)
+_ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,30});")
+_LINK = re.compile(r"!?\[([^\[\]\n]*)\](?:\([^()\s]*(?:\([^()\s]*\)[^()\s]*)*(?:\s+\"[^\"\n]*\")?\)|\[[^\[\]\n]*\])")
+_FOOTNOTE = re.compile(r"\[\^[^\]\s]+\]:?")
+_DEFINITION = re.compile(r"^ {0,3}\[[^\]\n]+\]:\s+\S+.*$", re.MULTILINE)
+_CODE = re.compile(r"(`+)(?!`)(.+?)(?<!`)\1(?!`)")
+_EMPHASIS = (
+    re.compile(r"(?<![\w*])(\*{1,3})(?=[^\s*])(.+?)(?<=[^\s*])\1(?![\w*])"),
+    re.compile(r"(\*\*)(?=[^\s*])(.+?)(?<=[^\s*])\1(?!\*)"),
+    re.compile(r"(?<!\w)(_{1,3})(?=[^\s_])(.+?)(?<=[^\s_])\1(?!\w)"),
+    re.compile(r"(?<![\w~])(~~)(?=[^\s~])(.+?)(?<=[^\s~])\1(?!~)"),
+)
+_ESCAPE = re.compile(r"\\([\\`*_{}\[\]()#+.!~>|-])")
+
+_FENCE = re.compile(r"\s*(?:```+|~~~+)[\w+#.-]*\s*$")
+_RULE = re.compile(r"\s*(?:=+|(?:-\s*){3,}|(?:\*\s*){3,}|(?:_\s*){3,})\s*$")
+_HEADING = re.compile(r"\s{0,3}#{1,6}\s+(.*?)\s*#*\s*$")
+_QUOTATION = re.compile(r"\s{0,3}(?:>\s?)+")
+_BULLET = re.compile(r"\s*[-*+\u2022\u2023\u25e6\u2043]\s+(?:\[[ xX]\]\s+)?(?=\S)")
+_NUMBERED = re.compile(r"\s*(\d{1,3})[.)]\s+(?=\S)")
+_ROW = re.compile(r"\s*\|(.+)\|\s*$")
+_BETWEEN_ROWS = re.compile(r"[\s|:-]+$")
+
+
+def without_markup(text: str) -> str:
+    """The text without Markdown and tags, entities resolved. Nothing that a reader would see goes."""
+    text = _AUTOLINK.sub(r"\1", _COMMENT.sub(" ", text))
+    text = _TAG.sub(_tag, text)
+    text = _ENTITY.sub(lambda found: html.unescape(found[0]), text)
+    return "\n\n".join(_paragraph(lines) for lines in _paragraphs(_DEFINITION.sub("", text)))
+
+
+def _tag(found: re.Match[str]) -> str:
+    name = found["name"].lower()
+    if name in _BLOCKS.split():
+        return "\n\n"
+    closed = found[0].startswith("</")
+    # A pair that no list knows is a tag too, and so is what has attributes.
+    if name in _INLINE.split() or closed or "=" in found["rest"] or f"</{name}" in found.string.lower():
+        return ""
+    return found[0]
+
+
+def _paragraphs(text: str) -> list[list[str]]:
+    """Lines of paragraphs, each a sentence or more of its own."""
+    paragraphs: list[list[str]] = [[]]
+    wrapped = False
+    for line in text.splitlines():
+        if not line.strip() or _RULE.match(line):
+            paragraphs.append([])
+            wrapped = False
+            continue
+        if _FENCE.match(line):
+            wrapped = False
+            continue
+        line, alone = _line(line)
+        if wrapped and not alone and paragraphs[-1]:
+            paragraphs[-1][-1] += f" {line}"
+        elif line:
+            paragraphs[-1].append(line)
+        # The next line of a list item belongs to it; that of a heading or row does not.
+        wrapped = alone != "whole"
+    return [lines for lines in paragraphs if lines]
+
+
+def _line(line: str) -> tuple[str, str]:
+    """The line without its mark, and whether it stands alone: "" no, "begins" it begins something, "whole"."""
+    if heading := _HEADING.match(line):
+        return _ended(heading[1]), "whole"
+    if row := _ROW.match(line):
+        if _BETWEEN_ROWS.match(row[1]):
+            return "", "whole"
+        return _ended(", ".join(cell.strip() for cell in row[1].split("|") if cell.strip())), "whole"
+    if quotation := _QUOTATION.match(line):
+        line = line[quotation.end() :]
+    if bullet := _BULLET.match(line):
+        return _ended(line[bullet.end() :].strip()), "begins"
+    if number := _NUMBERED.match(line):
+        return _ended(f"{number[1]}. {line[number.end() :].strip()}"), "begins"
+    return line.strip(), ""
+
+
+def _ended(line: str) -> str:
+    return line if not line or line[-1] in ".,;:!?\u2026\u3002\uff01\uff1f" else f"{line}."
+
+
+def _paragraph(lines: list[str]) -> str:
+    return "\n".join(_inline(line) for line in lines)
+
+
+def _inline(line: str) -> str:
+    line = _FOOTNOTE.sub("", _LINK.sub(r"\1", line))
+    line = _CODE.sub(r"\2", line)
+    for pattern in _EMPHASIS:
+        line = pattern.sub(r"\2", line)
+    return _ESCAPE.sub(r"\1", line)

@@ -1,0 +1,115 @@
+"""A long text -> spans that a voice is good for, one after another, with the pauses between them.
+
+Sentences are found by sentencex, which knows abbreviations, quotations and the marks of other scripts; here they are
+put together up to the longest span, and what is longer than that is cut where it hurts least.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+PAUSE_IN_SENTENCE, PAUSE_SENTENCE, PAUSE_PARAGRAPH = 0.0, 0.4, 0.8
+"""Seconds of silence between two spans; the silence with which a span ends counts."""
+
+SPLITS = ("auto", "sentence", "never")
+"""Ways to split: sentences put together up to the longest span; each sentence alone; not at all."""
+
+_PARAGRAPHS = re.compile(r"\n\s*\n")
+_CLAUSES = re.compile(
+    r"(?<=[,;:])\s+|(?<=[\u2014\uff0c\u3001\uff1b\uff1a\u060c])\s*|\s+(?=(?:and|but|or|because|which|while|when|if|so|that)\s)"
+)
+
+
+@dataclass(frozen=True)
+class Span:
+    """`text` as it was written, and the seconds of silence behind it."""
+
+    text: str
+    pause: float
+
+
+def spans_of(text: str, length: Callable[[str], int], longest: int, split: str) -> list[Span]:
+    """Spans of at most `longest`, as `length` measures; longer ones only where a single character is. A text that is
+    short enough is one span, and so is every text where `split` is "never"."""
+    if split == "never" or (split == "auto" and length(text) <= longest):
+        return [Span(text, 0.0)]
+    spans: list[Span] = []
+    for paragraph in filter(str.strip, _PARAGRAPHS.split(text)):
+        for line in _together(_lines(paragraph), length, longest) if split == "auto" else _lines(paragraph):
+            pieces = [line] if length(line) <= longest else list(_pieces(line, length, longest))
+            spans += [Span(piece, PAUSE_IN_SENTENCE) for piece in pieces[:-1]] + [Span(pieces[-1], PAUSE_SENTENCE)]
+        spans[-1] = Span(spans[-1].text, PAUSE_PARAGRAPH)
+    return [*spans[:-1], Span(spans[-1].text, 0.0)] if spans else [Span(text, 0.0)]
+
+
+def _lines(paragraph: str) -> list[str]:
+    return [sentence for line in paragraph.split("\n") for sentence in sentences(line)]
+
+
+def sentences(text: str) -> list[str]:
+    """The sentences of one paragraph, without the space around them. The number of a list item stays with it."""
+    from sentencex import segment
+
+    found: list[str] = []
+    number = ""
+    for piece in segment("en", text):
+        piece = f"{number} {piece.strip()}".strip()
+        number = ""
+        if not piece:
+            continue
+        # "2." before a sentence, a closing quotation mark behind one.
+        if re.fullmatch(r"\d{1,3}[.)]", piece):
+            number = piece
+        elif found and not re.search(r"\w", piece):
+            found[-1] += f" {piece}"
+        else:
+            found.append(piece)
+    return [*found, number] if number else found
+
+
+def _together(parts: list[str], length: Callable[[str], int], longest: int) -> list[str]:
+    """Neighbours joined while they fit."""
+    joined: list[str] = []
+    for part in parts:
+        if joined and length(f"{joined[-1]} {part}") <= longest:
+            joined[-1] += f" {part}"
+        else:
+            joined.append(part)
+    return joined
+
+
+def _pieces(sentence: str, length: Callable[[str], int], longest: int) -> Iterator[str]:
+    """A sentence cut at clauses, those still too long between words, and words too long for any span anywhere."""
+    for clause in _even(_CLAUSES.split(sentence), length, longest):
+        if length(clause) <= longest:
+            yield clause
+            continue
+        for words in _even(clause.split(), length, longest):
+            yield from _halves(words, length, longest)
+
+
+def _even(parts: list[str], length: Callable[[str], int], longest: int) -> list[str]:
+    """Neighbours joined to pieces of about one length: a last one of a single word sounds cut off."""
+    lengths = [length(part) for part in parts]
+    aim = sum(lengths) / -(-sum(lengths) // longest)
+    joined: list[str] = []
+    size = 0
+    for part, own in zip(parts, lengths, strict=True):
+        if joined and size + own / 2 <= aim and length(f"{joined[-1]} {part}") <= longest:
+            joined[-1] += f" {part}"
+            size += own
+        else:
+            joined.append(part)
+            size = own
+    return joined
+
+
+def _halves(text: str, length: Callable[[str], int], longest: int) -> Iterator[str]:
+    if length(text) <= longest or len(text) < 2:
+        yield text
+        return
+    middle = len(text) // 2
+    yield from _halves(text[:middle], length, longest)
+    yield from _halves(text[middle:], length, longest)

@@ -1,0 +1,148 @@
+"""SSML, the few tags that people use: pauses, paragraphs, sentences, and how a word is to be read."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from dataclasses import dataclass
+from xml.parsers import expat
+
+from omniggml.errors import InputError
+from omniggml.text.spans import PAUSE_PARAGRAPH, PAUSE_SENTENCE
+
+_ROOT = re.compile(r"\s*(?:<\?xml[^<>]*\?>\s*)?<speak[\s/>]")
+_DOCUMENT = re.compile(r"\s*<(?:\?xml|!DOCTYPE|speak[\s/>])")
+_TIME = re.compile(r"\+?(\d+(?:\.\d+)?|\.\d+)\s*(ms|s)")
+_STRENGTHS = {"none": 0.0, "x-weak": 0.1, "weak": 0.25, "medium": 0.5, "strong": 0.8, "x-strong": 1.2}
+_LONGEST_BREAK = 60.0
+_DEEPEST = 64
+
+
+@dataclass(frozen=True)
+class Passage:
+    """A text, and the seconds of silence behind it; None leaves that to the rule for texts."""
+
+    text: str
+    pause: float | None = None
+
+
+def is_ssml(text: str) -> bool:
+    """Whether the text has a <speak> root."""
+    return _ROOT.match(text) is not None
+
+
+def passages_of(document: str) -> list[Passage]:
+    """The passages of an SSML document; without a root, one is put around it. Tags that aren't followed are named in
+    one warning.
+
+    Raises InputError for what is no XML, for a document type with entities of its own, and for a break of no time.
+    """
+    reader = _Reader()
+    parser = expat.ParserCreate()
+    parser.buffer_text = True
+    parser.StartElementHandler = reader.start
+    parser.EndElementHandler = reader.end
+    parser.CharacterDataHandler = reader.text
+    # Entities of the document's own can grow without bound, or name files.
+    parser.StartDoctypeDeclHandler = _refuse_doctype
+    rooted = document if _DOCUMENT.match(document) else f"<speak>{document}</speak>"
+    try:
+        parser.Parse(rooted.strip().encode(), True)
+    except expat.ExpatError as error:
+        raise InputError(f"the SSML can't be read: {error}") from None
+    if reader.passed_over:
+        warnings.warn(f"SSML tags that change nothing here: {', '.join(sorted(reader.passed_over))}", stacklevel=6)
+    return reader.passages()
+
+
+def _refuse_doctype(*_: object) -> None:
+    raise InputError("the SSML has a document type; write it without one")
+
+
+class _Reader:
+    def __init__(self) -> None:
+        self.passed_over: set[str] = set()
+        self._passages: list[Passage] = []
+        self._words = ""
+        self._open: list[tuple[str, str]] = []  # how what is inside is said, and the alias that stands for it
+        self._inside = ""
+
+    def start(self, name: str, attributes: dict[str, str]) -> None:
+        name = name.rpartition(":")[2]
+        if len(self._open) >= _DEEPEST:
+            raise InputError(f"the SSML has tags {_DEEPEST} deep")
+        way = ""
+        if name in ("p", "s"):
+            self._pause(None if not self._words.strip() else PAUSE_PARAGRAPH if name == "p" else PAUSE_SENTENCE)
+        elif name == "break":
+            self._pause(_break(attributes))
+        elif name == "sub":
+            self._words += attributes.get("alias", "")
+            way = "sub" if "alias" in attributes else ""
+        elif name == "say-as":
+            way = attributes.get("interpret-as", "")
+            if way not in _WAYS and way not in _AS_WRITTEN:
+                self.passed_over.add(f'say-as interpret-as="{way}"')
+        elif name != "speak":
+            self.passed_over.add(name)
+        self._open.append((way, self._words))
+        if way in _WAYS:
+            self._words = ""
+
+    def end(self, name: str) -> None:
+        name = name.rpartition(":")[2]
+        way, before = self._open.pop()
+        if way == "sub":
+            self._words = before
+        elif way in _WAYS:
+            self._words = before + _WAYS[way](self._words)
+        if name in ("p", "s"):
+            self._pause(PAUSE_PARAGRAPH if name == "p" else PAUSE_SENTENCE)
+
+    def text(self, text: str) -> None:
+        self._words += text
+
+    def passages(self) -> list[Passage]:
+        self._pause(None)
+        return self._passages
+
+    def _pause(self, seconds: float | None) -> None:
+        words, self._words = " ".join(self._words.split()), ""
+        if words:
+            self._passages.append(Passage(words, seconds))
+        elif self._passages and seconds is not None:
+            last = self._passages[-1]
+            self._passages[-1] = Passage(last.text, max(last.pause or 0.0, seconds))
+
+
+def _break(attributes: dict[str, str]) -> float:
+    time = attributes.get("time")
+    if time is None:
+        strength = attributes.get("strength", "medium")
+        if strength not in _STRENGTHS:
+            raise InputError(f"a break has the strength {strength!r:.80}; it can be {', '.join(_STRENGTHS)}")
+        return _STRENGTHS[strength]
+    found = _TIME.fullmatch(time.strip())
+    if found is None:
+        raise InputError(f"a break has the time {time!r:.80}; expected one such as 500ms or 1.5s")
+    seconds = float(found[1]) / (1000 if found[2] == "ms" else 1)
+    if seconds > _LONGEST_BREAK:
+        raise InputError(f"a break of {seconds:g} s is longer than {_LONGEST_BREAK:g} s")
+    return seconds
+
+
+def _letters(text: str) -> str:
+    return " ".join(" ".join(word) for word in text.split())
+
+
+def _ordinal(text: str) -> str:
+    figures = text.strip()
+    if not figures.isdecimal():
+        return text
+    ending = "th" if figures[-2:-1] == "1" else {"1": "st", "2": "nd", "3": "rd"}.get(figures[-1], "th")
+    return f"{figures}{ending}"
+
+
+_WAYS = {"characters": _letters, "spell-out": _letters, "verbatim": _letters, "digits": _letters, "ordinal": _ordinal}
+_AS_WRITTEN = frozenset(["cardinal", "number", "date", "time", "telephone", "currency", "unit", "fraction", "address"])
+"""What writing-out reads rightly as it stands."""

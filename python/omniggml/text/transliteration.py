@@ -1,0 +1,58 @@
+"""Letters of other alphabets -> a to z, pictures -> their names, and which characters there is nothing for."""
+
+from __future__ import annotations
+
+import unicodedata
+from functools import lru_cache
+
+from omniggml.text.english_signs import EMOJI, SIGNS
+
+# Scripts whose letters stand for sounds, so that a transliteration says the word. A Chinese character is another word
+# in Japanese, and Arabic and Hebrew leave the vowels out.
+_SPELLED = frozenset((
+    "LATIN", "GREEK", "CYRILLIC", "ARMENIAN", "GEORGIAN", "HIRAGANA", "KATAKANA", "KATAKANA-HIRAGANA", "HANGUL",
+    "FULLWIDTH", "HALFWIDTH",
+))  # fmt: skip
+_FLAG = range(0x1F1E6, 0x1F200)
+_PICTURES = (range(0x1F000, 0x20000), range(0x2600, 0x27C0), range(0x2B00, 0x2C00), range(0x2300, 0x2400))
+_SKIN = range(0x1F3FB, 0x1F400)
+
+
+@lru_cache(maxsize=4096)
+def said_for(letter: str) -> str | None:
+    """What is said for a character beyond ASCII: letters, words, or "" for what has no sound of its own, such as a
+    joiner or an accent. None where nothing can be said."""
+    code, category = ord(letter), unicodedata.category(letter)
+    if letter in SIGNS:
+        return f" {SIGNS[letter]} "
+    if code in _FLAG:
+        return f" {chr(code - _FLAG[0] + ord('a'))} "
+    if code in _SKIN or category in ("Cc", "Cf", "Me", "Zs", "Zl", "Zp") or 0xFE00 <= code <= 0xFE0F:
+        return " " if category[0] == "Z" or letter in "\n\t" else ""
+    if any(code in block for block in _PICTURES) and category in ("So", "Sk", "Sm"):
+        return f", {_picture(letter)}, "
+    if category in ("Pd", "Ps", "Pe", "Po", "Pi", "Pf"):
+        return ", " if category != "Po" else " "
+    plain = unicodedata.normalize("NFKD", letter)
+    if plain.isascii():
+        return plain
+    return _transliterated(letter)
+
+
+def _picture(letter: str) -> str:
+    return EMOJI.get(letter) or _words(unicodedata.name(letter, "picture"))
+
+
+def _words(name: str) -> str:
+    return " ".join(name.lower().replace("-", " ").split())
+
+
+def _transliterated(letter: str) -> str | None:
+    script = unicodedata.name(letter, "").split(" ")[0]
+    if unicodedata.combining(letter) and (script == "COMBINING" or script in _SPELLED):
+        return ""
+    if unicodedata.category(letter)[0] not in "LM" or script not in _SPELLED:
+        return None
+    from anyascii import anyascii
+
+    return str(anyascii(letter)) or None

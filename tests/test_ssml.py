@@ -1,0 +1,80 @@
+"""The few SSML tags that people use, read safely."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import omniggml
+from omniggml import InputError
+from omniggml.text.ssml import Passage, is_ssml, passages_of
+
+
+@pytest.mark.parametrize(
+    ("document", "passages"),
+    [
+        ("<speak>hello</speak>", [Passage("hello")]),
+        ('<speak>one<break time="500ms"/>two</speak>', [Passage("one", 0.5), Passage("two")]),
+        ('<speak>one<break time="1.5s"/>two</speak>', [Passage("one", 1.5), Passage("two")]),
+        ("<speak>one<break/>two</speak>", [Passage("one", 0.5), Passage("two")]),
+        ('<speak>one<break strength="x-strong"/>two</speak>', [Passage("one", 1.2), Passage("two")]),
+        ("<speak><p>one</p><p>two</p></speak>", [Passage("one", 0.8), Passage("two", 0.8)]),
+        ("<speak><s>one</s> <s>two</s></speak>", [Passage("one", 0.4), Passage("two", 0.4)]),
+        ('<speak><sub alias="doctor">Dr</sub> Brown</speak>', [Passage("doctor Brown")]),
+        ('<speak><say-as interpret-as="characters">abc</say-as></speak>', [Passage("a b c")]),
+        ('<speak><say-as interpret-as="ordinal">3</say-as> man</speak>', [Passage("3rd man")]),
+        ('<speak>in <say-as interpret-as="date">2025-01-02</say-as></speak>', [Passage("in 2025-01-02")]),
+        ('<speak xmlns="http://www.w3.org/2001/10/synthesis">a &amp; b &lt; c</speak>', [Passage("a & b < c")]),
+        ("no root<break time='1s'/> at all", [Passage("no root", 1.0), Passage("at all")]),
+        ('<?xml version="1.0"?><speak>x</speak>', [Passage("x")]),
+    ],
+)
+def test_passages(document: str, passages: list[Passage]) -> None:
+    assert passages_of(document) == passages
+
+
+def test_other_tags_are_named() -> None:
+    with pytest.warns(UserWarning, match="change nothing here: emphasis, prosody"):
+        assert passages_of('<speak><prosody rate="slow"><emphasis>a</emphasis> b</prosody></speak>') == [Passage("a b")]
+
+
+@pytest.mark.parametrize(
+    ("document", "part"),
+    [
+        ("<speak>unclosed", "can't be read"),
+        ("<speak><p>a</s></speak>", "can't be read"),
+        ('<!DOCTYPE s [<!ENTITY a "b"><!ENTITY c "&a;&a;">]><speak>&c;</speak>', "document type|can't be read"),
+        ("<speak>&nothing;</speak>", "can't be read"),
+        ('<speak><break time="long"/></speak>', "expected one such as 500ms"),
+        ('<speak><break time="90s"/></speak>', "longer than 60 s"),
+        ('<speak><break strength="huge"/></speak>', "strength"),
+        ("<speak>" + "<b>" * 100 + "x" + "</b>" * 100 + "</speak>", "deep"),
+    ],
+)
+def test_refused(document: str, part: str) -> None:
+    with pytest.raises(InputError, match=part):
+        passages_of(document)
+
+
+def test_entities_can_not_grow() -> None:
+    """The document type is refused before any entity is resolved."""
+    bomb = '<?xml version="1.0"?><!DOCTYPE speak [<!ENTITY a "' + "x" * 1000 + '"><!ENTITY b "' + "&a;" * 1000 + '">]>'
+    with pytest.raises(InputError, match="document type"):
+        passages_of(f"{bomb}<speak>&b;</speak>")
+
+
+def test_only_a_root_or_a_wish_makes_it_ssml() -> None:
+    assert is_ssml(" <speak>hello</speak>") and is_ssml("<speak/>")
+    assert not is_ssml("<speaker>") and not is_ssml("he said <speak>")
+
+
+def test_a_break_is_heard() -> None:
+    """The silence that the voice leaves by itself counts."""
+    voice = omniggml.load(device="cpu", n_threads=1)
+    audio = voice.speak('<speak>hello<break time="2s"/>good night</speak>')
+    one, other = audio.segments
+    assert one.text == "hello" and other.text == "good night"
+    assert 1.0 < (other.start - one.end) / audio.sample_rate <= 2.0
+    assert np.array_equal(audio.samples[other.start :], voice.speak("good night").samples)
+    plain = voice.speak("a <p>b</p>", ssml=False, max_frames=2)
+    assert len(plain.segments) == 1

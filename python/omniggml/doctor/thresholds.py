@@ -260,6 +260,15 @@ MISFIT_EXPLAINED = Threshold(
 AS_LIKELY = Threshold(
     "talker.as-likely", 0.02, "nats a code", "that another mistake is behind the best, named beside it", ("talker.*",)
 )
+SPOKEN_FOR = Threshold(
+    "talker.spoken-for",
+    0.5,
+    "share",
+    "of what the right model is surer than chance by, that codes are likelier in the worst group with a mistake",
+    ("talker.*",),
+)
+LEAST_SURE = 0.1
+"""Nats a code: a model that is less sure of what it says can't be told from chance."""
 SPEAKER_GAIN = Threshold(
     "talker.gain",
     0.05,
@@ -277,6 +286,13 @@ ENDS_AT_ONCE = Threshold(
 
 # --- audio ------------------------------------------------------------------------------------------------------------
 
+ABOVE_BAND = Threshold(
+    "audio.above-band",
+    1e-3,
+    "share",
+    "of the energy above what the model reaches, at a higher rate",
+    ("audio.resampled",),
+)
 SILENT = Threshold("audio.silent", 1e-4, "rms", "all samples", ("audio.silent",))
 FULL = 0.999
 """Samples from here on are at the limits."""

@@ -137,7 +137,7 @@ def _searched(
     assert right.deficit is not None
     of_predictor = not bounds.MISFIT.above(float(right.deficit[0].mean()))
     found = TalkerSearch(mirror, prompt, codes, size, of_predictor, case.announce).run()
-    if not found or bounds.MISFIT_EXPLAINED.above(found[0].misfit):
+    if not found or not found[0].explains:
         return False
     best = found[0]
     clauses = [mistake.clause for mistake in best.mistakes]
@@ -152,9 +152,9 @@ def _searched(
         mistaken=round(best.mean, 3),
         frames=codes.shape[1],
     )
-    for other in [other for other in found[1:] if not bounds.AS_LIKELY.above(best.mean - other.mean)][
-        : bounds.MOST_OTHERS
-    ]:
+    for other in [
+        other for other in found[1:] if other.explains and not bounds.AS_LIKELY.above(best.mean - other.mean)
+    ][: bounds.MOST_OTHERS]:
         report.find(
             f"talker.{other.mistakes[-1].kind}",
             f"They are as likely when {', and '.join(mistake.clause for mistake in other.mistakes)}.",

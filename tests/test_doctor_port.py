@@ -16,6 +16,7 @@ from omniggml.doctor.case import Case
 from omniggml.doctor.catalogue import CATALOGUE
 from omniggml.doctor.tensor_mistakes import tensor_mistakes
 from omniggml.doctor.vocoder_grammar import full_names, port_mistakes
+from omniggml.loading import BUILT_IN
 
 UNIT = "code2wav.decoder.1.block.2"
 LAYER = "code2wav.pre_transformer.layers.0"
@@ -110,3 +111,20 @@ def test_a_mistake_in_a_weight_changes_it_and_keeps_its_shape(tiny_files: Files)
                 assert values.shape == mirror.weight(name).shape and values.dtype == np.float32
                 changed += 1
     assert changed > 1000
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("setting", "value", "kind", "where"),
+    [
+        ("talker.rope_theta", 1e6, "constant", "talker.model.layers.*.self_attn"),
+        ("code_predictor.rope_theta", 1e2, "constant", "talker.code_predictor.model.layers.*.self_attn"),
+    ],
+)
+def test_a_talker_with_another_setting(setting: str, value: float, kind: str, where: str) -> None:
+    """Of the built-in voice, spoken by the engine with the setting overridden."""
+    wrong = omniggml.load(BUILT_IN, n_threads=1, overrides={setting: value})
+    codes = wrong.speak("hello world, how are you", seed=3, max_frames=24).codes
+    found = omniggml.diagnose(BUILT_IN, codes=codes, text="hello world, how are you", n_threads=1)
+    assert found.causes[0].id == f"talker.{kind}", found.verdict
+    assert found.causes[0].as_dict()["cause"] == [{"kind": kind, "where": where}], found.verdict

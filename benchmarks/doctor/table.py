@@ -25,7 +25,10 @@ class Outcome:
 
     @property
     def causes(self) -> list[str]:
-        return [finding.id for finding in self.found.causes]
+        """What is said to be wrong, or else the notes: some faults are none, such as another loudness."""
+        notes = [finding for finding in self.found.findings if finding.stage != "file"]
+        said = self.found.causes or (notes if self.case.causes else ())
+        return [finding.id for finding in said]
 
     def among(self, n: int) -> bool:
         """Whether the planted cause is among the first n."""

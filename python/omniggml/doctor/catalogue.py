@@ -299,7 +299,7 @@ CATALOGUE: dict[str, Kind] = {
     "audio.rate": Kind(
         _BROKEN, "The file's header says another rate than the model's.", "Write the header with 24000 Hz."
     ),
-    "audio.channels": Kind(_SUSPICIOUS, "The model makes one channel.", "Write mono."),
+    "audio.channels": Kind(_NOTE, "The model makes one channel.", "Write mono."),
     "audio.not-finite": Kind(_BROKEN, "The samples hold NaN or infinity.", "Look for overflow in the vocoder."),
     "audio.empty": Kind(_SUSPICIOUS, "There are no samples.", "See why the talker ended at once."),
     "audio.silent": Kind(
@@ -318,8 +318,26 @@ CATALOGUE: dict[str, Kind] = {
     "audio.length": Kind(
         _BROKEN, "The length is not what the model makes of so many frames.", "1920 T - 555 samples for T frames."
     ),
+    "audio.resampled": Kind(
+        _NOTE,
+        "The audio is an honest copy at another rate than the model's.",
+        "Nothing, if another rate was asked for; the model makes 24000 samples a second.",
+    ),
+    "audio.silence-around": Kind(_NOTE, "Silence was added before or after the audio.", "Nothing, if it was meant."),
+    "audio.trimmed": Kind(_NOTE, "A little was cut from the ends of the audio.", "Nothing, if it was meant."),
+    "audio.faded": Kind(_NOTE, "The audio was faded in or out.", "Nothing, if it was meant."),
+    "audio.lossy": Kind(
+        _NOTE,
+        "The audio is ours but for what a sound format or a noise floor adds.",
+        "Nothing; to compare exactly, save it as 16-bit PCM or float.",
+    ),
+    "audio.pieces": Kind(
+        _BROKEN,
+        "The audio is made of pieces of the right one: cut, doubled, exchanged or with gaps.",
+        "Look where pieces are joined or written: each sample once, in its order.",
+    ),
     "audio.gain": Kind(
-        _SUSPICIOUS,
+        _NOTE,
         "The audio is the right one at another loudness: it was normalised or scaled.",
         "Write the samples as they are.",
     ),
@@ -383,6 +401,29 @@ _KINDS = {
     "reduction": ("the groups are pooled otherwise", "Take the mean over groups."),
     "limit": ("samples are limited otherwise", "Clamp them to [-1, 1]."),
 }
+_SPEAKER_KINDS = (
+    *("permuted", "swapped", "copied", "missing", "scaled", "constant", "formula", "activation"),
+    *("residual", "positions", "heads", "order"),
+)
+CATALOGUE |= {
+    f"talker.{kind}": Kind(
+        _BROKEN, f"The codes are those of a talker or predictor with a mistake made on purpose: {what}.", remedy
+    )
+    for kind, (what, remedy) in {
+        **{kind: _KINDS[kind] for kind in _SPEAKER_KINDS},
+        "activation": ("an activation is another one", "Use SiLU."),
+        "router": (
+            "experts are chosen, weighted or counted otherwise",
+            "Softmax over all experts, the best num_experts_per_tok, renormalised where norm_topk_prob says so.",
+        ),
+        "hidden": (
+            "the predictor starts from another state",
+            "Give it the talker's last hidden state after talker.model.norm.",
+        ),
+        "feedback": ("something else is fed back", "Feed back the sum of all groups' input embeddings."),
+        "text": ("the text comes otherwise", "Add trailing text k to frame k's input, then tts_pad."),
+    }.items()
+}
 CATALOGUE |= {
     f"vocoder.{kind}": Kind(_BROKEN, f"The audio equals ours with a mistake made on purpose: {what}.", remedy)
     for kind, (what, remedy) in _KINDS.items()
@@ -397,6 +438,7 @@ _OF_TALKERS = (
     "talker.no-text",
     "talker.text-offset",
     "talker.tts-bos-for-eos",
+    *(f"talker.{kind}" for kind in (*_SPEAKER_KINDS, "router", "hidden", "feedback", "text")),
 )
 
 # Mistakes of a vocoder that are recognised by what they sound like; `counterfactuals.py` makes them.
@@ -482,6 +524,8 @@ _CERTAINTIES = {
         "vocoder.end-frame",
         *(f"vocoder.{name}" for name in (*_MISTAKES, *_KINDS)),
         "audio.seams",
+        "audio.pieces",
+        "audio.resampled",
         "audio.bytes",
         "dump.deviates",
     ),
@@ -516,6 +560,7 @@ _UNEXPLAINED_CODES = (
 )
 _SUPERSEDES = {
     "file.codebook-split": ("file.geometry",),
+    "audio.resampled": ("audio.rate",),
     # The last code of the codebook, one too high, has the id of a control.
     "codes.off-by-one": ("codes.control-ids",),
     # The codes were only saved with the frame that was decoded, too.

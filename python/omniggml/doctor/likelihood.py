@@ -118,14 +118,14 @@ def likelihood_of(
     ranks = np.stack([ranks_of(given, code) for given, code in pairs])
     # Of the talker's ids, those for control are never drawn.
     drawn = [states.logits[:, : model.geometry["code2wav"]["codebook_size"]], *logits[1:]]
-    expected, spread = (np.stack(parts) for parts in zip(*(_expectation(given) for given in drawn), strict=True))
+    expected, spread = (np.stack(parts) for parts in zip(*(expectation_of(given) for given in drawn), strict=True))
     said = np.stack([of_codes(given, code) for given, code in zip(drawn, codes, strict=True)])
     deficit = expected - np.maximum(said, _LEAST)
     best = max(at, key=lambda values: _mean(values, of_talker))
     return Likelihood(best, chance(model), _mean(at[0], of_talker), ranks, of_talker, deficit, spread)
 
 
-def _expectation(logits: FloatArray) -> tuple[FloatArray, FloatArray]:
+def expectation_of(logits: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Mean and deviation of the logarithmic probability of what is drawn from logits [frames, vocabulary]."""
     shifted = logits - logits.max(axis=-1, keepdims=True)
     log = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))

@@ -250,6 +250,32 @@ GAIN_LUCK = Threshold("likelihood.gain-luck", 2.5, "deviations", "the same, over
 
 # --- talker -----------------------------------------------------------------------------------------------------------
 
+MISFIT_EXPLAINED = Threshold(
+    "talker.misfit-explained",
+    0.5,
+    "nats a code",
+    "that codes stay behind the model's expectation, with a mistake",
+    ("talker.*",),
+)
+AS_LIKELY = Threshold(
+    "talker.as-likely", 0.02, "nats a code", "that another mistake is behind the best, named beside it", ("talker.*",)
+)
+SPOKEN_FOR = Threshold(
+    "talker.spoken-for",
+    0.5,
+    "share",
+    "of what the right model is surer than chance by, that codes are likelier in the worst group with a mistake",
+    ("talker.*",),
+)
+LEAST_SURE = 0.1
+"""Nats a code: a model that is less sure of what it says can't be told from chance."""
+SPEAKER_GAIN = Threshold(
+    "talker.gain",
+    0.05,
+    "nats a code",
+    "by which a mistake makes few frames likelier, where more are looked at",
+    ("talker.*",),
+)
 DEAD_TEXT = Threshold(
     "talker.dead-text", 1e-6, "share", "by which two texts' first inputs differ", ("talker.dead-text",)
 )
@@ -260,6 +286,13 @@ ENDS_AT_ONCE = Threshold(
 
 # --- audio ------------------------------------------------------------------------------------------------------------
 
+ABOVE_BAND = Threshold(
+    "audio.above-band",
+    1e-3,
+    "share",
+    "of the energy above what the model reaches, at a higher rate",
+    ("audio.resampled",),
+)
 SILENT = Threshold("audio.silent", 1e-4, "rms", "all samples", ("audio.silent",))
 FULL = 0.999
 """Samples from here on are at the limits."""
@@ -353,6 +386,15 @@ WORTH_A_LOOK = Threshold(
 SHOWS = Threshold(
     "vocoder.shows", 100.0, "times", "a difference over rounding, in frames that trials look at", ("vocoder.*",)
 )
+COPIED = Threshold(
+    "audio.copied", 0.05, "share", "of theirs that ours leaves over where theirs is an edited copy", ("audio.*",)
+)
+QUIET_AROUND = Threshold(
+    "audio.quiet-around", 0.02, "times", "the loudest sample before and after ours", ("audio.silence-around",)
+)
+SOFTER = Threshold("audio.softer", 0.9, "times", "a sample's size in a fade, over ours", ("audio.faded",))
+LOST_ENDS = Threshold("audio.lost-ends", 1500.0, "samples", "cut from both ends", ("audio.length",))
+PIECE_ALIKE = Threshold("audio.piece-alike", 0.985, "correlation", "of a piece of theirs with ours", ("audio.pieces",))
 LOUDER = Threshold("audio.louder", 1.03, "times", "their loudness over ours", ("audio.gain",))
 QUIETER = Threshold("audio.quieter", 0.97, "times", "their loudness over ours", ("audio.gain",))
 INSIDE = Threshold("audio.inside", 0.995, "share", "of their samples inside the limits", ("audio.clipped",))
@@ -411,6 +453,10 @@ JUDGED_FRAMES = 24
 PROFILE_FRAMES = 160
 """Over which frames and groups are told apart that fit."""
 TALKER_FRAMES = 48
+SPEAKER_FRAMES = 12
+"""Of the first trials of talker and predictor."""
+SPEAKER_BUDGET = 2e11
+"""Products of a search for mistakes there, roughly."""
 STRIDES = (1024, 2048, 4096)
 """Of published codebooks, tried beside the model's own."""
 STRIDE_FACTORS = (1.0, 2.0, 0.5, 4.0)
@@ -430,6 +476,9 @@ BUDGET = 3e10
 """Products a run of the mirror, about a second."""
 MOST_OTHERS = 2
 """Explanations that are named beside the best."""
+LOSSY = ("ULAW", "ALAW", "IMA_ADPCM", "MS_ADPCM", "VOX_ADPCM", "GSM610", "VORBIS", "OPUS", "MPEG_LAYER_III")
+"""Types of sound files that change what is heard least."""
+LOSSY_SHARE = 0.02
 SOUND_BITS = {"PCM_S8": 8, "PCM_U8": 8, "PCM_16": 16, "PCM_24": 24, "PCM_32": 32}
 FEWEST_FRAMES = 2
 """Of a search's first trials."""
@@ -442,6 +491,14 @@ BEST_SINGLES = 2
 LOOKED_AT_AGAIN = 12
 WORDS_EVERY = 400
 """Trials between two words about them."""
+LEAST_COMMON = 2000
+FADE = 960
+"""Samples at either end in which a fade is allowed for."""
+AUDIBLE = 1e-3
+PIECE = 480
+PIECES_ASKED = 12
+"""Pieces that are looked for before all are."""
+"""Samples that are looked for at once."""
 LEAST_INSIDE = 30
 MOST_EXTRA_FRAMES = 8
 MOST_PIECES = 12

@@ -8,12 +8,14 @@ import numpy.typing as npt
 from omniggml.audio import Recorded
 from omniggml.doctor import thresholds as bounds
 from omniggml.doctor.case import Case
+from omniggml.doctor.catalogue import Certainty
 from omniggml.doctor.check_report import Report
 from omniggml.spec.model_config import SAMPLE_RATE
 
 Samples = npt.NDArray[np.float64]
 
 _FULL_16_BIT = 32768
+_ROLL_OFF = 1.02  # filters are not infinitely steep
 _QUIET, _TINY = 1e-5, 1e-12
 
 
@@ -66,7 +68,15 @@ def _check(case: Case, report: Report, audio: Recorded, untrained: bool) -> None
 
 def _check_header(case: Case, report: Report, audio: Recorded) -> None:
     rate = case.model.sample_rate if case.model is not None else SAMPLE_RATE
-    if audio.rate != rate:
+    if audio.rate > rate and audio.mono.size and bounds.ABOVE_BAND.below(_share_above(audio, rate / 2)):
+        report.find(
+            "audio.resampled",
+            f"The header says {audio.rate} Hz, and nothing is above the {rate // 2} Hz that the model reaches: it was "
+            "resampled.",
+            certainty=Certainty.MEASURED,
+            rate=audio.rate,
+        )
+    elif audio.rate != rate:
         report.find(
             "audio.rate",
             f"The header says {audio.rate} Hz; the model makes {rate}.",
@@ -75,6 +85,14 @@ def _check_header(case: Case, report: Report, audio: Recorded) -> None:
         )
     if audio.samples.shape[1] != 1:
         report.find("audio.channels", f"The audio has {audio.samples.shape[1]} channels; the model makes one.")
+
+
+def _share_above(audio: Recorded, hertz: float) -> float:
+    """The share of the energy above a frequency, by the header's rate."""
+    x = audio.mono
+    power = np.square(np.abs(np.fft.rfft(np.nan_to_num(x - np.nan_to_num(x).mean()))))
+    first = int(np.ceil(hertz * len(x) / audio.rate * _ROLL_OFF))
+    return float(power[first:].sum()) / (float(power.sum()) or 1)
 
 
 def _check_limits(report: Report, x: Samples) -> None:

@@ -60,7 +60,7 @@ def _read(case: Case, report: Report, given: npt.NDArray[Any]) -> Readable:
     stuck = _check_variety(report, codes)
     if codes.min() < 0 or codes.max() >= size:
         return Readable(stuck=stuck)
-    put_right = None if stuck else _judge(case, report, codes, groups, size)
+    put_right = _judge(case, report, codes, groups, size, stuck)
     if put_right is not None:
         return Readable(put_right, rearranged=True)
     return Readable(codes if len(codes) == groups else None, stuck=stuck)
@@ -272,7 +272,7 @@ def _check_cycle(report: Report, codes: IntArray) -> bool:
 # --- likelihood -------------------------------------------------------------------------------------------------------
 
 
-def _judge(case: Case, report: Report, codes: IntArray, groups: int, size: int) -> IntArray | None:
+def _judge(case: Case, report: Report, codes: IntArray, groups: int, size: int, stuck: bool) -> IntArray | None:
     """What the model itself says of them; the codes put right, where they are in another order."""
     if len(codes) > groups:
         report.find("codes.more-groups", f"There are {len(codes)} groups of codes; the model has {groups}.")
@@ -283,6 +283,8 @@ def _judge(case: Case, report: Report, codes: IntArray, groups: int, size: int) 
             _say_fewer(report, codes, groups, size, None)
         report.skip("how likely the codes are: the model or its tokenizer can't be loaded")
         return None
+    if stuck:
+        return None  # Likelihood adds nothing.
     prompt = prompt_for(model, case.text, case.speaker)
     if len(codes) < groups:
         _say_fewer(report, codes, groups, size, (model, prompt))

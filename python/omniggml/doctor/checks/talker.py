@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 import numpy as np
 import numpy.typing as npt
 
 from omniggml.doctor import thresholds as bounds
 from omniggml.doctor.case import Case
+from omniggml.doctor.catalogue import Certainty
 from omniggml.doctor.check_report import Report
 from omniggml.doctor.checks.codes import Readable
 from omniggml.doctor.counterfactuals import talker_mistakes
 from omniggml.doctor.likelihood import Likelihood, likelihood_of, prompt_for, with_outputs_fed_back
+from omniggml.doctor.talker_mirror import TalkerMirror
+from omniggml.doctor.talker_search import TalkerSearch
 from omniggml.errors import OmniError
 from omniggml.model import Model, TalkerPrompt
 
@@ -100,6 +105,8 @@ def _recognise(case: Case, report: Report, model: Model, codes: IntArray, text: 
             best = gained, mistake.id, mistake.sentence, found
     assert best is not None
     gained, id, sentence, found = best
+    if not right.fits and not found.fits and _searched(case, report, model, prompt, codes, right):
+        return
     report.measurements["talker_likelihood"] = {
         "right": round(right.mean, 3),
         "best_mistake": id,
@@ -116,6 +123,47 @@ def _recognise(case: Case, report: Report, model: Model, codes: IntArray, text: 
         )
     elif case.speaker is None and speaker != model.default_speaker:
         report.find("talker.other-speaker", f"The speaker of these codes is {speaker}.", speaker=speaker)
+
+
+def _searched(
+    case: Case, report: Report, model: Model, prompt: TalkerPrompt, codes: IntArray, right: Likelihood
+) -> bool:
+    """Whether mistakes that can be made explain the codes: one, or two."""
+    if case.weights is None or case.weights.derived is None:
+        return False
+    config = case.weights.derived.config
+    mirror = TalkerMirror(case.weights, asdict(config.talker), asdict(config.code_predictor))
+    size = model.geometry["code2wav"]["codebook_size"]
+    assert right.deficit is not None
+    of_predictor = not bounds.MISFIT.above(float(right.deficit[0].mean()))
+    found = TalkerSearch(mirror, prompt, codes, size, of_predictor, case.announce).run()
+    if not found or not found[0].explains:
+        return False
+    best = found[0]
+    clauses = [mistake.clause for mistake in best.mistakes]
+    both = "two things are wrong: " if len(clauses) > 1 else ""
+    report.find(
+        f"talker.{best.mistakes[0].kind}",
+        f"These codes are what the model says when {both}{', and '.join(clauses)} (a code gets {best.mean:.2f} nats "
+        f"with it, {right.sure:.2f} without).",
+        tensors=tuple(mistake.where for mistake in best.mistakes),
+        cause=tuple(mistake.cause for mistake in best.mistakes),
+        right=round(right.sure, 3),
+        mistaken=round(best.mean, 3),
+        frames=codes.shape[1],
+    )
+    for other in [
+        other for other in found[1:] if other.explains and not bounds.AS_LIKELY.above(best.mean - other.mean)
+    ][: bounds.MOST_OTHERS]:
+        report.find(
+            f"talker.{other.mistakes[-1].kind}",
+            f"They are as likely when {', and '.join(mistake.clause for mistake in other.mistakes)}.",
+            certainty=Certainty.HINT,
+            tensors=tuple(mistake.where for mistake in other.mistakes),
+            cause=tuple(mistake.cause for mistake in other.mistakes),
+            mistaken=round(other.mean, 3),
+        )
+    return True
 
 
 def _gain(found: Likelihood, right: Likelihood) -> float:

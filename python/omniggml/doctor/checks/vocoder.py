@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import numpy.typing as npt
 from omniggml.audio import Recorded
 from omniggml.comparison.agreement import Match, match
 from omniggml.doctor import thresholds as bounds
+from omniggml.doctor.alignment import Piece, Whole, pieces, resampled, whole
 from omniggml.doctor.case import Case
 from omniggml.doctor.catalogue import MISTAKE_SENTENCES, Certainty
 from omniggml.doctor.check_report import Report
@@ -21,6 +23,7 @@ from omniggml.doctor.port_search import Explanation, PortSearch, explained_resid
 from omniggml.doctor.vocoder_mirror import DILATIONS, Choices, VocoderMirror
 from omniggml.errors import OmniError
 from omniggml.model import Model
+from omniggml.spec.model_config import SAMPLE_RATE
 
 IntArray = npt.NDArray[np.int32]
 Samples = npt.NDArray[np.float64]
@@ -119,7 +122,8 @@ class Recognition:
     def __init__(self, case: Case, report: Report, mirror: VocoderMirror, codes: IntArray, theirs: Samples) -> None:
         assert case.audio is not None and case.codes is not None
         self.report, self.mirror, self.as_given, self.codes, self.theirs = report, mirror, case.codes, codes, theirs
-        self.announce, self.floor = case.announce, rounding_share(case.audio)
+        self.announce, self.floor, self.rate = case.announce, rounding_share(case.audio), case.audio.rate
+        self.model = case.model
         geometry = mirror.geometry
         self.per_frame = int(np.prod([*geometry["upsampling_ratios"], *geometry["upsample_rates"]]))
         self.lost = _lost(geometry["upsample_rates"])
@@ -127,7 +131,7 @@ class Recognition:
 
     def run(self) -> None:
         """Add what is found."""
-        if self._in_pieces() or self._beyond_the_end():
+        if self._in_pieces() or self._beyond_the_end() or self._copied():
             return
         frames = min(self.n_frames, bounds.MOST_FRAMES, max(bounds.TRIAL_FRAMES, int(bounds.BUDGET / self._products())))
         right = self._trial(None, frames)
@@ -140,6 +144,82 @@ class Recognition:
         if not self._mistaken(right, frames):
             self._judge_right(right)
 
+    def _copied(self) -> bool:
+        """Whether theirs is ours, edited on its way into the file: what was done is a note, or a map of its pieces."""
+        ours, theirs = self._ours(), self.theirs
+        if self.rate != SAMPLE_RATE:
+            copy = whole(resampled(theirs, self.rate, SAMPLE_RATE), ours)
+            if copy is not None and bounds.COPIED.below(copy.residual):
+                self.report.find(
+                    "audio.resampled",
+                    f"Your audio is ours, resampled to {self.rate} Hz, as its header says ({_share(copy.residual)} of "
+                    "it is left over).",
+                    rate=self.rate,
+                    residual=copy.residual,
+                )
+                return True
+        found = whole(theirs, ours)
+        if found is None or not bounds.COPIED.below(found.residual):
+            return self._in_other_order(theirs, ours)
+        lost = found.lost_before + found.lost_after
+        # Transposed convolutions that are trimmed on one side alone make whole frames, of which ours is a part.
+        whole_frames = len(theirs) == self.per_frame * self.n_frames
+        if whole_frames or not found.silent_around or bounds.LOST_ENDS.above(lost) or found.gain < 0:
+            return False
+        exact = found.residual <= explained_residual(self.floor)
+        if not (exact and found.faded) and len(theirs) == len(ours):
+            return False
+        self._say_edited(found)
+        return True
+
+    def _ours(self) -> Samples:
+        """What the engine makes of the codes; where there is none, the mirror."""
+        made = self.mirror(self.codes) if self.model is None else self.model.code2wav(self.codes)
+        return made.astype(np.float64)
+
+    def _say_edited(self, found: Whole) -> None:
+        if found.faded:
+            self.report.find(
+                "audio.faded", f"{found.faded} samples at the ends are softer than ours.", samples=found.faded
+            )
+        if found.before or found.after:
+            self.report.find(
+                "audio.silence-around",
+                f"{found.before} samples of silence come before ours, {found.after} after it.",
+                before=found.before,
+                after=found.after,
+            )
+        if found.lost_before or found.lost_after:
+            self.report.find(
+                "audio.trimmed",
+                f"{found.lost_before} samples are cut from the beginning of ours, {found.lost_after} from its end.",
+                lost_before=found.lost_before,
+                lost_after=found.lost_after,
+            )
+        if bounds.QUIETER.below(found.gain) or bounds.LOUDER.above(found.gain):
+            self.report.find("audio.gain", f"Your audio is ours times {found.gain:.3f}.", gain=found.gain)
+
+    def _in_other_order(self, theirs: Samples, ours: Samples) -> bool:
+        found = pieces(theirs, ours)
+        covered = sum(piece.length for piece in found)
+        loud = int(np.sum(np.abs(theirs) > bounds.AUDIBLE))
+        if len(found) < 2 or covered * 2 < loud:
+            return False
+        jumps = [(two.at, two.source - one.source - (two.at - one.at)) for one, two in pairwise(found)]
+        words = [
+            f"at {at / SAMPLE_RATE:.2f} s {abs(by)} samples {'are cut out' if by > 0 else 'come again or are added'}"
+            for at, by in jumps[: bounds.MOST_OTHERS]
+        ]
+        kinds = {by > 0 for _, by in jumps}
+        kind = "order" if len(kinds) > 1 else "cut" if kinds == {True} else _doubled_or_gap(found, theirs)
+        self.report.find(
+            "audio.pieces",
+            f"Your audio is ours in {len(found)} pieces: {'; '.join(words)}.",
+            cause={"kind": kind, "where": "audio"},
+            pieces=[[piece.at, piece.source, piece.length] for piece in found[: bounds.NAMED_ERRORS]],
+        )
+        return True
+
     def _mistaken(self, right: Trial, frames: int) -> bool:
         """Whether mistakes explain theirs: one that is well known, any that can be made, or two."""
         if bounds.NOTHING_LEFT.below(right.match.residual):
@@ -149,7 +229,8 @@ class Recognition:
             return self._say_known(known, right)
         if bounds.SAME.above(right.match.residual) and self._changed_afterwards():
             return True
-        if bounds.EXPLAINS.above(right.match.residual) and self._searched(right, known):
+        unexplained = right.match.residual > explained_residual(self.floor)
+        if unexplained and bounds.EXPLAINS.above(right.match.residual) and self._searched(right, known):
             return True
         return known is not None and self._say_known(known, right)
 
@@ -398,6 +479,13 @@ class Recognition:
         return True
 
 
+def _doubled_or_gap(found: list[Piece], theirs: Samples) -> str:
+    """What lies between pieces whose sources overlap or touch."""
+    between = [theirs[one.at + one.length : two.at] for one, two in pairwise(found)]
+    quiet = [part for part in between if len(part) and float(np.abs(part).mean()) < bounds.AUDIBLE]
+    return "gap" if len(quiet) * 2 >= len(between) else "doubled"
+
+
 def _as_good(best: Explanation, found: list[Explanation]) -> list[Explanation]:
     """Other explanations that leave as little, the first few."""
     others = [other for other in found if other is not best and len(other.mistakes) == len(best.mistakes)]
@@ -411,6 +499,8 @@ def _share(residual: float) -> str:
 
 def rounding_share(audio: Recorded) -> float:
     """The share of its energy that the sound file's type rounds away."""
+    if audio.subtype in bounds.LOSSY:
+        return bounds.LOSSY_SHARE
     bits = bounds.SOUND_BITS.get(audio.subtype)
     power = float(np.mean(np.square(audio.mono))) if audio.mono.size else 0.0
     if bits is None or not np.isfinite(power) or power == 0:

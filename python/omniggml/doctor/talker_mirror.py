@@ -1,0 +1,230 @@
+"""Talker and code predictor once more, in NumPy, teacher-forced, so that they can be run with a mistake.
+
+As `vocoder_mirror.py` is to code2wav: one value of every choice is right, weights come through a mapping, and
+`tests/test_doctor_talker_mirror.py` holds it to the engine. All frames of a speech are computed at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from omniggml.doctor.vocoder_mirror import ACTIVATIONS
+from omniggml.model import TalkerPrompt
+
+FloatArray = npt.NDArray[np.float32]
+IntArray = npt.NDArray[np.int32]
+
+TALKER, PREDICTOR = "talker", "talker.code_predictor"
+
+
+@dataclass(frozen=True)
+class TalkerChoices:
+    """How one module, or the loop, is computed; the defaults are right.
+
+    `eps`, `theta`, `norm`, `rope`, `scale`, `heads`, `key_heads`, `residual`, `activation`, `layers` as in
+    `vocoder_mirror.Choices`; `norms`: queries and keys are normed "before rope", "after rope" or "not". `experts`:
+    how many a position has; `renormalised`: whether their weights add up to 1; `router`: "softmax", "sigmoid",
+    "equal". `shared`: "gated", "whole", "missing". `state`: what the predictor starts from, "normed", "before norm",
+    "old", "zero"; `head`, `table`: by how many the predictor's heads and tables are off. `feedback`: "sum", "mean",
+    "first", "none", "predicted", "once less". `text`: "each", "none", "early", "late", "last", "slow", "fast".
+    """
+
+    eps: float | None = None
+    theta: float | None = None
+    norm: str = "rms"
+    norms: str = "before rope"
+    rope: str = "halves"
+    scale: str = "root"
+    heads: str = "blocks"
+    key_heads: str = "repeated"
+    residual: str = "added"
+    activation: str = "silu"
+    layers: tuple[int, ...] | None = None
+    experts: int | None = None
+    renormalised: bool | None = None
+    router: str = "softmax"
+    shared: str = "gated"
+    state: str = "normed"
+    head: int = 0
+    table: int = 0
+    feedback: str = "sum"
+    text: str = "each"
+
+
+RIGHT = TalkerChoices()
+
+
+@dataclass
+class TalkerMirror:
+    """`weights`: our names to values. `talker`, `predictor`: their settings by name. `choices`: by module path."""
+
+    weights: Mapping[str, FloatArray]
+    talker: Mapping[str, Any]
+    predictor: Mapping[str, Any]
+    choices: Mapping[str, TalkerChoices] = field(default_factory=dict)
+    _cache: dict[str, FloatArray] = field(default_factory=dict)
+
+    def with_mistake(self, choices: Mapping[str, TalkerChoices], changed: Mapping[str, FloatArray]) -> TalkerMirror:
+        """The same with other choices of some modules and other values of some tensors."""
+        return replace(self, choices={**choices, **self.choices}, _cache={**self._cache, **changed})
+
+    def weight(self, name: str) -> FloatArray:
+        """Values of a tensor by its full name."""
+        if name not in self._cache:
+            self._cache[name] = np.ascontiguousarray(self.weights[name], np.float32)
+        return self._cache[name]
+
+    def at(self, path: str) -> TalkerChoices:
+        return self.choices.get(path, RIGHT)
+
+    # --- the loop ---------------------------------------------------------------------------------------------------
+
+    def states(self, prompt: TalkerPrompt, codes: IntArray) -> tuple[FloatArray, FloatArray]:
+        """The talker's logits [frames, vocabulary], and what the predictor starts from, [frames, hidden]."""
+        own, frames = self.at(TALKER), codes.shape[1]
+        fed = self._fed_back(codes[:, : frames - 1], own.feedback)
+        x = np.concatenate([prompt.inputs, fed + self._text(prompt, frames - 1, own.text)])
+        before, after = self._stack(f"{TALKER}.model", x[None], self.talker)
+        last = len(prompt.inputs) - 1
+        logits = after[0, last:] @ self.weight(f"{TALKER}.codec_head.weight").T
+        state = {"before norm": before, "zero": 0 * after}.get(self.at(PREDICTOR).state, after)[0]
+        old = np.roll(state, 1, axis=0)[last:] if self.at(PREDICTOR).state == "old" else state[last:]
+        return np.asarray(logits, np.float32), np.asarray(old, np.float32)
+
+    def predicted(self, states: FloatArray, codes: IntArray) -> FloatArray:
+        """The predictor's logits, [frames, groups - 1, codebook]."""
+        own, groups = self.at(PREDICTOR), len(codes)
+        inputs = [states, self.weight(f"{TALKER}.model.codec_embedding.weight")[codes[0]]]
+        for group in range(1, groups - 1):
+            table = (group - 1 + own.table) % (groups - 1)
+            inputs.append(self.weight(f"{PREDICTOR}.model.codec_embedding.{table}.weight")[codes[group]])
+        _, hidden = self._stack(f"{PREDICTOR}.model", np.stack(inputs, axis=1), self.predictor)
+        heads = [
+            hidden[:, step + 1] @ self.weight(f"{PREDICTOR}.lm_head.{(step + own.head) % (groups - 1)}.weight").T
+            for step in range(groups - 1)
+        ]
+        return np.asarray(np.stack(heads, axis=1), np.float32)
+
+    def _fed_back(self, codes: IntArray, kind: str) -> FloatArray:
+        rows = [self.weight(f"{TALKER}.model.codec_embedding.weight")[codes[0]]]
+        rows += [self.weight(f"{PREDICTOR}.model.codec_embedding.{k}.weight")[c] for k, c in enumerate(codes[1:])]
+        every = np.stack(rows)
+        chosen = {"first": every[:1], "none": 0 * every, "predicted": every[1:], "once less": every[:-1]}.get(
+            kind, every
+        )
+        return np.asarray(chosen.mean(axis=0) if kind == "mean" else chosen.sum(axis=0), np.float32)
+
+    def _text(self, prompt: TalkerPrompt, frames: int, kind: str) -> FloatArray:
+        n = len(prompt.trailing)
+        each = np.arange(frames)
+        at = {"early": each + 1, "late": each - 1, "slow": each // 2, "fast": 2 * each}.get(kind, each)
+        if kind == "none" or n == 0:
+            at = np.full(frames, n)
+        elif kind == "last":
+            at = np.minimum(at, n - 1)
+        rows = np.concatenate([prompt.trailing, prompt.pad[:1]])
+        return rows[np.where(at < 0, n, np.minimum(at, n))]
+
+    # --- layers: [batch, time, channels] ----------------------------------------------------------------------------
+
+    def _stack(self, path: str, x: FloatArray, size: Mapping[str, Any]) -> tuple[FloatArray, FloatArray]:
+        """The last layer's output before and after the final norm."""
+        for number in self.at(path).layers or range(size["num_hidden_layers"]):
+            layer = f"{path}.layers.{number}"
+            normed = self._norm(f"{layer}.input_layernorm", x, size)
+            x = self._join(f"{layer}.self_attn", x, self._attention(f"{layer}.self_attn", normed, size))
+            normed = self._norm(f"{layer}.post_attention_layernorm", x, size)
+            x = self._join(f"{layer}.mlp", x, self._mlp(f"{layer}.mlp", normed, size))
+        return x, self._norm(f"{path}.norm", x, size)
+
+    def _join(self, path: str, x: FloatArray, y: FloatArray) -> FloatArray:
+        return y if self.at(path).residual == "none" else np.asarray(x + y, np.float32)
+
+    def _norm(self, path: str, x: FloatArray, size: Mapping[str, Any]) -> FloatArray:
+        own = self.at(path)
+        eps = np.float32(size["rms_norm_eps"] if own.eps is None else own.eps)
+        if own.norm == "layer":
+            x = x - x.mean(axis=-1, keepdims=True)
+        if own.norm != "off":
+            power = np.square(x).sum(axis=-1, keepdims=True) / (1 if own.norm == "l2" else x.shape[-1])
+            x = x / np.sqrt(power + eps)
+        return np.asarray(x if own.norm == "bare" else x * self.weight(f"{path}.weight"), np.float32)
+
+    def _attention(self, path: str, x: FloatArray, size: Mapping[str, Any]) -> FloatArray:
+        own, width, again = self.at(path), size["head_dim"], size["num_attention_heads"] // size["num_key_value_heads"]
+        batch, time, _ = x.shape
+        q, k, v = ((x @ self.weight(f"{path}.{part}_proj.weight").T).reshape(batch, time, -1, width) for part in "qkv")
+        if own.norms == "after rope":
+            q, k = (self._rotated(part, own, size) for part in (q, k))
+        if own.norms != "not":
+            q, k = self._norm(f"{path}.q_norm", q, size), self._norm(f"{path}.k_norm", k, size)
+        if own.norms != "after rope":
+            q, k = (self._rotated(part, own, size) for part in (q, k))
+        k, v = (
+            np.tile(p, (1, 1, again, 1)) if own.key_heads == "tiled" else np.repeat(p, again, axis=2) for p in (k, v)
+        )
+        divisor = {"width": width, "one": 1, "hidden": x.shape[-1] ** 0.5}.get(own.scale, width**0.5)
+        scores = np.einsum("bthd,bshd->bhts", q, k, optimize=True) / np.float32(divisor)
+        scores = np.where(np.tri(time, dtype=bool), scores, -np.inf)
+        weights = np.exp(scores - scores.max(axis=-1, keepdims=True))
+        weights /= weights.sum(axis=-1, keepdims=True)
+        mixed = np.einsum("bhts,bshd->bthd", weights, v, optimize=True)
+        mixed = mixed.swapaxes(2, 3) if own.heads == "interleaved" else mixed
+        return np.asarray(mixed.reshape(batch, time, -1) @ self.weight(f"{path}.o_proj.weight").T, np.float32)
+
+    def _rotated(self, x: FloatArray, own: TalkerChoices, size: Mapping[str, Any]) -> FloatArray:
+        width = x.shape[-1]
+        theta = size["rope_theta"] if own.theta is None else own.theta
+        speeds = theta ** (-np.arange(0, width, 2) / width) * {"off": 0, "backwards": -1}.get(own.rope, 1)
+        angles = np.arange(x.shape[1])[:, None, None] * speeds
+        cos, sin = np.cos(angles).astype(np.float32), np.sin(angles).astype(np.float32)
+        half, out = width // 2, np.empty_like(x)
+        pairs = own.rope == "pairs"
+        one, two = (np.s_[..., ::2], np.s_[..., 1::2]) if pairs else (np.s_[..., :half], np.s_[..., half:])
+        out[one] = x[one] * cos - x[two] * sin
+        out[two] = x[two] * cos + x[one] * sin
+        return out
+
+    def _mlp(self, path: str, x: FloatArray, size: Mapping[str, Any]) -> FloatArray:
+        own = self.at(path)
+        if not size.get("num_experts"):
+            return self._dense(path, x, own)
+        logits = x @ self.weight(f"{path}.gate.weight").T
+        mixed = self._mixture(path, x, self._routed(logits, own, size), own)
+        if own.shared == "missing":
+            return mixed
+        shared = self._dense(f"{path}.shared_expert", x, own)
+        opened = 1 / (1 + np.exp(-(x @ self.weight(f"{path}.shared_expert_gate.weight").T)))
+        return np.asarray(mixed + (shared if own.shared == "whole" else opened * shared), np.float32)
+
+    def _routed(self, logits: FloatArray, own: TalkerChoices, size: Mapping[str, Any]) -> FloatArray:
+        """Each expert's weight, 0 for those that are not chosen."""
+        weights = np.exp(logits - logits.max(axis=-1, keepdims=True))
+        weights = weights / weights.sum(axis=-1, keepdims=True)
+        chosen = own.experts or size["num_experts_per_tok"]
+        least = np.sort(weights, axis=-1)[..., -chosen, None]
+        if own.router == "sigmoid":
+            weights, least = 1 / (1 + np.exp(-logits)), 1 / (1 + np.exp(-np.sort(logits, axis=-1)[..., -chosen, None]))
+        weights = np.where(weights >= least, 1.0 / chosen if own.router == "equal" else weights, 0)
+        renormalised = size["norm_topk_prob"] if own.renormalised is None else own.renormalised
+        return np.asarray(weights / weights.sum(axis=-1, keepdims=True) if renormalised else weights, np.float32)
+
+    def _mixture(self, path: str, x: FloatArray, weights: FloatArray, own: TalkerChoices) -> FloatArray:
+        out = np.zeros_like(x)
+        parts = [self.weight(f"{path}.experts.{part}_proj.weight") for part in ("gate", "up", "down")]
+        for expert in range(weights.shape[-1]):
+            at = weights[..., expert] > 0
+            if at.any():
+                gate, up, down = (part[expert] for part in parts)
+                inner = ACTIVATIONS[own.activation](x[at] @ gate.T) * (x[at] @ up.T)
+                out[at] += weights[..., expert][at][:, None] * (inner @ down.T)
+        return out
+
+    def _dense(self, path: str, x: FloatArray, own: TalkerChoices) -> FloatArray:
+        gate, up, down = (self.weight(f"{path}.{part}_proj.weight") for part in ("gate", "up", "down"))
+        return np.asarray((ACTIVATIONS[own.activation](x @ gate.T) * (x @ up.T)) @ down.T, np.float32)

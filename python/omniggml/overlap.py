@@ -27,7 +27,7 @@ _HEARD_SOON = 8
 
 
 @dataclass(frozen=True)
-class Piece:
+class SpokenPiece:
     """`samples` of `codes` [groups, frames]; `stop_reason` is empty in all but the last."""
 
     samples: FloatArray
@@ -41,8 +41,8 @@ class _Started:
     codes: IntArray
     stop_reason: str
 
-    def piece(self) -> Piece:
-        return Piece(self.samples.result(), self.codes, self.stop_reason)
+    def piece(self) -> SpokenPiece:
+        return SpokenPiece(self.samples.result(), self.codes, self.stop_reason)
 
 
 def split_threads(n_threads: int) -> tuple[int, int]:
@@ -69,16 +69,16 @@ def beside(
 
 def pieces_in_turn(
     speech: _native.Speech, vocoder: _native.Code2WavSession, frames_a_piece: Iterator[int]
-) -> Iterator[Piece]:
+) -> Iterator[SpokenPiece]:
     """Speak a piece, vocode it, and so on."""
     while not speech.stop_reason:
         codes = speech.frames(next(frames_a_piece))
-        yield Piece(vocoder.decode(codes), codes, speech.stop_reason)
+        yield SpokenPiece(vocoder.decode(codes), codes, speech.stop_reason)
 
 
 def overlapped_pieces(
     speech: _native.Speech, vocoder: _native.Code2WavSession, frames_a_piece: Iterator[int]
-) -> Iterator[Piece]:
+) -> Iterator[SpokenPiece]:
     """The same pieces, each vocoded while later frames are spoken; a short first one at once, to be heard soon.
 
     After Ctrl-C what was spoken is still vocoded and yielded. `speech.frames` notes the signal; one that comes while
@@ -100,7 +100,7 @@ def overlapped_pieces(
         yield from _finished(started)
 
 
-def _finished(started: deque[_Started]) -> Iterator[Piece]:
+def _finished(started: deque[_Started]) -> Iterator[SpokenPiece]:
     interruption: KeyboardInterrupt | None = None
     while started:
         try:

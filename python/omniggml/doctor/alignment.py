@@ -32,7 +32,7 @@ class Whole:
 
 
 @dataclass(frozen=True)
-class Piece:
+class Stretch:
     """`theirs` from sample `at` on is `ours` from sample `source` on, for `length` samples."""
 
     at: int
@@ -96,7 +96,7 @@ def _lag(theirs: Samples, ours: Samples) -> int:
     return at if at < len(theirs) else at - size
 
 
-def pieces(theirs: Samples, ours: Samples) -> list[Piece]:
+def pieces(theirs: Samples, ours: Samples) -> list[Stretch]:
     """Stretches of theirs that are ours, in their order; those too short or too quiet to tell are passed over.
 
     [] where hardly any of them is.
@@ -110,16 +110,16 @@ def pieces(theirs: Samples, ours: Samples) -> list[Piece]:
     asked = places[:: max(1, len(places) // bounds.PIECES_ASKED)]
     if sum(search.source_of(theirs[at : at + width], -1) is not None for at in asked) * 2 < len(asked):
         return []
-    found: list[Piece] = []
+    found: list[Stretch] = []
     for at in places:
         expected = found[-1].source + at - found[-1].at if found else -1
         source = search.source_of(theirs[at : at + width], expected)
         if source is None:
             continue
         if found and source == expected:
-            found[-1] = Piece(found[-1].at, found[-1].source, at + width - found[-1].at)
+            found[-1] = Stretch(found[-1].at, found[-1].source, at + width - found[-1].at)
         else:
-            found.append(Piece(at, source, width))
+            found.append(Stretch(at, source, width))
     return [piece for piece in found if piece.length >= 2 * width]
 
 

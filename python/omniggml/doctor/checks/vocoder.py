@@ -12,7 +12,7 @@ import numpy.typing as npt
 from omniggml.audio import Recorded
 from omniggml.comparison.agreement import Match, match
 from omniggml.doctor import thresholds as bounds
-from omniggml.doctor.alignment import Piece, Whole, pieces, resampled, whole
+from omniggml.doctor.alignment import Stretch, Whole, pieces, resampled, whole
 from omniggml.doctor.case import Case
 from omniggml.doctor.catalogue import MISTAKE_SENTENCES, Certainty
 from omniggml.doctor.check_report import Report
@@ -479,7 +479,7 @@ class Recognition:
         return True
 
 
-def _doubled_or_gap(found: list[Piece], theirs: Samples) -> str:
+def _doubled_or_gap(found: list[Stretch], theirs: Samples) -> str:
     """What lies between pieces whose sources overlap or touch."""
     between = [theirs[one.at + one.length : two.at] for one, two in pairwise(found)]
     quiet = [part for part in between if len(part) and float(np.abs(part).mean()) < bounds.AUDIBLE]

@@ -35,4 +35,4 @@ UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1:suppressions="$PWD/scripts/sani
 TSAN_OPTIONS=halt_on_error=1 \
 OMNIGGML_TEST_BUILD_DIR="$dir/cmake" \
 LD_PRELOAD=${preload# } \
-    exec "$dir/venv/bin/python" -m pytest --capture=sys -m 'not slow' "$@"
+    exec "$dir/venv/bin/python" -m pytest -n 0 --capture=sys -m 'not slow' "$@"

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+
+# Test processes run side by side, and threads of OpenMP that spin while they wait would take the cores from each other.
+# Read when the native module is loaded, here and in processes that tests start.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 from omniggml import convert
 from omniggml.synthetic.random_checkpoint import write_random_checkpoint

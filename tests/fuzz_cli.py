@@ -25,6 +25,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from omniggml.cli.exit_codes import CUT
+
 LONGEST = 40.0
 """Seconds of one run on a busy machine."""
 
@@ -33,6 +35,9 @@ MOST_CPU = 30
 
 MOST_MEMORY = 1 << 30
 """Bytes: the interpreter with NumPy, the small model, and what a hostile file may cost beside its own size."""
+
+_GOOD = {"compare": (0, 2), "inspect": (0, 1), "speak": (0, CUT), "chat": (0, CUT)}
+"""Exit codes that say what was found or done, by command."""
 
 INTERESTING = (0, 1, 2, 31, 33, 255, 2**16, 2**31, 2**32 - 1, 2**40, 2**63 - 1, 2**63, 2**64 - 1)
 NUMBERS = (
@@ -552,7 +557,7 @@ def finds(words: Sequence[str], code: int, said: str, memory: int, late: bool) -
         wrong.append(f"{memory >> 20} MiB")
     is_doctor = "doctor" in words[:1]
     failed, misused = (65, 64) if is_doctor else (1, 2)
-    good = range(64) if is_doctor else (0, 2) if "compare" in words[:1] else (0, 1) if "inspect" in words[:1] else (0,)
+    good = range(64) if is_doctor else _GOOD.get(words[0] if words else "", (0,))
     if code >= 0 and code not in (failed, misused, *good):
         wrong.append(f"exit code {code}")
     lines = [line for line in said.splitlines() if line.strip()]

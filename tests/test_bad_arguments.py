@@ -332,7 +332,7 @@ s.begin_from(inputs, prompt.trailing[:0], prompt.pad)
 result = [s.frames(100).shape[1], s.stop_reason]
 """
     )
-    assert outcome.error == "" and outcome.value == [7, "frame_limit"], outcome
+    assert outcome.error == "" and outcome.value == [7, "context_full"], outcome
 
 
 def test_a_failed_call_leaves_the_model_whole(prepared: Worker) -> None:

@@ -14,6 +14,7 @@ import omniggml
 from conftest import Files
 from gguf_edit import GgufEdit
 from omniggml import _native
+from omniggml.cli.exit_codes import CUT
 from omniggml.synthetic.random_speech import write_random_speech
 from parity.files import ModelFiles
 from sentences import one_sentence
@@ -115,7 +116,7 @@ def test_the_command_line_can_copy(tiny_files: Files, tmp_path: Path) -> None:
 
     target = tmp_path / "hello.wav"
     options = ["-m", str(tiny_files.speech), "--threads", "1", "--max-frames", "3"]
-    assert main(["speak", "hello", "-o", str(target), *options, "--no-mmap"]) == 0
+    assert main(["speak", "hello", "-o", str(target), *options, "--no-mmap"]) == CUT
     copied = target.read_bytes()
-    assert main(["speak", "hello", "-o", str(target), *options]) == 0
+    assert main(["speak", "hello", "-o", str(target), *options]) == CUT
     assert target.read_bytes() == copied

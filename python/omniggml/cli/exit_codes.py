@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 FAILED, MISUSED = 1, 2
+CUT = 3
+"""Spoken and written, but a limit cut what was to be said."""
 FAILED_BESIDE_FINDINGS, MISUSED_BESIDE_FINDINGS = 65, 64
 """Where 1 and 2 say what was found."""
 

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from omniggml.audio import Audio, AudioWriter, check_audio_target
+from omniggml.cli.exit_codes import CUT
 from omniggml.cli.interruption import uninterrupted
 from omniggml.errors import InputError
 from omniggml.segments import Segment, kind_of_subtitles, subtitles
@@ -25,8 +26,6 @@ from omniggml.whole_file import STANDARD_OUTPUT, check_target, write_whole
 
 FloatArray = npt.NDArray[np.float32]
 
-CUT = 3
-"""Exit code of a speech that was cut at a limit. What was spoken is kept."""
 
 _UNKNOWN = 0xFFFFFFFF
 

@@ -22,6 +22,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -602,10 +603,9 @@ def load_commands() -> None:
     assert command_line
     for name in omniggml.__all__:
         getattr(omniggml, name)
-    import matplotlib.backends.backend_agg
-    import safetensors.numpy
-
-    assert matplotlib and safetensors
+    for library in ("safetensors.numpy", "matplotlib.backends.backend_agg"):
+        with contextlib.suppress(ImportError):  # without one, commands say so
+            import_module(library)
 
 
 def _worker(number: int, args: argparse.Namespace, seeds: dict[str, Path], root: Path) -> int:

@@ -20,6 +20,7 @@ PACKAGE = ROOT / "python" / "omniggml"
 LEVELS: tuple[tuple[str, ...], ...] = (
     ("_native", "printable", "plain_file", "voice"),
     ("errors",),
+    ("paths",),
     ("whole_file",),
     ("version", "gguf"),
     ("spec",),

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from conftest import Files
+from foreign_files import write_code2wav
 from gguf_edit import GgufEdit
 from omniggml import InputError
 from omniggml.comparison.comparing import compare
@@ -133,3 +134,10 @@ def test_transformers_is_the_other_side(tiny_files: Files, tmp_path: Path) -> No
 def test_only_checkpoints_go_through_transformers(tiny_files: Files) -> None:
     with pytest.raises(InputError, match="no directory"):
         compare(tiny_files.speech, tiny_files.speech, n_threads=1, through_transformers=True)
+
+
+def test_what_can_not_speak_is_not_compared(tiny_files: Files, tmp_path: Path) -> None:
+    alone = write_code2wav(tmp_path / "code2wav.gguf", tiny_files.speech)
+    for pair in ((alone, tiny_files.speech), (tiny_files.speech, alone)):
+        with pytest.raises(InputError, match="has no talker"):
+            compare(*pair, n_threads=1)

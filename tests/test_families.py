@@ -173,6 +173,17 @@ def test_what_code2wav_alone_does_not_tell_is_assumed(mini: Files, tmp_path: Pat
         omniggml.load(path, overrides={"code2wav.num_quantizers": 7})
 
 
+def test_a_vocoder_is_never_mixed_from_two_files(mini: Files, tmp_path: Path) -> None:
+    """One tensor short, or none at all: refused, not filled in from the model's own."""
+    short = GgufEdit.read(write_code2wav(tmp_path / "whole.gguf", mini.speech))
+    short.drop("decoder.0.conv.bias").write(tmp_path / "short.gguf")
+    none = GgufEdit.read(mini.thinker).write(tmp_path / "none.gguf")
+    for path, part in ((tmp_path / "short.gguf", "code2wav.decoder.0.conv.bias"), (none, "no code2wav")):
+        with pytest.raises(ModelFileError) as refused:
+            omniggml.load(mini.speech, code2wav=path, n_threads=1)
+        one_sentence(str(refused.value), part)
+
+
 def test_code2wav_beside_a_foreign_talker(mini: Files, tmp_path: Path) -> None:
     talker = write_bundled(tmp_path / "talker.gguf", mini.speech)
     vocoder = write_code2wav(tmp_path / "code2wav.gguf", mini.speech)

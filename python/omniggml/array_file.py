@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from omniggml.errors import InputError
+from omniggml.paths import as_path
 
 PathLike = str | os.PathLike[str]
 AnyArray = npt.NDArray[Any]
@@ -50,7 +51,7 @@ _SAFETENSORS_TYPES = {
 def existing_file(path: PathLike) -> Path:
     """The path of a file. Raises InputError where there is none."""
     try:
-        file = Path(os.fspath(path))
+        file = as_path(path)
         if file.is_file():
             return file
     except (OSError, ValueError, TypeError):

@@ -16,6 +16,7 @@ import soundfile
 
 from omniggml.array_file import existing_file
 from omniggml.errors import InputError
+from omniggml.paths import as_path
 from omniggml.segments import Segment, kind_of_subtitles, subtitles
 from omniggml.whole_file import WholeFile, check_target, write_whole
 
@@ -55,7 +56,7 @@ class Audio:
         """
         with AudioWriter(path, self.sample_rate, subtype) as writer:
             writer.write(self.samples)
-        return Path(path)
+        return as_path(path)
 
     def subtitles(self, kind: str = "srt") -> str:
         """The segments as the text of an SRT or WebVTT file. Raises InputError for another `kind` than "srt", "vtt"."""
@@ -63,7 +64,7 @@ class Audio:
 
     def save_subtitles(self, path: str | os.PathLike[str]) -> Path:
         """Write the segments as subtitles, in the format of the ending (.srt, .vtt), and return the path."""
-        return write_whole(path, self.subtitles(kind_of_subtitles(Path(path))).encode())
+        return write_whole(path, self.subtitles(kind_of_subtitles(as_path(path))).encode())
 
     def wav_bytes(self, subtype: str = "PCM_16") -> bytes:
         """The WAV file as bytes."""
@@ -133,7 +134,7 @@ class AudioWriter:
         inputs: Iterable[object] = (),
     ) -> None:
         """`inputs`: the files that are read for it, which it must not be. Raises InputError."""
-        self.path = Path(path)
+        self.path = as_path(path)
         container = _container(self.path)
         if subtype not in _SUBTYPES:
             raise InputError(f"the sample format is {subtype!r}; it can be {', '.join(_SUBTYPES)}")
@@ -184,7 +185,7 @@ class AudioWriter:
 
 def check_audio_target(path: str | os.PathLike[str], inputs: Iterable[object] = ()) -> None:
     """Raises InputError where no audio file can be written, before any work is done. `inputs`: what is read for it."""
-    _container(Path(path))
+    _container(as_path(path))
     check_target(path, inputs)
 
 

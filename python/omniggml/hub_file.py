@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from omniggml.errors import InputError, ModelFileError
+from omniggml.paths import as_path
 
 PathLike = str | os.PathLike[str]
 
@@ -30,7 +31,7 @@ class HubName:
 
 def hub_name(given: PathLike) -> HubName | None:
     """What a name on the hub stands for; None for the path of a file, and for one that looks like it."""
-    text = os.fspath(given)
+    text = str(as_path(given))
     found = _NAMED.fullmatch(text)
     if found is None or Path(text).exists() or (found[1].endswith(".gguf") and not found[3]):
         return None
@@ -44,7 +45,7 @@ def local_file(given: PathLike) -> Path:
     """
     named = hub_name(given)
     if named is None:
-        return Path(os.fspath(given))
+        return as_path(given)
     try:
         import huggingface_hub
     except ImportError as error:

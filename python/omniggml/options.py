@@ -17,6 +17,7 @@ import numpy as np
 
 from omniggml import _native
 from omniggml.errors import InputError
+from omniggml.paths import as_path
 from omniggml.text.soundness import check_text
 from omniggml.text.spans import SPLITS
 
@@ -71,6 +72,15 @@ class LoadOptions:
 
     def __post_init__(self) -> None:
         check_integer("n_threads", self.n_threads, 0, _MOST_THREADS)
+        for path in (self.thinker, self.code2wav, self.tokenizer):
+            if path is not False:
+                path_or_none(path)
+        if not isinstance(self.mmap, bool):
+            raise InputError(f"mmap is {self.mmap!r:.80}; it can be True or False")
+        if self.overrides is not None and not (
+            isinstance(self.overrides, Mapping) and all(isinstance(name, str) for name in self.overrides)
+        ):
+            raise InputError(f'overrides is {self.overrides!r:.80}; expected settings as {{"section.name": value}}')
         if not isinstance(self.device, str):
             raise InputError(f"device is {self.device!r:.80}; expected a name, a text")
         if spelled := _TORCH_DEVICE.fullmatch(self.device):
@@ -228,8 +238,8 @@ def check_integer(name: str, value: object, low: int, high: int = 2**63 - 1) -> 
 
 
 def path_or_none(path: PathLike | None) -> Path | None:
-    """None stays None."""
-    return None if path is None else Path(os.fspath(path))
+    """None stays None. Raises InputError for what is no path."""
+    return None if path is None else as_path(path)
 
 
 def _sampling(

@@ -19,6 +19,7 @@ from omniggml.arrays import read_codes
 from omniggml.audio import Audio, read_audio
 from omniggml.comparison.comparing import Comparison
 from omniggml.errors import InputError
+from omniggml.paths import as_path
 from omniggml.plain_file import read_text
 from omniggml.whole_file import STANDARD_OUTPUT, check_target, write_whole
 
@@ -35,7 +36,7 @@ def plot(source: PathLike | Audio | Comparison, path: PathLike) -> Path:
     `source`: audio, or an audio file; codes in a .npy file; what `compare` returns, or the .json that it prints.
     Raises InputError where there is nothing to draw, the file can't be written, or matplotlib is not installed.
     """
-    target = Path(os.fspath(path))
+    target = as_path(path)
     if target.suffix.lower() != ".png" and str(target) != STANDARD_OUTPUT:
         raise InputError(f"{target}: pictures are written as .png")
     check_target(target, [source])
@@ -151,7 +152,7 @@ def _drawn(given: PathLike | Audio | Comparison) -> Any:
         return plot_audio(given.samples, given.sample_rate)
     if isinstance(given, Comparison):
         return plot_errors(given.as_dict()["rows"])
-    source = Path(os.fspath(given))
+    source = as_path(given)
     if source.suffix == ".npy":
         codes = read_codes(source)
         if codes.ndim != 2 or not codes.size or not np.issubdtype(codes.dtype, np.integer):

@@ -24,6 +24,7 @@ from pathlib import Path
 from types import TracebackType
 
 from omniggml.errors import InputError
+from omniggml.paths import as_path
 
 if sys.platform != "win32":
     import fcntl
@@ -163,7 +164,7 @@ def write_whole(path: PathLike, data: bytes, inputs: Iterable[object] = ()) -> P
         except OSError as error:
             raise _unwritable(file.target, error) from error
         file.publish()
-    return Path(os.fspath(path))
+    return as_path(path)
 
 
 def publish(aside: Path, target: Target) -> None:

@@ -21,6 +21,7 @@ from omniggml.files.opening import open_files
 from omniggml.loading import load
 from omniggml.model import Model
 from omniggml.options import check_integer, from_keywords
+from omniggml.paths import as_path
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -83,7 +84,7 @@ def bench(
     """
     chosen = from_keywords(Settings, settings)
     say = announce or (lambda _: None)
-    path = Path(speech)
+    path = as_path(speech)
     loads = []
     for i in range(chosen.repetitions):
         say(f"loading, {i + 1} of {chosen.repetitions}")

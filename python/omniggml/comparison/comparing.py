@@ -24,6 +24,7 @@ from omniggml.files.stored_weights import StoredWeights
 from omniggml.gguf.type_names import bits_of
 from omniggml.loading import load
 from omniggml.model import Model
+from omniggml.paths import as_path
 
 PathLike = str | os.PathLike[str]
 
@@ -81,14 +82,17 @@ def compare(
     """Compare model A with model B, the reference: GGUF files, or for B a Hugging Face checkpoint directory, which is
     converted to F32 first or, with `through_transformers`, computed by transformers. `device` is A's.
 
-    Raises ModelFileError for files that can't be loaded, InputError for models of different geometry, and where
-    transformers is wanted and not installed.
+    Raises ModelFileError for files that can't be loaded, InputError for models that can't speak or are of different
+    geometry, and where transformers is wanted and not installed.
     """
     if through_transformers:
         return _compare_with_transformers(a, b, text, device, n_threads)
     with _as_gguf(b) as reference:
         theirs, ours = load(reference, device="cpu", n_threads=n_threads), load(a, device=device, n_threads=n_threads)
-        gates = _gates(Path(os.fspath(a)), reference)
+        gates = _gates(as_path(a), reference)
+    for path, model in ((a, ours), (b, theirs)):
+        if not model.has_voice:
+            raise InputError(f"{path} has no talker; models that speak can be compared")
     if theirs.geometry["code2wav"] != ours.geometry["code2wav"] or theirs.geometry["talker"] != ours.geometry["talker"]:
         raise InputError(f"{a} and {b} are models of different geometry; there is nothing to compare")
     script = Script(theirs, text)
@@ -97,13 +101,13 @@ def compare(
 
 
 def _compare_with_transformers(a: PathLike, b: PathLike, text: str, device: str, n_threads: int) -> Comparison:
-    checkpoint = Path(os.fspath(b))
+    checkpoint = as_path(b)
     if not checkpoint.is_dir():
         raise InputError(f"{checkpoint} is no directory; transformers computes Hugging Face checkpoints")
     ours = load(a, device=device, n_threads=n_threads)
     script = Script(ours, text)
     want, script.prompt, script.hidden = TransformersSide(checkpoint).run(script, ours.default_speaker)
-    return Comparison(str(a), str(b), text, _rows(script, ours, want, _gates(Path(os.fspath(a)))))
+    return Comparison(str(a), str(b), text, _rows(script, ours, want, _gates(as_path(a))))
 
 
 def _rows(script: Script, ours: Model, want: Outputs, gates: Mapping[str, Gate]) -> tuple[Row, ...]:
@@ -124,8 +128,8 @@ def _rows(script: Script, ours: Model, want: Outputs, gates: Mapping[str, Gate])
 
 @contextmanager
 def _as_gguf(path: PathLike) -> Iterator[Path]:
-    if not Path(os.fspath(path)).is_dir():
-        yield Path(os.fspath(path))
+    if not as_path(path).is_dir():
+        yield as_path(path)
         return
     with tempfile.TemporaryDirectory() as directory:
         yield convert(os.fspath(path), directory, type="f32", name="reference", only="speech")[0]

@@ -27,6 +27,7 @@ from omniggml.gguf.file_type import type_entries
 from omniggml.gguf.metadata import Metadata, text
 from omniggml.gguf.output import FileJob, Pieces, Progress, identity_of, write_files
 from omniggml.gguf.output_header import header_bytes
+from omniggml.paths import as_path
 from omniggml.spec import speech_file, thinker_file
 from omniggml.spec.expected_tensors import NOT_CONVERTED, TEXT_EMBEDDING, Named, thinker_tensors
 from omniggml.spec.model_config import LanguageModel, ModelConfig, SpecialTokens
@@ -60,7 +61,7 @@ def convert(
     read back, and can be loaded. What an interruption or a full disk leaves is gone on with by the same call.
     Raises InputError for a bad argument and ConversionError for a checkpoint that can't be converted.
     """
-    policy = _policy(type)
+    policy, target = _policy(type), as_path(out_dir)
     _wanted(only)
     only = _of_layout(layout, only)
     stem = _stem(source, name)
@@ -72,10 +73,10 @@ def convert(
     check_tensors(checkpoint, _expected(config, only), _elsewhere(only))
     weights: Checkpoint | MergedCheckpoint = checkpoint
     if lora is not None:
-        weights = MergedCheckpoint(checkpoint, LoraAdapter(Path(lora)))
+        weights = MergedCheckpoint(checkpoint, LoraAdapter(as_path(lora)))
         weights.check({tensor for tensor, _ in _expected(config, only)}, _elsewhere(only))
     wanted = ("gen-mmproj",) if layout == "mtmd-gen" else _wanted(only)
-    jobs = [_job(file, Path(out_dir), stem, config, weights, policy) for file in wanted]
+    jobs = [_job(file, target, stem, config, weights, policy) for file in wanted]
     write_files(jobs, progress, _check_loads)
     return [job.target for job in jobs]
 
@@ -88,7 +89,7 @@ def _policy(type_: str) -> Policy:
 
 def _stem(source: str | Path, name: str | None) -> str:
     try:
-        stem = Path(os.path.realpath(source)).name if name is None else name
+        stem = Path(os.path.realpath(as_path(source))).name if name is None else name
     except ValueError as error:  # a zero byte, or letters that no path has
         raise InputError(f"{str(source)!r} is no path: {error}") from error
     if not stem or stem != Path(stem).name or stem.startswith("."):

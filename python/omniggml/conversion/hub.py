@@ -10,6 +10,7 @@ from typing import Any
 
 from omniggml.conversion.safetensors_reader import INDEX_NAME, SINGLE_NAME, shards_with
 from omniggml.errors import ConversionError
+from omniggml.paths import as_path
 
 SMALL_FILES = ["*.json", "merges.txt", "*.jinja"]
 """Configuration and tokenizer, and the index that says which shard has what."""
@@ -24,10 +25,14 @@ def local_checkpoint(source: str | os.PathLike[str], wanted: Callable[[str], boo
 
     Raises ConversionError where there is neither a directory nor a checkpoint of that name.
     """
-    path = Path(source)
-    if path.is_dir():
+    path = as_path(source)
+    try:
+        is_directory, exists = path.is_dir(), path.exists()
+    except OSError as error:  # a name longer than any
+        raise ConversionError(f"{path} is not a directory: {error.strerror}") from error
+    if is_directory:
         return path
-    if path.exists() or not _ID.fullmatch(os.fspath(source)):
+    if exists or not _ID.fullmatch(os.fspath(source)):
         raise ConversionError(f"{path} is not a directory, expected a Hugging Face checkpoint")
     return _downloaded(os.fspath(source), wanted)
 

@@ -180,9 +180,18 @@ class Planning:
             refuse_scaled_rope(file.header)
             if file is not thinker or _TABLE not in self.contents.parts:
                 prefix = "" if number == 0 else _TABLE if file is thinker else _VOCODER
+                if prefix == _VOCODER:
+                    self._leave_out_vocoder(file)
                 self.contents.add(file.header, file.family, first, prefix)
             first += len(file.header.members)
         self.tokenizer = self._tokenizer(tokenizer)
+
+    def _leave_out_vocoder(self, other: File) -> None:
+        """A vocoder is taken whole from another file, never mixed from two. Raises ModelFileError where it has none."""
+        if other.family is None or "code2wav" not in other.family.holds or not other.header.tensors:
+            raise ModelFileError(f"{other.header.path} holds no code2wav")
+        parts = self.contents.parts
+        self.contents.parts = {name: part for name, part in parts.items() if not name.startswith(_VOCODER)}
 
     def opened(self) -> Opened:
         """Both parts, planned; raises ModelFileError where tensors are missing or too many."""

@@ -15,6 +15,7 @@ from omniggml.gguf.foreign_bytes import why_not_gguf
 from omniggml.gguf.planned_tensor import PlannedTensor
 from omniggml.gguf.split_file import members_of
 from omniggml.gguf.type_names import shown
+from omniggml.paths import as_path
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ class Header:
 def read_header(path: str | os.PathLike[str]) -> Header:
     """Open a file, with its siblings where it is one of several. Raises ModelFileError where it is no sound GGUF
     file, or not complete."""
-    where = Path(os.fspath(path))
+    where = as_path(path)
     with suppress(OSError, ValueError):  # which opening says too
         if reason := why_not_gguf(where):
             raise ModelFileError(reason)

@@ -18,6 +18,7 @@ from omniggml.gguf.metadata import Metadata, count, text, texts
 from omniggml.gguf.output import FileJob, Pieces, identity_of, write_files
 from omniggml.gguf.output_header import OutputTensor, header_bytes
 from omniggml.model import Model
+from omniggml.paths import as_path
 from omniggml.quantization.defaults import CALIBRATION_TEXTS, IMATRIX_FRAMES
 from omniggml.quantization.older_imatrix import read_older_imatrix
 from omniggml.whole_file import check_target
@@ -148,7 +149,7 @@ def write_imatrix(
     def pieces(number: int) -> Pieces:
         yield values[number].astype("<f4", copy=False).tobytes()
 
-    target = Path(os.fspath(path))
+    target = as_path(path)
     digest = hashlib.sha256(b"".join(array.tobytes() for array in values)).hexdigest()
     write_files([FileJob(target, header, tensors, identity_of(header, (), digest), pieces, inputs)])
     return target

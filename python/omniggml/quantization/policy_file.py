@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from omniggml.errors import InputError
+from omniggml.paths import as_path
 from omniggml.spec.policy import Policy
 from omniggml.whole_file import write_whole
 
@@ -19,7 +20,7 @@ def write_policy(
 
     Raises InputError where the file can't be written or isn't called .toml.
     """
-    target = Path(os.fspath(path))
+    target = as_path(path)
     if target.suffix != ".toml":
         raise InputError(f"{target} is where the policy goes; give it a name that ends in .toml")
     lines = [f"# {' '.join(remark.split())}" for remark in remarks]

@@ -6,10 +6,10 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from omniggml.errors import InputError
 from omniggml.gguf.header import StoredTensor
+from omniggml.paths import as_path
 from omniggml.quantization.choosing import Choice, Choices, best_within, policy_of, smallest, types_of
 from omniggml.quantization.damage import Damage
 from omniggml.quantization.defaults import AUDIO_DAMAGE, CALIBRATION_TEXTS, CODES_DAMAGE, HELD_OUT_TEXTS, SEARCH_FRAMES
@@ -59,7 +59,7 @@ def search_policy(
 
     Raises InputError for a quantized source, for one that says nothing, and where no file is small enough.
     """
-    path = Path(source)
+    path = as_path(source)
     say = announce or (lambda what: None)
     targets = {"codes": codes_damage, "audio": audio_damage}
     if min(targets.values()) <= 0:
@@ -92,8 +92,8 @@ def compare_policies(
     n_threads: int = 0,
 ) -> dict[str, tuple[int, Damage]]:
     """Policy -> bytes of the file's tensors, and its damage on `texts`. Policies are names or .toml files."""
-    meter = DamageMeter(Path(source), texts, max_frames, n_threads)
-    tensors = Tensors(Path(source))
+    meter = DamageMeter(as_path(source), texts, max_frames, n_threads)
+    tensors = Tensors(as_path(source))
     read = {name: read_policy(name) for name in policies}
     return {name: (tensors.nbytes(policy), meter.damage_of(policy)) for name, policy in read.items()}
 

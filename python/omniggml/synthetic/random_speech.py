@@ -23,6 +23,7 @@ from omniggml.gguf.file_type import type_entries
 from omniggml.gguf.metadata import Metadata, text
 from omniggml.gguf.output import FileJob, Pieces, Progress, identity_of, write_files
 from omniggml.gguf.output_header import header_bytes
+from omniggml.paths import as_path
 from omniggml.spec import speech_file
 from omniggml.spec.policy import read_policy
 from omniggml.synthetic.geometries import GEOMETRIES, PUBLISHED_GEOMETRY, Geometry
@@ -50,7 +51,7 @@ def write_random_speech(
             raise InputError(f"there is no geometry {geometry!r}: choose one of {', '.join(GEOMETRIES)}")
         geometry = GEOMETRIES[geometry]
     config = geometry.model_config()
-    target = Path(os.fspath(path))
+    target = as_path(path)
     tensors = speech_file_outputs(config, read_policy(type))
     outputs = [tensor.as_output() for tensor in tensors]
     general: Metadata = {

@@ -1,0 +1,17 @@
+"""Paths as callers hand them over."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from omniggml.errors import InputError
+
+
+def as_path(path: object) -> Path:
+    """A text or a path as a path. Raises InputError for anything else."""
+    if isinstance(path, (str, os.PathLike)):
+        found = os.fspath(path)
+        if isinstance(found, str):
+            return Path(found)
+    raise InputError(f"{path!r:.80} is no path of a file; expected a text or a pathlib.Path")

@@ -247,3 +247,15 @@ def test_all_in_one(mini: Files, tmp_path: Path) -> None:
     found = omniggml.inspect(write_all_in_one(tmp_path / "x.gguf", mini.speech, None, tokenizer=True))
     assert (found.problem, found.missing) == ("", ()) and "thinker" not in found.geometry
     assert found.speakers == ("chelsie", "ethan", "aiden")
+
+
+def test_our_own_file_of_code2wav_alone(mini: Files, tmp_path: Path) -> None:
+    """`load`, `inspect` and the doctor agree: it decodes, and lacks nothing for that."""
+    edit = GgufEdit.read(mini.speech)
+    edit.tensors = [tensor for tensor in edit.tensors if tensor.name.startswith("code2wav.")]
+    path = edit.write(tmp_path / "x-speech.gguf")
+    found = omniggml.inspect(path)
+    assert found.loads and not found.missing and [*found.geometry] == ["code2wav"]
+    assert omniggml.diagnose(path, n_threads=1).exit_code == omniggml.Exit.HEALTHY
+    groups = found.geometry["code2wav"]["num_quantizers"]
+    assert len(omniggml.load(path, n_threads=1).code2wav(np.zeros((groups, 3), np.int32)))

@@ -189,7 +189,9 @@ def _geometry(file: File) -> tuple[dict[str, dict[str, Any]], dict[str, Any], li
         return _told_geometry(file), {}, []
     config = derived.config
     stages = file.family.holds if file.family else ()
-    expected = expected_of(file, config)
+    if planning.contents.holds("code2wav.") and not planning.contents.holds("talker."):
+        stages = ("code2wav",)  # a vocoder alone, which decodes
+    expected = [name for name in expected_of(file, config) if stage_of(name) in stages]
     if "text table" in stages or "thinker" in stages:
         expected.append(TEXT_EMBEDDING)
     sections: dict[str, Any] = {"talker": config.talker, "code_predictor": config.code_predictor}

@@ -43,7 +43,9 @@ def check_file(case: Case) -> tuple[bool, Report]:
 
 def _check_presence(case: Case, report: Report, weights: StoredWeights) -> None:
     missing = set(case.inspection.missing) | set(_gaps(weights))
-    if weights.derived is None and case.inspection.family != "code2wav":
+    # Code2wav alone decodes, and lacks nothing for that.
+    alone = weights.under("code2wav.") and not weights.under("talker.")
+    if weights.derived is None and not alone:
         missing |= {name for name in _always() if name not in weights}
     if not weights.under("thinker.model.layers."):
         # It speaks without a thinker, whose file may have the table of text tokens.

@@ -322,13 +322,7 @@ def _try_arrangements(
         )
         return np.ascontiguousarray(arrangement.undo(codes), np.int32)
     if not knows_text and given.ruled_out:
-        report.find(
-            "codes.unlikely",
-            f"The model finds these codes less likely than chance ({given.sure:.1f} nats a code, chance "
-            f"{given.chance:.1f}), in this or any other arrangement.",
-            given=round(given.sure, 3),
-            chance=round(given.chance, 3),
-        )
+        _say_unlikely(report, given)
         return None
     if knows_text:
         _judge_parts(report, model, prompt, codes)
@@ -365,6 +359,8 @@ def _judge_parts(report: Report, model: Model, prompt: TalkerPrompt, codes: IntA
             misfit=round(whole.misfit, 2),
             first_frame=fitting,
         )
+    elif whole.ruled_out:
+        _say_unlikely(report, whole)
     else:
         report.find(
             "codes.unexpected",
@@ -373,6 +369,16 @@ def _judge_parts(report: Report, model: Model, prompt: TalkerPrompt, codes: IntA
             cause={"kind": "mixed", "where": "codes"},
             misfit=round(whole.misfit, 2),
         )
+
+
+def _say_unlikely(report: Report, found: Likelihood) -> None:
+    report.find(
+        "codes.unlikely",
+        f"The model finds these codes less likely than chance ({found.sure:.1f} nats a code, chance "
+        f"{found.chance:.1f}), in this or any other arrangement.",
+        given=round(found.sure, 3),
+        chance=round(found.chance, 3),
+    )
 
 
 def _clearly_likelier(cured: Likelihood, given: Likelihood) -> bool:

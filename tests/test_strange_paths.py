@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 import omniggml
+from conftest import Files
 from omniggml.loading import BUILT_IN
 from sentences import one_sentence
 
@@ -46,3 +47,16 @@ def test_other_options_of_the_wrong_kind() -> None:
         one_sentence(str(refused.value), *options)
     with pytest.raises(omniggml.ConversionError):
         omniggml.convert("x" * 5000, "out")
+
+
+def test_conversations_and_texts_of_the_wrong_kind(tiny_files: Files) -> None:
+    model = omniggml.load(tiny_files.speech, n_threads=1)
+    for call, part in (
+        (lambda: model.chat(None), "messages is None"),  # type: ignore[arg-type]
+        (lambda: model.chat(3), "messages is 3"),  # type: ignore[arg-type]
+        (lambda: model.chat("hi", text_options={"greedy": True}), "omniggml.TextOptions"),  # type: ignore[arg-type]
+        (lambda: model.speak_batch(None), "texts is None"),  # type: ignore[arg-type]
+    ):
+        with pytest.raises(omniggml.InputError) as refused:
+            call()
+        one_sentence(str(refused.value), part)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
@@ -278,6 +278,8 @@ class Model:
         check_integer("together", together, 1, _MOST_TOGETHER)
         if isinstance(texts, str):
             raise InputError("texts is one text; expected a list of them")
+        if not isinstance(texts, Iterable):
+            raise InputError(f"texts is {texts!r:.80}; expected a list of texts")
         planned = [self._verbatim(text, chosen) for text in texts]
         requests = [Request(conversation, span.tokens) for conversation, spans in planned for span in spans]
         if not requests:
@@ -414,6 +416,8 @@ class Model:
         """As `chat`, but the reply's `pieces` are yielded while it is spoken. `written` is called with each bit of the
         answer's text as it is written."""
         chosen = from_keywords(SpeechOptions, options)
+        if not isinstance(messages, (str, Sequence)):
+            raise InputError(f"messages is {messages!r:.80}; expected a question, or a list of turns")
         turns = [{"role": "user", "content": messages}] if isinstance(messages, str) else list(messages)
         check_turns(turns)
         conversation = self._conversation(turns)
@@ -546,6 +550,8 @@ class Model:
         return list(_generated(generator)), generator.stop_reason
 
     def _text_generator(self, conversation: Sequence[int], options: TextOptions | None) -> _native.TextGenerator:
+        if options is not None and not isinstance(options, TextOptions):
+            raise InputError(f"text_options is {options!r:.80}; expected omniggml.TextOptions(...)")
         options = options or TextOptions()
         thinker = self._loaded_thinker()
         return _native.TextGenerator(

@@ -62,10 +62,6 @@ class StoredWeights(Mapping[str, FloatArray]):
         """The stored type, in capitals."""
         return self.contents.parts[short_name(name)][0].stored.type
 
-    def stored_name(self, name: str) -> str:
-        """The first of the names that the file has for a tensor of ours."""
-        return self.contents.parts[short_name(name)][0].stored.name
-
     def under(self, prefix: str) -> list[str]:
         """Names that begin with `prefix`."""
         return [name for name in self.contents.parts if name.startswith(prefix)]

@@ -62,7 +62,8 @@ def test_every_figure_is_there(report: dict[str, Any], tiny_files: Files) -> Non
         for name, figure in figures.items():
             assert ordered(figure), name
             assert name == "idle" or figure["low"] > 0, name
-    assert 0 < report["memory_before"] < report["load_peak_memory"] <= report["peak_memory"]
+    # Equal where importing took more at its peak than a tiny file does.
+    assert 0 < report["memory_before"] <= report["load_peak_memory"] <= report["peak_memory"]
 
 
 def test_limits_follow_from_the_rest(report: dict[str, Any]) -> None:

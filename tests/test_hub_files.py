@@ -52,6 +52,21 @@ def test_from_the_cache_without_network(tiny_files: Files, tmp_path: Path) -> No
         out.unlink()
 
 
+def test_every_command_takes_them(tiny_files: Files, tmp_path: Path) -> None:
+    pytest.importorskip("huggingface_hub")
+    cache(tmp_path / "hub", {"a-speech.gguf": tiny_files.speech})
+    for arguments in (
+        ["inspect", "org/voice"],
+        ["doctor", "org/voice"],
+        ["quantize", "org/voice", tmp_path / "q.gguf", "--requantize"],
+        ["compare", "org/voice", f"org/voice@{COMMIT}"],
+        ["bench", "-m", "org/voice", "--frames", 2, "--repetitions", 1],
+        ["imatrix", "-m", "org/voice:a-speech.gguf", "-o", tmp_path / "i.gguf", "--frames", 2],
+    ):
+        done = offline(tmp_path / "hub", *arguments)
+        assert "no file" not in done.stderr and done.returncode in (0, 64), (arguments, done.stderr)
+
+
 def test_a_revision_is_kept_to(tiny_files: Files, tmp_path: Path) -> None:
     pytest.importorskip("huggingface_hub")
     cache(tmp_path / "hub", {"a-speech.gguf": tiny_files.speech})

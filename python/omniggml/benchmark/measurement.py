@@ -18,10 +18,10 @@ from omniggml.benchmark.report import BenchReport, Limit
 from omniggml.benchmark.stages import StageTimes, TimedSpeech
 from omniggml.errors import InputError
 from omniggml.files.opening import open_files
+from omniggml.hub_file import local_file
 from omniggml.loading import load
 from omniggml.model import Model
 from omniggml.options import check_integer, from_keywords
-from omniggml.paths import as_path
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -84,7 +84,7 @@ def bench(
     """
     chosen = from_keywords(Settings, settings)
     say = announce or (lambda _: None)
-    path = as_path(speech)
+    path = local_file(speech)
     loads = []
     for i in range(chosen.repetitions):
         say(f"loading, {i + 1} of {chosen.repetitions}")

@@ -22,6 +22,7 @@ from omniggml.conversion.checkpoint_to_gguf import convert
 from omniggml.errors import InputError
 from omniggml.files.stored_weights import StoredWeights
 from omniggml.gguf.type_names import bits_of
+from omniggml.hub_file import local_file
 from omniggml.loading import load
 from omniggml.model import Model
 from omniggml.paths import as_path
@@ -87,9 +88,13 @@ def compare(
     """
     if through_transformers:
         return _compare_with_transformers(a, b, text, device, n_threads)
+    file = local_file(a)
     with _as_gguf(b) as reference:
-        theirs, ours = load(reference, device="cpu", n_threads=n_threads), load(a, device=device, n_threads=n_threads)
-        gates = _gates(as_path(a), reference)
+        theirs, ours = (
+            load(reference, device="cpu", n_threads=n_threads),
+            load(file, device=device, n_threads=n_threads),
+        )
+        gates = _gates(file, reference)
     for path, model in ((a, ours), (b, theirs)):
         if not model.has_voice:
             raise InputError(f"{path} has no talker; models that speak can be compared")
@@ -104,10 +109,11 @@ def _compare_with_transformers(a: PathLike, b: PathLike, text: str, device: str,
     checkpoint = as_path(b)
     if not checkpoint.is_dir():
         raise InputError(f"{checkpoint} is no directory; transformers computes Hugging Face checkpoints")
-    ours = load(a, device=device, n_threads=n_threads)
+    file = local_file(a)
+    ours = load(file, device=device, n_threads=n_threads)
     script = Script(ours, text)
     want, script.prompt, script.hidden = TransformersSide(checkpoint).run(script, ours.default_speaker)
-    return Comparison(str(a), str(b), text, _rows(script, ours, want, _gates(as_path(a))))
+    return Comparison(str(a), str(b), text, _rows(script, ours, want, _gates(file)))
 
 
 def _rows(script: Script, ours: Model, want: Outputs, gates: Mapping[str, Gate]) -> tuple[Row, ...]:
@@ -129,7 +135,7 @@ def _rows(script: Script, ours: Model, want: Outputs, gates: Mapping[str, Gate])
 @contextmanager
 def _as_gguf(path: PathLike) -> Iterator[Path]:
     if not as_path(path).is_dir():
-        yield as_path(path)
+        yield local_file(path)
         return
     with tempfile.TemporaryDirectory() as directory:
         yield convert(os.fspath(path), directory, type="f32", name="reference", only="speech")[0]

@@ -25,8 +25,8 @@ from omniggml.doctor.checks.vocoder import check_vocoder
 from omniggml.doctor.finding import Diagnosis, resolved
 from omniggml.errors import InputError, ModelFileError
 from omniggml.files.geometry import check_overrides
+from omniggml.hub_file import local_file
 from omniggml.options import LoadKeywords, LoadOptions, from_keywords, path_or_none
-from omniggml.paths import as_path
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -120,7 +120,7 @@ def _diagnosis(path: Path, reports: list[Report]) -> Diagnosis:
 
 
 def _model_file(path: PathLike) -> Path:
-    file = as_path(path)
+    file = local_file(path)
     if not file.is_file():
         raise ModelFileError(f"{file} is no file")
     return file

@@ -15,7 +15,7 @@ from omniggml.files.opening import File, Planning, open_file
 from omniggml.files.plan import missing, stacked
 from omniggml.gguf.header import StoredTensor
 from omniggml.gguf.type_names import bits_of
-from omniggml.paths import as_path
+from omniggml.hub_file import local_file
 from omniggml.spec import thinker_file
 from omniggml.spec.expected_tensors import TEXT_EMBEDDING, thinker_tensors
 from omniggml.spec.precision_needs import need_of
@@ -93,7 +93,7 @@ def inspect(path: str | os.PathLike[str]) -> Inspection:
 
     Reads no values. Raises ModelFileError only where there is no file to read; all else is in the result's `problem`.
     """
-    file_path = as_path(path)
+    file_path = local_file(path)
     if not file_path.exists():
         raise ModelFileError(f"{file_path} is no file")
     try:

@@ -22,6 +22,7 @@ from omniggml.gguf.output import FileJob, Pieces, Progress, identity_of, write_f
 from omniggml.gguf.output_header import OutputTensor, header_bytes
 from omniggml.gguf.split_file import SPLIT_COUNT, SPLIT_NO, SPLIT_TENSORS, member_name
 from omniggml.gguf.type_names import LARGEST_F16, PLAIN, dequantize, nbytes_of, quantize_rows
+from omniggml.hub_file import local_file
 from omniggml.paths import as_path
 from omniggml.quantization.imatrix import Imatrix, Statistics, read_imatrix
 from omniggml.spec.policy import Policy, read_policy
@@ -106,6 +107,7 @@ def quantize(
     be written.
     """
     chosen = policy if isinstance(policy, Policy) else read_policy(policy)
+    source = local_file(source)
     header = read_header(source)
     out = as_path(target)
     read = [Path(path) for path in (source, imatrix, policy) if isinstance(path, (str, os.PathLike))]

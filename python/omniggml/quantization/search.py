@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from omniggml.errors import InputError
 from omniggml.gguf.header import StoredTensor
-from omniggml.paths import as_path
+from omniggml.hub_file import local_file
 from omniggml.quantization.choosing import Choice, Choices, best_within, policy_of, smallest, types_of
 from omniggml.quantization.damage import Damage
 from omniggml.quantization.defaults import AUDIO_DAMAGE, CALIBRATION_TEXTS, CODES_DAMAGE, HELD_OUT_TEXTS, SEARCH_FRAMES
@@ -59,7 +59,7 @@ def search_policy(
 
     Raises InputError for a quantized source, for one that says nothing, and where no file is small enough.
     """
-    path = as_path(source)
+    path = local_file(source)
     say = announce or (lambda what: None)
     targets = {"codes": codes_damage, "audio": audio_damage}
     if min(targets.values()) <= 0:
@@ -92,8 +92,9 @@ def compare_policies(
     n_threads: int = 0,
 ) -> dict[str, tuple[int, Damage]]:
     """Policy -> bytes of the file's tensors, and its damage on `texts`. Policies are names or .toml files."""
-    meter = DamageMeter(as_path(source), texts, max_frames, n_threads)
-    tensors = Tensors(as_path(source))
+    path = local_file(source)
+    meter = DamageMeter(path, texts, max_frames, n_threads)
+    tensors = Tensors(path)
     read = {name: read_policy(name) for name in policies}
     return {name: (tensors.nbytes(policy), meter.damage_of(policy)) for name, policy in read.items()}
 

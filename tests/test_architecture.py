@@ -36,7 +36,7 @@ LEVELS: tuple[tuple[str, ...], ...] = (
     ("conversion",),
     ("quantization", "comparison"),
     ("plots", "synthetic"),
-    ("doctor", "benchmark"),
+    ("doctor", "benchmark", "server"),
     ("omniggml",),
     ("cli",),
     ("__main__",),
@@ -133,7 +133,8 @@ def test_no_public_function_shares_its_name_with_a_package() -> None:
 
 NOT_LOADED = (
     *("omniggml.benchmark", "omniggml.cli", "omniggml.comparison", "omniggml.conversion", "omniggml.doctor"),
-    *("omniggml.plots", "omniggml.quantization", "omniggml.synthetic"),
+    *("omniggml.plots", "omniggml.quantization", "omniggml.server", "omniggml.synthetic"),
+    *("fastapi", "uvicorn", "pydantic", "av", "wyoming", "httpx"),
     *("gguf", "inflect", "jinja2", "matplotlib", "safetensors", "tokenizers", "torch", "transformers"),
 )
 

@@ -25,6 +25,7 @@ from omniggml.cli import (
     inspect,
     plot,
     quantize,
+    serve,
     speak,
     voices,
 )
@@ -34,7 +35,10 @@ from omniggml.errors import OmniError
 from omniggml.native_log import pass_on
 from omniggml.printable import printable
 
-_COMMANDS = (speak, chat, voices, decode, convert, quantize, imatrix, inspect, doctor, compare, plot, bench, devices)
+_COMMANDS = (
+    *(speak, chat, serve, voices, decode, convert, quantize, imatrix, inspect),
+    *(doctor, compare, plot, bench, devices),
+)
 
 
 def run(arguments: Sequence[str] | None = None) -> int:

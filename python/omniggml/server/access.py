@@ -1,0 +1,212 @@
+"""Who may use the server, and how much of it one request may take: before anything of a request is looked at."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import HTTPConnection
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from omniggml.server.api_error import ApiError
+from omniggml.server.service import Service
+from omniggml.server.settings import LOOPBACK_NAMES, is_loopback
+
+_PUBLIC = ("/", "/health", "/page/")
+"""The page, which asks for a key itself, and whether the server lives."""
+_KEY_PROTOCOL = "openai-insecure-api-key."
+"""A browser's websocket can't send headers, but names of protocols."""
+_BODIES_AT_ONCE = 8
+_FORBIDDEN_CLOSE = 1008
+
+_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "X-Frame-Options": "DENY",
+    "Content-Security-Policy": "default-src 'self'; img-src 'self' data:; media-src 'self' blob: data:; "
+    "worker-src 'self' blob:; frame-src 'self' blob:; object-src 'none'; base-uri 'none'; form-action 'none'",
+}
+
+
+def key_of(connection: HTTPConnection) -> str:
+    """Which key the client has, as a number; "" where none are asked for."""
+    return str(connection.scope.get("omniggml.key", ""))
+
+
+class Access:
+    """ASGI middleware."""
+
+    def __init__(self, app: ASGIApp, service: Service) -> None:
+        self._app, self._service, self._settings = app, service, service.settings
+        self._bodies = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] not in ("http", "websocket"):
+            await self._app(scope, receive, send)
+            return
+        if scope["type"] == "http":
+            send = self._watched(scope, send)
+        try:
+            self._check(scope)
+        except ApiError as error:
+            await _refuse(error, scope, receive, send)
+            return
+        if scope["type"] == "http" and scope["method"] in ("POST", "PUT", "PATCH"):
+            await self._with_body(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+    def _check(self, scope: Scope) -> None:
+        """Raises ApiError."""
+        headers = Headers(scope=scope)
+        host = headers.get("host", "")
+        if not self._settings.api_keys and not self._settings.unprotected:
+            self._check_host(host)
+        self._check_origin(headers.get("origin"), host)
+        preflight = scope["type"] == "http" and scope["method"] == "OPTIONS"
+        if not preflight and not _is_public(scope["path"]):
+            self._check_key(scope, headers)
+
+    def _check_host(self, host: str) -> None:
+        # A page elsewhere may give its own name this machine's address.
+        name = urlsplit(f"//{host}").hostname if _is_authority(host) else None
+        if name is None or not (is_loopback(name) or name in LOOPBACK_NAMES or name in self._settings.hosts):
+            raise ApiError(403, f"{host!r:.80} is not this server's name; --allow-host allows one", code="host")
+
+    def _check_origin(self, origin: str | None, host: str) -> None:
+        allowed = self._settings.cors
+        if origin is None or "*" in allowed or origin in allowed or urlsplit_netloc(origin) == host:
+            return
+        raise ApiError(403, f"pages from {origin!r:.80} may not use this server; --cors allows one", code="origin")
+
+    def _check_key(self, scope: Scope, headers: Headers) -> None:
+        if not self._settings.api_keys:
+            return
+        given = list(_keys(scope, headers))
+        # All are compared, each in constant time: how long it takes tells nothing.
+        matches = [
+            number
+            for number, key in enumerate(self._settings.api_keys)
+            for one in given
+            if hmac.compare_digest(one.encode(errors="replace"), key.encode())
+        ]
+        if not matches:
+            wrong = "the API key is wrong" if given else "this server asks for an API key: Authorization: Bearer KEY"
+            raise ApiError(401, wrong, code="invalid_api_key")
+        scope["omniggml.key"] = matches[0]
+
+    async def _with_body(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            _check_kind(scope)
+            if self._bodies >= _BODIES_AT_ONCE * self._settings.max_body:
+                raise ApiError(503, "too many requests are being read", code="busy", retry_after=1)
+            body = await self._read(scope, receive)
+        except ApiError as error:
+            await _refuse(error, scope, receive, send)
+            return
+        if body is None:
+            return
+        given = False
+
+        async def once() -> Message:
+            nonlocal given
+            if given:
+                return await receive()
+            given = True
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        await self._app(scope, once, send)
+
+    async def _read(self, scope: Scope, receive: Receive) -> bytes | None:
+        """The whole body; None where the client has gone. Raises ApiError for one too large or too slow."""
+        most = self._settings.max_body
+        too_large = ApiError(413, f"the request is larger than {most} bytes", code="request_too_large")
+        length = Headers(scope=scope).get("content-length", "0")
+        if not length.isdecimal() or int(length[:20]) > most:
+            raise too_large
+        read, kept = bytearray(), 0
+        end = asyncio.get_running_loop().time() + self._settings.idle_seconds
+        try:
+            while True:
+                left = end - asyncio.get_running_loop().time()
+                message = await asyncio.wait_for(receive(), max(0.0, left))
+                if message["type"] == "http.disconnect":
+                    return None
+                read += message.get("body", b"")
+                self._bodies += len(read) - kept
+                kept = len(read)
+                if kept > most:
+                    raise too_large
+                if not message.get("more_body"):
+                    return bytes(read)
+        except asyncio.TimeoutError:
+            seconds = self._settings.idle_seconds
+            raise ApiError(408, f"the request did not arrive within {seconds} seconds", code="timeout") from None
+        finally:
+            self._bodies -= kept
+
+    def _watched(self, scope: Scope, send: Send) -> Send:
+        """Adds the headers that every answer has, and counts."""
+
+        async def watched(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(raw=message.setdefault("headers", []))
+                for name, value in _HEADERS.items():
+                    headers.setdefault(name, value)
+                route = getattr(scope.get("route"), "path", "other")
+                self._service.metrics.requests.labels(route, str(message["status"])).inc()
+            await send(message)
+
+        return watched
+
+
+def _check_kind(scope: Scope) -> None:
+    """Raises ApiError. A page elsewhere can send forms and plain text without asking; JSON it can't."""
+    headers = Headers(scope=scope)
+    kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != "application/json":
+        raise ApiError(415, f"the request's Content-Type is {kind!r:.80}; expected application/json", code="media_type")
+
+
+async def _refuse(error: ApiError, scope: Scope, receive: Receive, send: Send) -> None:
+    if scope["type"] == "http":
+        response: Response = error.response()
+        response.headers["Connection"] = "close"
+        await response(scope, receive, send)
+        return
+    await receive()
+    await send({"type": "websocket.close", "code": _FORBIDDEN_CLOSE, "reason": str(error)[:100]})
+
+
+def _keys(scope: Scope, headers: Headers) -> Iterator[str]:
+    kind, _, key = headers.get("authorization", "").partition(" ")
+    if kind.lower() == "bearer" and key.strip():
+        yield key.strip()
+    if scope["type"] == "websocket":
+        for protocol in scope.get("subprotocols", []):
+            if protocol.startswith(_KEY_PROTOCOL):
+                yield protocol.removeprefix(_KEY_PROTOCOL)
+
+
+def _is_public(path: str) -> bool:
+    return any(path == known or (known.endswith("/") and known != "/" and path.startswith(known)) for known in _PUBLIC)
+
+
+def _is_authority(host: str) -> bool:
+    try:
+        urlsplit(f"//{host}")
+    except ValueError:
+        return False
+    return True
+
+
+def urlsplit_netloc(url: str) -> str | None:
+    """HOST:PORT of a URL; None where it has none."""
+    try:
+        return urlsplit(url).netloc or None
+    except ValueError:
+        return None

@@ -1,0 +1,200 @@
+"""Real clients against a real port: the OpenAI SDK, curl, Wyoming, and requests as chat front ends send them."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import soundfile
+
+pytest.importorskip("fastapi")
+
+import omniggml
+from omniggml.server.encoders import pcm16
+from served import Served, served
+
+CLIENTS = Path(__file__).parent / "data" / "clients"
+TEXT = "the dog runs in the garden."
+
+
+@pytest.fixture(scope="module")
+def model() -> omniggml.Model:
+    return omniggml.load(n_threads=1)
+
+
+@pytest.fixture(scope="module")
+def server(model: omniggml.Model) -> Iterator[Served]:
+    with served(model, wyoming=True, slots=2) as running:
+        yield running
+
+
+@pytest.mark.parametrize("client", ["open_webui", "librechat", "sillytavern"])
+def test_front_ends(server: Served, client: str) -> None:
+    for request in json.loads((CLIENTS / f"{client}.json").read_text(encoding="utf-8")):
+        answer = server.ask(request["path"], request.get("body"), **request["headers"])
+        assert answer.status == 200, answer.data
+        assert answer.headers["content-type"] == request["answer"]
+        if request["answer"] == "audio/mpeg":
+            samples, rate = soundfile.read(io.BytesIO(answer.data))
+            assert rate == 24000 and len(samples) > 12000
+        elif request["path"].endswith("voices"):
+            assert all(set(one) >= {"id", "name"} for one in answer.json["voices"])
+
+
+def test_openai_sdk(server: Served, model: omniggml.Model) -> None:
+    openai = pytest.importorskip("openai")
+    client = openai.OpenAI(base_url=f"{server.url}/v1", api_key="any", max_retries=0)
+    assert [one.id for one in client.models.list()] == ["omniggml"]
+    answer = client.audio.speech.create(model="tts-1", voice="ethan", input=TEXT, response_format="wav")
+    assert answer.content[44:] == pcm16(model.speak(TEXT, speaker="ethan").samples)
+    speech = client.audio.speech.with_streaming_response
+    with speech.create(model="tts-1", voice="ethan", input=TEXT, response_format="pcm", speed=1.0) as stream:
+        pieces = list(stream.iter_bytes())
+    assert b"".join(pieces) == answer.content[44:] and len(pieces) > 1
+    with pytest.raises(openai.BadRequestError, match="there is no voice 'nobody'"):
+        client.audio.speech.create(model="tts-1", voice="nobody", input=TEXT)
+    with pytest.raises(openai.NotFoundError):
+        client.models.retrieve("gpt-4")
+
+
+def test_curl(server: Served, tmp_path: Path) -> None:
+    curl = shutil.which("curl") or pytest.skip("no curl")
+    sound = tmp_path / "a.wav"
+    body = json.dumps({"input": TEXT, "response_format": "wav"})
+    command = [curl, "-sSf", "-H", "Content-Type: application/json", "-d", body, "-o", str(sound)]
+    subprocess.run([*command, f"{server.url}/v1/audio/speech"], check=True)
+    # Of unknown length, as streams are.
+    assert sound.read_bytes()[4:8] == b"\xff\xff\xff\xff" and len(soundfile.read(sound)[0]) > 12000
+
+
+def wyoming_events(port: int, *events: Any) -> list[Any]:
+    """What a Wyoming client is told, up to the last answer to these events."""
+    from wyoming.client import AsyncTcpClient
+
+    async def talk() -> list[Any]:
+        answers = []
+        async with AsyncTcpClient("127.0.0.1", port) as client:
+            for event in events:
+                await client.write_event(event.event())
+            while (answer := await asyncio.wait_for(client.read_event(), 60)) is not None:
+                answers.append(answer)
+                last = "synthesize-stopped" if len(events) > 1 else "audio-stop"
+                if answer.type in (last, "info", "error", "pong"):
+                    break
+        return answers
+
+    return asyncio.run(talk())
+
+
+def test_wyoming(server: Served, model: omniggml.Model) -> None:
+    pytest.importorskip("wyoming")
+    from wyoming.info import Describe, Info
+    from wyoming.ping import Ping
+    from wyoming.tts import Synthesize, SynthesizeChunk, SynthesizeStart, SynthesizeStop, SynthesizeVoice
+
+    (described,) = wyoming_events(server.wyoming, Describe())
+    (program,) = Info.from_event(described).tts
+    assert [voice.name for voice in program.voices] == model.speakers and program.supports_synthesize_streaming
+    assert wyoming_events(server.wyoming, Ping("x"))[0].data == {"text": "x"}
+
+    start, *chunks, stop = wyoming_events(server.wyoming, Synthesize(TEXT, SynthesizeVoice("ethan")))
+    assert (start.type, stop.type) == ("audio-start", "audio-stop") and start.data["rate"] == 24000
+    assert b"".join(chunk.payload for chunk in chunks) == pcm16(model.speak(TEXT, speaker="ethan").samples)
+
+    said = ["The dog ", "runs in the ", "garden. Two cats ", "sleep."]
+    pieces = [SynthesizeChunk(text) for text in said]
+    whole = Synthesize("".join(said))
+    answers = wyoming_events(server.wyoming, SynthesizeStart(), *pieces, whole, SynthesizeStop())
+    kinds = [answer.type for answer in answers]
+    assert kinds[0] == "audio-start" and kinds[-2:] == ["audio-stop", "synthesize-stopped"]
+    assert sum(len(answer.payload or b"") for answer in answers) > 48000
+
+    (refused,) = wyoming_events(server.wyoming, Synthesize(TEXT, SynthesizeVoice("nobody")))
+    assert refused.type == "error" and "there is no voice 'nobody'" in refused.data["text"]
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"x\n",
+        b"[]\n",
+        b"{}\n",
+        b'{"type": "synthesize"}\n',
+        b'{"type": "synthesize", "data": {"text": 3}}\n',
+        b'{"type": "synthesize", "data": {"text": "\\ud800"}}\n',
+        b'{"type": "synthesize-chunk", "data": {"text": "x"}}\n',
+        b'{"type": "synthesize-stop"}\n',
+        b'{"type": "ping", "payload_length": 100000000000}\n',
+        b'{"type": "ping", "data_length": -1}\n',
+        b"x" * 3_000_000,
+    ],
+)
+def test_no_wyoming(server: Served, sent: bytes) -> None:
+    """The connection ends or an error is told; the server lives."""
+
+    async def talk() -> bytes:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.wyoming)
+        writer.write(sent)
+        writer.write_eof()
+        try:
+            return await asyncio.wait_for(reader.read(), 30)
+        except ConnectionError:
+            return b""
+        finally:
+            writer.close()
+
+    heard = asyncio.run(talk())
+    assert not heard or json.loads(heard.partition(b"\n")[0])["type"] in ("error", "pong")
+    assert server.ask("/health").json == {"status": "ready"}
+
+
+def start(*arguments: str) -> tuple[subprocess.Popen[str], str]:
+    command = [sys.executable, "-m", "omniggml", "serve", "--port", "0", "--threads", "1", *arguments]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    return process, process.stderr.readline().split()[-1]
+
+
+def test_the_command_drains_at_sigterm() -> None:
+    """What was begun is answered whole; then the process ends, with 0."""
+    process, url = start()
+    try:
+        body = json.dumps({"input": f"{TEXT} " * 12, "response_format": "pcm"}).encode()
+        request = urllib.request.Request(f"{url}/v1/audio/speech", body, {"Content-Type": "application/json"})
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            first = answer.read(1000)
+            process.send_signal(signal.SIGTERM)
+            rest = answer.read()
+        assert process.wait(30) == 0
+    finally:
+        process.kill()
+        process.communicate()
+    assert first + rest == pcm16(omniggml.load().speak(f"{TEXT} " * 12).samples)
+
+
+def test_the_command_says_what_is_wrong() -> None:
+    taken, url = start()
+    try:
+        port = url.rpartition(":")[2]
+        for arguments, said in (
+            (["--port", port], "can't be served"),
+            (["--host", "0.0.0.0"], "--api-key"),
+            (["--model", "nothing.gguf"], "nothing.gguf"),
+            (["--slots", "0"], "slots"),
+        ):
+            command = [sys.executable, "-m", "omniggml", "serve", "--port", "0", *arguments]
+            run = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+            assert run.returncode == 1 and said in run.stderr and run.stderr.count("\n") == 1, run.stderr
+    finally:
+        taken.terminate()
+        taken.communicate()

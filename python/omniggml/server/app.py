@@ -12,7 +12,6 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 
-from omniggml import __version__
 from omniggml.errors import OmniError
 from omniggml.model import Model
 from omniggml.server.access import Access
@@ -21,6 +20,7 @@ from omniggml.server.catalogue_routes import catalogue_routes
 from omniggml.server.service import Service
 from omniggml.server.settings import ServerSettings
 from omniggml.server.speech_route import speech_routes
+from omniggml.version import __version__
 
 _SUMMARY = "Speech as OpenAI's interfaces ask for it, from Qwen3-Omni on ggml."
 

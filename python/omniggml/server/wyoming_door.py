@@ -20,12 +20,12 @@ from wyoming.tts import (
     SynthesizeVoice,
 )
 
-from omniggml import __version__
 from omniggml.errors import InputError, OmniError
 from omniggml.server.desk import BegunSpeech
 from omniggml.server.encoders import pcm16
 from omniggml.server.service import Service
 from omniggml.text.soundness import check_text
+from omniggml.version import __version__
 
 _LONGEST_EVENT = 1 << 20
 _ATTRIBUTION = Attribution("omniggml", "")

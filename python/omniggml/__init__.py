@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from omniggml._native import __version__, devices, ggml_version
+    from omniggml.answer_text import AnswerText
     from omniggml.audio import Audio, Recorded
     from omniggml.benchmark.measurement import BenchKeywords, bench
     from omniggml.benchmark.report import BenchReport
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 
 _LAZY = {
     "Agreement": "comparison.agreement",
+    "AnswerText": "answer_text",
     "Audio": "audio",
     "BenchKeywords": "benchmark.measurement",
     "Change": "quantization.quantizer",
@@ -101,6 +103,7 @@ _LAZY = {
 
 __all__ = [
     "Agreement",
+    "AnswerText",
     "Audio",
     "BenchKeywords",
     "BenchReport",

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from omniggml import _native
+from omniggml.answer_text import AnswerText
 from omniggml.arrays import as_array, finite_floats, token_ids
 from omniggml.audio import Audio
 from omniggml.errors import InputError, ModelFileError
@@ -416,11 +417,7 @@ class Model:
         """As `chat`, but the reply's `pieces` are yielded while it is spoken. `written` is called with each bit of the
         answer's text as it is written."""
         chosen = from_keywords(SpeechOptions, options)
-        if not isinstance(messages, (str, Sequence)):
-            raise InputError(f"messages is {messages!r:.80}; expected a question, or a list of turns")
-        turns = [{"role": "user", "content": messages}] if isinstance(messages, str) else list(messages)
-        check_turns(turns)
-        conversation = self._conversation(turns)
+        conversation = self._conversation(checked_turns(messages))
         tokens, stop = self._answer(conversation, text_options, written)
         text = self.tokenizer.decode(tokens)
         if not tokens or not self.has_voice:
@@ -439,19 +436,22 @@ class Model:
     ) -> tuple[list[int], str]:
         if written is None:
             return self.generate_text(conversation, options)
-        shown, tokens = "", list[int]()
-        generator = self._text_generator(conversation, options)
-        for token in _generated(generator):
-            tokens.append(token)
-            text = self.tokenizer.decode(tokens)
-            # A letter may take more tokens than have come.
-            if not text.endswith("\ufffd") and text.startswith(shown):
-                written(text[len(shown) :])
-                shown = text
-        text = self.tokenizer.decode(tokens)
-        if text != shown:
-            written(text.removeprefix(shown))
-        return tokens, generator.stop_reason
+        answer = self._answer_text(conversation, options)
+        for bit in answer:
+            written(bit)
+        return answer.tokens, answer.stop_reason
+
+    def stream_text(
+        self, messages: str | Sequence[Mapping[str, Any]], text_options: TextOptions | None = None
+    ) -> AnswerText:
+        """The thinker's answer in text alone, bit by bit as it is written. `messages` as in `chat`.
+
+        Raises InputError without a thinker file or for a conversation longer than its context.
+        """
+        return self._answer_text(self._conversation(checked_turns(messages)), text_options)
+
+    def _answer_text(self, conversation: list[int], options: TextOptions | None) -> AnswerText:
+        return AnswerText(self._text_generator(conversation, options), self.tokenizer, len(conversation))
 
     def stream_answer(
         self,
@@ -709,6 +709,17 @@ class Model:
         unused = native.unused_replacements()
         if unused:
             raise InputError(f"nothing ran that computes {', '.join(unused)}, so the replacement was not used")
+
+
+def checked_turns(messages: str | Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The turns of a conversation; a question is one. Raises InputError for what is none."""
+    if not isinstance(messages, (str, Sequence)):
+        raise InputError(f"messages is {messages!r:.80}; expected a question, or a list of turns")
+    turns: list[Mapping[str, Any]] = (
+        [{"role": "user", "content": messages}] if isinstance(messages, str) else list(messages)
+    )
+    check_turns(turns)
+    return turns
 
 
 def check_turns(turns: Sequence[Any]) -> None:

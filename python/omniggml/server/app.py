@@ -17,6 +17,8 @@ from omniggml.model import Model
 from omniggml.server.access import Access
 from omniggml.server.api_error import ApiError, as_api_error
 from omniggml.server.catalogue_routes import catalogue_routes
+from omniggml.server.chat_route import chat_routes
+from omniggml.server.realtime import realtime_routes
 from omniggml.server.service import Service
 from omniggml.server.settings import ServerSettings
 from omniggml.server.speech_route import speech_routes
@@ -33,13 +35,13 @@ def create_app(settings: ServerSettings, load: Callable[[], Model]) -> FastAPI:
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         service.open()
         yield
-        service.close()
+        await service.close()
 
     app = FastAPI(
         title="omniggml", summary=_SUMMARY, version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None
     )
     app.state.service = service
-    for routes in (speech_routes, catalogue_routes):
+    for routes in (speech_routes, chat_routes, realtime_routes, catalogue_routes):
         app.include_router(routes(service))
     app.add_exception_handler(OmniError, _model_error)
     app.add_exception_handler(RequestValidationError, _malformed)

@@ -12,9 +12,11 @@ from omniggml.loading import BUILT_IN
 from omniggml.model import Model
 from omniggml.options import SpeechOptions
 from omniggml.server.api_error import ApiError
+from omniggml.server.conversation import Transcripts
 from omniggml.server.desk import Desk
 from omniggml.server.metrics import Metrics
 from omniggml.server.settings import ServerSettings
+from omniggml.server.thinkers import ChatThinker, OwnThinker, ThinkerAtUrl
 from omniggml.server.voices import speaker_of
 
 BUILT_IN_NAME = "omniggml"
@@ -25,12 +27,14 @@ class Service:
 
     def __init__(self, settings: ServerSettings, load: Callable[[], Model]) -> None:
         self.settings, self.metrics = settings, Metrics()
+        self.transcripts = Transcripts()
         self.status = "loading"
         self.failure: OmniError | None = None
         self.created = int(time.time())
         self._load = load
         self._model: Model | None = None
         self._desk: Desk | None = None
+        self._thinker: ChatThinker | None = None
         self._loading: asyncio.Task[None] | None = None
 
     def open(self) -> None:
@@ -43,7 +47,13 @@ class Service:
         except OmniError as error:
             self.status, self.failure = "failed", error
             return
-        self._desk = Desk(self._model, self.settings, self.metrics)
+        settings = self.settings
+        self._desk = Desk(self._model, settings, self.metrics)
+        self._thinker = (
+            OwnThinker(self._model, settings.slots)
+            if settings.thinker_url is None
+            else ThinkerAtUrl(settings.thinker_url, settings.thinker_key, settings.thinker_model)
+        )
         if self.status == "loading":
             self.status = "ready"
 
@@ -61,9 +71,11 @@ class Service:
         if self.failure is not None:
             raise self.failure
 
-    def close(self) -> None:
+    async def close(self) -> None:
         if self._loading is not None:
             self._loading.cancel()
+        if self._thinker is not None:
+            await self._thinker.close()
         if self._desk is not None:
             self._desk.close()
 
@@ -80,6 +92,13 @@ class Service:
         if self._desk is None or self.status != "ready":
             raise ApiError(503, f"the server is {self.status}", code=self.status, retry_after=5)
         return self._desk
+
+    @property
+    def thinker(self) -> ChatThinker:
+        """Raises ApiError 503 as `desk` does."""
+        if self._thinker is None or self.status != "ready":
+            raise ApiError(503, f"the server is {self.status}", code=self.status, retry_after=5)
+        return self._thinker
 
     @property
     def speeches(self) -> int:

@@ -35,16 +35,16 @@ class SpeechRequest(BaseModel):
 
     model_config = ConfigDict(strict=True)
     input: str = Field(min_length=1, description="the text, of any length")
-    model: str | None = Field(None, description="whatever it names, the one model of this server speaks")
-    voice: str | VoiceId | None = Field(None, description="a name from /v1/audio/voices, or one of OpenAI's")
+    model: str | None = Field(default=None, description="whatever it names, the one model of this server speaks")
+    voice: str | VoiceId | None = Field(default=None, description="a name from /v1/audio/voices, or one of OpenAI's")
     response_format: Literal["mp3", "opus", "aac", "flac", "wav", "pcm"] | None = Field(
-        None, description="mp3 where none is named; pcm is 16-bit little-endian without a header"
+        default=None, description="mp3 where none is named; pcm is 16-bit little-endian without a header"
     )
     speed: Annotated[float, Field(ge=SLOWEST, le=FASTEST)] | None = None
     stream_format: Literal["audio", "sse"] | None = None
-    instructions: str | None = Field(None, description="this model takes none")
-    seed: Seed | None = Field(None, description="the same seed gives the same audio; 0 where none is named")
-    codes: bool | None = Field(None, description="with sse: also the codes of each piece, [groups][frames]")
+    instructions: str | None = Field(default=None, description="this model takes none")
+    seed: Seed | None = Field(default=None, description="the same seed gives the same audio; 0 where none is named")
+    codes: bool | None = Field(default=None, description="with sse: also the codes of each piece, [groups][frames]")
 
 
 def speech_routes(service: Service) -> APIRouter:

@@ -1,0 +1,102 @@
+"""The messages of a chat as OpenAI's clients send them -> turns of text, and the answers they may come back to."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from omniggml.server.api_error import ApiError
+from omniggml.text.soundness import check_text
+
+LIFETIME = 3600
+"""Seconds in which an answer's audio can be named in a later turn."""
+_MOST_KEPT = 4096
+
+_NOT_YET = ("input_audio", "audio_url", "image_url", "input_image", "video_url", "file", "image", "audio", "video")
+
+
+class Part(BaseModel):
+    """A part of a message; text, for what else there is isn't understood yet."""
+
+    model_config = ConfigDict(strict=True)
+    type: str = "text"
+    text: str | None = None
+
+
+class AudioId(BaseModel):
+    """An answer that this server gave."""
+
+    model_config = ConfigDict(strict=True)
+    id: str
+
+
+class Message(BaseModel):
+    """A turn of a conversation."""
+
+    model_config = ConfigDict(strict=True)
+    role: Literal["system", "developer", "user", "assistant"]
+    content: str | list[Part] | None = None
+    audio: AudioId | None = Field(default=None, description="instead of content: an earlier answer by its audio's id")
+
+
+class Transcripts:
+    """What was said in audio that clients name by its id, for an hour."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[str, tuple[float, str]] = OrderedDict()
+
+    def keep(self, text: str) -> tuple[str, int]:
+        """The id under which a text is found, and until when."""
+        name, until = f"audio_{secrets.token_hex(12)}", time.time() + LIFETIME
+        self.put(name, text)
+        return name, int(until)
+
+    def put(self, name: str, text: str) -> None:
+        """Keep a text under a given id."""
+        self._kept[name] = (time.time() + LIFETIME, text)
+        while len(self._kept) > _MOST_KEPT or next(iter(self._kept.values()))[0] < time.time():
+            self._kept.popitem(last=False)
+
+    def find(self, name: str) -> str:
+        """Raises ApiError for an id that was never given, or too long ago."""
+        until, text = self._kept.get(name, (0.0, ""))
+        if until < time.time():
+            raise ApiError(404, f"there is no audio {name!r:.80}, or it was longer than an hour ago", param="messages")
+        return text
+
+
+def turns_of(messages: Sequence[Message], transcripts: Transcripts) -> list[dict[str, Any]]:
+    """Turns of text. Raises ApiError for what this model can't take in."""
+    return [
+        {
+            "role": "system" if message.role == "developer" else message.role,
+            "content": check_text(f"message {number}", _text(message, transcripts)),
+        }
+        for number, message in enumerate(messages, 1)
+    ]
+
+
+def _text(message: Message, transcripts: Transcripts) -> str:
+    if message.audio is not None:
+        return transcripts.find(message.audio.id)
+    if not isinstance(message.content, list):
+        return message.content or ""
+    return "\n".join(_part_text(part) for part in message.content)
+
+
+def _part_text(part: Part) -> str:
+    if part.type in _NOT_YET:
+        raise ApiError(
+            400,
+            f"a message has a part of type {part.type}: this server's model reads text, and neither hears nor sees yet",
+            param="messages",
+            code="unsupported_content",
+        )
+    if part.text is None or part.type not in ("text", "input_text", "output_text"):
+        raise ApiError(400, f"a message has a part of type {part.type!r:.80} without text", param="messages")
+    return part.text

@@ -1,0 +1,62 @@
+"""An answer that is written and spoken at once: text and audio in the order in which they are ready."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack
+
+from omniggml.audio import Audio
+from omniggml.errors import InputError, OmniError
+from omniggml.server.desk import BegunSpeech
+from omniggml.server.thinkers import Answer
+
+_AHEAD = 8
+"""Pieces that are kept for a client that reads slowly; then thinker and voice wait."""
+
+Ready = str | Audio | OmniError | None
+
+
+async def spoken_answer(answer: Answer, speech: BegunSpeech | None) -> AsyncGenerator[str | Audio, None]:
+    """Bits of the text and, where there is a speech, its audio. Leaving off early cancels both. Raises OmniError."""
+    ready: asyncio.Queue[Ready] = asyncio.Queue(_AHEAD)
+    async with AsyncExitStack() as stack:
+        workers = [asyncio.create_task(_write(answer, speech, ready))]
+        if speech is not None:
+            await stack.enter_async_context(speech)
+            workers.append(asyncio.create_task(_speak(speech, ready)))
+        try:
+            for _ in workers:
+                while (one := await ready.get()) is not None:
+                    if isinstance(one, OmniError):
+                        raise one
+                    yield one
+        finally:
+            for worker in workers:
+                worker.cancel()
+            await asyncio.wait(workers)
+            await answer.bits.aclose()
+
+
+async def _write(answer: Answer, speech: BegunSpeech | None, ready: asyncio.Queue[Ready]) -> None:
+    try:
+        async for bit in answer.bits:
+            if speech is not None:
+                speech.feed(bit)
+            await ready.put(bit)
+    except OmniError as error:
+        await ready.put(error)
+    if speech is not None:
+        speech.finish()
+    await ready.put(None)
+
+
+async def _speak(speech: BegunSpeech, ready: asyncio.Queue[Ready]) -> None:
+    try:
+        while (piece := await speech.read()) is not None:
+            await ready.put(piece)
+    except InputError:
+        pass  # an answer without anything to say: a smile, or nothing
+    except OmniError as error:
+        await ready.put(error)
+    await ready.put(None)

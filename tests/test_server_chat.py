@@ -1,0 +1,392 @@
+"""`/v1/chat/completions` and `/v1/realtime`: answers in text and aloud, while they are written."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import io
+import json
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+import soundfile
+
+pytest.importorskip("fastapi")
+
+import omniggml
+from omniggml import TextOptions
+from served import Answer, Served, served
+
+QUESTION = "what is the capital of france"
+TURNS = [{"role": "user", "content": QUESTION}]
+
+
+@pytest.fixture(scope="module")
+def model() -> omniggml.Model:
+    return omniggml.load(n_threads=1)
+
+
+@pytest.fixture(scope="module")
+def expected(model: omniggml.Model) -> str:
+    return "".join(model.stream_text(QUESTION, TextOptions(greedy=True)))
+
+
+@pytest.fixture(scope="module")
+def server(model: omniggml.Model) -> Iterator[Served]:
+    with served(model, slots=2) as running:
+        yield running
+
+
+def chat(server: Served, **fields: Any) -> Answer:
+    return server.ask("/v1/chat/completions", {"messages": TURNS, "temperature": 0, **fields})
+
+
+def events(answer: Answer) -> list[dict[str, Any]]:
+    lines = [line for line in answer.data.decode().split("\n\n") if line]
+    assert lines[-1] == "data: [DONE]" and answer.headers["content-type"].startswith("text/event-stream")
+    return [json.loads(line[6:]) for line in lines[:-1]]
+
+
+def test_text(server: Served, expected: str) -> None:
+    answer = chat(server).json
+    assert answer["object"] == "chat.completion" and answer["model"] == "omniggml"
+    assert answer["choices"][0]["message"]["content"] == expected
+    assert answer["choices"][0]["finish_reason"] == "stop"
+    usage = answer["usage"]
+    assert usage["total_tokens"] == usage["prompt_tokens"] + usage["completion_tokens"] > usage["prompt_tokens"] > 0
+    cut = chat(server, max_completion_tokens=1).json
+    assert cut["choices"][0]["finish_reason"] == "length" and cut["usage"]["completion_tokens"] == 1
+
+
+def test_text_in_chunks(server: Served, expected: str) -> None:
+    *chunks, usage = events(chat(server, stream=True, stream_options={"include_usage": True}))
+    deltas = [chunk["choices"][0]["delta"] for chunk in chunks]
+    assert deltas[0]["role"] == "assistant" and len(deltas) > 3
+    assert "".join(delta.get("content") or "" for delta in deltas) == expected
+    assert chunks[-1]["choices"][0]["finish_reason"] == "stop" and usage["choices"] == []
+    assert usage["usage"] == chat(server).json["usage"]
+
+
+def test_audio(server: Served, expected: str) -> None:
+    message = chat(server, modalities=["text", "audio"], audio={"voice": "ethan", "format": "mp3"}).json["choices"][0][
+        "message"
+    ]
+    assert message["content"] is None and message["audio"]["transcript"] == expected
+    samples, rate = soundfile.read(io.BytesIO(base64.b64decode(message["audio"]["data"])))
+    assert rate == 24000 and len(samples) > 12000
+    assert message["audio"]["expires_at"] > time.time() + 3000
+
+    # The id stands for what was said.
+    turns = [*TURNS, {"role": "assistant", "audio": {"id": message["audio"]["id"]}}, {"role": "user", "content": "hi"}]
+    said = [TURNS[0], {"role": "assistant", "content": expected}, {"role": "user", "content": "hi"}]
+    assert chat(server, messages=turns).json["choices"] == chat(server, messages=said).json["choices"]
+    unknown = chat(server, messages=[{"role": "assistant", "audio": {"id": "audio_x"}}, *TURNS])
+    assert unknown.status == 404 and "audio_x" in unknown.json["error"]["message"]
+
+
+@pytest.mark.parametrize("kind", ["pcm16", "wav"])
+def test_audio_in_chunks(server: Served, expected: str, kind: str) -> None:
+    """Text and audio while they are made; a stream of "wav" is samples, as Alibaba's own interface sends them."""
+    chunks = events(chat(server, stream=True, modalities=["text", "audio"], audio={"voice": "alloy", "format": kind}))
+    audio = [chunk["choices"][0]["delta"].get("audio") or {} for chunk in chunks]
+    assert len({one["id"] for one in audio if one}) == 1
+    assert "".join(one.get("transcript", "") for one in audio) == expected
+    data = b"".join(base64.b64decode(one["data"]) for one in audio if "data" in one)
+    assert len(data) > 24000 and len(data) % 2 == 0 and not data.startswith(b"RIFF")
+    assert sum("data" in one for one in audio) > 1 and audio[-2]["expires_at"] > time.time()
+
+
+def test_stop(server: Served, expected: str) -> None:
+    word = expected.split()[2]
+    assert chat(server, stop=word).json["choices"][0]["message"]["content"] == expected[: expected.index(word)]
+    assert chat(server, stop=["nowhere", word]).json["choices"][0]["finish_reason"] == "stop"
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"messages": []}, "messages"),
+        ({"messages": [{"role": "tool", "content": "x"}]}, "messages.0.role"),
+        ({"messages": [{"role": "user", "content": [{"type": "input_audio", "input_audio": {}}]}]}, "messages"),
+        ({"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}]}, "messages"),
+        ({"messages": [{"role": "user", "content": [{"type": "text"}]}]}, "messages"),
+        ({"messages": [{"role": "user", "content": ""}]}, None),
+        ({"n": 2}, "n"),
+        ({"tools": [{}]}, "tools"),
+        ({"response_format": {"type": "json_object"}}, "response_format"),
+        ({"stop": ["x"] * 17}, "stop"),
+        ({"stop": ""}, "stop"),
+        ({"modalities": ["video"]}, "modalities.0"),
+        ({"modalities": ["audio"], "audio": {"voice": "nobody"}}, "voice"),
+        ({"temperature": 3}, "temperature"),
+    ],
+)
+def test_what_is_wrong_is_named(server: Served, fields: dict[str, Any], param: str | None) -> None:
+    answer = chat(server, **fields)
+    assert answer.status == 400 and answer.json["error"]["param"] == param
+
+
+def test_openai_sdk(server: Served, expected: str) -> None:
+    openai = pytest.importorskip("openai")
+    client = openai.OpenAI(base_url=f"{server.url}/v1", api_key="any", max_retries=0)
+    aloud = {"modalities": ["text", "audio"], "audio": {"voice": "alloy", "format": "pcm16"}, "temperature": 0}
+    answer = client.chat.completions.create(model="any", messages=TURNS, **aloud)
+    assert answer.choices[0].message.audio.transcript == expected
+    text, data = "", b""
+    for chunk in client.chat.completions.create(model="any", messages=TURNS, stream=True, **aloud):
+        if audio := chunk.choices[0].delta.audio:
+            text += audio.transcript or ""
+            data += base64.b64decode(audio.data or "")
+    assert text == expected and data == base64.b64decode(answer.choices[0].message.audio.data)
+
+
+# --- a thinker elsewhere ----------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def thinker(status: int, body: bytes) -> Iterator[tuple[str, list[Any]]]:
+    """A server that answers every chat so, and what it was asked."""
+    asked: list[Any] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            asked.append((self.path, json.loads(self.rfile.read(int(self.headers["Content-Length"])))))
+            self.send_response(status)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    listening = HTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=listening.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{listening.server_port}", asked
+    finally:
+        listening.shutdown()
+        thread.join()
+        listening.server_close()
+
+
+def told(*chunks: Any) -> bytes:
+    return b"".join(b"data: " + json.dumps(chunk).encode() + b"\n\n" for chunk in chunks) + b"data: [DONE]\n\n"
+
+
+def test_a_thinker_elsewhere(model: omniggml.Model) -> None:
+    bits = [{"choices": [{"delta": {"content": bit}, "finish_reason": None}]} for bit in ("two ", "cats ", "sleep.")]
+    usage = {"prompt_tokens": 5, "completion_tokens": 3}
+    body = told(*bits, {"choices": [{"delta": {}, "finish_reason": "stop"}]}, {"choices": [], "usage": usage})
+    with thinker(200, body) as (url, asked), served(model, thinker_url=url, thinker_model="llama") as server:
+        answer = chat(server, modalities=["text", "audio"]).json
+        assert answer["choices"][0]["message"]["audio"]["transcript"] == "two cats sleep."
+        assert answer["usage"]["prompt_tokens"] == 5
+        path, sent = asked[0]
+        assert path == "/v1/chat/completions" and sent["messages"] == TURNS and sent["model"] == "llama"
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "expected_status"),
+    [
+        (500, b"oh no", 502),
+        (429, b'{"error": {"message": "busy"}}', 429),
+        (200, b"data: {\n\n", 502),
+        (200, b"data: []\n\n", 502),
+        (200, b'data: {"choices": [3]}\n\n', 502),
+        (200, b'data: {"error": {"message": "x"}}\n\n', 502),
+        (200, b"data: " + b"x" * 3_000_000, 502),
+    ],
+)
+def test_a_thinker_that_fails(model: omniggml.Model, status: int, body: bytes, expected_status: int) -> None:
+    with thinker(status, body) as (url, _), served(model, thinker_url=url) as server:
+        answer = chat(server)
+        assert answer.status == expected_status and answer.json["error"]["message"].isprintable()
+
+
+def test_no_thinker_at_all(model: omniggml.Model) -> None:
+    with served(omniggml.load(thinker=False, n_threads=1)) as server:
+        assert chat(server).json["error"]["code"] == "no_thinker"
+    with served(model, thinker_url="http://127.0.0.1:9") as server:
+        assert chat(server).status == 502
+
+
+@pytest.mark.slow
+def test_llama_server_as_thinker(model: omniggml.Model, tmp_path: Path) -> None:
+    """llama.cpp's own server, as PyPI has it, runs the built-in voice's thinker file."""
+    xllamacpp = pytest.importorskip("xllamacpp")
+    params = xllamacpp.CommonParams()
+    params.model.path = str(model.path.with_name("voice-thinker.gguf"))
+    params.n_ctx, params.n_parallel, params.warmup = 256, 1, False
+    params.cpuparams.n_threads = 1
+    own = "".join(model.stream_text(QUESTION, TextOptions(greedy=True)))
+    llama = xllamacpp.Server(params)
+    with served(model, thinker_url=llama.listening_address) as server:
+        answer = chat(server, modalities=["text", "audio"], audio={"voice": "ethan", "format": "wav"}).json
+    audio = answer["choices"][0]["message"]["audio"]
+    assert audio["transcript"].strip() == own.strip() and len(base64.b64decode(audio["data"])) > 24000
+
+
+# --- realtime ---------------------------------------------------------------------------------------------------------
+
+
+class Realtime:
+    """A client of `/v1/realtime`."""
+
+    def __init__(self, server: Served, **options: Any) -> None:
+        from websockets.sync.client import connect
+
+        self._open = contextlib.ExitStack()
+        url = f"ws{server.url.removeprefix('http')}/v1/realtime?model=x"
+        self.socket = self._open.enter_context(connect(url, **options))
+        self.created = self.next()
+
+    def send(self, kind: str, **fields: Any) -> None:
+        self.socket.send(json.dumps({"type": kind, **fields}))
+
+    def next(self) -> dict[str, Any]:
+        return dict(json.loads(self.socket.recv(timeout=60)))
+
+    def until(self, kind: str) -> list[dict[str, Any]]:
+        """All events up to one of this type."""
+        events = [self.next()]
+        while events[-1]["type"] != kind:
+            events.append(self.next())
+        return events
+
+    def say(self, text: str) -> list[dict[str, Any]]:
+        content = [{"type": "input_text", "text": text}]
+        self.send("conversation.item.create", item={"type": "message", "role": "user", "content": content})
+        return self.until("conversation.item.done")
+
+    def __enter__(self) -> Realtime:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._open.close()
+
+
+def kinds(events: list[dict[str, Any]]) -> list[str]:
+    """Their types, runs of one type once."""
+    names = [event["type"] for event in events]
+    return [name for number, name in enumerate(names) if number == 0 or names[number - 1] != name]
+
+
+def test_realtime(server: Served) -> None:
+    with Realtime(server) as client:
+        assert client.created["type"] == "session.created"
+        assert client.created["session"]["audio"]["output"]["format"] == {"type": "audio/pcm", "rate": 24000}
+        client.send("session.update", session={"type": "realtime", "audio": {"output": {"voice": "ethan"}}})
+        assert client.next()["session"]["audio"]["output"]["voice"] == "ethan"
+        assert kinds(client.say(QUESTION)) == ["conversation.item.added", "conversation.item.done"]
+        client.send("response.create")
+        events = client.until("response.done")
+        names = [one for one in kinds(events) if not one.endswith(".delta")]
+        assert names == [
+            "response.created",
+            "conversation.item.added",
+            "response.output_item.added",
+            "response.content_part.added",
+            "response.output_audio.done",
+            "response.output_audio_transcript.done",
+            "response.content_part.done",
+            "response.output_item.done",
+            "conversation.item.done",
+            "response.done",
+        ]
+        deltas = [event for event in events if event["type"].endswith("audio.delta")]
+        assert sum(len(base64.b64decode(event["delta"])) for event in deltas) > 24000
+        assert {"response_id", "item_id", "output_index", "content_index", "event_id"} <= set(deltas[0])
+        written = "".join(event["delta"] for event in events if event["type"].endswith("transcript.delta"))
+        response = events[-1]["response"]
+        assert response["status"] == "completed" and response["output"][0]["content"][0]["transcript"] == written
+        assert response["usage"]["output_token_details"]["audio_tokens"] > 0
+
+        client.send("response.create", response={"output_modalities": ["text"]})
+        assert "response.output_text.delta" in kinds(client.until("response.done"))
+
+
+def test_barge_in(model: omniggml.Model) -> None:
+    """A cancelled response ends, its slot is free, and the next one is answered."""
+    bits = [{"choices": [{"delta": {"content": "the dog runs in the garden. "}}]}] * 40
+    with thinker(200, told(*bits)) as (url, _), served(model, slots=1, queue=0, thinker_url=url) as server:
+        with Realtime(server) as client:
+            client.say(QUESTION)
+            for _ in range(3):
+                client.send("response.create")
+                client.until("response.output_audio.delta")
+                client.send("response.create")
+                refused = client.until("error")[-1]["error"]
+                assert refused["code"] == "conversation_already_has_active_response"
+                client.send("response.cancel")
+                assert client.until("response.done")[-1]["response"]["status"] == "cancelled"
+                assert server.service.speeches == 0
+            client.send("response.cancel")
+            assert client.next()["error"]["code"] == "response_cancel_not_active"
+            client.send("response.create")
+            client.until("response.output_audio.delta")
+        deadline = time.monotonic() + 20
+        while server.service.speeches and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert server.service.speeches == 0, "a client that has gone frees its slot"
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        "",
+        "x",
+        "[]",
+        "[" * 100_000,
+        '{"type": 3}',
+        '{"type": "nothing"}',
+        '{"type": "session.update"}',
+        '{"type": "session.update", "session": {"voice": "nobody"}}',
+        '{"type": "session.update", "session": {"output_modalities": []}}',
+        '{"type": "conversation.item.create", "item": {"type": "message", "role": "user", "content": []}}',
+        '{"type": "conversation.item.create", "item": {"role": "user", "content": [{"type": "input_audio"}]}}',
+        '{"type": "conversation.item.create", "item": {"role": "user", "content": [{"text": "\\ud800"}]}}',
+        '{"type": "conversation.item.delete", "item_id": "x"}',
+        '{"type": "conversation.item.truncate", "item_id": "x", "audio_end_ms": -1}',
+        '{"type": "input_audio_buffer.append", "audio": "!!"}',
+        '{"type": "response.create"}',
+        '{"type": "response.cancel"}',
+        b"\xff\xfe",
+    ],
+)
+def test_events_that_are_wrong(server: Served, sent: str | bytes) -> None:
+    with Realtime(server) as client:
+        client.socket.send(sent)
+        answer = client.next()
+        assert answer["type"] == "error" and answer["error"]["message"].isprintable()
+        assert client.say("x")[-1]["type"] == "conversation.item.done"
+
+
+def test_keys_and_origins_of_websockets(model: omniggml.Model) -> None:
+    from websockets.exceptions import InvalidStatus
+    from websockets.typing import Origin, Subprotocol
+
+    with served(model, api_keys=("a-long-key",)) as server:
+        with pytest.raises(InvalidStatus):
+            Realtime(server)
+        with pytest.raises(InvalidStatus):
+            Realtime(
+                server, additional_headers={"Authorization": "Bearer a-long-key"}, origin=Origin("http://evil.example")
+            )
+        with Realtime(server, additional_headers={"Authorization": "Bearer a-long-key"}) as client:
+            assert client.created["type"] == "session.created"
+        protocols = [Subprotocol("realtime"), Subprotocol("openai-insecure-api-key.a-long-key")]
+        with Realtime(server, subprotocols=protocols) as client:
+            assert client.socket.subprotocol == "realtime"
+
+
+def test_silent_websockets_are_closed(model: omniggml.Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    from websockets.exceptions import ConnectionClosed
+
+    monkeypatch.setattr("omniggml.server.realtime._SILENCES", 1)
+    with served(model, idle_seconds=1) as server, Realtime(server) as client, pytest.raises(ConnectionClosed):
+        client.next()

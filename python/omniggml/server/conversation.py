@@ -20,7 +20,7 @@ _MOST_KEPT = 4096
 _NOT_YET = ("input_audio", "audio_url", "image_url", "input_image", "video_url", "file", "image", "audio", "video")
 
 
-class Part(BaseModel):
+class MessagePart(BaseModel):
     """A part of a message; text, for what else there is isn't understood yet."""
 
     model_config = ConfigDict(strict=True)
@@ -40,7 +40,7 @@ class Message(BaseModel):
 
     model_config = ConfigDict(strict=True)
     role: Literal["system", "developer", "user", "assistant"]
-    content: str | list[Part] | None = None
+    content: str | list[MessagePart] | None = None
     audio: AudioId | None = Field(default=None, description="instead of content: an earlier answer by its audio's id")
 
 
@@ -89,7 +89,7 @@ def _text(message: Message, transcripts: Transcripts) -> str:
     return "\n".join(_part_text(part) for part in message.content)
 
 
-def _part_text(part: Part) -> str:
+def _part_text(part: MessagePart) -> str:
     if part.type in _NOT_YET:
         raise ApiError(
             400,

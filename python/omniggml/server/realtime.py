@@ -17,7 +17,7 @@ from omniggml.audio import Audio
 from omniggml.errors import OmniError
 from omniggml.server.access import key_of
 from omniggml.server.api_error import ApiError, as_api_error
-from omniggml.server.conversation import Message, Part, turns_of
+from omniggml.server.conversation import Message, MessagePart, turns_of
 from omniggml.server.encoders import as_base64, pcm16
 from omniggml.server.service import Service
 from omniggml.server.spoken_answer import spoken_answer
@@ -60,7 +60,7 @@ class Item(BaseModel):
     id: str | None = Field(default=None, max_length=100)
     type: Literal["message"] = "message"
     role: Literal["system", "user", "assistant"]
-    content: list[Part] = Field(min_length=1, max_length=100)
+    content: list[MessagePart] = Field(min_length=1, max_length=100)
 
 
 class _SessionUpdate(BaseModel):
@@ -295,14 +295,14 @@ class _Session:
 
     async def begin_answer(self, item_id: str) -> dict[str, Any]:
         """An item of the conversation that is being said."""
-        return await self._add(Item(id=item_id, role="assistant", content=[Part(text="")]), finished=False)
+        return await self._add(Item(id=item_id, role="assistant", content=[MessagePart(text="")]), finished=False)
 
     def end_answer(self, item_id: str, text: str) -> None:
         """What was said of it stays in the conversation; nothing, if that is nothing."""
         if not text.strip():
             self._items.pop(item_id, None)
         elif item_id in self._items:
-            self._items[item_id] = Item(id=item_id, role="assistant", content=[Part(text=text)])
+            self._items[item_id] = Item(id=item_id, role="assistant", content=[MessagePart(text=text)])
 
 
 class _Response:

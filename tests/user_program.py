@@ -35,6 +35,8 @@ def speech(path: Path, thinker: Path) -> omniggml.Audio:
     reply: omniggml.Reply = model.chat("hello", text_options=omniggml.TextOptions(max_tokens=2), max_frames=2)
     streamed: omniggml.StreamedReply = model.stream_chat("hello", text_options=omniggml.TextOptions(max_tokens=2))
     assert reply.tokens == streamed.tokens
+    written: omniggml.AnswerText = model.stream_text("hello", omniggml.TextOptions(max_tokens=2))
+    assert "".join(written) == reply.text and tuple(written.tokens) == reply.tokens
     return audio
 
 

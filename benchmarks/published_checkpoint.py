@@ -5,7 +5,8 @@
 
 Shards are files with holes, so that 70 GB take no room on the disk. `--convert` says what conversion makes of each, up
 to where it would write the first byte. Variants: instruct; thinking and captioner, which have no talker; resaved by
-transformers 5.7 and later; fused, with experts as in memory; fp8 and awq, with quantized thinkers.
+transformers 5.7 and later; fused, with experts as in memory; fp8 and awq, with quantized thinkers; adapter, with a LoRA
+adapter of the thinker's and the talker's attention beside it.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from typing import Any
 
 from omniggml.conversion.checkpoint_check import check_tensors
 from omniggml.conversion.config_json import read_checkpoint_config
+from omniggml.conversion.lora_adapter import CONFIG_NAME, WEIGHTS_NAME, LoraAdapter, MergedCheckpoint
 from omniggml.conversion.safetensors_reader import Checkpoint
 from omniggml.errors import ConversionError
 from omniggml.spec.expected_tensors import Named, speech_tensors, thinker_tensors
@@ -39,10 +41,13 @@ Typed = tuple[str, tuple[int, ...], str]
 """Name, shape, and safetensors' type."""
 
 TABLE = Path(__file__).parent / "published_tensors.toml"
-VARIANTS = ("instruct", "thinking", "captioner", "resaved", "fused", "fp8", "awq")
+VARIANTS = ("instruct", "thinking", "captioner", "resaved", "fused", "fp8", "awq", "adapter")
+ADAPTER = "adapter"
+"""The directory of the adapter, in that of the checkpoint."""
 
 _BYTES = {"BF16": 2, "F32": 4, "F16": 2, "I32": 4, "F8_E4M3": 1}
 _BLOCK = 128
+_RANK = 16
 
 
 def published_tensors(geometry: Geometry = PUBLISHED_GEOMETRY) -> Iterator[Named]:
@@ -64,7 +69,28 @@ def write_checkpoint(directory: Path, variant: str, geometry: Geometry = PUBLISH
     config, changed = _CHANGES[variant](config, tensors)
     (directory / "config.json").write_text(json.dumps(config), encoding="utf-8")
     _write_shards(directory, list(changed))
+    if variant == "adapter":
+        _write_adapter(directory / ADAPTER, published_tensors(geometry))
     return directory
+
+
+def _write_adapter(directory: Path, tensors: Iterable[Named]) -> None:
+    """As PEFT saves one, its values holes."""
+    directory.mkdir(exist_ok=True)
+    chosen = [(name.removesuffix(".weight"), shape) for name, shape in tensors if _is_adapted(name)]
+    config = {"peft_type": "LORA", "r": _RANK, "lora_alpha": 2 * _RANK, "target_modules": ["q_proj", "v_proj"]}
+    (directory / CONFIG_NAME).write_text(json.dumps(config), encoding="utf-8")
+    pairs = [
+        (f"base_model.model.{module}.lora_{letter}.weight", size, "BF16")
+        for module, shape in chosen
+        for letter, size in (("A", (_RANK, shape[1])), ("B", (shape[0], _RANK)))
+    ]
+    _write_shard(directory / WEIGHTS_NAME, pairs)
+
+
+def _is_adapted(name: str) -> bool:
+    in_decoder = name.startswith(("thinker.model.layers.", "talker.model.layers."))
+    return in_decoder and name.endswith((".q_proj.weight", ".v_proj.weight"))
 
 
 def _write_shards(directory: Path, tensors: list[Typed]) -> None:
@@ -81,17 +107,21 @@ def _write_shards(directory: Path, tensors: list[Typed]) -> None:
     index = {}
     for number, shard in enumerate(shards):
         path = directory / f"model-{number + 1:05d}-of-{len(shards):05d}.safetensors"
-        entries: dict[str, Any] = {}
-        end = 0
-        for tensor in shard:
-            entries[tensor[0]] = {"dtype": tensor[2], "shape": tensor[1], "data_offsets": [end, end + _size(tensor)]}
-            end += _size(tensor)
-            index[tensor[0]] = path.name
-        header = json.dumps(entries).encode()
-        with path.open("wb") as file:
-            file.write(struct.pack("<Q", len(header)) + header)
-            file.truncate(8 + len(header) + end)
+        _write_shard(path, shard)
+        index |= {tensor[0]: path.name for tensor in shard}
     (directory / "model.safetensors.index.json").write_text(json.dumps({"weight_map": index}), encoding="utf-8")
+
+
+def _write_shard(path: Path, tensors: list[Typed]) -> None:
+    entries: dict[str, Any] = {}
+    end = 0
+    for tensor in tensors:
+        entries[tensor[0]] = {"dtype": tensor[2], "shape": tensor[1], "data_offsets": [end, end + _size(tensor)]}
+        end += _size(tensor)
+    header = json.dumps(entries).encode()
+    with path.open("wb") as file:
+        file.write(struct.pack("<Q", len(header)) + header)
+        file.truncate(8 + len(header) + end)
 
 
 def _size(tensor: Typed) -> int:
@@ -177,6 +207,7 @@ _CHANGES: dict[str, Change] = {
     "fused": _fused,
     "fp8": _fp8,
     "awq": _awq,
+    "adapter": _instruct,
 }
 
 
@@ -192,10 +223,19 @@ def judged(directory: Path) -> str:
         expected = list(chain(thinker_tensors(config.thinker), speech))
         checkpoint = Checkpoint(directory)
         check_tensors(checkpoint, expected, () if whole else ("talker.", "code2wav."))
+        merged = _merged(directory, checkpoint, {name for name, _ in expected})
     except ConversionError as error:
         return f"refused: {error}"
     alone = "" if whole else ", for the thinker alone"
-    return f"{len(expected)} of {len(checkpoint.tensors)} tensors would be read{alone}"
+    return f"{len(expected)} of {len(checkpoint.tensors)} tensors would be read{alone}{merged}"
+
+
+def _merged(directory: Path, checkpoint: Checkpoint, used: set[str]) -> str:
+    if not (directory / ADAPTER).exists():
+        return ""
+    adapter = LoraAdapter(directory / ADAPTER)
+    MergedCheckpoint(checkpoint, adapter).check(used, ())
+    return f", {len(adapter.changes)} of them changed by the adapter"
 
 
 def main() -> None:

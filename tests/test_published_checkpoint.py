@@ -57,6 +57,14 @@ def test_variants_that_convert(copies: ModuleType, tmp_path: Path, variant: str)
 
 
 @pytest.mark.slow
+def test_an_adapter_beside_it(copies: ModuleType, tmp_path: Path) -> None:
+    directory = copies.write_checkpoint(tmp_path / "adapter", "adapter", GEOMETRIES["tiny"])
+    assert copies.judged(directory).endswith("changed by the adapter")
+    speech, thinker = convert(directory, tmp_path / "out", name="x", lora=directory / copies.ADAPTER)
+    assert omniggml.inspect(speech).problem == omniggml.inspect(thinker).problem == ""
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", ["thinking", "captioner"])
 def test_variants_without_a_voice(copies: ModuleType, tmp_path: Path, variant: str) -> None:
     directory = copies.write_checkpoint(tmp_path / variant, variant, GEOMETRIES["tiny"])

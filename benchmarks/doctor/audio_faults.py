@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -35,7 +36,7 @@ BESIDE_CODES: dict[str, tuple[Change, dict[str, Any], str]] = {
     "16000 in the header": (lambda x: x, {"rate": 16000}, "audio.rate"),
     "48000 in the header": (lambda x: x, {"rate": 48000}, "audio.rate"),
     "two channels": (lambda x: np.stack([x, x], 1), {}, "audio.channels"),
-    "padded to whole frames": (lambda x: np.append(x, np.zeros(555)), {}, "audio.length"),
+    "padded to whole frames": (lambda x: x, {"whole_frames": True}, "audio.length"),
     "bytes swapped": (_bytes_swapped, {}, "audio.bytes"),
     "backwards": (lambda x: x[::-1], {}, "vocoder.differs"),
     "white noise": (lambda x: np.random.default_rng(0).normal(0, 0.1, len(x)), {}, "vocoder.differs"),
@@ -68,7 +69,12 @@ def cases(subjects: Subjects) -> Iterator[Planted]:
 def _given(subjects: Subjects, name: str, change: Change, options: dict[str, Any], with_codes: bool) -> dict[str, Any]:
     spoken = subjects.spoken(name)
     path = subjects.new_path(".wav")
-    options = {"rate": 24000, **options}
-    soundfile.write(path, change(spoken.samples.astype(np.float64)), options.pop("rate"), **options)
+    options = {"rate": 24000, "whole_frames": False, **options}
+    samples = change(spoken.samples.astype(np.float64))
+    if options.pop("whole_frames"):
+        geometry = subjects.model(name).geometry["code2wav"]
+        a_frame = prod([*geometry["upsampling_ratios"], *geometry["upsample_rates"]])
+        samples = np.append(samples, np.zeros(a_frame * spoken.codes.shape[1] - len(samples)))
+    soundfile.write(path, samples, options.pop("rate"), **options)
     given: dict[str, Any] = {"model": subjects.file(name), "audio": path}
     return given | ({"codes": spoken.codes} if with_codes else {"text": TEXTS[0]})

@@ -18,6 +18,7 @@ from omniggml.server.access import Access
 from omniggml.server.api_error import ApiError, as_api_error
 from omniggml.server.catalogue_routes import catalogue_routes
 from omniggml.server.chat_route import chat_routes
+from omniggml.server.page_routes import page_routes
 from omniggml.server.realtime import realtime_routes
 from omniggml.server.service import Service
 from omniggml.server.settings import ServerSettings
@@ -41,7 +42,7 @@ def create_app(settings: ServerSettings, load: Callable[[], Model]) -> FastAPI:
         title="omniggml", summary=_SUMMARY, version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None
     )
     app.state.service = service
-    for routes in (speech_routes, chat_routes, realtime_routes, catalogue_routes):
+    for routes in (speech_routes, chat_routes, realtime_routes, catalogue_routes, page_routes):
         app.include_router(routes(service))
     app.add_exception_handler(OmniError, _model_error)
     app.add_exception_handler(RequestValidationError, _malformed)

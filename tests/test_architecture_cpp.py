@@ -16,7 +16,7 @@ CSRC = Path(__file__).parent.parent / "csrc"
 LEVELS: tuple[tuple[str, ...], ...] = (
     ("error", "kernels"),
     ("ops", "gguf"),
-    ("core",),
+    ("core", "text"),
     ("models", "bench"),
     ("speech",),
     ("bindings", "capi", "tools"),

@@ -18,6 +18,7 @@ import omniggml
 from conftest import Files
 from foreign_files import write_code2wav
 from gguf_edit import GgufEdit
+from omniggml import _native
 from omniggml.cli import main
 from omniggml.cli.exit_codes import CUT
 from omniggml.conversion.hub import _snapshot
@@ -26,7 +27,6 @@ from omniggml.gguf.header import read_header
 from omniggml.printable import LONGEST_SHOWN, printable
 from omniggml.quantization.imatrix import read_imatrix
 from omniggml.synthetic.random_checkpoint import write_random_checkpoint
-from omniggml.text.byte_level_bpe import byte_level_bpe
 from sentences import one_sentence
 
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux")
@@ -80,7 +80,7 @@ def test_a_timeout_while_a_tokenizer_is_made(tiny_files: Files) -> None:
             with pytest.raises(_TooLateError):
                 while True:
                     names = ("tokens", "token_type", "merges")
-                    byte_level_bpe(*(metadata[f"tokenizer.ggml.{name}"] for name in names), r"\s+")
+                    _native.TextTokenizer(*(metadata[f"tokenizer.ggml.{name}"] for name in names), "qwen2")
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)

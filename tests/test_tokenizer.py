@@ -10,11 +10,14 @@ from typing import Any
 
 import pytest
 
+from hostile_strings import hostile_string
+from omniggml import _native
 from omniggml.errors import InputError, ModelFileError
 from omniggml.files.tokenizer_metadata import tokenizer_metadata
 from omniggml.synthetic.geometries import GEOMETRIES
 from omniggml.synthetic.random_checkpoint import write_random_checkpoint
 from omniggml.tokenizer import Tokenizer
+from tokenizers_library import library_tokenizer
 
 TEXTS = [
     "",
@@ -207,6 +210,88 @@ def test_what_ordinary_templates_use(values: SimpleNamespace) -> None:
 def test_metadata_that_does_not_fit(values: SimpleNamespace, changes: dict[str, Any], complaint: str) -> None:
     with pytest.raises(ModelFileError, match=complaint):
         build(values, **changes)
+
+
+# --- against the `tokenizers` library; benchmarks/tokenizer.py does it on 100,000 strings -----------------------------
+
+
+@pytest.fixture(scope="module")
+def hostile() -> list[str]:
+    source = random.Random(0)
+    return [hostile_string(source) for _ in range(3000)]
+
+
+@pytest.fixture(scope="module")
+def library(values: SimpleNamespace) -> Any:
+    return library_tokenizer(values.tokens, values.token_type, values.merges)
+
+
+@pytest.fixture(scope="module")
+def native(values: SimpleNamespace) -> _native.TextTokenizer:
+    return _native.TextTokenizer(values.tokens, values.token_type, values.merges, values.pre)
+
+
+def test_hostile_strings(native: _native.TextTokenizer, library: Any, hostile: list[str]) -> None:
+    for text in hostile:
+        ids = library.encode(text, add_special_tokens=False).ids
+        assert native.encode(text, parse_special=False) == ids, ascii(text)
+        assert native.decode(ids, skip_special=False) == library.decode(ids, skip_special_tokens=False), ascii(text)
+
+
+def test_a_token_that_bytes_spell_by_halves(
+    native: _native.TextTokenizer, library: Any, values: SimpleNamespace
+) -> None:
+    source = random.Random(2)
+    for _ in range(300):
+        ids = [source.randrange(len(values.tokens)) for _ in range(source.randrange(30))]
+        assert native.decode(ids, skip_special=False) == library.decode(ids, skip_special_tokens=False)
+
+
+def test_every_character_between_letters(native: _native.TextTokenizer, library: Any) -> None:
+    """Classes and normalisation of all that Unicode assigns, and of what it doesn't yet, in long texts."""
+    for block in (*range(0, 0x34000, 4096), 0xE0000, 0x10F000):
+        codes = [code for code in range(block, block + 4096) if not 0xD800 <= code < 0xE000]
+        for pattern in ("{0}a {0}{0}", "e{0}\u0301\u0327", "\u1100{0} "):
+            text = "".join(pattern.format(chr(code)) for code in codes)
+            assert native.encode(text, parse_special=False) == library.encode(text, add_special_tokens=False).ids
+
+
+def test_text_as_it_is_written(native: _native.TextTokenizer, hostile: list[str]) -> None:
+    """Cut anywhere, inside of characters too, the ids are those of the whole."""
+    source = random.Random(1)
+    stream = _native.TokenStream(native)
+    for text in hostile:
+        raw, ids = text.encode(), []
+        while raw:
+            size = source.choice((1, 2, 3, 10))
+            ids += stream.feed(raw[:size])
+            raw = raw[size:]
+        assert ids + stream.finish() == native.encode(text, parse_special=False), ascii(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "held"),
+    [("hello wor", " wor"), ("hello ", " "), ("it'", "'"), ("it's", "'s"), ("wait...", "..."), ("7", ""),
+     ("a <thin", " <thin"), ("a<think>", ""), ("cafe", "cafe"), ("한", "한"), ("one  \n", "  \n"),
+     ("don't stop. ", " ")],
+)  # fmt: skip
+def test_what_is_held_back(native: _native.TextTokenizer, text: str, held: str) -> None:
+    stream = _native.TokenStream(native)
+    ids = stream.feed(text)
+    assert stream.held == len(held.encode())
+    assert native.decode(ids, skip_special=False) == text.removesuffix(held)
+
+
+def test_a_stream_of_what_is_no_text(native: _native.TextTokenizer) -> None:
+    stream = _native.TokenStream(native)
+    stream.feed("so ")
+    for wrong in (b"\xff", b"a\xc0\x80", b"\xed\xa0\x80", b"\xf5"):
+        with pytest.raises(InputError, match="not valid UTF-8 at byte"):
+            stream.feed(wrong)
+    ids = stream.feed(b"far\xe2\x82")
+    with pytest.raises(InputError, match="not valid UTF-8"):
+        stream.finish()
+    assert native.decode(ids + stream.feed(b"\xac") + stream.finish(), skip_special=False) == " far€"
 
 
 @pytest.fixture(scope="module")

@@ -1,12 +1,15 @@
 # Finds or fetches ggml, and builds it as static libraries.
 #
-# The pin is third_party/ggml-requirements.txt: a source distribution on the Python package index that carries ggml's
-# own tree, unchanged, with its hash. The build takes ggml from the first of these:
+# The pin is third_party/ggml-requirements.txt: a source distribution on the Python package index that carries llama.cpp's
+# own tree, and so ggml's, unchanged, with its hash. The build takes ggml from the first of these:
 #
 #   1. -DOMNIGGML_GGML_DIR=<dir>   a ggml tree, or a llama.cpp checkout; whatever version it has
-#   2. third_party/ggml/           carried by our own source distribution, so that one builds offline
+#   2. third_party/llama.cpp/      carried by our own source distribution, so that one builds offline
 #   3. the cache                   where an earlier build left the pinned tree
 #   4. pip download                checked against the pinned hash, then kept in the cache
+#
+# Of llama.cpp's tree what its library is built from is kept: the table of Unicode's classes that text is split by lies
+# there, and examples/llama-cpp-voice links the library.
 #
 # Sets OMNIGGML_GGML_SOURCE_DIR and OMNIGGML_GGML_VERSION. Nothing of ggml is installed: see omniggml_add_ggml().
 
@@ -14,7 +17,7 @@ set(OMNIGGML_GGML_DIR "" CACHE PATH "A ggml tree or llama.cpp checkout to build 
 set(OMNIGGML_CACHE_DIR "" CACHE PATH "Where the pinned ggml is kept between builds (default: the user's cache directory)")
 
 set(_ggml_pin_file "${CMAKE_CURRENT_LIST_DIR}/ggml-requirements.txt")
-set(_ggml_carried_dir "${CMAKE_CURRENT_LIST_DIR}/ggml")
+set(_ggml_carried_dir "${CMAKE_CURRENT_LIST_DIR}/llama.cpp")
 set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS "${_ggml_pin_file}")
 
 # The version of the ggml tree at dir, or "" where dir is no ggml tree.
@@ -63,7 +66,7 @@ function(_ggml_cache_root out)
     set(${out} "${root}" PARENT_SCOPE)
 endfunction()
 
-# Downloads the pinned source distribution with pip and leaves its ggml tree (with the licence) at dir.
+# Downloads the pinned source distribution with pip and leaves its llama.cpp tree at dir.
 function(_ggml_download dir)
     set(advice "pass -DOMNIGGML_GGML_DIR=<a ggml or llama.cpp tree> (for pip: CMAKE_ARGS=-DOMNIGGML_GGML_DIR=...)")
     find_package(Python 3.10 COMPONENTS Interpreter REQUIRED)
@@ -103,35 +106,36 @@ function(_ggml_download dir)
     endif()
 
     file(ARCHIVE_EXTRACT INPUT "${archive}" DESTINATION "${work}"
-         PATTERNS "*/vendor/llama.cpp/ggml/*" "*/vendor/llama.cpp/LICENSE")
+         PATTERNS "*/vendor/llama.cpp/ggml/*" "*/vendor/llama.cpp/src/*" "*/vendor/llama.cpp/include/*"
+                  "*/vendor/llama.cpp/cmake/*" "*/vendor/llama.cpp/vendor/*" "*/vendor/llama.cpp/CMakeLists.txt"
+                  "*/vendor/llama.cpp/LICENSE")
     file(GLOB vendored "${work}/*/vendor/llama.cpp")
     _ggml_read_version("${vendored}/ggml" version)
     if(NOT version)
         file(REMOVE_RECURSE "${work}")
         message(FATAL_ERROR "${_pin_name} ${_pin_version} holds no vendor/llama.cpp/ggml: the pin in ${_ggml_pin_file} is wrong.")
     endif()
-    file(RENAME "${vendored}/LICENSE" "${vendored}/ggml/LICENSE")
-    file(WRITE "${vendored}/ggml/PIN" "${_pin_sha256}\n")
-    file(RENAME "${vendored}/ggml" "${dir}" RESULT failed)
+    file(WRITE "${vendored}/PIN" "${_pin_sha256}\n")
+    file(RENAME "${vendored}" "${dir}" RESULT failed)
     file(REMOVE_RECURSE "${work}")
     if(failed AND NOT EXISTS "${dir}/PIN")
         message(FATAL_ERROR "ggml was fetched but could not be moved to ${dir}: ${failed}")
     endif()
 endfunction()
 
-# Leaves the directory of the pinned ggml, fetched if need be, in out.
+# Leaves the directory of the pinned llama.cpp, fetched if need be, in out.
 function(_ggml_pinned_dir out)
     _ggml_read_pin()
     string(SUBSTRING "${_pin_sha256}" 0 12 short)
     _ggml_cache_root(root)
-    set(dir "${root}/ggml-${short}")
+    set(dir "${root}/llama.cpp-${short}")
     if(NOT EXISTS "${dir}/PIN")
         _ggml_download("${dir}")
     endif()
     set(${out} "${dir}" PARENT_SCOPE)
 endfunction()
 
-# Copies the pinned ggml to third_party/ggml, for our own source distribution.
+# Copies the pinned tree to third_party/llama.cpp, for our own source distribution.
 function(omniggml_carry_ggml)
     _ggml_read_pin()
     if(EXISTS "${_ggml_carried_dir}/PIN")
@@ -143,6 +147,33 @@ function(omniggml_carry_ggml)
     endif()
     _ggml_pinned_dir(dir)
     file(COPY "${dir}/" DESTINATION "${_ggml_carried_dir}")
+endfunction()
+
+# The pinned llama.cpp, carried or fetched, and where it comes from.
+function(omniggml_pinned_llama_cpp out origin)
+    _ggml_read_pin()
+    set(${origin} "the pin" PARENT_SCOPE)
+    if(EXISTS "${_ggml_carried_dir}/PIN")
+        file(STRINGS "${_ggml_carried_dir}/PIN" carried)
+        if(carried STREQUAL _pin_sha256)
+            set(${out} "${_ggml_carried_dir}" PARENT_SCOPE)
+            set(${origin} "third_party/llama.cpp" PARENT_SCOPE)
+            return()
+        endif()
+        message(STATUS "third_party/llama.cpp is not the pinned one any more; not using it")
+    endif()
+    _ggml_pinned_dir(dir)
+    set(${out} "${dir}" PARENT_SCOPE)
+endfunction()
+
+# llama.cpp's table of Unicode's classes: beside the ggml that is built against, else the pinned one's.
+function(omniggml_unicode_data out)
+    get_filename_component(file "${OMNIGGML_GGML_SOURCE_DIR}/../src/unicode-data.cpp" ABSOLUTE)
+    if(NOT EXISTS "${file}")
+        omniggml_pinned_llama_cpp(dir origin)
+        set(file "${dir}/src/unicode-data.cpp")
+    endif()
+    set(${out} "${file}" PARENT_SCOPE)
 endfunction()
 
 function(_ggml_locate)
@@ -160,22 +191,9 @@ function(_ggml_locate)
                 "include/ggml.h: give a ggml tree or a llama.cpp checkout.")
         endif()
     else()
-        _ggml_read_pin()
-        set(dir "${_ggml_carried_dir}")
-        set(origin "third_party/ggml")
+        omniggml_pinned_llama_cpp(dir origin)
+        set(dir "${dir}/ggml")
         _ggml_read_version("${dir}" version)
-        if(version AND EXISTS "${dir}/PIN")
-            file(STRINGS "${dir}/PIN" carried)
-            if(NOT carried STREQUAL _pin_sha256)
-                message(STATUS "third_party/ggml is not the pinned ggml any more; not using it")
-                set(version "")
-            endif()
-        endif()
-        if(NOT version)
-            _ggml_pinned_dir(dir)
-            set(origin "the pin")
-            _ggml_read_version("${dir}" version)
-        endif()
     endif()
     message(STATUS "ggml ${version} from ${origin}: ${dir}")
     set(OMNIGGML_GGML_SOURCE_DIR "${dir}" PARENT_SCOPE)

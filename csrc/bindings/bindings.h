@@ -13,6 +13,7 @@ void bind_machine(pybind11::module_ & m);
 void bind_quantize(pybind11::module_ & m);
 void bind_probe(pybind11::module_ & m);
 void bind_sampler(pybind11::module_ & m);
+void bind_text_tokenizer(pybind11::module_ & m);
 void bind_thinker(pybind11::module_ & m);
 void bind_speech_model(pybind11::module_ & m);
 void bind_talker(pybind11::module_ & m);

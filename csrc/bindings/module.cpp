@@ -13,6 +13,7 @@ PYBIND11_MODULE(_native, m) {
     omni::bind_quantize(m);
     omni::bind_probe(m);
     omni::bind_sampler(m);
+    omni::bind_text_tokenizer(m);
     omni::bind_thinker(m);
     omni::bind_speech_model(m);
     omni::bind_talker(m);

@@ -1,7 +1,7 @@
 """Text to token ids and back, from the vocabulary that a GGUF file carries.
 
-The file holds the tokens, their kinds and the merges; the splitting rule is known by name. Built on the `tokenizers`
-library, with the same normalisation, splitting and merging as transformers' `Qwen2Tokenizer`.
+The file holds the tokens, their kinds and the merges; the splitting rule is known by name. The native tokenizer
+(csrc/text) normalises, splits and merges as transformers' `Qwen2Tokenizer` does.
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
-from types import ModuleType
 from typing import Any
 
-from omniggml.errors import InputError, ModelFileError, OutOfMemoryError
+from omniggml import _native
+from omniggml.errors import InputError, ModelFileError
 from omniggml.spec.token_type import TokenType
 from omniggml.text.plain_messages import as_plain
 
@@ -42,12 +42,7 @@ class Tokenizer:
         "left right" in the order of their rank. Raises ModelFileError when they don't fit each other or `pre` names
         a splitting rule that isn't known.
         """
-        bpe, chat_template_module = _libraries()
-        if pre not in bpe.SPLIT_RULES:
-            known = ", ".join(bpe.SPLIT_RULES)
-            raise ModelFileError(f"tokenizer.ggml.pre is {pre!r}: the splitting rules known here are {known}")
-        if len(tokens) != len(token_types):
-            raise ModelFileError(f"the file has {len(tokens)} tokens and {len(token_types)} token types")
+        self._backend = _native.TextTokenizer(tokens, token_types, merges, pre)
         self.tokens = tuple(tokens)
         self.eos_id = _checked_id("eos", eos_id, len(tokens))
         self.pad_id = self.eos_id if pad_id is None else _checked_id("padding", pad_id, len(tokens))
@@ -56,9 +51,7 @@ class Tokenizer:
             for index, (token, kind) in enumerate(zip(tokens, token_types, strict=True))
             if kind == TokenType.CONTROL
         }
-        self._control_ids = frozenset(self._control.values())
-        self._template = chat_template_module.ChatTemplate(chat_template) if chat_template else None
-        self._backend = bpe.byte_level_bpe(self.tokens, token_types, merges, bpe.SPLIT_RULES[pre])
+        self._template = _chat_template(chat_template) if chat_template else None
 
     @property
     def vocab_size(self) -> int:
@@ -71,8 +64,8 @@ class Tokenizer:
 
     def token_id(self, token: str) -> int | None:
         """The id of a token's exact text, such as "<|im_start|>"; None when there is no such token."""
-        index = self._backend.token_to_id(token)
-        return None if index is None else int(index)
+        index = self._backend.find(token)
+        return None if index < 0 else index
 
     def encode(self, text: str, *, parse_special: bool = False) -> list[int]:
         """Token ids of `text`. Nothing is put before or after it.
@@ -82,9 +75,7 @@ class Tokenizer:
         """
         if not isinstance(text, str):
             raise InputError(f"the text to encode is of type {type(text).__name__}, expected str")
-        if not parse_special:
-            return self._encode_plain(text)
-        return [index for piece in self._split_at_control(text) for index in self._piece_ids(piece)]
+        return self._encoded(text, parse_special)
 
     def decode(self, ids: Sequence[int], *, skip_special: bool = True) -> str:
         """Text of token ids; control tokens are left out unless `skip_special` is false.
@@ -96,8 +87,7 @@ class Tokenizer:
         for index in checked:
             if not 0 <= index < self.vocab_size:
                 raise InputError(f"token id {index} is outside the vocabulary of {self.vocab_size}")
-        kept = [index for index in checked if not (skip_special and index in self._control_ids)]
-        return str(self._backend.decode(kept, skip_special_tokens=False))
+        return self._backend.decode(checked, skip_special=skip_special)
 
     def apply_chat_template(self, messages: Sequence[Mapping[str, Any]], add_generation_prompt: bool = True) -> str:
         """The prompt text for a conversation, by the model's own template.
@@ -128,7 +118,7 @@ class Tokenizer:
         ids: list[int] = []
         for piece in self._split_at_control(text):
             index = self._control.get(piece)
-            ids += self._encode_plain(piece.replace(mark, "")) if index is None else [index]
+            ids += self._encoded(piece.replace(mark, ""), False) if index is None else [index]
         return ids
 
     def _guarded(self, value: Any, mark: str) -> Any:
@@ -151,22 +141,17 @@ class Tokenizer:
                 break
         return self._control_pattern.sub(lambda found: found[0][0] + mark + found[0][1:], text)
 
-    def _encode_plain(self, text: str) -> list[int]:
+    def _encoded(self, text: str, parse_special: bool) -> list[int]:
         try:
-            text.encode()
+            raw = text.encode()
         except UnicodeEncodeError as error:
             raise InputError(
                 f"the text is not valid Unicode at character {error.start}: it can't be encoded"
             ) from error
-        ids: list[int] = _libraries()[0].encode(self._backend, text)
-        return ids
+        return self._backend.encode(raw, parse_special=parse_special)
 
     def _split_at_control(self, text: str) -> Iterator[str]:
         return (piece for piece in self._control_pattern.split(text) if piece)
-
-    def _piece_ids(self, piece: str) -> list[int]:
-        index = self._control.get(piece)
-        return self._encode_plain(piece) if index is None else [index]
 
     @cached_property
     def _control_pattern(self) -> re.Pattern[str]:
@@ -175,15 +160,12 @@ class Tokenizer:
         return re.compile(f"({'|'.join(map(re.escape, longest_first))})") if longest_first else re.compile("(?!)")
 
 
-def _libraries() -> tuple[ModuleType, ModuleType]:
-    """The modules over `tokenizers` and `jinja2`, which take longer to import than all of omniggml."""
-    try:
-        from omniggml.text import byte_level_bpe, chat_template
-    except ModuleNotFoundError:
-        raise
-    except ImportError as error:  # a shared object that the system has no memory to map
-        raise OutOfMemoryError(f"not enough memory to load the tokenizer's library: {error}") from error
-    return byte_level_bpe, chat_template
+def _chat_template(source: str) -> Any:
+    from omniggml.text.chat_template import (
+        ChatTemplate,
+    )  # over jinja2, which takes longer to import than all of omniggml
+
+    return ChatTemplate(source)
 
 
 def _checked_id(name: str, index: int, size: int) -> int:

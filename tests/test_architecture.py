@@ -36,7 +36,7 @@ LEVELS: tuple[tuple[str, ...], ...] = (
     ("conversion",),
     ("quantization", "comparison"),
     ("plots", "synthetic"),
-    ("doctor", "benchmark", "server"),
+    ("doctor", "benchmark", "server", "batch"),
     ("omniggml",),
     ("cli",),
     ("__main__",),
@@ -133,8 +133,8 @@ def test_no_public_function_shares_its_name_with_a_package() -> None:
 
 NOT_LOADED = (
     *("omniggml.benchmark", "omniggml.cli", "omniggml.comparison", "omniggml.conversion", "omniggml.doctor"),
-    *("omniggml.plots", "omniggml.quantization", "omniggml.server", "omniggml.synthetic"),
-    *("fastapi", "uvicorn", "pydantic", "av", "wyoming", "httpx"),
+    *("omniggml.plots", "omniggml.quantization", "omniggml.server", "omniggml.synthetic", "omniggml.batch"),
+    *("fastapi", "uvicorn", "pydantic", "av", "wyoming", "httpx", "ray", "pyarrow"),
     *("gguf", "inflect", "jinja2", "matplotlib", "safetensors", "tokenizers", "torch", "transformers"),
 )
 

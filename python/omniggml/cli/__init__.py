@@ -1,5 +1,5 @@
-"""The command line: `omniggml speak | chat | serve | voices | decode | convert | quantize | imatrix | inspect |
-doctor | compare | plot | bench | devices`.
+"""The command line: `omniggml speak | chat | serve | batch | voices | decode | convert | quantize | imatrix |
+inspect | doctor | compare | plot | bench | devices`.
 
 Exit codes: 0 done, 1 an error (one sentence on stderr), 2 wrong usage, 3 spoken, but cut at a limit, 128 and the
 signal's number where one ended it: 130 Ctrl-C, 143 SIGTERM, 129 SIGHUP. Those of `doctor` up to 63 are findings, so

@@ -10,6 +10,7 @@ import omniggml
 from omniggml.cli.output import Output
 from omniggml.errors import InputError
 from omniggml.model import Model
+from omniggml.options import LoadKeywords
 from omniggml.plain_file import is_file
 from omniggml.text.decoding import read_standard_input, read_text
 from omniggml.text.spans import SPLITS
@@ -67,16 +68,20 @@ def read_texts(path: str | None, otherwise: Sequence[str]) -> Sequence[str]:
 
 
 def load_model(args: argparse.Namespace) -> Model:
-    return omniggml.load(
-        args.model,
-        thinker=False if args.no_thinker else args.thinker,
-        code2wav=args.code2wav,
-        tokenizer=args.tokenizer,
-        overrides=parse_overrides(args.override),
-        device=args.device,
-        n_threads=args.threads,
-        mmap=not args.no_mmap,
-    )
+    return omniggml.load(args.model, **load_keywords(args))
+
+
+def load_keywords(args: argparse.Namespace) -> LoadKeywords:
+    """How the arguments want a model loaded."""
+    return {
+        "thinker": False if args.no_thinker else args.thinker,
+        "code2wav": args.code2wav,
+        "tokenizer": args.tokenizer,
+        "overrides": parse_overrides(args.override),
+        "device": args.device,
+        "n_threads": args.threads,
+        "mmap": not args.no_mmap,
+    }
 
 
 def parse_overrides(settings: Sequence[str]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 
 import omniggml
 from omniggml.cli import (
+    batch,
     bench,
     chat,
     compare,
@@ -36,7 +37,7 @@ from omniggml.native_log import pass_on
 from omniggml.printable import printable
 
 _COMMANDS = (
-    *(speak, chat, serve, voices, decode, convert, quantize, imatrix, inspect),
+    *(speak, chat, serve, batch, voices, decode, convert, quantize, imatrix, inspect),
     *(doctor, compare, plot, bench, devices),
 )
 

@@ -1,0 +1,125 @@
+"""What of a batch is done: a line of JSON for each text, written when its audio is on the disk.
+
+A process may be killed at any time: audio without a line is said again, half a line is cut off.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+from urllib.parse import quote
+
+from omniggml.batch.texts import BatchText
+from omniggml.errors import InputError
+
+if sys.platform != "win32":
+    import fcntl
+
+_NAME = "manifest.jsonl"
+_LONGEST_NAME = 120
+
+
+class Manifest:
+    """The manifest of a directory, locked as long as it is open. `done`: its lines, by id; those with an "error" are
+    of texts that could not be spoken."""
+
+    def __init__(self, directory: Path, settings: dict[str, Any]) -> None:
+        """`settings`: what every text is spoken with, written into the first line. Raises InputError where the
+        directory can't be used, is used by another process, or was begun with other settings."""
+        self.directory, self.path = directory, directory / _NAME
+        self.done: dict[str, dict[str, Any]] = {}
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+            self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
+        except OSError as error:
+            raise InputError(f"{self.path} can't be written: {error.strerror or error}") from error
+        try:
+            self._lock()
+            self._read(settings)
+        except BaseException:
+            os.close(self._file)
+            raise
+
+    def _lock(self) -> None:
+        if sys.platform != "win32":
+            try:
+                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise InputError(f"{self.directory} is being written by another batch") from None
+
+    def _read(self, settings: dict[str, Any]) -> None:
+        data = self.path.read_bytes()
+        whole = data[: data.rfind(b"\n") + 1]
+        os.truncate(self._file, len(whole))
+        head, *lines = whole.splitlines() or [b""]
+        if not head:
+            self._write({"batch": settings})
+            return
+        try:
+            begun = json.loads(head)["batch"]
+            entries = [json.loads(line) for line in lines]
+            self.done = {entry["id"]: entry for entry in entries}
+        except (ValueError, KeyError, TypeError) as error:
+            raise InputError(f"{self.path} is no manifest of a batch: {error}") from error
+        changed = [name for name in {**begun, **settings} if begun.get(name) != settings.get(name)]
+        if changed:
+            told = ", ".join(f"{name} {begun.get(name)!r}, not {settings.get(name)!r}" for name in changed)
+            raise InputError(f"{self.directory} was begun with {told}; name another directory")
+
+    def left(self, texts: list[BatchText]) -> list[BatchText]:
+        """Those that are still to be spoken. Raises InputError where an id was another text before."""
+        left = []
+        for text in texts:
+            entry = self.done.get(text.id)
+            if entry is not None and entry["text_sha256"] != digest(text):
+                raise InputError(f"{self.directory} has another text, speaker or seed for {text.id!r:.80} already")
+            said = entry is not None and "error" not in entry and (self.directory / entry["file"]).is_file()
+            if not said:
+                left.append(text)
+        return left
+
+    def add(self, entry: dict[str, Any]) -> None:
+        """One text is done."""
+        self._write(entry)
+        self.done[entry["id"]] = entry
+
+    def _write(self, entry: dict[str, Any]) -> None:
+        data = json.dumps(entry, ensure_ascii=False).encode() + b"\n"
+        try:
+            if os.write(self._file, data) != len(data):
+                raise OSError("the disk is full")
+            os.fsync(self._file)
+        except OSError as error:
+            raise InputError(f"{self.path} can't be written: {error.strerror or error}") from error
+
+    def close(self) -> None:
+        os.close(self._file)
+
+    def __enter__(self) -> Manifest:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def digest(text: BatchText) -> str:
+    """What is said, and how, in one word."""
+    parts = json.dumps([text.text, text.speaker, text.seed], ensure_ascii=False)
+    return hashlib.sha256(parts.encode()).hexdigest()
+
+
+def file_stem(name: str) -> str:
+    """The name of a text's files: its id, with what no path should have escaped."""
+    quoted = quote(name, safe=" ").strip()
+    if quoted.startswith("."):
+        quoted = "%2E" + quoted[1:]
+    if len(quoted) <= _LONGEST_NAME and quoted:
+        return quoted
+    return f"{quoted[: _LONGEST_NAME // 2].rstrip('%')}~{hashlib.sha256(name.encode()).hexdigest()[:16]}"

@@ -1,0 +1,105 @@
+"""A batch from its texts to a directory of audio; what is there already is not said again."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from omniggml.audio import Audio
+from omniggml.batch.manifest import Manifest, digest, file_stem
+from omniggml.batch.speaking import SpokenText
+from omniggml.batch.texts import BatchText
+from omniggml.errors import InputError
+from omniggml.whole_file import write_whole
+
+FORMATS = ("flac", "wav")
+
+Speak = Callable[[Sequence[BatchText]], Iterable[SpokenText]]
+Told = Callable[[SpokenText, float, float], object]
+
+
+@dataclass
+class BatchCounts:
+    """Of one run: texts that were `said`, `skipped` because they had been before, and `failed`; how many were `cut` at
+    a limit, and `seconds` of audio."""
+
+    said: int = 0
+    skipped: int = 0
+    failed: int = 0
+    cut: int = 0
+    seconds: float = 0.0
+
+
+def run_batch(
+    texts: Sequence[BatchText],
+    directory: Path,
+    speak: Speak,
+    settings: dict[str, Any],
+    *,
+    audio_format: str = "flac",
+    told: Told | None = None,
+) -> BatchCounts:
+    """Speak all texts that `directory` lacks, and write for each its audio, its codes (.npy, int32 [groups, frames])
+    and a line in manifest.jsonl.
+
+    `speak` says them, in any order; `settings` are all that its speeches depend on beside the texts. `told` is called
+    with each that is done and the shares of the letters that were and that now are done. Raises InputError where
+    nothing can be written there, or something else was.
+    """
+    if audio_format not in FORMATS:
+        raise InputError(f"the format is {audio_format!r:.80}; it can be {', '.join(FORMATS)}")
+    counts = BatchCounts()
+    with Manifest(directory, settings) as manifest:
+        left = manifest.left(list(texts))
+        counts.skipped = len(texts) - len(left)
+        letters = max(1, sum(len(text.text) for text in texts))
+        before = done = 1 - sum(len(text.text) for text in left) / letters
+        for spoken in speak(left) if left else ():
+            manifest.add(_written(directory, spoken, audio_format))
+            _count(counts, spoken)
+            done += len(spoken.text.text) / letters
+            if told is not None:
+                told(spoken, before, done)
+    return counts
+
+
+def _written(directory: Path, spoken: SpokenText, audio_format: str) -> dict[str, Any]:
+    """The files of one text, and its line."""
+    text = spoken.text
+    entry: dict[str, Any] = {"id": text.id, "text": text.text, "text_sha256": digest(text)}
+    entry |= {name: value for name, value in (("speaker", text.speaker), ("seed", text.seed)) if value is not None}
+    if spoken.audio is None:
+        return {**entry, "error": spoken.error}
+    stem = file_stem(text.id)
+    sound = directory / f"{stem}.{audio_format}"
+    codes = directory / f"{stem}.codes.npy"
+    write_whole(codes, _npy(spoken.audio))
+    spoken.audio.save(sound)
+    return {
+        **entry,
+        "file": sound.name,
+        "codes": codes.name,
+        "duration": round(spoken.audio.duration, 6),
+        "frames": spoken.audio.codes.shape[1],
+        "stop_reason": spoken.audio.stop_reason,
+    }
+
+
+def _npy(audio: Audio) -> bytes:
+    file = io.BytesIO()
+    np.save(file, audio.codes)
+    return file.getvalue()
+
+
+def _count(counts: BatchCounts, spoken: SpokenText) -> None:
+    if spoken.audio is None:
+        counts.failed += 1
+        return
+    counts.said += 1
+    counts.cut += spoken.audio.stop_reason not in ("eos", "empty")
+    counts.seconds += spoken.audio.duration

@@ -15,7 +15,7 @@ from gguf import GGUFValueType as V
 
 import omniggml
 from conftest import Files
-from foreign_files import write_all_in_one, write_bundled, write_code2wav, write_mtp_talker
+from foreign_files import arrays, text, write, write_all_in_one, write_bundled, write_code2wav, write_mtp_talker
 from gguf_edit import GgufEdit, Tensor
 from omniggml import _native
 from omniggml.errors import InputError, ModelFileError
@@ -155,6 +155,45 @@ def test_a_file_of_code2wav_alone_decodes(model_files: ModelFiles, tmp_path: Pat
         for speak in (lambda m: m.speak("hello"), lambda m: m.default_speaker, lambda m: m.tokenizer):
             with pytest.raises(InputError, match=r"holds code2wav alone.*to speak, load a file that has the talker"):
                 speak(model)
+
+
+@pytest.mark.parametrize("prefix", ["code2wav.", ""])
+@pytest.mark.parametrize("architecture", ["qwen3omni-code2wav", "code2wav", "anything"])
+def test_code2wav_alone_under_its_own_names(mini: Files, tmp_path: Path, prefix: str, architecture: str) -> None:
+    """As a checkpoint has it, with hardly any metadata: it decodes, lends its code2wav, and the doctor judges codes."""
+    tensors = {
+        prefix + name.removeprefix("code2wav."): values
+        for name, values in arrays(mini.speech).items()
+        if name.startswith("code2wav.")
+    }
+    path = write(tmp_path / "x.gguf", tensors, {"general.architecture": text(architecture)}, lambda _: False)
+    whole = omniggml.load(mini.speech, n_threads=1)
+    size = whole.geometry["code2wav"]
+    settings = {f"code2wav.{name}": size[name] for name in ("head_dim", "sliding_window", "num_quantizers")}
+    found = omniggml.inspect(path)
+    assert found.family == ("named-code2wav" if prefix else "bare-code2wav") and not found.problem and not found.missing
+    codes = np.random.default_rng(0).integers(0, size["codebook_size"], (size["num_quantizers"], 9))
+    with pytest.warns(UserWarning, match="published model"):
+        alone = omniggml.load(path, n_threads=1, overrides=settings)
+    np.testing.assert_allclose(alone.code2wav(codes), whole.code2wav(codes), atol=2e-5)
+    with _silence():
+        lent = omniggml.load(mini.speech, code2wav=path, overrides=settings, n_threads=1)
+    np.testing.assert_allclose(lent.code2wav(codes), whole.code2wav(codes), atol=2e-5)
+    judged = omniggml.diagnose(
+        path, codes=np.tile(codes, (1, 4)) + size["codebook_size"], overrides=settings, n_threads=1
+    )
+    assert {"codes.out-of-range", "codes.offset-added"} & {finding.id for finding in judged.findings}
+    assert not any("geometry is not known" in skipped for skipped in judged.skipped)
+    assert not {"file.no-tokenizer", "file.missing-tensors"} & {finding.id for finding in judged.findings}
+
+
+def test_assumed_ids_beyond_the_table_are_called_assumed(mini: Files, tmp_path: Path) -> None:
+    """Nobody is told that a file has what it does not tell."""
+    path = write_all_in_one(tmp_path / "x.gguf", mini.speech, mini.thinker, tokenizer=False)
+    with pytest.raises(ModelFileError) as refused:
+        omniggml.load(path, overrides={**SETTINGS["mini"], **LIMITS})
+    one_sentence(str(refused.value), "no tokenizer", "published model's", "--tokenizer")
+    assert " has im_" not in str(refused.value)
 
 
 def test_what_code2wav_alone_does_not_tell_is_assumed(mini: Files, tmp_path: Path) -> None:

@@ -173,8 +173,8 @@ def test_what_can_not_be_searched(tiny_files: Files, tmp_path: Path) -> None:
     for source, options, part in (
         (small, {}, "is quantized already"),
         (tiny_files.speech, {"texts": ()}, "no text"),
-        (tiny_files.speech, {"max_frames": 0}, "says nothing"),
-        (tiny_files.speech, {"codes_damage": 0.0}, "more than 0"),
+        (tiny_files.speech, {"max_frames": 0}, "max_frames is 0"),
+        (tiny_files.speech, {"codes_damage": 0.0}, "above 0"),
     ):
         with pytest.raises(InputError) as error:
             search_policy(source, **{"texts": ("hi",), "held_out": ("ho",), "max_frames": 1, "n_threads": 1, **options})  # type: ignore[arg-type]

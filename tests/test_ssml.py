@@ -56,6 +56,26 @@ def test_refused(document: str, part: str) -> None:
         passages_of(document)
 
 
+@pytest.mark.parametrize(
+    "prolog",
+    [
+        '<!DOCTYPE speak PUBLIC "-//W3C//DTD SYNTHESIS 1.0//EN" "http://www.w3.org/TR/speech-synthesis/synthesis.dtd">',
+        "<?xml version='1.0'?>\n<!-- a note -->\n<!doctype speak>",
+        '<!DOCTYPE speak [<!ENTITY a "b">]>\n',
+    ],
+)
+def test_a_document_type_is_refused_and_not_read_aloud(prolog: str) -> None:
+    document = f"{prolog}<speak>hello</speak>"
+    assert is_ssml(document) and is_ssml("<!-- a note --><speak>hello</speak>")
+    with pytest.raises(InputError, match="document type|can't be read"):
+        passages_of(document)
+
+
+@pytest.mark.parametrize("text", ["<!-- " * 5000, "<!--a-->" * 5000 + "<spea", "<!DOCTYPE " * 5000, "<?xml " * 5000])
+def test_looking_for_a_root_takes_no_time(text: str) -> None:
+    assert not is_ssml(text)
+
+
 def test_entities_can_not_grow() -> None:
     """The document type is refused before any entity is resolved."""
     bomb = '<?xml version="1.0"?><!DOCTYPE speak [<!ENTITY a "' + "x" * 1000 + '"><!ENTITY b "' + "&a;" * 1000 + '">]>'

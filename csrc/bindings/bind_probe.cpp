@@ -46,8 +46,10 @@ void bind_probe(py::module_ & m) {
         m, "Probe",
         "Captures what modules compute, or puts other arrays in its place. Sessions "
         "take one when they are made.")
-        .def(py::init<std::vector<std::string>>(), py::arg("patterns"),
-             "Captures modules whose paths fit a pattern: `*` for one part of a path, `**` for any number.")
+        .def(py::init<std::vector<std::string>, std::shared_ptr<Probe>>(), py::arg("patterns"),
+             py::arg("outer") = nullptr,
+             "Captures modules whose paths fit a pattern: `*` for one part of a path, `**` for any number. What it sees, "
+             "`outer` sees as well, as far as it asks for it; what it does not replace, `outer` may.")
         .def("replace", &replace, py::arg("name"), py::arg("values"),
              "From now on the next positions of `values`, in the reference's axes, stand for what a module computes.")
         .def("unused_replacements", &Probe::unused_replacements, "Names whose replacement no module has taken so far.")

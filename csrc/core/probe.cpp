@@ -84,7 +84,7 @@ void Probe::replace(const std::string & name, std::vector<int64_t> shape, std::v
 }
 
 // What goes into a product is no module's output: only patterns that say so see it.
-bool Probe::captures(const std::string & name) const {
+bool Probe::wants(const std::string & name) const {
     const bool input = ends_with_input(name);
     for (const auto & pattern : patterns_) {
         if (input == ends_with_input(pattern) && matches(pattern, name)) {
@@ -94,12 +94,22 @@ bool Probe::captures(const std::string & name) const {
     return false;
 }
 
+bool Probe::captures(const std::string & name) const {
+    return wants(name) || (outer_ && outer_->captures(name));
+}
+
 bool Probe::replaces(const std::string & name) const {
     std::lock_guard<std::mutex> lock(mutex_);
-    return replacements_.count(name) > 0;
+    return replacements_.count(name) > 0 || (outer_ && outer_->replaces(name));
 }
 
 void Probe::record(const std::string & name, Axes axes, ProbeChunk chunk) {
+    if (outer_ && outer_->captures(name)) {
+        outer_->record(name, axes, chunk);
+    }
+    if (!wants(name)) {
+        return;
+    }
     std::lock_guard<std::mutex> lock(mutex_);
     ProbeSeries &               series = captured_[name];
     series.axes                        = axes;
@@ -108,6 +118,9 @@ void Probe::record(const std::string & name, Axes axes, ProbeChunk chunk) {
 
 std::vector<float> Probe::next_replacement(const std::string & name, Axes axes, const ProbeChunk & like) {
     std::lock_guard<std::mutex> lock(mutex_);
+    if (replacements_.count(name) == 0 && outer_) {
+        return outer_->next_replacement(name, axes, like);
+    }
     Replacement &               have     = replacements_.at(name);
     const auto                  expected = layout_of(axes, like, 0).shape;
     const int64_t               time     = time_extent(expected, have.shape);

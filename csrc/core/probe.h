@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <string>
 #include <vector>
@@ -40,7 +41,9 @@ bool matches(const std::string & pattern, const std::string & name);
 
 class Probe {
   public:
-    explicit Probe(std::vector<std::string> patterns) : patterns_(std::move(patterns)) {}
+    // What a session delivers to this probe, `outer` gets as well, as far as it asks for it.
+    explicit Probe(std::vector<std::string> patterns, std::shared_ptr<Probe> outer = nullptr)
+        : patterns_(std::move(patterns)), outer_(std::move(outer)) {}
 
     // From now on the next positions of `values` stand for what module `name` computes. `shape` has the axes of the
     // reference, see Axes.
@@ -68,7 +71,10 @@ class Probe {
         int64_t              used = 0;  // positions in time
     };
 
+    bool wants(const std::string & name) const;
+
     std::vector<std::string>           patterns_;
+    std::shared_ptr<Probe>             outer_;
     mutable std::mutex                 mutex_;
     std::map<std::string, ProbeSeries> captured_;
     std::map<std::string, Replacement> replacements_;

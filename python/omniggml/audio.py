@@ -15,6 +15,7 @@ import numpy.typing as npt
 import soundfile
 
 from omniggml.array_file import existing_file
+from omniggml.checked import checked
 from omniggml.errors import InputError
 from omniggml.paths import as_path
 from omniggml.segments import Segment, kind_of_subtitles, subtitles
@@ -23,6 +24,7 @@ from omniggml.whole_file import WholeFile, check_target, write_whole
 _SUBTYPES = ("PCM_16", "PCM_24", "PCM_32", "FLOAT")
 
 
+@checked
 @dataclass(frozen=True)
 class Audio:
     """Mono audio.
@@ -68,6 +70,7 @@ class Audio:
 
     def wav_bytes(self, subtype: str = "PCM_16") -> bytes:
         """The WAV file as bytes."""
+        _check_subtype(subtype)
         buffer = io.BytesIO()
         soundfile.write(buffer, self.samples, self.sample_rate, format="WAV", subtype=subtype)
         return buffer.getvalue()
@@ -136,8 +139,7 @@ class AudioWriter:
         """`inputs`: the files that are read for it, which it must not be. Raises InputError."""
         self.path = as_path(path)
         container = _container(self.path)
-        if subtype not in _SUBTYPES:
-            raise InputError(f"the sample format is {subtype!r}; it can be {', '.join(_SUBTYPES)}")
+        _check_subtype(subtype)
         self._whole = WholeFile(path, inputs)
         try:
             if not soundfile.check_format(container, subtype):
@@ -187,6 +189,11 @@ def check_audio_target(path: str | os.PathLike[str], inputs: Iterable[object] = 
     """Raises InputError where no audio file can be written, before any work is done. `inputs`: what is read for it."""
     _container(as_path(path))
     check_target(path, inputs)
+
+
+def _check_subtype(subtype: str) -> None:
+    if subtype not in _SUBTYPES:
+        raise InputError(f"the sample format is {subtype!r:.80}; it can be {', '.join(_SUBTYPES)}")
 
 
 def _container(path: Path) -> str:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from omniggml.checked import checked
 from omniggml.hub_file import local_file
 from omniggml.model import Model
 from omniggml.native_log import pass_on
 from omniggml.options import LoadKeywords, LoadOptions, from_keywords
+from omniggml.warning import warn
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -23,6 +24,7 @@ BUILT_IN = Path(__file__).parent / "voice" / "voice-speech.gguf"
 """The voice in the package, with its thinker beside it; its MODEL_CARD.md tells what it can do."""
 
 
+@checked
 def load(speech: str | os.PathLike[str] | None = None, **options: Unpack[LoadKeywords]) -> Model:
     """Load a model.
 
@@ -46,7 +48,7 @@ def load(speech: str | os.PathLike[str] | None = None, **options: Unpack[LoadKey
     finally:
         pass_on()  # refused or loaded: ggml may have said why
     if model.assumed:
-        warnings.warn(_assumptions(path, model.assumed), stacklevel=2)
+        warn(_assumptions(path, model.assumed))
     return model
 
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
@@ -19,6 +18,7 @@ from omniggml import _native
 from omniggml.answer_text import AnswerText
 from omniggml.arrays import as_array, finite_floats, token_ids
 from omniggml.audio import Audio
+from omniggml.checked import checked
 from omniggml.errors import InputError, ModelFileError
 from omniggml.files.opening import open_files
 from omniggml.in_turn import Planned, spoken_in_turn
@@ -43,6 +43,7 @@ from omniggml.text.ssml import Passage, is_ssml, passages_of
 from omniggml.text.written import warning_of
 from omniggml.together import Request, speak_together
 from omniggml.tokenizer import Tokenizer
+from omniggml.warning import warn
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -52,6 +53,7 @@ _CHUNKS = (2, 4, 8, 16)
 _LARGEST_CHUNK = 25
 _SPEAK_CHUNK = 32
 _MOST_TOGETHER = 64
+_MOST_FRAMES = 2**40
 _FRAMES_AT_ONCE = 512  # of a speech whose codes are given
 
 # Of UTF-8, in the longest token of any vocabulary; and what nearly every text has more tokens than.
@@ -87,6 +89,7 @@ class StreamedReply:
     stop_reason: str
 
 
+@checked
 @dataclass(frozen=True)
 class TalkerPrompt:
     """What the talker reads: `inputs` [positions, hidden] before it speaks, one row of `trailing` [rows, hidden] with
@@ -116,6 +119,7 @@ class ThinkerOutput:
     hidden: FloatArray | None
 
 
+@checked
 class Model:
     """Weights in memory. Immutable; any number of threads may use one at once, each call has a session of its own.
 
@@ -237,6 +241,7 @@ class Model:
 
     def n_samples(self, n_frames: int) -> int:
         """Samples that n frames make: 1920 n - 555 with the published geometry."""
+        check_integer("n_frames", n_frames, 0, _MOST_FRAMES)
         return self._speech.n_samples(n_frames)
 
     # --- speech -----------------------------------------------------------------------------------------------------
@@ -277,10 +282,6 @@ class Model:
         """
         chosen = from_keywords(SpeechOptions, options)
         check_integer("together", together, 1, _MOST_TOGETHER)
-        if isinstance(texts, str):
-            raise InputError("texts is one text; expected a list of them")
-        if not isinstance(texts, Iterable):
-            raise InputError(f"texts is {texts!r:.80}; expected a list of texts")
         planned = [self._verbatim(text, chosen) for text in texts]
         requests = [Request(conversation, span.tokens) for conversation, spans in planned for span in spans]
         if not requests:
@@ -315,7 +316,9 @@ class Model:
             raise InputError("there is no text to speak")
         if options.split == "never":
             self._check_length(text)
-        conversation = self._conversation([{"role": "user", "content": options.prompt}])
+        conversation = self._conversation([{"role": "user", "content": self._short_enough(options.prompt)}])
+        if len(conversation) > self._context:
+            raise InputError(self._prompt_too_long(f"{len(conversation)} tokens"))
         ssml = is_ssml(text) if options.ssml is None else options.ssml
         passages = passages_of(text) if ssml else [Passage(self._written.plain(text))]
         left_out: dict[str, None] = {}
@@ -330,7 +333,7 @@ class Model:
         if not spans:
             raise InputError(f"there is no text to speak in {text!r:.80}: this model speaks English")
         if left_out:
-            warnings.warn(warning_of("".join(left_out)), stacklevel=4)
+            warn(warning_of("".join(left_out)))
         return conversation, spans
 
     def _planned(
@@ -381,6 +384,16 @@ class Model:
         some = context * _SOME_LETTERS_A_TOKEN
         if len(text) > some and len(self.tokenizer.encode(self._written.written(text[:some]).text)) > context + 1:
             raise InputError(self._too_long(f"more than {context} tokens in its first {some} letters"))
+
+    def _short_enough(self, prompt: str) -> str:
+        """Raises InputError where a prompt is longer than the context by its bytes alone."""
+        nbytes = len(prompt.encode())
+        if nbytes > self._context * _MOST_BYTES_A_TOKEN:
+            raise InputError(self._prompt_too_long(f"{nbytes} bytes"))
+        return prompt
+
+    def _prompt_too_long(self, length: str) -> str:
+        return f"the prompt has {length} and the talker's context is {self._context} positions; give a shorter prompt"
 
     def _too_long(self, length: str) -> str:
         return (
@@ -490,7 +503,7 @@ class Model:
     def _asked_as(self, text: str) -> str:
         written = self._asked.written(text)
         if written.left_out:
-            warnings.warn(warning_of(written.left_out), stacklevel=6)
+            warn(warning_of(written.left_out))
         return written.text
 
     def _speaker_id(self, name: str | None) -> int:
@@ -550,8 +563,6 @@ class Model:
         return list(_generated(generator)), generator.stop_reason
 
     def _text_generator(self, conversation: Sequence[int], options: TextOptions | None) -> _native.TextGenerator:
-        if options is not None and not isinstance(options, TextOptions):
-            raise InputError(f"text_options is {options!r:.80}; expected omniggml.TextOptions(...)")
         options = options or TextOptions()
         thinker = self._loaded_thinker()
         return _native.TextGenerator(

@@ -6,6 +6,7 @@ them as keywords that editors complete; a test holds the two together.
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Mapping
@@ -16,6 +17,7 @@ from typing import Any, Literal, TypedDict, TypeVar, cast
 import numpy as np
 
 from omniggml import _native
+from omniggml.checked import checked
 from omniggml.errors import InputError
 from omniggml.paths import as_path
 from omniggml.text.soundness import check_text
@@ -43,6 +45,7 @@ class LoadKeywords(TypedDict, total=False):
     overrides: Mapping[str, Any] | None
 
 
+@checked
 @dataclass(frozen=True)
 class LoadOptions:
     """How a model is loaded.
@@ -75,14 +78,8 @@ class LoadOptions:
         for path in (self.thinker, self.code2wav, self.tokenizer):
             if path is not False:
                 path_or_none(path)
-        if not isinstance(self.mmap, bool):
-            raise InputError(f"mmap is {self.mmap!r:.80}; it can be True or False")
-        if self.overrides is not None and not (
-            isinstance(self.overrides, Mapping) and all(isinstance(name, str) for name in self.overrides)
-        ):
-            raise InputError(f'overrides is {self.overrides!r:.80}; expected settings as {{"section.name": value}}')
-        if not isinstance(self.device, str):
-            raise InputError(f"device is {self.device!r:.80}; expected a name, a text")
+        if not self.device:
+            raise InputError("device is ''; expected \"auto\" or a name from omniggml.devices()")
         if spelled := _TORCH_DEVICE.fullmatch(self.device):
             object.__setattr__(self, "device", f"{spelled[1]}{spelled[2]}")
 
@@ -117,6 +114,7 @@ class SpeechKeywords(TypedDict, total=False):
     ssml: bool | None
 
 
+@checked
 @dataclass(frozen=True)
 class SpeechOptions:
     """Options of one speech. None: the model file's own default.
@@ -162,10 +160,6 @@ class SpeechOptions:
             check_integer("chunk_frames", self.chunk_frames, 1)
         if self.max_frames is not None:
             check_integer("max_frames", self.max_frames, 0)
-        for name in ("speaker", "prompt"):
-            value = getattr(self, name)
-            if value is not None and not isinstance(value, str):
-                raise InputError(f"{name} is {value!r:.80}; expected a text")
         check_text("prompt", self.prompt)
 
     def params(self, model: _native.SpeechModel) -> _native.SpeechParams:
@@ -187,6 +181,7 @@ class SpeechOptions:
         return params
 
 
+@checked
 @dataclass(frozen=True)
 class TextOptions:
     """Options of the thinker's answer. None: the model file's own default.
@@ -215,12 +210,7 @@ class TextOptions:
 
 def from_keywords(kind: type[Options], keywords: Mapping[str, Any]) -> Options:
     """Options of a kind. Raises InputError for a keyword that is none of theirs."""
-    try:
-        return kind(**keywords)
-    except TypeError:
-        names = [field.name for field in fields(kind)]  # type: ignore[arg-type]
-        unknown = ", ".join(name for name in keywords if name not in names)
-        raise InputError(f"there is no option {unknown}; the options are {', '.join(names)}") from None
+    return kind(**keywords)
 
 
 def as_keywords(options: LoadOptions) -> LoadKeywords:
@@ -235,6 +225,12 @@ def check_integer(name: str, value: object, low: int, high: int = 2**63 - 1) -> 
     if not low <= value <= high:
         most = "2^63 - 1" if high == 2**63 - 1 else "2^64 - 1" if high == 2**64 - 1 else high
         raise InputError(f"{name} is {value}; it must be between {low} and {most}")
+
+
+def check_positive(name: str, value: float) -> None:
+    """Raises InputError unless a number is finite and more than 0."""
+    if not 0 < value < math.inf:
+        raise InputError(f"{name} is {value}; it must be a finite number above 0")
 
 
 def path_or_none(path: PathLike | None) -> Path | None:

@@ -9,9 +9,9 @@ from omniggml.errors import InputError
 
 
 def as_path(path: object) -> Path:
-    """A text or a path as a path. Raises InputError for anything else."""
+    """A text or a path as a path. Raises InputError for anything else, the empty text among it."""
     if isinstance(path, (str, os.PathLike)):
         found = os.fspath(path)
-        if isinstance(found, str):
+        if isinstance(found, str) and found:
             return Path(found)
     raise InputError(f"{path!r:.80} is no path of a file; expected a text or a pathlib.Path")

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from omniggml.arrays import read_codes
 from omniggml.audio import Audio, read_audio
+from omniggml.checked import checked
 from omniggml.comparison.comparing import Comparison
 from omniggml.errors import InputError
 from omniggml.paths import as_path
@@ -30,6 +31,7 @@ _FFT, _HOP, _MELS = 1024, 256, 80
 _FLOOR = -80.0  # decibels below the loudest
 
 
+@checked
 def plot(source: PathLike | Audio | Comparison, path: PathLike) -> Path:
     """Draw audio, codes or a comparison to a .png file (or "-", standard output), and return its path.
 

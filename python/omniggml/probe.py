@@ -60,11 +60,8 @@ def _joined(axes: str, chunks: list[npt.NDArray[np.float32]]) -> npt.NDArray[np.
 
 
 def new_probe(patterns: tuple[str, ...], replace: Mapping[str, npt.ArrayLike] | None) -> Any:
-    """A native probe for these patterns and replacements."""
-    for pattern in patterns:
-        if not isinstance(pattern, str):
-            raise InputError(f"a probe's pattern is {pattern!r:.80}; expected a text")
-    probe = _native.Probe(list(patterns))
+    """A native probe for these patterns and replacements, inside of the active one."""
+    probe = _native.Probe(list(patterns), active.get())
     for name, values in (replace or {}).items():
         try:
             array = np.ascontiguousarray(values, dtype=np.float32)

@@ -12,6 +12,8 @@ from functools import cached_property
 from typing import Any
 
 from omniggml import _native
+from omniggml.arrays import token_ids
+from omniggml.checked import checked
 from omniggml.errors import InputError, ModelFileError
 from omniggml.spec.token_type import TokenType
 from omniggml.text.plain_messages import as_plain
@@ -23,6 +25,7 @@ _PARTS = ("text", "audio", "image", "video")
 _NONCHARACTERS = [chr(code) for code in range(0xFDD0, 0xFDF0)]
 
 
+@checked
 class Tokenizer:
     """The tokenizer of one model. Immutable, and safe to share between threads."""
 
@@ -73,8 +76,6 @@ class Tokenizer:
         Text such as "<|im_end|>" becomes ordinary letters, so that what a user writes can't end his turn; with
         `parse_special` it becomes the control token. Raises InputError for text that is not valid Unicode.
         """
-        if not isinstance(text, str):
-            raise InputError(f"the text to encode is of type {type(text).__name__}, expected str")
         return self._encoded(text, parse_special)
 
     def decode(self, ids: Sequence[int], *, skip_special: bool = True) -> str:
@@ -83,11 +84,10 @@ class Tokenizer:
         Bytes that are not valid UTF-8, as in a character cut short, become U+FFFD. Ids without a token become
         nothing. Raises InputError for an id outside the vocabulary.
         """
-        checked = [int(index) for index in ids]
-        for index in checked:
-            if not 0 <= index < self.vocab_size:
-                raise InputError(f"token id {index} is outside the vocabulary of {self.vocab_size}")
-        return self._backend.decode(checked, skip_special=skip_special)
+        known = token_ids(ids)
+        if known and max(known) >= self.vocab_size:
+            raise InputError(f"token id {max(known)} is outside the vocabulary of {self.vocab_size}")
+        return self._backend.decode(known, skip_special=skip_special)
 
     def apply_chat_template(self, messages: Sequence[Mapping[str, Any]], add_generation_prompt: bool = True) -> str:
         """The prompt text for a conversation, by the model's own template.

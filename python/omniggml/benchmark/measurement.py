@@ -16,6 +16,7 @@ from omniggml.benchmark.loading import Load, measure_load
 from omniggml.benchmark.memory import peak_memory
 from omniggml.benchmark.report import BenchReport, Limit
 from omniggml.benchmark.stages import StageTimes, TimedSpeech
+from omniggml.checked import checked
 from omniggml.errors import InputError
 from omniggml.files.opening import open_files
 from omniggml.hub_file import local_file
@@ -43,6 +44,7 @@ class BenchKeywords(TypedDict, total=False):
     together: int
 
 
+@checked
 @dataclass(frozen=True)
 class Settings:
     """`n_threads` 0: all cores. `frames` a repetition; `repetitions` after one that only warms up. `together`: speeches
@@ -71,6 +73,7 @@ class _Whole:
     total: float
 
 
+@checked
 def bench(
     speech: str | os.PathLike[str],
     *,

@@ -67,6 +67,7 @@ def _output(args: argparse.Namespace) -> Output:
     """A thinker alone has no voice, and writes none."""
     alone = args.model is None and args.thinker is not None
     if alone and (args.output is not None or args.play):
+        load_model(args)  # of what is no thinker, that is said
         where = args.output or "--play"
         raise InputError(f"{args.thinker} is a thinker alone, which has no voice for {where}: name a speech file")
     if not alone and args.output is None and not args.play:

@@ -22,11 +22,24 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--imatrix", metavar="FILE", help="importance matrix, from `omniggml imatrix` or llama.cpp")
     parser.add_argument("--requantize", action="store_true", help="even where IN is quantized already")
     parser.add_argument("--split-max-size", metavar="N(M|G)", help="write several files, each of at most so many bytes")
-    add_search(parser)
-    parser.set_defaults(run=run)
+    own = ("policy", "imatrix", "requantize", "split_max_size")
+    of_search = add_search(parser)
+    parser.set_defaults(run=run, defaults={name: parser.get_default(name) for name in (*own, *of_search)})
+    parser.set_defaults(idle=(own, of_search))
+
+
+def _refuse_idle(args: argparse.Namespace) -> None:
+    """Raises InputError for an option that would change nothing: those of a search without one, and the others way."""
+    of_quantizing, of_search = args.idle
+    for name in of_quantizing if args.search else of_search:
+        if getattr(args, name) != args.defaults[name]:
+            option = f"--{name.replace('_', '-')}"
+            why = "is not for --search, which writes a policy" if args.search else "is for --search"
+            raise InputError(f"{option} {why}: leave one of the two out")
 
 
 def run(args: argparse.Namespace) -> int:
+    _refuse_idle(args)
     if args.search:
         return run_search(args, Path(args.target))
     from omniggml.quantization.quantizer import quantize

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 _HEAD = f"{'':35} {'type':7} {'MiB':>8} {'KL talker':>10} {'KL pred.':>10} {'agree %':>8} {'SNR dB':>7} {'LSD dB':>7}"
 
 
-def add_search(parser: argparse.ArgumentParser) -> None:
+def add_search(parser: argparse.ArgumentParser) -> tuple[str, ...]:
+    """Returns the names of the options that say nothing without --search."""
     group = parser.add_argument_group("search", "measure what each layer loses, and find a policy")
     group.add_argument("--search", action="store_true", help="write a policy to OUT, NAME.toml, in the place of a file")
     codes, audio = f"default {CODES_DAMAGE:g}", f"default {AUDIO_DAMAGE:g}"
@@ -32,6 +33,7 @@ def add_search(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--held-out", metavar="FILE", help="one text a line to judge the result by")
     group.add_argument("--frames", type=int, default=SEARCH_FRAMES, metavar="N", help=f"of each text; {SEARCH_FRAMES}")
     group.add_argument("--threads", type=int, default=0, metavar="N", help="CPU threads; default: all cores")
+    return ("codes_damage", "audio_damage", "size", "text", "held_out", "frames", "threads")
 
 
 def run_search(args: argparse.Namespace, target: Path) -> int:

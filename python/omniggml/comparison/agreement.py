@@ -9,9 +9,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from omniggml.checked import checked
+
 Array = npt.NDArray[Any]
 
 
+@checked
 @dataclass(frozen=True)
 class Gate:
     """Bounds: least cosine, largest normalised squared error, largest distance of the gain from 1."""
@@ -32,6 +35,7 @@ GATES = {
 """By the type of the weights; smaller types have none, and are held to Q8_0's."""
 
 
+@checked
 @dataclass(frozen=True)
 class Agreement:
     """`cosine` of the angle, `nmse` |got - want|^2 / |want|^2, `gain` |got| / |want|, `largest` |got - want|."""

@@ -14,12 +14,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from omniggml.checked import checked
 from omniggml.comparison.agreement import GATES, Agreement, Gate, agreement
 from omniggml.comparison.computation_order import order_of
 from omniggml.comparison.script import Outputs, Script
 from omniggml.comparison.transformers_side import TransformersSide
 from omniggml.conversion.checkpoint_to_gguf import convert
 from omniggml.errors import InputError
+from omniggml.files.opening import refuse_thinker
 from omniggml.files.stored_weights import StoredWeights
 from omniggml.gguf.type_names import bits_of
 from omniggml.hub_file import local_file
@@ -71,6 +73,7 @@ class Comparison:
         return {"a": self.a, "b": self.b, "text": self.text, "first": self.first, "rows": rows}
 
 
+@checked
 def compare(
     a: PathLike,
     b: PathLike,
@@ -86,6 +89,9 @@ def compare(
     Raises ModelFileError for files that can't be loaded, InputError for models that can't speak or are of different
     geometry, and where transformers is wanted and not installed.
     """
+    for path in (a, b):
+        if as_path(path).is_file():
+            refuse_thinker(path)
     if through_transformers:
         return _compare_with_transformers(a, b, text, device, n_threads)
     file = local_file(a)

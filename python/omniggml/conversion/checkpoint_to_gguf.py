@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Literal
 
 from omniggml import _native
 from omniggml._native import __version__
+from omniggml.checked import checked
 from omniggml.conversion import mtmd_gen_file
 from omniggml.conversion.checkpoint_check import check_tensors
 from omniggml.conversion.config_json import NO_VOICE, read_checkpoint_config
@@ -32,18 +32,20 @@ from omniggml.spec import speech_file, thinker_file
 from omniggml.spec.expected_tensors import NOT_CONVERTED, TEXT_EMBEDDING, Named, thinker_tensors
 from omniggml.spec.model_config import LanguageModel, ModelConfig, SpecialTokens
 from omniggml.spec.policy import CONVERSION_POLICIES, Policy, read_policy
+from omniggml.warning import warn
 
 File = Literal["speech", "thinker"]
 
 
+@checked
 def convert(
-    source: str | Path,
-    out_dir: str | Path,
+    source: str | os.PathLike[str],
+    out_dir: str | os.PathLike[str],
     *,
     type: str = "f16",
     name: str | None = None,
     only: File | None = None,
-    lora: str | Path | None = None,
+    lora: str | os.PathLike[str] | None = None,
     layout: Literal["own", "mtmd-gen"] = "own",
     progress: Progress | None = None,
 ) -> list[Path]:
@@ -87,7 +89,7 @@ def _policy(type_: str) -> Policy:
     return read_policy(type_)
 
 
-def _stem(source: str | Path, name: str | None) -> str:
+def _stem(source: str | os.PathLike[str], name: str | None) -> str:
     try:
         stem = Path(os.path.realpath(as_path(source))).name if name is None else name
     except ValueError as error:  # a zero byte, or letters that no path has
@@ -110,7 +112,7 @@ def _without_voice(directory: Path, only: File | None) -> File:
     if only == "speech":
         raise ConversionError(NO_VOICE.format(path=directory))
     if only is None:
-        warnings.warn(f"{directory} has no voice: only its thinker is written", stacklevel=3)
+        warn(f"{directory} has no voice: only its thinker is written")
     return "thinker"
 
 

@@ -11,6 +11,7 @@ from omniggml.conversion.config_json import read_model_config
 from omniggml.conversion.safetensors_reader import Checkpoint
 from omniggml.files.geometry import Derived
 from omniggml.spec.expected_tensors import stacked_name
+from omniggml.spec.sections import SPOKEN_SECTIONS
 from omniggml.spec.speech_file import short_name
 
 FloatArray = npt.NDArray[np.float32]
@@ -22,6 +23,7 @@ class CheckpointWeights(Mapping[str, FloatArray]):
     def __init__(self, checkpoint: Checkpoint) -> None:
         self.checkpoint = checkpoint
         self.derived = Derived(read_model_config(checkpoint.directory), {})
+        self.sections = (*SPOKEN_SECTIONS, "token")
         self._names: dict[str, list[str]] = {}
         for name in checkpoint.tensors:
             self._names.setdefault(short_name(stacked_name(name)), []).append(name)

@@ -13,6 +13,7 @@ from threadpoolctl import threadpool_limits
 
 from omniggml.arrays import read_codes, read_dump
 from omniggml.audio import read_audio
+from omniggml.checked import checked
 from omniggml.doctor.case import Case
 from omniggml.doctor.check_report import Report
 from omniggml.doctor.checks.audio import check_audio
@@ -38,6 +39,7 @@ Result = TypeVar("Result")
 _UNFORESEEN = (ValueError, TypeError, LookupError, ArithmeticError, AttributeError, RecursionError)
 
 
+@checked
 def diagnose(
     model: PathLike,
     *,
@@ -62,10 +64,11 @@ def diagnose(
     Raises InputError where something given can't be read at all, ModelFileError where the model is no file; what is
     wrong with them otherwise is in the result.
     """
-    check_overrides(options.get("overrides") or {})
+    chosen = from_keywords(LoadOptions, {"device": "cpu", **options})
+    check_overrides(chosen.overrides or {})
     case = Case(
         path=_model_file(model),
-        options=from_keywords(LoadOptions, {"device": "cpu", **options}),
+        options=chosen,
         codes=None if codes is None else read_codes(codes),
         audio=None if audio is None else read_audio(audio),
         text=text,
@@ -76,8 +79,16 @@ def diagnose(
     )
     if case.reference is not None and not case.reference.exists():
         raise InputError(f"{case.reference}: no such file or directory")
+    _check_speaker(case)
     with threadpool_limits(case.options.n_threads or None, user_api="blas"):
         return _diagnosis(case.path, _reports(case))
+
+
+def _check_speaker(case: Case) -> None:
+    """Raises InputError for a speaker that the model does not have; where none is loaded, nobody knows."""
+    known = case.model.speakers if case.speaker is not None and case.model is not None else []
+    if case.speaker is not None and known and case.speaker.lower() not in {name.lower() for name in known}:
+        raise InputError(f'there is no speaker "{case.speaker}"; the speakers are {", ".join(known)}')
 
 
 def _reports(case: Case) -> list[Report]:

@@ -218,12 +218,17 @@ def _mtp_talker() -> Iterator[Alias]:
 # --- code2wav alone ---------------------------------------------------------------------------------------------------
 
 
-def _separate_code2wav() -> Iterator[Alias]:
+def _separate_code2wav(*, in_advance: bool) -> Iterator[Alias]:
+    """Names below code2wav. `in_advance`: Snake is computed, and transposed convolutions are columns."""
+    alpha, beta = ("snake_a", "snake_inv_b") if in_advance else ("alpha", "beta")
+    exponential, reciprocal, columns = (
+        layout if in_advance else Layout.SAME for layout in (Layout.EXPONENTIAL, Layout.RECIPROCAL, Layout.COLUMNS)
+    )
     for act in ("decoder.{n}", "decoder.{n}.block.0", "decoder.{n}.block.{m}.act1", "decoder.{n}.block.{m}.act2"):
-        yield Alias(f"{act}.snake_a", f"code2wav.{act}.alpha", Layout.EXPONENTIAL)
-        yield Alias(f"{act}.snake_inv_b", f"code2wav.{act}.beta", Layout.RECIPROCAL)
+        yield Alias(f"{act}.{alpha}", f"code2wav.{act}.alpha", exponential)
+        yield Alias(f"{act}.{beta}", f"code2wav.{act}.beta", reciprocal)
     for conv in ("upsample.{n}.0.conv", "decoder.{n}.block.1.conv"):
-        yield Alias(f"{conv}.weight", f"code2wav.{conv}.weight", Layout.COLUMNS)
+        yield Alias(f"{conv}.weight", f"code2wav.{conv}.weight", columns)
         yield Alias(f"{conv}.bias", f"code2wav.{conv}.bias")
     for conv in ("decoder.{n}.conv", "decoder.{n}.block.{m}.conv1.conv", "decoder.{n}.block.{m}.conv2.conv"):
         yield from both(conv, f"code2wav.{conv}")
@@ -271,8 +276,27 @@ CODE2WAV = Family(
     "code2wav alone, Snake computed in advance",
     ("code_embedding.weight", "pre_transformer.norm.weight", "decoder.{n}.block.0.snake_inv_b"),
     ("code2wav",),
-    tuple(_separate_code2wav()),
+    tuple(_separate_code2wav(in_advance=True)),
 )
+
+NAMED_CODE2WAV = Family(
+    "named-code2wav",
+    "code2wav alone under Hugging Face names",
+    ("code2wav.code_embedding.weight", "code2wav.pre_transformer.norm.weight", "code2wav.decoder.{n}.block.0.alpha"),
+    ("code2wav",),
+    keeps_names=True,
+)
+
+BARE_CODE2WAV = Family(
+    "bare-code2wav",
+    "code2wav alone under its own modules' names",
+    ("code_embedding.weight", "pre_transformer.norm.weight", "decoder.{n}.block.0.alpha"),
+    ("code2wav",),
+    tuple(_separate_code2wav(in_advance=False)),
+)
+
+VOCODERS = (CODE2WAV, NAMED_CODE2WAV, BARE_CODE2WAV)
+"""Families of code2wav alone, which decodes and can't speak."""
 
 MTP_TALKER = Family(
     "mtp-talker",
@@ -290,7 +314,7 @@ THINKER = Family(
     _THINKER,
 )
 
-FAMILIES = (SPEECH, ALL_IN_ONE, BUNDLED, MTP_TALKER, CODE2WAV, THINKER)
+FAMILIES = (SPEECH, ALL_IN_ONE, BUNDLED, MTP_TALKER, *VOCODERS, THINKER)
 """In the order in which they are tried: a talker's names hold all of a thinker's."""
 
 _OUR_KEY = f"{ARCHITECTURE}.format_version"

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from omniggml.checked import checked
 from omniggml.errors import ModelFileError
 from omniggml.files import families
 from omniggml.files.judgement import Judgement, expected_of, judge
@@ -88,6 +89,7 @@ class Inspection:
         return {**dataclasses.asdict(self), "loads": self.loads, "parameters": self.parameters}
 
 
+@checked
 def inspect(path: str | os.PathLike[str]) -> Inspection:
     """Say what a file is: family, geometry, parameters and bytes, what is missing, what sits in too few bits.
 

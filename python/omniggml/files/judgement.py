@@ -79,7 +79,7 @@ _CHECKS: dict[str, Callable[[File], Judgement]] = {
     families.ALL_IN_ONE.name: _judge_whole,
     families.BUNDLED.name: _judge_part,
     families.MTP_TALKER.name: _judge_part,
-    families.CODE2WAV.name: _judge_whole,
+    **dict.fromkeys((family.name for family in families.VOCODERS), _judge_whole),
     mtmd_gen.NAME: _judge_part,
     families.THINKER.name: _judge_thinker,
 }

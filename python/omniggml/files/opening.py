@@ -97,6 +97,14 @@ def open_file(path: PathLike) -> File:
     return File(header, family_among(header.tensors) or recognise(header.tensors, header.metadata))
 
 
+def refuse_thinker(path: PathLike) -> None:
+    """Raises InputError for a thinker, where a file that speaks is looked at by itself: `load` would take the one
+    beside it."""
+    file = open_file(path)
+    if file.family is families.THINKER:
+        raise InputError(why_not_a_voice(file.header, file.family))
+
+
 def _whole_file(path: PathLike) -> File:
     """A file whose every byte is some tensor's. Raises ModelFileError for any other."""
     file = open_file(path)
@@ -114,7 +122,7 @@ def _checked_thinker(file: File | None) -> Source:
 
 def _check_companions(file: File, thinker: PathLike | None, code2wav: PathLike | None) -> None:
     """Does what is given beside the model make up for what it lacks?"""
-    if file.family is families.CODE2WAV and thinker is None:
+    if file.family in families.VOCODERS and thinker is None:
         return  # it decodes as it is; asked to speak, the engine says what is missing
     given = {"thinker": thinker is not None, "code2wav": code2wav is not None}
     sentence = why_not_a_voice(file.header, file.family)
@@ -201,6 +209,7 @@ class Planning:
             if _TABLE not in self.contents.parts:
                 raise ModelFileError(NO_TABLE)
             derived = self.derived()
+            _check_assumed_ids(derived)
             speech = self._planned(self._speech_plan(derived.config), self._speech_metadata(derived.config), derived)
             return Opened(speech, self._thinker(derived))
         except ModelFileError as error:
@@ -279,6 +288,22 @@ class Planning:
         metadata = plain_metadata(thinker_file.thinker_metadata(derived.config.language_model))
         metadata["general.architecture"] = thinker_file.ARCHITECTURE
         return self._planned(renamed, {**metadata, **self.tokenizer}, derived)
+
+
+def _check_assumed_ids(derived: Derived) -> None:
+    """Raises ModelFileError where ids that nothing told, the published model's, are no ids of this model."""
+    size = derived.config.thinker.vocab_size
+    beyond = {
+        name.partition(".")[2]: value
+        for name, value in derived.assumed.items()
+        if name.startswith("token.") and value >= size
+    }
+    if beyond:
+        some = next(iter(beyond.items()))
+        raise ModelFileError(
+            f"no tokenizer tells the ids of {', '.join(beyond)}, and the published model's ({some[0]} is "
+            f"{some[1]}) are beyond its table of {size} tokens: name a tokenizer, with tokenizer=FILE or --tokenizer"
+        )
 
 
 def _renamed(tensor: PlannedTensor) -> PlannedTensor:

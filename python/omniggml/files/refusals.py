@@ -20,8 +20,9 @@ _PARTS = {
         "is a talker alone: load it beside a thinker and code2wav, with thinker=FILE and code2wav=FILE, or --thinker "
         "and --code2wav"
     ),
-    families.CODE2WAV.name: (
-        "is code2wav alone, which decodes and can't speak: load it beside a talker, with code2wav=FILE or --code2wav"
+    **dict.fromkeys(
+        (family.name for family in families.VOCODERS),
+        "is code2wav alone, which decodes and can't speak: load it beside a talker, with code2wav=FILE or --code2wav",
     ),
     mtmd_gen.NAME: (
         "is an mmproj file of a code predictor and code2wav, without a talker: its code2wav is loaded beside one, with "

@@ -17,6 +17,7 @@ from omniggml.files.opening import File, Planning, open_file
 from omniggml.files.plan import stacked
 from omniggml.files.told_settings import Told, settings_of
 from omniggml.gguf.type_names import dequantize
+from omniggml.spec.sections import SPOKEN_SECTIONS
 from omniggml.spec.speech_file import short_name, speech_file_tensors
 
 FloatArray = npt.NDArray[np.float32]
@@ -26,7 +27,8 @@ class StoredWeights(Mapping[str, FloatArray]):
     """Our name -> float32 values, read when asked for; experts stacked, axes in PyTorch's order.
 
     Reading tolerates what loading refuses: a tensor that is missing or misshapen spoils itself alone. Raises
-    ModelFileError for a file that is no GGUF or of no known family. `derived`: its geometry, None where it has none.
+    ModelFileError for a file that is no GGUF or of no known family. `derived`: its geometry, None where it has none;
+    of code2wav alone the published talker's stands beside it, and `sections` are those that are the file's own.
     `told`: what its metadata say of it, {} where they can't be read.
     """
 
@@ -39,6 +41,7 @@ class StoredWeights(Mapping[str, FloatArray]):
         self.contents.add(self.file.header, self.file.family, 0)
         self.derived = _derived(self.file, overrides)
         self.told = _told(self.file)
+        self.sections = ("code2wav",) if _is_vocoder(self.contents) else (*SPOKEN_SECTIONS, "token")
         self.shapes = stacked(speech_file_tensors(self.derived.config)) if self.derived else {}
 
     def __getitem__(self, name: str) -> FloatArray:
@@ -72,6 +75,10 @@ class StoredWeights(Mapping[str, FloatArray]):
         return np.asarray(dequantize(data, part.stored.type), np.float32)
 
 
+def _is_vocoder(contents: Contents) -> bool:
+    return contents.holds("code2wav.") and not contents.holds("talker.")
+
+
 def _told(file: File) -> Told:
     assert file.family is not None
     try:
@@ -82,7 +89,8 @@ def _told(file: File) -> Told:
 
 def _derived(file: File, overrides: Mapping[str, Any] | None) -> Derived | None:
     try:
-        return Planning([file], None, None, overrides or {}).derived()
+        planning = Planning([file], None, None, overrides or {})
+        return planning.derived(in_part=_is_vocoder(planning.contents))
     except ModelFileError:
         return None
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 from omniggml.errors import ModelFileError
 from omniggml.gguf.header import Header
 from omniggml.spec.thinker_file import EXTRA, GENERAL_SAMPLING
+from omniggml.warning import warn
 
 # llama.cpp's name -> ours.
 _SAMPLING = {
@@ -30,7 +30,7 @@ def sampling_of_llama_cpp(header: Header) -> dict[str, Any]:
     if not told or any(key.startswith(f"{EXTRA}.generation.") for key in header.metadata):
         return {}
     if undone := [name for name, neutral in _NEUTRAL.items() if told.get(name, neutral) != neutral]:
-        warnings.warn(f"{header.path} asks for {', '.join(undone)} in sampling, which is not done here", stacklevel=2)
+        warn(f"{header.path} asks for {', '.join(undone)} in sampling, which is not done here")
     ours = {f"{EXTRA}.generation.{_SAMPLING[name]}": value for name, value in told.items() if name in _SAMPLING}
     temperature = told.get("temp")
     if temperature is not None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from omniggml.errors import ModelFileError
-from omniggml.files.families import BUNDLED, CODE2WAV, MTP_TALKER, SPEECH, Family
+from omniggml.files.families import BUNDLED, MTP_TALKER, SPEECH, VOCODERS, Family
 from omniggml.gguf.header import Header
 from omniggml.spec.bounds import why_out_of_bounds
 from omniggml.spec.sections import SECTIONS, is_of_kind, published_setting, split_setting
@@ -21,18 +21,19 @@ _TALKER = {
     "expert_used_count": "talker.num_experts_per_tok",
     "accept_hidden_layer": "talker.accept_hidden_layer",
 }
+_CODE2WAV = {
+    "head_count": "code2wav.num_attention_heads",
+    "rms_eps": "code2wav.rms_norm_eps",
+    "rope_theta": "code2wav.rope_theta",
+    "sliding_window": "code2wav.sliding_window",
+    "num_quantizers": "code2wav.num_quantizers",
+    "codebook_size": "code2wav.codebook_size",
+    "sample_rate": "code2wav.sample_rate",
+}
 _KEYS: dict[str, dict[str, str]] = {
     BUNDLED.name: _TALKER,
     MTP_TALKER.name: {**_TALKER, "codec_eos_token_id": "talker.codec_eos_token_id"},
-    CODE2WAV.name: {
-        "head_count": "code2wav.num_attention_heads",
-        "rms_eps": "code2wav.rms_norm_eps",
-        "rope_theta": "code2wav.rope_theta",
-        "sliding_window": "code2wav.sliding_window",
-        "num_quantizers": "code2wav.num_quantizers",
-        "codebook_size": "code2wav.codebook_size",
-        "sample_rate": "code2wav.sample_rate",
-    },
+    **dict.fromkeys((family.name for family in VOCODERS), _CODE2WAV),
 }
 
 

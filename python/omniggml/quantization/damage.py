@@ -9,6 +9,7 @@ from math import inf, log10
 import numpy as np
 import numpy.typing as npt
 
+from omniggml.checked import checked
 from omniggml.quantization.teacher_forcing import ForcedOutputs
 
 FloatArray = npt.NDArray[np.float32]
@@ -18,6 +19,7 @@ _HOP = 256
 _FLOOR = 1e-10  # of power, so that silence has a logarithm
 
 
+@checked
 @dataclass(frozen=True)
 class Damage:
     """`talker_kl`, `predictor_kl`: nats a frame by which the distributions of code 0, and of the others together, moved

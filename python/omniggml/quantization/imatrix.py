@@ -12,12 +12,14 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from omniggml.checked import checked
 from omniggml.errors import InputError
 from omniggml.gguf.header import Header, read_header
 from omniggml.gguf.metadata import Metadata, count, text, texts
 from omniggml.gguf.output import FileJob, Pieces, identity_of, write_files
 from omniggml.gguf.output_header import OutputTensor, header_bytes
 from omniggml.model import Model
+from omniggml.options import check_integer
 from omniggml.paths import as_path
 from omniggml.quantization.defaults import CALIBRATION_TEXTS, IMATRIX_FRAMES
 from omniggml.quantization.older_imatrix import read_older_imatrix
@@ -30,6 +32,7 @@ _INPUT = ".input"
 _EXPERTS = (".mlp.experts.", "_exps.")
 
 
+@checked
 @dataclass(frozen=True)
 class Statistics:
     """Of one tensor: `sums` float64 [matrices, columns] of squares, from `counts` float64 [matrices] rows. A tensor of
@@ -39,7 +42,9 @@ class Statistics:
     counts: npt.NDArray[np.float64]
 
     def importance(self, matrix: int) -> FloatArray | None:
-        """The mean square of each column of a matrix; None for one that nothing went into."""
+        """The mean square of each column of a matrix; None for one that nothing went into. Raises InputError for a
+        matrix that there isn't."""
+        check_integer("matrix", matrix, 0, len(self.counts) - 1)
         if self.counts[matrix] <= 0:
             return None
         return np.asarray(self.sums[matrix] / self.counts[matrix], np.float32)
@@ -52,6 +57,7 @@ Imatrix = Mapping[str, Statistics]
 """By the tensors' names in the model's files."""
 
 
+@checked
 def imatrix(
     model: Model,
     path: str | os.PathLike[str],
@@ -68,6 +74,9 @@ def imatrix(
     """
     if not texts:
         raise InputError("there is no text to speak")
+    if not datasets:
+        raise InputError("datasets is empty; say what the texts are, for people who read the file")
+    check_integer("max_frames", max_frames, 1)
     check_target(path, [model.path], stream=False)
     found = gather(model, texts, max_frames)
     write_imatrix(path, found, datasets, [model.path])

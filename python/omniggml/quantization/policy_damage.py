@@ -13,6 +13,7 @@ from omniggml.gguf.header import StoredTensor, read_header
 from omniggml.gguf.type_names import bits_of
 from omniggml.loading import load
 from omniggml.model import Model
+from omniggml.options import check_integer
 from omniggml.quantization.damage import Damage, damage
 from omniggml.quantization.quantizer import full_name, quantize
 from omniggml.quantization.teacher_forcing import CalibrationItem, ForcedOutputs, calibration_set, teacher_forced
@@ -58,6 +59,7 @@ class DamageMeter:
         """Raises InputError where the file says nothing."""
         if not texts:
             raise InputError("there is no text to measure with")
+        check_integer("max_frames", max_frames, 1)
         self.source = source
         self._n_threads = n_threads
         self._directory = tempfile.TemporaryDirectory(prefix="omniggml-search-")

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from omniggml._native import __version__
+from omniggml.checked import checked
 from omniggml.errors import ConversionError, InputError, ModelFileError
 from omniggml.files.opening import open_file
 from omniggml.gguf.file_type import type_entries
@@ -82,11 +83,12 @@ class _Job:
         return Change(self.stored.name, self.stored.type, self.type, self.output.nbytes, error)
 
 
+@checked
 def quantize(
     source: str | os.PathLike[str],
     target: str | os.PathLike[str],
     *,
-    policy: str | Policy = "q8_0",
+    policy: str | os.PathLike[str] | Policy = "q8_0",
     imatrix: str | os.PathLike[str] | None = None,
     requantize: bool = False,
     split_max_size: int | None = None,
@@ -110,9 +112,10 @@ def quantize(
     source = local_file(source)
     header = read_header(source)
     out = as_path(target)
+    if out.suffix != ".gguf":
+        raise InputError(f"{out} is where the GGUF file goes; give it a name that ends in .gguf")
     read = [Path(path) for path in (source, imatrix, policy) if isinstance(path, (str, os.PathLike))]
-    if out.parent.is_dir():
-        check_target(out, read, stream=False)
+    check_target(out, read, stream=False)
     jobs = _jobs(header, chosen)
     known = {} if imatrix is None else read_imatrix(imatrix)
     if imatrix is not None:

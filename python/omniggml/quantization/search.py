@@ -7,9 +7,11 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from omniggml.checked import checked
 from omniggml.errors import InputError
 from omniggml.gguf.header import StoredTensor
 from omniggml.hub_file import local_file
+from omniggml.options import check_integer, check_positive
 from omniggml.quantization.choosing import Choice, Choices, best_within, policy_of, smallest, types_of
 from omniggml.quantization.damage import Damage
 from omniggml.quantization.defaults import AUDIO_DAMAGE, CALIBRATION_TEXTS, CODES_DAMAGE, HELD_OUT_TEXTS, SEARCH_FRAMES
@@ -36,6 +38,7 @@ class FoundPolicy:
     held_out: Damage
 
 
+@checked
 def search_policy(
     source: str | os.PathLike[str],
     *,
@@ -62,8 +65,12 @@ def search_policy(
     path = local_file(source)
     say = announce or (lambda what: None)
     targets = {"codes": codes_damage, "audio": audio_damage}
-    if min(targets.values()) <= 0:
-        raise InputError("a damage that may be done must be more than 0")
+    check_positive("codes_damage", codes_damage)
+    check_positive("audio_damage", audio_damage)
+    if not isinstance(size, str) and size is not None:
+        check_integer("size", size, 1)
+    if not held_out:
+        raise InputError("held_out is empty; the result is judged by it")
     tensors = Tensors(path)
     room = tensors.nbytes(read_policy(size)) if isinstance(size, str) else size
     meter = DamageMeter(path, texts, max_frames, n_threads)
@@ -83,6 +90,7 @@ def search_policy(
     )
 
 
+@checked
 def compare_policies(
     source: str | os.PathLike[str],
     policies: Sequence[str],

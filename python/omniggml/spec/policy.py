@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -10,6 +11,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from omniggml.checked import checked
 from omniggml.errors import InputError
 from omniggml.gguf.type_names import block_of
 from omniggml.plain_file import read_text
@@ -48,6 +50,7 @@ CONVERSION_POLICIES = ("bf16", "f16", "f32", "q8_0")
 _KEYS = {"use", "rules", "otherwise"}
 
 
+@checked
 @dataclass(frozen=True)
 class Policy:
     """`rules`: pattern and type, the first that fits decides; `otherwise` takes the rest."""
@@ -58,7 +61,7 @@ class Policy:
 
     def type_of(self, name: str, shape: tuple[int, ...]) -> str:
         """The type for the tensor of this name (docs/gguf.md) and shape, slowest axis first."""
-        if len(shape) == 1:
+        if len(shape) < 2:
             return "F32"
         chosen = next((type_ for pattern, type_ in self.rules if fnmatchcase(name, pattern)), self.otherwise)
         return fitting(chosen, shape[-1])
@@ -76,17 +79,18 @@ def policy_names() -> list[str]:
     return list(_built_in())
 
 
-def read_policy(name_or_path: str) -> Policy:
+@checked
+def read_policy(name_or_path: str | os.PathLike[str]) -> Policy:
     """A built-in policy by name, or a user's from a TOML file, which may `use` the built-in lists.
 
     Raises InputError for an unknown name, a file that can't be read, an unknown type or key.
     """
-    built_in = _built_in()
-    if name_or_path in built_in:
-        return _policy(name_or_path, built_in[name_or_path], "the built-in policies")
-    path = Path(name_or_path)
+    built_in, name = _built_in(), os.fspath(name_or_path)
+    if name in built_in:
+        return _policy(name, built_in[name], "the built-in policies")
+    path = Path(name)
     if path.suffix != ".toml":
-        raise InputError(f"there is no policy {name_or_path!r}: choose one of {', '.join(policy_names())}, or a .toml")
+        raise InputError(f"there is no policy {name!r}: choose one of {', '.join(policy_names())}, or a .toml")
     try:
         table = tomllib.loads(read_text(path))
     except (OSError, ValueError, RecursionError) as error:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
-import warnings
 from dataclasses import dataclass
 from xml.parsers import expat
 
 from omniggml.errors import InputError
 from omniggml.text.spans import PAUSE_PARAGRAPH, PAUSE_SENTENCE
+from omniggml.warning import warn
 
-_ROOT = re.compile(r"\s*(?:<\?xml[^<>]*\?>\s*)?<speak[\s/>]")
-_DOCUMENT = re.compile(r"\s*<(?:\?xml|!DOCTYPE|speak[\s/>])")
+# What may stand before the root: a declaration, comments, and a document type, which is refused and not read aloud.
+_PROLOG = r"\s*(?:(?:<\?xml[^<>]*\?>|<!--(?:(?!-->).)*-->|<!doctype[^<>\[\]]*(?:\[[^\]]*\]\s*)?>)\s*)*"
+_ROOT = re.compile(_PROLOG + r"<speak[\s/>]", re.DOTALL | re.IGNORECASE)
+_DOCUMENT = re.compile(r"\s*<(?:\?xml|!--|!doctype|speak[\s/>])", re.IGNORECASE)
 _TIME = re.compile(r"\+?(\d+(?:\.\d+)?|\.\d+)\s*(ms|s)")
 _STRENGTHS = {"none": 0.0, "x-weak": 0.1, "weak": 0.25, "medium": 0.5, "strong": 0.8, "x-strong": 1.2}
 _LONGEST_BREAK = 60.0
@@ -51,7 +53,7 @@ def passages_of(document: str) -> list[Passage]:
     except expat.ExpatError as error:
         raise InputError(f"the SSML can't be read: {error}") from None
     if reader.passed_over:
-        warnings.warn(f"SSML tags that change nothing here: {', '.join(sorted(reader.passed_over))}", stacklevel=6)
+        warn(f"SSML tags that change nothing here: {', '.join(sorted(reader.passed_over))}")
     return reader.passages()
 
 

@@ -121,7 +121,8 @@ def _compare_settings(report: Report, weights: StoredWeights, reference: StoredW
     if weights.derived is None or reference.derived is None:
         return
     wrong = []
-    for section in (*SPOKEN_SECTIONS, "token"):
+    both = {*weights.sections} & {*reference.sections}
+    for section in (name for name in (*SPOKEN_SECTIONS, "token") if name in both):
         ours, theirs = (
             dataclasses.asdict(getattr(derived.config, section)) for derived in (weights.derived, reference.derived)
         )
@@ -129,7 +130,9 @@ def _compare_settings(report: Report, weights: StoredWeights, reference: StoredW
             if f"{section}.{name}" in reference.derived.assumed or name in _NOT_COMPARED:
                 continue
             if not same_setting(ours[name], value):
-                wrong.append(f"{section}.{name} is {ours[name]}, the reference's {value}")
+                is_told = f"{section}.{name}" not in weights.derived.assumed
+                verb = "is" if is_told else "is not told, and taken as"
+                wrong.append(f"{section}.{name} {verb} {ours[name]}, the reference's {value}")
     if wrong:
         report.find(
             "file.reference-metadata",

@@ -9,7 +9,6 @@ from omniggml.files.geometry import token_ids
 from omniggml.files.stored_weights import StoredWeights
 from omniggml.spec.model_config import SAMPLE_RATE
 from omniggml.spec.published import PUBLISHED
-from omniggml.spec.sections import SPOKEN_SECTIONS
 
 _SHOWN = 4
 
@@ -22,13 +21,19 @@ def check_settings(case: Case, report: Report, weights: StoredWeights) -> None:
     _check_contradictions(report, weights)
     _check_settings(report, weights)
     _check_rate(report, weights)
-    _check_ids(report, weights)
-    assumed = {name: value for name, value in weights.derived.assumed.items() if name not in case.overrides}
+    if "talker" in weights.sections:
+        _check_ids(report, weights)
+    assumed = {
+        name: value
+        for name, value in weights.derived.assumed.items()
+        if name not in case.overrides and name.partition(".")[0] in weights.sections
+    }
     if assumed:
         shown = ", ".join(f"{name}={value}" for name, value in list(assumed.items())[:_SHOWN])
         report.find(
             "file.assumed",
-            f"The file does not tell {len(assumed)} settings, which were taken from the published model: {shown}, ...",
+            f"The file does not tell {len(assumed)} setting{'s' if len(assumed) > 1 else ''}, taken from the published "
+            f"model: {shown}{', ...' if len(assumed) > _SHOWN else ''}.",
             settings={name: str(value) for name, value in assumed.items()},
         )
 
@@ -80,7 +85,9 @@ def same_setting(a: object, b: object) -> bool:
 def _check_settings(report: Report, weights: StoredWeights) -> None:
     assert weights.derived is not None
     config = weights.derived.config
-    for section in SPOKEN_SECTIONS:
+    for section in weights.sections:
+        if section == "token":
+            continue
         part, published = getattr(config, section), getattr(PUBLISHED, section)
         is_published = all(
             getattr(part, name) == getattr(published, name)
@@ -116,7 +123,11 @@ def _check_ids(report: Report, weights: StoredWeights) -> None:
     talker, size = config.talker, config.code2wav.codebook_size
     ids = {name: getattr(talker, name) for name in vars(talker) if name.startswith("codec_")}
     ids |= {f"speaker {name}": number for name, number in talker.speakers}
-    misplaced = [f"{name} {number}" for name, number in ids.items() if not size <= number < talker.vocab_size]
+    assumed = weights.derived.assumed
+    told = {name: " (not told; the published model's)" if f"talker.{name}" in assumed else "" for name in ids}
+    misplaced = [
+        f"{name} {number}{told[name]}" for name, number in ids.items() if not size <= number < talker.vocab_size
+    ]
     if misplaced:
         report.find(
             "file.special-ids",

@@ -23,8 +23,9 @@ from conftest import Files
 from sentences import one_sentence
 
 RESULTS = {
-    "BenchReport", "Change", "Comparison", "Concern", "Diagnosis", "Finding", "FoundPolicy", "Inspection", "Quantized",
-    "Reading", "Recorded", "Reply", "Row", "Segment", "Share", "StreamedReply", "TalkerStates", "ThinkerOutput",
+    "AnswerText", "BenchReport", "Change", "Comparison", "Concern", "Diagnosis", "Finding", "FoundPolicy", "Inspection",
+    "Quantized", "Reading", "Recorded", "Reply", "Row", "Segment", "Share", "StreamedReply", "TalkerStates",
+    "ThinkerOutput",
 }  # fmt: skip
 """Classes that nobody makes but us; their methods are doors all the same."""
 

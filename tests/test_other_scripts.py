@@ -33,6 +33,10 @@ def lost(text: str) -> set[str]:
             continue
         if letter.isnumeric() and written.text:
             continue
+        # A Greek letter by itself is a sign, and called by its name.
+        name = unicodedata.name(unicodedata.normalize("NFKC", letter)[0], "")
+        if name.startswith("GREEK") and name.split()[-1].lower().replace("lamda", "lambda") in written.text:
+            continue
         said = letter.lower() if letter.isascii() else said_for(letter)
         # Figures and signs are words by then; of letters, each one is there.
         if said is None or (said.isalpha() and not set(said.lower()) <= set(written.text)):

@@ -21,6 +21,9 @@ from omniggml.paths import as_path
 from omniggml.segments import Segment, kind_of_subtitles, subtitles
 from omniggml.whole_file import WholeFile, check_target, write_whole
 
+_BLOCK = 1 << 16  # frames that are read at once
+_MOST_SAMPLES = 1 << 27  # an hour and a half at 24 kHz, 1 GiB
+
 _SUBTYPES = ("PCM_16", "PCM_24", "PCM_32", "FLOAT")
 
 
@@ -116,7 +119,13 @@ def read_audio(audio: str | os.PathLike[str]) -> Recorded:
     path = existing_file(audio)
     try:
         with soundfile.SoundFile(str(path)) as file:
-            return Recorded(str(path), file.read(dtype="float64", always_2d=True), file.samplerate, file.subtype)
+            # The header may promise more than there is, or than fits: it is read as long as something comes.
+            blocks: list[npt.NDArray[np.float64]] = []
+            while sum(map(len, blocks)) * file.channels < _MOST_SAMPLES:
+                blocks.append(file.read(_BLOCK, dtype="float64", always_2d=True))
+                if len(blocks[-1]) < _BLOCK:
+                    return Recorded(str(path), np.concatenate(blocks), file.samplerate, file.subtype)
+        raise InputError(f"{path} has more than {_MOST_SAMPLES} samples; cut out the part in question")
     except (soundfile.LibsndfileError, RuntimeError) as error:
         raise InputError(f"{path} is no audio file that can be read: {error}") from error
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from omniggml.benchmark.made_model import SIZES, make_model
 from omniggml.cli.progress import on_terminal
+from omniggml.printable import printable
 from omniggml.spec.policy import policy_names
 
 
@@ -61,4 +62,4 @@ def _made(size: str, type_: str) -> Path:
 
 
 def _announce(what: str) -> None:
-    print(f"\r\033[K{what}", end="", file=sys.stderr, flush=True)
+    print(f"\r\033[K{printable(what)}", end="", file=sys.stderr, flush=True)

@@ -16,6 +16,7 @@ from omniggml.cli.arguments import (
     speech_options,
 )
 from omniggml.cli.output import Output, report, write_audio
+from omniggml.cli.saying import say, shown
 from omniggml.errors import InputError
 from omniggml.options import TextOptions
 
@@ -49,15 +50,15 @@ def run(args: argparse.Namespace) -> int:
     inputs = files_read(args)
     output.check(inputs)
     model = load_model(args)
-    shown = sys.stderr if output.on_stdout else sys.stdout
+    stream = sys.stderr if output.on_stdout else sys.stdout
 
     def written(text: str) -> None:
-        print(text, end="", file=shown, flush=True)
+        print(shown(text), end="", file=stream, flush=True)
 
     answer = model.stream_chat(turns, text_options=text_options, written=written, **speech_options(args))
-    print(file=shown)
+    print(file=stream)
     if answer.stop_reason != "eos":
-        print(f"omniggml: the answer was cut: {answer.stop_reason.replace('_', ' ')}", file=sys.stderr)
+        say(f"the answer was cut: {answer.stop_reason.replace('_', ' ')}")
     if not model.has_voice:
         return 0
     return report(write_audio(answer.pieces, output, model.sample_rate, inputs), output)

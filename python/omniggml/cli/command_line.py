@@ -32,9 +32,9 @@ from omniggml.cli import (
 )
 from omniggml.cli.exit_codes import FAILED, Parser, parse
 from omniggml.cli.interruption import InterruptedBySignal, interruptible
+from omniggml.cli.saying import say
 from omniggml.errors import OmniError
 from omniggml.native_log import pass_on
-from omniggml.printable import printable
 
 _COMMANDS = (
     *(speak, chat, serve, batch, voices, decode, convert, quantize, imatrix, inspect),
@@ -121,9 +121,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _fail(sentence: str, args: argparse.Namespace) -> int:
-    print(f"omniggml: {printable(sentence)}", file=sys.stderr)
+    say(sentence)
     return int(args.failed)
 
 
 def _one_line_warning(message: Warning | str, *_: object, **__: object) -> None:
-    print(f"omniggml: {printable(str(message), 2000)}", file=sys.stderr)
+    say(str(message), 2000)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ from omniggml.arrays import codes_by_group, read_codes
 from omniggml.audio import Audio
 from omniggml.cli.arguments import add_model, add_output, chosen_output, files_read, load_model
 from omniggml.cli.output import report, write_audio
+from omniggml.cli.saying import say
 
 
 def add_parser(subparsers: Any) -> None:
@@ -29,9 +29,10 @@ def run(args: argparse.Namespace) -> int:
     inputs = [args.codes, *files_read(args)]
     output.check(inputs)
     model = load_model(args)
+    rate = model.sample_rate  # of a thinker alone, it is said here that it has no voice
     codes, note = codes_by_group(codes, model.geometry["code2wav"]["num_quantizers"])
     if note:
-        print(f"omniggml: {note}", file=sys.stderr)
+        say(note)
     samples = model.code2wav(codes, chunk_frames=args.chunk_frames)
-    audio = Audio(samples, model.sample_rate, codes.astype(np.int32), "eos")
-    return report(write_audio([audio], output, model.sample_rate, inputs), output)
+    audio = Audio(samples, rate, codes.astype(np.int32), "eos")
+    return report(write_audio([audio], output, rate, inputs), output)

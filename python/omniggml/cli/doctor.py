@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from typing import Any
 
 from omniggml.cli.arguments import parse_overrides
 from omniggml.cli.exit_codes import low_codes_are_findings
+from omniggml.cli.saying import say
 from omniggml.cli.strict_json import strict_json
 from omniggml.printable import printable
 
@@ -43,10 +43,6 @@ def add_parser(subparsers: Any) -> None:
     low_codes_are_findings(parser)
 
 
-def _announce(words: str) -> None:
-    print(f"omniggml: {words}", file=sys.stderr)
-
-
 def _shown(text: str) -> str:
     """Lines with names out of files in them, fit for a terminal."""
     return "\n".join(printable(line, _LONGEST_LINE) for line in text.split("\n"))
@@ -78,15 +74,11 @@ def run(args: argparse.Namespace) -> int:
         tokenizer=args.tokenizer,
         overrides=parse_overrides(args.override),
         n_threads=args.threads,
-        announce=None if args.quiet else _announce,
+        announce=None if args.quiet else say,
     )
     if args.html:
         codes = None if args.codes is None else read_codes(args.codes)
         write_html(args.html, found, codes, None if args.audio is None else read_audio(args.audio), inputs)
     if args.html != STANDARD_OUTPUT:
-        print(
-            strict_json(found.as_dict())
-            if args.json
-            else "\n".join(printable(line, 10_000) for line in text_report(found).split("\n"))
-        )
+        print(strict_json(found.as_dict()) if args.json else _shown(text_report(found)))
     return int(found.exit_code)

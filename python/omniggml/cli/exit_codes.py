@@ -7,6 +7,8 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
+from omniggml.printable import printable
+
 FAILED, MISUSED = 1, 2
 CUT = 3
 """Spoken and written, but a limit cut what was to be said."""
@@ -21,7 +23,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         self.print_usage(sys.stderr)
-        self.exit(self.misused, f"{self.prog}: error: {message}\n")
+        self.exit(self.misused, f"{self.prog}: error: {printable(message)}\n")
 
 
 def low_codes_are_findings(parser: argparse.ArgumentParser) -> None:

@@ -20,7 +20,9 @@ import numpy.typing as npt
 from omniggml.audio import Audio, AudioWriter, check_audio_target
 from omniggml.cli.exit_codes import CUT
 from omniggml.cli.interruption import uninterrupted
+from omniggml.cli.saying import say
 from omniggml.errors import InputError
+from omniggml.printable import printable
 from omniggml.segments import Segment, kind_of_subtitles, subtitles
 from omniggml.whole_file import STANDARD_OUTPUT, check_target, write_whole
 
@@ -116,7 +118,7 @@ def write_audio(pieces: Iterable[Audio], output: Output, sample_rate: int, input
             with uninterrupted():
                 if file is not None and spoken.samples:
                     file.keep()
-                    print(f"stopped; the {spoken.seconds:.1f} s spoken so far are in {output.target}", file=sys.stderr)
+                    say(f"stopped; the {spoken.seconds:.1f} s spoken so far are in {output.target}")
                 _write_subtitles(spoken, output)
             raise
     _write_subtitles(spoken, output)
@@ -287,14 +289,14 @@ _WHY = {
 def report(spoken: WentOut, output: Output) -> int:
     """One line on what was made, where standard output is free for it, and one on what wasn't. The exit code."""
     if not output.on_stdout:
-        print(f"{output.target or 'played'}: {spoken.seconds:.2f} s{_WHY.get(spoken.stop_reason, '')}")
+        print(f"{printable(str(output.target or 'played'))}: {spoken.seconds:.2f} s{_WHY.get(spoken.stop_reason, '')}")
     if spoken.stop_reason not in _LIMITS:
         return 0
     cut = [segment.text for segment in spoken.segments if segment.stop_reason in _LIMITS]
     told = [f'cut within "{_short(text)}"' for text in cut[:1]]
     if spoken.missing:
         told.append(f'{len(spoken.missing.split())} words not spoken, from "{_short(spoken.missing)}" on')
-    print(f"omniggml: the text was not spoken to its end: {'; '.join(told)}", file=sys.stderr)
+    say(f"the text was not spoken to its end: {'; '.join(told)}")
     return CUT
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 import time
 
+from omniggml.printable import printable
+
 _PERIOD = 0.1  # seconds between two lines
 
 
@@ -25,7 +27,7 @@ class ByteProgress:
         left = f"{(now - start) * (total - done) / (done - before):5.0f} s left" if done > before else " " * 12
         size = f"{done / 2**20:.0f} of {total / 2**20:.0f} MiB"
         print(
-            f"\r{100 * done // max(total, 1):3d} %  {size}  {left}  {name[-40:]:40}",
+            f"\r{100 * done // max(total, 1):3d} %  {size}  {left}  {printable(name)[-40:]:40}",
             end="",
             file=sys.stderr,
             flush=True,

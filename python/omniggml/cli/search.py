@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from omniggml.cli.arguments import read_texts
 from omniggml.errors import InputError
+from omniggml.printable import printable
 from omniggml.quantization.defaults import AUDIO_DAMAGE, CALIBRATION_TEXTS, CODES_DAMAGE, HELD_OUT_TEXTS, SEARCH_FRAMES
 from omniggml.spec.policy import policy_names
 from omniggml.whole_file import check_target
@@ -57,7 +58,7 @@ def run_search(args: argparse.Namespace, target: Path) -> int:
         held_out=held_out,
         max_frames=args.frames,
         n_threads=args.threads,
-        announce=(lambda what: print(f"\r{what:78.78}", end="", file=sys.stderr, flush=True)) if shown else None,
+        announce=_announce if shown else None,
     )
     if shown:
         print(f"\r{'':78}\r", end="", file=sys.stderr)
@@ -72,6 +73,10 @@ def run_search(args: argparse.Namespace, target: Path) -> int:
     write_policy(target, found.policy, _remarks(found, Path(args.source)), inputs)
     print(f"\n{target}: omniggml quantize {args.source} OUT --policy {target}")
     return 0
+
+
+def _announce(what: str) -> None:
+    print(f"\r{printable(what):78.78}", end="", file=sys.stderr, flush=True)
 
 
 def _print_measured(found: FoundPolicy) -> None:

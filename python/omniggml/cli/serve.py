@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from typing import Any
 
 from omniggml.cli.arguments import add_model, load_model
+from omniggml.cli.saying import say
 from omniggml.errors import InputError
-from omniggml.printable import printable
 from omniggml.text.decoding import read_text
 
 _NUMBERS = {
@@ -67,13 +66,9 @@ def run(args: argparse.Namespace) -> int:
         thinker_model=args.thinker_model,
         **{name.replace("-", "_"): getattr(args, name.replace("-", "_")) for name in _NUMBERS},
     )
-    serve(settings, lambda: load_model(args), _announce, wyoming=args.wyoming)
+    serve(settings, lambda: load_model(args), say, wyoming=args.wyoming)
     return 0
 
 
 def _keys(path: str | None) -> list[str]:
     return [] if path is None else [line.strip() for line in read_text(path).splitlines() if line.strip()]
-
-
-def _announce(words: str) -> None:
-    print(f"omniggml: {printable(words)}", file=sys.stderr, flush=True)

@@ -132,6 +132,12 @@ def _telephone(found: re.Match[str]) -> str:
     return _said("plus" if found[0].startswith("+") else "", by_figures(found[0]))
 
 
+def _vanity(found: re.Match[str]) -> str:
+    """A number that spells a word."""
+    words = [by_figures(part) if part.isdecimal() else part.lower() for part in re.findall(r"\d+|[A-Z]+", found[2])]
+    return _said(f"{by_figures(found[1])},", *words)
+
+
 def _version(found: re.Match[str]) -> str:
     return _said("version", " point ".join(map(cardinal, found[1].split("."))))
 
@@ -237,11 +243,24 @@ def _feet_and_inches(found: re.Match[str]) -> str:
     return _said(cardinal(found[1]), "foot", cardinal(found[2]))
 
 
+def _grade(found: re.Match[str]) -> str:
+    return f"{found[1].lower()} minus"
+
+
+def _square(found: re.Match[str]) -> str:
+    one, many = signs.UNITS[found[0]]
+    return _said(one if re.search(r"(?:\bper|\ba|/)\s*$", found.string[: found.start()]) else many)
+
+
 def _inches(found: re.Match[str]) -> str:
     # Behind a figure within quotation marks it is the closing one.
     if found.string.count('"', 0, found.start()) % 2:
         return found[0]
-    return _said(cardinal(found[1]), "inch")
+    # Before a noun it is one: a fifteen inch screen.
+    alone = found[1] != "1" and re.match(
+        r"\s*(?:$|[^\w\s]|(?:or|and|to|of|long|wide|tall|high|deep)\b)", found.string[found.end() :]
+    )
+    return _said(cardinal(found[1]), "inches" if alone else "inch")
 
 
 def _fraction(found: re.Match[str]) -> str:
@@ -343,6 +362,9 @@ RULES: tuple[Rule, ...] = (
     # A decimal comma, where a unit or the points before it leave no doubt.
     _rule(r"(?<![\d.,])(\d{1,3}(?:\.\d{3})+),(\d\d)(?!\d)", lambda found: f"{found[1].replace('.', '')}.{found[2]}"),
     _rule(r"(?<![\d.,])(\d+),(\d{1,2})(?=\s?[%\u2030\u00b0\u20ac])", lambda found: f"{found[1]}.{found[2]}"),
+    # Grades and variables: behind these a hyphen is a minus.
+    _rule(r"(?<![\w'.-])([A-F])-(?=[\s.,;:!?)]|$)(?!\s*(?:,|and\b|or\b|to\b)\s*\w+-\w)", _grade),
+    _rule(r"(?<![\w'.-])((?:\d+ ?)?[a-z])-(?=\d+(?![\w-]))", lambda found: f"{found[1]} minus "),
     _rule(r"(?<!\S)(-{1,2})(?=[A-Za-z])", lambda found: _said(*["dash"] * len(found[1]))),
     # Dates.
     _rule(rf"\b({'|'.join(day[:3] for day in signs.WEEKDAYS)})\.?,(?=\s+\d|\s+[A-Z])", _weekday, _ANY),
@@ -353,6 +375,7 @@ RULES: tuple[Rule, ...] = (
     _rule(rf"\b{_MONTH}(?P<comma>,)?\s+(?P<year>{_YEAR})\b", _month_year),
     # Telephones and versions.
     _rule(r"\+\d[\d ().\u2010-\u2013-]{6,}\d", _telephone),
+    _rule(r"(?<![\w-])((?:1-)?(?:8\d\d|900))-((?:[A-Z0-9]+-)*[A-Z0-9]*[A-Z][A-Z0-9-]*)(?![\w-])", _vanity),
     _rule(r"(?<![\d-])(?:1-)?(?:\(\d{3}\) ?|\d{3}[-. ])\d{3}[-. ]\d{4}(?![\d-])", _telephone),
     _rule(r"(?<![\d-])\d{3}-(?!\d\d00)\d{4}(?![\d-])", _telephone),
     _rule(r"(?<![\d.,])0\d{1,4}(?:[ -]\d{3,4}){1,3}(?![\d.,])", _telephone),
@@ -390,6 +413,7 @@ RULES: tuple[Rule, ...] = (
         rf"(?<![\w./])(?P<amount>{_QUANTITY})(?P<hyphen>[ \u00a0\u202f-]?)(?P<unit>{_UNITS})(?![\w\u00b2\u00b3/])",
         _unit,
     ),
+    _rule(r"(?<!\w)[kcm]?m[\u00b2\u00b3](?!\w)", _square),
     _rule(rf"(?<![\w.])({NUMBER})(k|M|bn)\b", _magnitude),
     _rule(r"(?<![\w.])(\d+)(?:[xX]|\u00d7)(?![\w\u00d7]|\s*\d)", lambda found: _said(cardinal(found[1]), "times")),
     _rule(r"(?<=\d)\s*[*\u00d7]\s*(?=\d)|(?<=\w) \* (?=\w)", "times"),

@@ -55,6 +55,11 @@ _PREFIXED = {
     "Pa": ("pascal", "pascals", "h k M G"),
     "B": ("byte", "bytes", "k K M G T P"),
     "b": ("bit", "bits", "k M G T"),
+    "\u03a9": ("ohm", "ohms", "\u00b5 \u03bc m k M G"),
+    "A": ("amp", "amps", "n \u00b5 \u03bc m k"),
+    "F": ("farad", "farads", "p n \u00b5 \u03bc m"),
+    "H": ("henry", "henrys", "n \u00b5 \u03bc m"),
+    "N": ("newton", "newtons", "m k M"),
     "cal": ("calorie", "calories", "k"),
     "bps": ("bit per second", "bits per second", "k M G T"),
     "m\u00b2": ("square metre", "square metres", ""),
@@ -66,7 +71,11 @@ _PREFIXES = {
 }  # fmt: skip
 
 UNITS: dict[str, tuple[str, str]] = {
-    **{name: (one, many) for name, (one, many, _) in _PREFIXED.items() if name not in ("B", "b", "J")},
+    **{
+        name: (one, many)
+        for name, (one, many, _) in _PREFIXED.items()
+        if name not in ("B", "b", "J", "A", "F", "H", "N")
+    },
     **{
         prefix + name: (_PREFIXES[prefix] + one, _PREFIXES[prefix] + many)
         for name, (one, many, prefixes) in _PREFIXED.items()
@@ -78,6 +87,8 @@ UNITS: dict[str, tuple[str, str]] = {
         for power, said in (("\u00b2", "square"), ("\u00b3", "cubic"))
     },
     **{f"{short}iB": (f"{long}byte", f"{long}bytes") for short, long in (("K", "kibi"), ("M", "mebi"), ("G", "gibi"))},
+    "k\u03a9": ("kilohm", "kilohms"),
+    "M\u03a9": ("megohm", "megohms"),
     "TiB": ("tebibyte", "tebibytes"),
     "km/h": ("kilometre per hour", "kilometres per hour"),
     "kph": ("kilometre per hour", "kilometres per hour"),
@@ -114,6 +125,8 @@ UNITS: dict[str, tuple[str, str]] = {
     "\u00b0": ("degree", "degrees"),
     "%": ("percent", "percent"),
     "\u2030": ("per mille", "per mille"),
+    "\u2031": ("per ten thousand", "per ten thousand"),
+    "\u00c5": ("angstrom", "angstroms"),
     "\u00a2": ("cent", "cents"),
 }
 """Unit behind a number -> one, many."""
@@ -202,7 +215,8 @@ SIGNS = {
     "\u2190": "left arrow", "\u2191": "up arrow", "\u2192": "arrow", "\u2193": "down arrow",
     "\u2194": "both ways arrow", "\u21d2": "implies", "\u21d4": "equivalent to", "\u00b0": "degrees",
     "\u2030": "per mille", "\u00a2": "cents", "#": "hash", "_": "underscore", "/": "slash", "\\": "backslash",
-    "~": "tilde", "^": "caret", "\u2020": "dagger", "\u2605": "star", "\u2606": "star", "\u2713": "check mark",
+    "~": "tilde", "^": "caret", "\u2020": "dagger", "\u2021": "double dagger", "\u203b": "note",
+    "\u2031": "per ten thousand", "\u2605": "star", "\u2606": "star", "\u2713": "check mark",
     "\u2714": "check mark", "\u2717": "cross mark", "\u2718": "cross mark", "\u2116": "number", "\u00b5": "micro",
     "\u2044": "over", "\u266f": "sharp", "\u266d": "flat", "\u2640": "female", "\u2642": "male", "\u20ac": "euros",
     "\u00a3": "pounds", "$": "dollars", "\u00a5": "yen", "\u20b9": "rupees", "\u20bf": "bitcoins",

@@ -19,6 +19,7 @@ _INLINE = (
     "link mark meta meter object option output phoneme picture prosody q rp rt ruby s samp say-as script select small "
     "source span strike strong style sub summary sup svg textarea time tt u var video voice wbr"
 )
+_VOID = "br embed img input source track wbr"
 _COMMENT = re.compile(r"<!--.*?-->|<(script|style)\b[^<>]*>.*?</\1\s*>", re.DOTALL | re.IGNORECASE)
 _AUTOLINK = re.compile(r"<((?:https?://|mailto:)[^<>\s]+)>")
 _TAG = re.compile(
@@ -63,6 +64,10 @@ def _tag(found: re.Match[str]) -> str:
     if name in _BLOCKS.split():
         return "\n\n"
     closed = found[0].startswith("</")
+    # Behind a letter, "a<b>c" compares, unless something closes it.
+    compares = re.search(r"[\w)\]]$", found.string[: found.start()]) and name not in _VOID.split()
+    if compares and not closed and "=" not in found["rest"] and f"</{name}" not in found.string.lower():
+        return found[0]
     # A pair that no list knows is a tag too, and so is what has attributes.
     if name in _INLINE.split() or closed or "=" in found["rest"] or f"</{name}" in found.string.lower():
         return ""

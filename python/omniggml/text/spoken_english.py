@@ -19,7 +19,9 @@ _SUPERSCRIPTS = str.maketrans(
     "\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079\u207a\u207b", "0123456789+-"
 )
 _RAISED_FIGURE = re.compile("[\u2070\u00b9\u00b2\u00b3\u2074-\u2079]")
-_RAISED = re.compile(r"(?<=[\w)])[\u2070\u00b9\u00b2\u00b3\u2074-\u2079\u207a\u207b]+")
+_RAISED = re.compile(
+    r"[\u2070\u00b9\u00b2\u00b3\u2074-\u2079]+|(?<=[\w)])[\u2070\u00b9\u00b2\u00b3\u2074-\u2079\u207a\u207b]+"
+)
 _MARKS = str.maketrans(
     dict.fromkeys("\u2018\u2019\u02bc\u00b4`\u2032\uff07", "'")
     | dict.fromkeys('"\u201c\u201d\u00ab\u00bb\u201e\u201f\u2033', " ")
@@ -42,7 +44,16 @@ _BEFORE_RULES = str.maketrans(
     | dict.fromkeys("\u201c\u201d\u201e\u201f", '"')
     | dict.fromkeys("\u2010\u2011\uff0d", "-")
     | {"\u2033": '"', "\u2032": "'", "\u00a0": " ", "\u2009": " ", "\u202f": " ", "\u2044": "/"}
+    | {"\u2103": "\u00b0C", "\u2109": "\u00b0F", "\u2126": "\u03a9", "\u212b": "\u00c5"}
 )
+# What primes are behind a figure or a letter, before they become quotation marks.
+_DEGREES = re.compile(r"(\d+)\s?\u00b0\s?(\d+)\s?['\u2032](?:\s?(\d+(?:\.\d+)?)\s?[\"\u2033])?")
+_FEET = re.compile(r"(?<![\w.])(\d+(?:\.\d+)?)\u2032(?!\s?\d)")
+_PRIMES = re.compile("(?<=[^\\W\\d_])[\u2032-\u2034\u2057]|(?<=[)\\]])[\u2032-\u2034\u2057]")
+_PRIME_NAMES = {"\u2032": "prime", "\u2033": "double prime", "\u2034": "triple prime", "\u2057": "quadruple prime"}
+# A Greek letter by itself is a sign, and has a name; in a Greek word it is a letter.
+_GREEK_WORD = re.compile("[\u0370-\u03ff\u1f00-\u1fff]{2}")
+_GREEK_LETTER = re.compile("[\u0391-\u03a9\u03b1-\u03c9\u03d1\u03d5\u03f5]")
 _FLAGS = re.compile("[\U0001f1e6-\U0001f1ff]{2}")
 _SHORTENED = re.compile(r"\b(?:(vs|approx)\b\.?|(ok|etc)\b)")
 _RUN_OF_MARKS = re.compile(r"\s*([.,?!][\s.,?!]*)")
@@ -83,8 +94,27 @@ def _prepared(text: str) -> str:
     """The same with one character for each figure and common mark, and without what stands for figures."""
     text = _FLAGS.sub(lambda found: f", flag {found[0]}, ", text)
     text = _SPACE_IN_NUMBER.sub(lambda found: re.sub(r"\s", ",", found[0]), text)
-    text = "".join(_figure(letter) for letter in text).translate(_BEFORE_RULES)
+    text = "".join(_figure(letter) for letter in text)
+    text = _DEGREES.sub(_in_minutes, text)
+    text = _FEET.sub(lambda found: f"{found[1]} {'foot' if found[1] == '1' else 'feet'} ", text)
+    text = _PRIMES.sub(lambda found: f" {_PRIME_NAMES[found[0]]} ", text).translate(_BEFORE_RULES)
+    if not _GREEK_WORD.search(text):
+        text = _GREEK_LETTER.sub(_greek, text)
     return _RAISED.sub(_raised, text)
+
+
+def _in_minutes(found: re.Match[str]) -> str:
+    seconds = f" {found[3]} seconds" if found[3] else ""
+    return f"{found[1]} degrees {found[2]} minutes{seconds} "
+
+
+def _greek(found: re.Match[str]) -> str:
+    """The letter's name; of units, the letter, which the rules know."""
+    if found[0] in "\u03bc\u03a9" and re.search(r"\d\s?[kMGm\u00b5\u03bc]?$", found.string[: found.start()]):
+        return found[0]
+    name = unicodedata.name(unicodedata.normalize("NFKC", found[0])).split()[-1].lower()
+    glued = "" if found.string[found.end() :].startswith("-") else " "
+    return f" {'lambda' if name == 'lamda' else name}{glued}"
 
 
 def _figure(letter: str) -> str:
@@ -94,15 +124,18 @@ def _figure(letter: str) -> str:
         return chr(ord(letter) - 0xFEE0)
     if letter.isdecimal():
         return str(unicodedata.decimal(letter))
+    if 0x1D400 <= ord(letter) <= 0x1D7FF:  # letters and figures of mathematics
+        return unicodedata.normalize("NFKC", letter)
     if unicodedata.category(letter) not in ("No", "Nl") or _RAISED_FIGURE.match(letter):
         return letter
     plain = unicodedata.normalize("NFKC", letter).replace("\u2044", "/")
-    return f" {plain}" if "/" in plain else f" {plain} " if plain.isdecimal() else letter
+    value = unicodedata.numeric(letter, 0.5)
+    return f" {plain}" if "/" in plain else f" {int(value)} " if value.is_integer() else letter
 
 
 def _raised(found: re.Match[str]) -> str:
     before = re.search(r"(\w+|\))$", found.string[: found.start()])
-    if found[0] in "\u00b2\u00b3" and found.string[found.start() - 1] == "m":
+    if found[0] in "\u00b2\u00b3" and found.string[: found.start()].endswith("m"):
         return found[0]  # a unit
     figures = found[0].translate(_SUPERSCRIPTS)
     raised = before is not None and (before[1] == ")" or before[1].isdecimal() or len(before[1]) == 1)

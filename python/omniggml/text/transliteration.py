@@ -15,6 +15,14 @@ _SPELLED = frozenset((
 ))  # fmt: skip
 _FLAG = range(0x1F1E6, 0x1F200)
 _PICTURES = (range(0x1F000, 0x20000), range(0x2600, 0x27C0), range(0x2B00, 0x2C00), range(0x2300, 0x2400))
+_MARKS = {
+    "QUESTION": "? ", "INTERROBANG": "? ", "EXCLAMATION": "! ", "FULL STOP": ". ", "DANDA": ". ", "SEMICOLON": ", ",
+    "COMMA": ", ", "COLON": ", ", "BULLET": " ", "DOT": " ", "LEADER": " ", "ELLIPSIS": ". ", "PUNCTUATION": " ",
+    "SEPARATOR": " ", "QUOTATION": " ", "APOSTROPHE": "'", "HYPHEN": " ", "SPACE": " ", "STOP": ". ", "PERIOD": ". ",
+    "PARAGRAPH": ". ", "SECTION": ". ", "TSHEG": " ", "SHAD": ". ", "LINE": " ", "MARK": " ",
+}  # fmt: skip
+"""Part of a punctuation mark's name in Unicode -> what it becomes."""
+
 _SKIN = range(0x1F3FB, 0x1F400)
 
 
@@ -31,12 +39,22 @@ def said_for(letter: str) -> str | None:
         return " " if category[0] == "Z" or letter in "\n\t" else ""
     if any(code in block for block in _PICTURES) and category in ("So", "Sk", "Sm"):
         return f", {_picture(letter)}, "
-    if category in ("Pd", "Ps", "Pe", "Po", "Pi", "Pf"):
-        return ", " if category != "Po" else " "
+    if category in ("Pd", "Ps", "Pe", "Pi", "Pf"):
+        return ", "
+    if category == "Po":
+        return _punctuation(unicodedata.name(letter, ""))
     plain = unicodedata.normalize("NFKD", letter)
     if plain.isascii():
         return plain
     return _transliterated(letter)
+
+
+def _punctuation(name: str) -> str | None:
+    """What a mark of any script does to the voice; None for a sign that is no mark, and would be lost."""
+    for part, mark in _MARKS.items():
+        if part in name:
+            return mark
+    return None
 
 
 def _picture(letter: str) -> str:

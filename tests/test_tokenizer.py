@@ -119,7 +119,7 @@ def test_decoding_an_id_outside_the_vocabulary(tokenizer: Tokenizer, index: int)
 def test_text_that_is_not_unicode(tokenizer: Tokenizer) -> None:
     with pytest.raises(InputError, match="not valid Unicode"):
         tokenizer.encode("\ud800")
-    with pytest.raises(InputError, match="expected str"):
+    with pytest.raises(InputError, match="expected a text"):
         tokenizer.encode(b"bytes")  # type: ignore[arg-type]
 
 

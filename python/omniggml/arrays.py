@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from omniggml.array_file import read_array_file
 from omniggml.errors import InputError
+from omniggml.gguf.bfloat16 import from_bfloat16
 
 PathLike = str | os.PathLike[str]
 FloatArray = npt.NDArray[np.float32]
@@ -18,14 +19,21 @@ FloatArray = npt.NDArray[np.float32]
 
 def token_ids(tokens: Sequence[int]) -> list[int]:
     """A list of token ids. Raises InputError for anything else."""
-    array = as_array("token ids", tokens)
+    ids = integers("token ids", tokens)
+    if ids and (min(ids) < 0 or max(ids) >= 2**31):
+        raise InputError("token ids must be between 0 and 2^31 - 1")
+    return ids
+
+
+def integers(name: str, values: Sequence[int]) -> list[int]:
+    """A list of integers. Raises InputError for anything else, by `name`."""
+    array = as_array(name, values)
     if array.size == 0:
         return []
     if array.ndim != 1 or not np.issubdtype(array.dtype, np.integer):
-        raise InputError(f"token ids are {array.dtype} of shape {list(array.shape)}; expected a list of integers")
-    if array.min() < 0 or array.max() >= 2**31:
-        raise InputError("token ids must be between 0 and 2^31 - 1")
-    return [int(token) for token in array]
+        raise InputError(f"{name} are {array.dtype} of shape {list(array.shape)}; expected a list of integers")
+    found: list[int] = array.tolist()
+    return found
 
 
 def finite_floats(name: str, values: npt.ArrayLike) -> FloatArray:
@@ -70,10 +78,17 @@ def codes_by_group(codes: npt.NDArray[Any], groups: int) -> tuple[npt.NDArray[An
 
 
 def read_dump(dump: PathLike | Mapping[str, npt.ArrayLike]) -> dict[str, npt.NDArray[Any]]:
-    """Module name -> array, from a file of arrays with names. Raises InputError where it is none."""
+    """Module name -> array, from a file of arrays with names; integers of 16 bits are the bits of bfloat16, which
+    NumPy has no type for. Raises InputError where it is none."""
     if isinstance(dump, Mapping):
-        return {name: as_array(str(name), values) for name, values in dump.items()}
-    arrays = read_array_file(dump)
+        return {name: _widened(as_array(str(name), values)) for name, values in dump.items()}
+    arrays = {name: _widened(values) for name, values in read_array_file(dump).items()}
     if "" in arrays:
         raise InputError(f"{os.fspath(dump)} holds one array without a name; expected arrays by module names")
     return arrays
+
+
+def _widened(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    if values.dtype.kind in "iu" and values.dtype.itemsize == 2:
+        return from_bfloat16(values.view(np.uint16))
+    return values

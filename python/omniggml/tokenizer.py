@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import Any
 
 from omniggml import _native
-from omniggml.arrays import token_ids
+from omniggml.arrays import integers
 from omniggml.checked import checked
 from omniggml.errors import InputError, ModelFileError
 from omniggml.spec.token_type import TokenType
@@ -45,13 +45,16 @@ class Tokenizer:
         "left right" in the order of their rank. Raises ModelFileError when they don't fit each other or `pre` names
         a splitting rule that isn't known.
         """
-        self._backend = _native.TextTokenizer(tokens, token_types, merges, pre)
+        kinds = integers("token_types", token_types)
+        if kinds and not (0 <= min(kinds) and max(kinds) < 2**31):
+            raise ModelFileError(f"a token is of the type {max(kinds)}, which there is not")
+        self._backend = _native.TextTokenizer(tokens, kinds, merges, pre)
         self.tokens = tuple(tokens)
         self.eos_id = _checked_id("eos", eos_id, len(tokens))
         self.pad_id = self.eos_id if pad_id is None else _checked_id("padding", pad_id, len(tokens))
         self._control = {
             token: index
-            for index, (token, kind) in enumerate(zip(tokens, token_types, strict=True))
+            for index, (token, kind) in enumerate(zip(tokens, kinds, strict=True))
             if kind == TokenType.CONTROL
         }
         self._template = _chat_template(chat_template) if chat_template else None
@@ -84,9 +87,10 @@ class Tokenizer:
         Bytes that are not valid UTF-8, as in a character cut short, become U+FFFD. Ids without a token become
         nothing. Raises InputError for an id outside the vocabulary.
         """
-        known = token_ids(ids)
-        if known and max(known) >= self.vocab_size:
-            raise InputError(f"token id {max(known)} is outside the vocabulary of {self.vocab_size}")
+        known = integers("token ids", ids)
+        for index in (min(known, default=0), max(known, default=0)):
+            if known and not 0 <= index < self.vocab_size:
+                raise InputError(f"token id {index} is outside the vocabulary of {self.vocab_size}")
         return self._backend.decode(known, skip_special=skip_special)
 
     def apply_chat_template(self, messages: Sequence[Mapping[str, Any]], add_generation_prompt: bool = True) -> str:

@@ -46,7 +46,7 @@ class Tokenizer:
         a splitting rule that isn't known.
         """
         kinds = integers("token_types", token_types)
-        if kinds and not (0 <= min(kinds) and max(kinds) < 2**31):
+        if kinds and not (min(kinds) >= 0 and max(kinds) < 2**31):
             raise ModelFileError(f"a token is of the type {max(kinds)}, which there is not")
         self._backend = _native.TextTokenizer(tokens, kinds, merges, pre)
         self.tokens = tuple(tokens)

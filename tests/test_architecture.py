@@ -31,7 +31,7 @@ LEVELS: tuple[tuple[str, ...], ...] = (
     ("audio", "tokenizer", "overlap"),
     ("answer_text", "together", "late_thinker", "in_turn"),
     ("model",),
-    ("native_log",),
+    ("native_log", "ray_cluster"),
     ("loading",),
     ("conversion",),
     ("quantization", "comparison"),

@@ -19,6 +19,7 @@ import omniggml
 from omniggml import InputError
 from omniggml.batch.manifest import file_stem
 from omniggml.batch.texts import BatchText, read_texts
+from processes import below
 
 TEXTS = ["The dog runs.", "Two cats sleep.", "It is warm.", "A bird sings.", "We eat bread.", "She reads a book."]
 STRANGE = [
@@ -241,7 +242,7 @@ def test_ray_with_a_worker_that_is_killed(tmp_path: Path) -> None:
         manifest_file = tmp_path / "out" / "manifest.jsonl"
         while process.poll() is None and not (manifest_file.exists() and manifest_file.read_bytes().count(b"\n") > 1):
             time.sleep(0.05)
-        workers = speakers_below(process.pid)
+        workers = below(process.pid, b"RaySpeaker")
         assert process.poll() is None and workers, "it still speaks"
         os.kill(workers[0], signal.SIGKILL)
         assert process.wait(240) == 0
@@ -253,16 +254,3 @@ def test_ray_with_a_worker_that_is_killed(tmp_path: Path) -> None:
     for row in rows:
         name = f"{row['id']}.flac"
         assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "alone" / name).read_bytes()
-
-
-def speakers_below(pid: int) -> list[int]:
-    """Processes of Ray below ours that are speakers, by the title that Ray gives them."""
-    found, waiting = [], [pid]
-    while waiting:
-        parent = waiting.pop()
-        children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
-        for child in map(int, children):
-            waiting.append(child)
-            if b"RaySpeaker" in Path(f"/proc/{child}/cmdline").read_bytes():
-                found.append(child)
-    return found

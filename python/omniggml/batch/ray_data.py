@@ -3,7 +3,6 @@ again that die. Audio comes back to the machine that asked, which alone writes."
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -12,9 +11,9 @@ import numpy as np
 from omniggml.audio import Audio
 from omniggml.batch.speaking import SpokenText, speak_texts
 from omniggml.batch.texts import BatchText
-from omniggml.errors import InputError
 from omniggml.loading import load
 from omniggml.options import LoadKeywords, PathLike, SpeechOptions
+from omniggml.ray_cluster import connect
 
 _TEXTS_A_BATCH = 8  # times the slots
 _MOST_MODEL_RESTARTS = 3
@@ -55,12 +54,8 @@ def speak_by_ray(
 
     Raises InputError where Ray isn't installed or the cluster can't be reached.
     """
-    try:
-        import ray
-        import ray.data
-    except ModuleNotFoundError as error:
-        raise InputError(f"a batch on many machines needs {error.name}: pip install 'omniggml[ray]'") from None
-    _connect(ray, address)
+    connect(address)
+    import ray.data
 
     def speak(texts: Sequence[BatchText]) -> Iterator[SpokenText]:
         known = {text.id: text for text in texts}
@@ -81,16 +76,6 @@ def speak_by_ray(
             yield _spoken(known[row["id"]], row)
 
     return speak
-
-
-def _connect(ray: Any, address: str) -> None:
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    try:
-        if not ray.is_initialized():
-            local = {"_node_ip_address": "127.0.0.1", "include_dashboard": False} if address == "local" else {}
-            ray.init(address=address, log_to_driver=False, logging_level="ERROR", **local)
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        raise InputError(f"there is no Ray cluster at {address!r:.80}: {error}") from error
 
 
 def _seed(text: BatchText) -> str:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from omniggml.cli.arguments import add_model, load_model
+from omniggml.cli.arguments import add_model, load_keywords, load_model
 from omniggml.cli.saying import say
 from omniggml.errors import InputError
+from omniggml.options import check_integer
 from omniggml.text.decoding import read_text
 
 _NUMBERS = {
@@ -22,6 +23,9 @@ _NUMBERS = {
     "idle-seconds": (60, "that a client may keep silent, or not read, in the middle of a request"),
     "drain-seconds": (60, "that answers may go on after SIGTERM"),
 }
+
+
+_MOST_REPLICAS = 10_000
 
 
 def add_parser(subparsers: Any) -> None:
@@ -41,6 +45,9 @@ def add_parser(subparsers: Any) -> None:
     for name, (default, words) in _NUMBERS.items():
         shown = words if default is None else f"{words} (default {default})".strip()
         group.add_argument(f"--{name}", type=int, default=default, metavar="N", help=shown)
+    group = parser.add_argument_group("many machines")
+    group.add_argument("--ray", metavar="ADDRESS", help="a Ray cluster: auto, HOST:PORT, or local for one of its own")
+    group.add_argument("--replicas", type=int, metavar="N", help="models on it; default: as many as the load asks for")
     group = parser.add_argument_group("answers")
     group.add_argument("--thinker-url", metavar="URL", help="an OpenAI-compatible server that writes the answers")
     group.add_argument("--thinker-key", metavar="KEY", help="its API key")
@@ -66,7 +73,16 @@ def run(args: argparse.Namespace) -> int:
         thinker_model=args.thinker_model,
         **{name.replace("-", "_"): getattr(args, name.replace("-", "_")) for name in _NUMBERS},
     )
-    serve(settings, lambda: load_model(args), say, wyoming=args.wyoming)
+    if args.ray is None:
+        serve(settings, lambda: load_model(args), say, wyoming=args.wyoming)
+        return 0
+    from omniggml.server.ray_serving import serve_on_ray
+
+    if args.wyoming is not None:
+        raise InputError("Wyoming is a server of one machine: leave out --wyoming or --ray")
+    if args.replicas is not None:
+        check_integer("replicas", args.replicas, 1, _MOST_REPLICAS)
+    serve_on_ray(settings, args.model, load_keywords(args), args.ray, args.replicas, say)
     return 0
 
 

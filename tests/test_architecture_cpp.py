@@ -14,7 +14,7 @@ CSRC = Path(__file__).parent.parent / "csrc"
 
 # Every room may look into itself and into all levels below its own.
 LEVELS: tuple[tuple[str, ...], ...] = (
-    ("error", "kernels"),
+    ("error", "kernels", "threads"),
     ("ops", "gguf"),
     ("core", "text"),
     ("models", "bench"),
@@ -22,7 +22,7 @@ LEVELS: tuple[tuple[str, ...], ...] = (
     ("bindings", "capi", "tools"),
     ("test_bindings", "fuzz"),
 )
-BELOW_QWEN = ("error", "kernels", "ops", "gguf", "core", "bench")
+BELOW_QWEN = ("error", "kernels", "threads", "ops", "gguf", "core", "bench")
 # Of the models, what stands alone; what else is there is shared by them.
 PARTS = ("models/thinker", "models/talker", "models/code_predictor", "models/code2wav")
 
@@ -121,6 +121,7 @@ def test_only_the_models_and_what_is_above_them_speak_of_qwen(name: str) -> None
             ["models/llama_names.cpp", "models/llama_names.h"],
         ),
         ("the growth of caches", r"KvCache::grown|->grown\(", ["core/kv_cache.cpp", "models/decoder_session.cpp"]),
+        ("giving up the interpreter's lock", r"gil_scoped_\w+ \w+;|PyEval_SaveThread", ["bindings/interpreter_lock.h"]),
         ("Snake's epsilon", r"1e-9", ["models/snake.cpp"]),
         ("the architecture of a speech file", r'"qwen3omni-speech', ["speech/speech_model.cpp"]),
     ],

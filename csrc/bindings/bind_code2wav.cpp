@@ -2,6 +2,7 @@
 
 #include "bindings/arrays.h"
 #include "bindings/bindings.h"
+#include "bindings/interpreter_lock.h"
 #include "speech/speech_model.h"
 
 namespace py = pybind11;
@@ -22,7 +23,7 @@ py::array_t<float> decode(Code2WavSession & self, const IntArray & codes) {
     const int64_t      frames = codes.shape(1);
     std::vector<float> samples;
     {
-        py::gil_scoped_release release;
+        LockReleased release;
         samples = self.decode(values, frames);
     }
     const auto n = (py::ssize_t) samples.size();

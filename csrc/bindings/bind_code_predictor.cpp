@@ -2,6 +2,7 @@
 
 #include "bindings/arrays.h"
 #include "bindings/bindings.h"
+#include "bindings/interpreter_lock.h"
 #include "speech/speech_model.h"
 
 namespace py = pybind11;
@@ -20,7 +21,7 @@ py::array_t<float> start(CodePredictorSession & self, const FloatArray & hidden,
     const auto         states = to_vector(hidden);
     std::vector<float> logits;
     {
-        py::gil_scoped_release release;
+        LockReleased release;
         logits = self.start(states, codes);
     }
     return to_rows(std::move(logits), self.predictor().geometry().vocab);
@@ -29,7 +30,7 @@ py::array_t<float> start(CodePredictorSession & self, const FloatArray & hidden,
 py::array_t<float> next(CodePredictorSession & self, const std::vector<int32_t> & codes) {
     std::vector<float> logits;
     {
-        py::gil_scoped_release release;
+        LockReleased release;
         logits = self.next(codes);
     }
     return to_rows(std::move(logits), self.predictor().geometry().vocab);

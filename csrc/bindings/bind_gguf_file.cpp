@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "bindings/bindings.h"
+#include "bindings/interpreter_lock.h"
 #include "gguf/gguf_file.h"
 #include "gguf/planned_file.h"
 #include "models/snake.h"
@@ -52,7 +53,7 @@ py::dict value_types(const GgufFile & file) {
 py::bytes read_bytes(const GgufFile & file, uint64_t offset, size_t size) {
     std::string bytes;
     {
-        py::gil_scoped_release release;
+        LockReleased release;
         bytes = file.bytes(offset, size);
     }
     return bytes;
@@ -149,7 +150,7 @@ std::shared_ptr<PlannedFile> plan_file(const std::vector<std::string> & paths, c
 
 void bind_gguf_file(py::module_ & m) {
     py::class_<GgufFile, std::shared_ptr<GgufFile>>(m, "GgufFile", "A GGUF file whose header was read and found sound.")
-        .def(py::init<const std::string &>(), py::arg("path"), py::call_guard<py::gil_scoped_release>(),
+        .def(py::init<const std::string &>(), py::arg("path"), py::call_guard<LockReleased>(),
              "Raises ModelFileError for a file that is not sound.")
         .def_property_readonly(
             "path", [](const GgufFile & self) { return text(self.path()); }, "The path as it was given.")

@@ -2,13 +2,17 @@
 
 #include "bench/machine.h"
 #include "bindings/bindings.h"
+#include "bindings/interpreter_lock.h"
+#include "threads/cpu_share.h"
 
 namespace py = pybind11;
 
 namespace omni {
 
 void bind_machine(py::module_ & m) {
-    const auto release = py::call_guard<py::gil_scoped_release>();
+    const auto release = py::call_guard<LockReleased>();
+    m.def("usable_cpus", &usable_cpus,
+          "Threads that can run at once: CPUs of the process' affinity, at most as many as its control groups grant.");
     m.def("read_bandwidth", &read_bandwidth, py::arg("nbytes"), py::kw_only(), py::arg("n_threads"),
           py::arg("n_passes"), release,
           R"(Bytes a second of threads that only read memory from end to end, one figure for each pass.

@@ -2,6 +2,7 @@
 
 #include "bindings/arrays.h"
 #include "bindings/bindings.h"
+#include "bindings/interpreter_lock.h"
 #include "core/quantize.h"
 
 namespace py = pybind11;
@@ -15,7 +16,7 @@ py::bytes quantize(const FloatArray & rows, const std::string & type, const std:
     const auto  weights = importance ? to_vector(*importance) : std::vector<float>();
     std::string out;
     {
-        py::gil_scoped_release release;
+        LockReleased release;
         out = quantize_rows(rows.data(), rows.shape(0), rows.shape(1), type, importance ? &weights : nullptr);
     }
     return py::bytes(out);

@@ -2,6 +2,7 @@
 
 #include "bindings/arrays.h"
 #include "bindings/bindings.h"
+#include "bindings/interpreter_lock.h"
 #include "bindings/interruption.h"
 #include "speech/speech.h"
 
@@ -31,8 +32,8 @@ class BoundSpeech {
 
     void begin(const std::vector<int32_t> & conversation, const std::vector<int32_t> & answer, int32_t speaker,
                const std::optional<FloatArray> & thinker_hidden) {
-        const auto             hidden = thinker_states(thinker_hidden, model_->talker()->geometry().thinker_hidden);
-        py::gil_scoped_release release;
+        const auto   hidden = thinker_states(thinker_hidden, model_->talker()->geometry().thinker_hidden);
+        LockReleased release;
         speech_.begin(conversation, answer, speaker, hidden);
     }
 
@@ -41,15 +42,15 @@ class BoundSpeech {
         require_columns(inputs, width, "the inputs of a talker prompt");
         require_columns(trailing, width, "the trailing text of a talker prompt");
         require_columns(pad, width, "the pad of a talker prompt");
-        TalkerPrompt           prompt{ to_vector(inputs), to_vector(trailing), to_vector(pad) };
-        py::gil_scoped_release release;
+        TalkerPrompt prompt{ to_vector(inputs), to_vector(trailing), to_vector(pad) };
+        LockReleased release;
         speech_.begin(std::move(prompt));
     }
 
     py::array_t<int32_t> frames(int64_t n) {
         std::vector<int32_t> codes;
         {
-            py::gil_scoped_release release;
+            LockReleased release;
             codes = speech_.frames(n, [this] { return interruption_.asked_to_stop(); });
         }
         const auto groups = (py::ssize_t) model_->predictor()->geometry().n_groups;
@@ -82,13 +83,13 @@ class BoundBatch {
 
     void begin(int64_t slot, const SpeechParams & params, const std::vector<int32_t> & conversation,
                const std::vector<int32_t> & answer, int32_t speaker) {
-        py::gil_scoped_release release;
+        LockReleased release;
         batch_.begin(slot, params, conversation, answer, speaker, {});
     }
 
     // For every slot the codes of its next frame, or none.
     std::vector<std::vector<int32_t>> step() {
-        py::gil_scoped_release release;
+        LockReleased release;
         if (interruption_.asked_to_stop()) {
             batch_.cancel();
         }

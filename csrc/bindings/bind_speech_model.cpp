@@ -2,6 +2,7 @@
 
 #include "bindings/arrays.h"
 #include "bindings/bindings.h"
+#include "bindings/interpreter_lock.h"
 #include "speech/prompt.h"
 #include "speech/speech.h"
 #include "speech/speech_model.h"
@@ -81,7 +82,7 @@ void bind_speech_model(py::module_ & m) {
         .value("bf16", VocoderPrecision::bf16, "Bfloat16 products summed in float32.")
         .value("plain", VocoderPrecision::plain, "Ordinary ggml nodes, as on every other device.");
 
-    const auto release = py::call_guard<py::gil_scoped_release>();
+    const auto release = py::call_guard<LockReleased>();
     py::class_<SpeechModel, std::shared_ptr<SpeechModel>>(
         m, "SpeechModel",
         "Weights of talker, code predictor and code2wav, or of code2wav alone. Immutable, shared by sessions.")

@@ -2,6 +2,7 @@
 
 #include "bindings/arrays.h"
 #include "bindings/bindings.h"
+#include "bindings/interpreter_lock.h"
 #include "speech/prompt.h"
 #include "speech/speech_model.h"
 
@@ -34,7 +35,7 @@ py::tuple outputs(const BoundTalker & self, TalkerOutput out) {
 py::array_t<float> project_text(BoundTalker & self, const std::vector<int32_t> & tokens) {
     std::vector<float> out;
     {
-        py::gil_scoped_release release;
+        LockReleased release;
         out = self.session.project_text(tokens);
     }
     return to_rows(std::move(out), self.geometry().decoder.hidden);
@@ -45,7 +46,7 @@ py::array_t<float> project_hidden(BoundTalker & self, const FloatArray & states)
     const auto         values = to_vector(states);
     std::vector<float> out;
     {
-        py::gil_scoped_release release;
+        LockReleased release;
         out = self.session.project_hidden(values);
     }
     return to_rows(std::move(out), self.geometry().decoder.hidden);
@@ -54,7 +55,7 @@ py::array_t<float> project_hidden(BoundTalker & self, const FloatArray & states)
 py::array_t<float> embed_codec(BoundTalker & self, const std::vector<int32_t> & ids) {
     std::vector<float> out;
     {
-        py::gil_scoped_release release;
+        LockReleased release;
         out = self.session.embed_codec(ids);
     }
     return to_rows(std::move(out), self.geometry().decoder.hidden);
@@ -65,7 +66,7 @@ py::tuple prompt(BoundTalker & self, int64_t sequence, const FloatArray & inputs
     const auto   values = to_vector(inputs);
     TalkerOutput out;
     {
-        py::gil_scoped_release release;
+        LockReleased release;
         out = self.session.prompt(sequence, values);
     }
     return outputs(self, std::move(out));
@@ -78,7 +79,7 @@ py::tuple frame(BoundTalker & self, const IntArray & codes, const FloatArray & t
     const auto   values = to_vector(text);
     TalkerOutput out;
     {
-        py::gil_scoped_release release;
+        LockReleased release;
         out = self.session.frame(ids, values);
     }
     return outputs(self, std::move(out));
@@ -89,7 +90,7 @@ py::tuple assemble(BoundTalker & self, const std::vector<int32_t> & conversation
     const auto   hidden = thinker_states(thinker_hidden, self.geometry().thinker_hidden);
     TalkerPrompt made;
     {
-        py::gil_scoped_release release;
+        LockReleased release;
         made = assemble_prompt(self.session, self.geometry(), self.tokens, conversation, answer, speaker, hidden);
     }
     const int64_t width = self.geometry().decoder.hidden;

@@ -2,6 +2,7 @@
 
 #include "bindings/arrays.h"
 #include "bindings/bindings.h"
+#include "bindings/interpreter_lock.h"
 #include "models/llama_names.h"
 #include "models/thinker.h"
 #include "speech/text_generator.h"
@@ -32,7 +33,7 @@ py::tuple forward(ThinkerSession & self, const IntArray & tokens, bool all_logit
     const auto    ids = to_vector(tokens);
     ThinkerOutput out;
     {
-        py::gil_scoped_release release;
+        LockReleased release;
         out = self.forward(ids, all_logits, want_hidden);
     }
     const ThinkerGeometry & g      = self.thinker().geometry();
@@ -56,8 +57,8 @@ const char * stop_name(TextStop stop) {
 std::unique_ptr<TextGenerator> generator(std::shared_ptr<ThinkerSession> session, const IntArray & prompt,
                                          const SamplingParams & sampling, uint64_t seed, int64_t max_tokens,
                                          const std::set<int32_t> & stop_tokens) {
-    const auto             tokens = to_vector(prompt);
-    py::gil_scoped_release release;
+    const auto   tokens = to_vector(prompt);
+    LockReleased release;
     return std::make_unique<TextGenerator>(std::move(session), tokens,
                                            TextParams{ sampling, seed, max_tokens, stop_tokens });
 }
@@ -65,7 +66,7 @@ std::unique_ptr<TextGenerator> generator(std::shared_ptr<ThinkerSession> session
 }  // namespace
 
 void bind_thinker(py::module_ & m) {
-    const auto release = py::call_guard<py::gil_scoped_release>();
+    const auto release = py::call_guard<LockReleased>();
     py::class_<Thinker, std::shared_ptr<Thinker>>(m, "Thinker",
                                                   "The language model's weights. Immutable, shared by sessions.")
         .def(py::init<const std::string &, const std::string &, bool>(), py::arg("file"), py::arg("device"),

@@ -6,6 +6,8 @@
 #include <atomic>
 #include <optional>
 
+#include "bindings/interpreter_lock.h"
+
 namespace omni {
 
 // A signal must not lose the frames already drawn: it is noted between frames, and raised once the caller asks.
@@ -13,7 +15,7 @@ class Interruption {
   public:
     // Asked once a frame, without the GIL held.
     bool asked_to_stop() {
-        pybind11::gil_scoped_acquire acquire;
+        const LockTaken taken;
         if (PyErr_CheckSignals() != 0) {
             raised_.emplace();
         }

@@ -2,19 +2,16 @@
 
 #include <algorithm>
 #include <cctype>
-#include <future>
 #include <mutex>
-#include <thread>
 
 #include "core/ggml_abort.h"
-#include "core/large_memory.h"
 #include "error/error.h"
+#include "threads/cpu_share.h"
+#include "threads/region.h"
 
 namespace omni {
 
 namespace {
-
-constexpr size_t k_thread_nbytes = 1 << 20;
 
 std::string lower(std::string text) {
     std::transform(text.begin(), text.end(), text.begin(), [](unsigned char c) { return (char) std::tolower(c); });
@@ -79,34 +76,14 @@ void check_port(const std::string & endpoint) {
     }
 }
 
-// A runtime that can't start its threads ends the process; these are started to see whether the system allows it.
 void check_threads(int n_threads) {
     if (n_threads < 0 || n_threads > GGML_MAX_N_THREADS) {
         throw Error(ErrorKind::input, "the number of threads is " + std::to_string(n_threads) +
-                                          "; it must be 0 (all cores) to " + std::to_string(GGML_MAX_N_THREADS));
+                                          "; it must be 0 (all that may run) to " + std::to_string(GGML_MAX_N_THREADS));
     }
-    if (n_threads > 1) {
-        // A thread that finds a stack, but no room beside the heap for its thread-local data, ends the process too.
-        const LargeMemory room((size_t) n_threads * k_thread_nbytes, std::to_string(n_threads) + " threads");
-    }
-    std::promise<void>       go;
-    const auto               gate = go.get_future().share();
-    std::vector<std::thread> started;
-    bool                     refused = false;
-    try {
-        while ((int) started.size() + 1 < n_threads) {
-            started.emplace_back([gate] { gate.wait(); });
-        }
-    } catch (const std::exception &) {
-        refused = true;
-    }
-    const size_t n_started = started.size();
-    go.set_value();
-    for (auto & thread : started) {
-        thread.join();
-    }
-    if (refused) {
-        throw Error(ErrorKind::memory, "the system started " + std::to_string(n_started) + " of " +
+    const int n_ready = prepare_team(n_threads);
+    if (n_ready < n_threads) {
+        throw Error(ErrorKind::memory, "the system started " + std::to_string(n_ready - 1) + " of " +
                                            std::to_string(n_threads - 1) +
                                            " further threads; use fewer threads, or allow more memory or processes");
     }
@@ -183,7 +160,7 @@ ggml_backend_dev_t find_device(const std::string & name) {
 Backends::Backends(ggml_backend_dev_t device, int n_threads) : device_(device) {
     catch_ggml_aborts();
     if (n_threads == 0) {
-        n_threads = std::clamp((int) std::thread::hardware_concurrency(), 1, GGML_MAX_N_THREADS);
+        n_threads = std::min(usable_cpus(), GGML_MAX_N_THREADS);
     }
     check_threads(n_threads);
     add(device, n_threads);

@@ -31,7 +31,7 @@ ggml_backend_dev_t find_device(const std::string & name);
 // memory and must not be shared by threads; this is why a session owns its own.
 class Backends {
   public:
-    // n_threads 0: as many as there are cores. Throws Error(input) for a number that can't be, Error(memory) where the
+    // n_threads 0: usable_cpus(). Throws Error(input) for a number that can't be, Error(memory) where the
     // system refuses that many threads.
     Backends(ggml_backend_dev_t device, int n_threads);
 

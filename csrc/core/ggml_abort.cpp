@@ -33,6 +33,14 @@ void catch_ggml_aborts() {
     catching                    = installed;
 }
 
+CatchScope::CatchScope() : before_(catching) {
+    catch_ggml_aborts();
+}
+
+CatchScope::~CatchScope() {
+    catching = before_;
+}
+
 ComputeScope::ComputeScope() {
     computing = true;
 }

@@ -8,6 +8,18 @@ namespace omni {
 // can't throw: there the process ends after one line on stderr.
 void catch_ggml_aborts();
 
+// The same while one lives: for a thread that computes at other times.
+class CatchScope {
+  public:
+    CatchScope();
+    ~CatchScope();
+    CatchScope(const CatchScope &)             = delete;
+    CatchScope & operator=(const CatchScope &) = delete;
+
+  private:
+    bool before_;
+};
+
 // While one lives, an assertion in this thread is not thrown: a parallel region must not be left by an exception.
 class ComputeScope {
   public:

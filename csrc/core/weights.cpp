@@ -2,11 +2,11 @@
 
 #include <algorithm>
 #include <cstring>
-#include <thread>
 
 #include "core/finite.h"
 #include "core/parallel.h"
 #include "error/error.h"
+#include "threads/cpu_share.h"
 
 namespace omni {
 
@@ -200,7 +200,7 @@ void Weights::load() {
     allocate();
     const std::vector<Job> all = jobs();
     // Other devices are fed by one thread: their drivers, and ggml's way to fail there, know no other.
-    const int n_threads = computes_in_host_memory(device_) ? (int) std::thread::hardware_concurrency() : 1;
+    const int n_threads = computes_in_host_memory(device_) ? usable_cpus() : 1;
     run_jobs(all.size(), std::clamp(n_threads, 1, k_most_threads), [&](size_t i) {
         const size_t ahead = i + k_prefetch_jobs;
         if (ahead < all.size() && all[ahead].entry->pages != nullptr) {

@@ -14,6 +14,7 @@ PYBIND11_MODULE(omniggml_test_native, m) {
     omni::bind_errors(m);
     omni::bind_graph(m);
     omni::bind_kernels(m);
+    omni::bind_threads(m);
     m.def("matches", &omni::matches, py::arg("pattern"), py::arg("name"));
     m.def("philox", &omni::philox, py::arg("seed"), py::arg("counter"));
 }

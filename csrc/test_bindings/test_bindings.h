@@ -8,5 +8,6 @@ namespace omni {
 
 void bind_graph(pybind11::module_ & m);
 void bind_kernels(pybind11::module_ & m);
+void bind_threads(pybind11::module_ & m);
 
 }  // namespace omni

@@ -3,15 +3,14 @@
 // Built where GGML_RPC=ON. It listens on the loopback interface alone, for the protocol knows neither passwords nor
 // encryption: reach it from another machine through a tunnel (ssh -L 50052:127.0.0.1:50052 host). Both ends need the
 // same ggml. Without a device it lends every GPU, or the CPU where there is none; names are those that it prints.
-#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "ggml-backend.h"
 #include "ggml-rpc.h"
+#include "threads/cpu_share.h"
 
 namespace {
 
@@ -72,7 +71,7 @@ int main(int argc, char ** argv) {
     }
 
     const std::string endpoint = "127.0.0.1:" + std::to_string(port);
-    const size_t      threads  = std::max(1U, std::thread::hardware_concurrency());
+    const size_t      threads  = (size_t) omni::usable_cpus();
     std::setvbuf(stdout, nullptr, _IOLBF, BUFSIZ);  // what ggml prints shows up in a log file at once
     ggml_backend_rpc_start_server(endpoint.c_str(), nullptr, threads, chosen.size(), chosen.data());
     return 1;  // it serves for ever unless it could not start, and has said why

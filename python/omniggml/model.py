@@ -532,7 +532,7 @@ class Model:
         return self._pieces(speech, vocoder, options.chunk_frames, overlapped)
 
     def _threads(self) -> int:
-        return self._n_threads or os.cpu_count() or 1
+        return self._n_threads or _native.usable_cpus()
 
     def _can_overlap(self) -> bool:
         """Not with few threads, not on another device than the CPU, which the stages would wait for each other on, and

@@ -47,7 +47,7 @@ class BenchKeywords(TypedDict, total=False):
 @checked
 @dataclass(frozen=True)
 class Settings:
-    """`n_threads` 0: all cores. `frames` a repetition; `repetitions` after one that only warms up. `together`: speeches
+    """`n_threads` 0: as many as may run at once. `frames` a repetition; `repetitions` after one that only warms up. `together`: speeches
     spoken at once and compared with as many in turn, where it is more than one."""
 
     device: str = "auto"
@@ -107,7 +107,7 @@ class _Bench:
         self.model = model
         self.path = path
         self.settings = settings
-        self.threads = settings.n_threads or os.cpu_count() or 1
+        self.threads = settings.n_threads or _native.usable_cpus()
         self.products = workload.vocoder_products(model.geometry["code2wav"])
         self.shapes = machine.largest_shapes(self.products)
         self.speech = TimedSpeech(model, _TEXT)

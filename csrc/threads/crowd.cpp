@@ -13,14 +13,14 @@ constexpr int64_t k_between_measurements = k_millisecond / 5;
 
 // Other programs come and go in slices of a few milliseconds; a decision looks at more of them, unless it is plain.
 constexpr int64_t k_enough      = 24 * k_millisecond;
-constexpr int64_t k_enough_here = 4 * k_millisecond;
+constexpr int64_t k_enough_here = 8 * k_millisecond;
 constexpr double  k_plain       = 0.3;
 
 constexpr double k_crowded = 0.5;
 
 // Until another number is tried again; twice as long after every try that brought nothing.
 constexpr int64_t k_least_patience = 50 * k_millisecond;
-constexpr int64_t k_most_patience  = 1600 * k_millisecond;
+constexpr int64_t k_most_patience  = 400 * k_millisecond;
 
 // More threads have to be worth it; fewer leave more to others.
 constexpr double k_gain_of_more = 1.1;

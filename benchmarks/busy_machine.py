@@ -1,7 +1,7 @@
 """How much longer a speech takes while other programs have all cores: `python benchmarks/busy_machine.py [PYTHON...]`.
 
-With each interpreter's omniggml the built-in voice speaks 60 frames several times on the machine as it is, then beside one
-spinning process of the same priority for each CPU. The median of each, in milliseconds, and the ratio.
+With each interpreter's omniggml the built-in voice speaks 60 frames several times on the machine as it is, then beside
+one spinning process of the same priority for each CPU. The median of each, in milliseconds, and the ratio.
 """
 
 from __future__ import annotations

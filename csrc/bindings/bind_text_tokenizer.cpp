@@ -1,6 +1,7 @@
 #include <pybind11/stl.h>
 
 #include "bindings/bindings.h"
+#include "bindings/interpreter_lock.h"
 #include "text/text_tokenizer.h"
 #include "text/token_stream.h"
 
@@ -12,13 +13,13 @@ namespace {
 
 std::shared_ptr<TextTokenizer> tokenizer(std::vector<std::string> tokens, std::vector<int64_t> kinds,
                                          std::vector<std::string> merges, std::string rule) {
-    py::gil_scoped_release release;
+    LockReleased release;
     return std::make_shared<TextTokenizer>(
         Vocabulary{ std::move(tokens), std::move(kinds), std::move(merges), std::move(rule) });
 }
 
 std::vector<int32_t> encode(const TextTokenizer & self, const std::string & text, bool parse_special) {
-    py::gil_scoped_release release;
+    LockReleased release;
     return self.encode(text, parse_special);
 }
 

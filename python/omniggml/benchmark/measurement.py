@@ -47,8 +47,8 @@ class BenchKeywords(TypedDict, total=False):
 @checked
 @dataclass(frozen=True)
 class Settings:
-    """`n_threads` 0: as many as may run at once. `frames` a repetition; `repetitions` after one that only warms up. `together`: speeches
-    spoken at once and compared with as many in turn, where it is more than one."""
+    """`n_threads` 0: all usable. `frames` a repetition; `repetitions` after one that only warms up. `together`:
+    speeches spoken at once and compared with as many in turn, where it is more than one."""
 
     device: str = "auto"
     n_threads: int = 0

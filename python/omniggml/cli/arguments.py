@@ -46,7 +46,7 @@ def add_model(parser: argparse.ArgumentParser) -> None:
         help="a setting that the file does not tell, or tells wrong; may be repeated",
     )
     group.add_argument("--device", default="auto", help="a name from `omniggml devices`, or HOST:PORT of an RPC server")
-    group.add_argument("--threads", type=int, default=0, metavar="N", help="CPU threads; default: as many as may run at once")
+    group.add_argument("--threads", type=int, default=0, metavar="N", help="CPU threads; default: all usable")
     group.add_argument("--no-mmap", action="store_true", help="copy weights instead of mapping the file")
 
 

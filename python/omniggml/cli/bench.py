@@ -23,7 +23,7 @@ def add_parser(subparsers: Any) -> None:
     )
     parser.add_argument("--type", default="q8_0", choices=policy_names(), help="policy of --make (default q8_0)")
     parser.add_argument("--device", default="auto", help="a name from `omniggml devices`")
-    parser.add_argument("--threads", type=int, default=0, metavar="N", help="CPU threads; default: all cores")
+    parser.add_argument("--threads", type=int, default=0, metavar="N", help="CPU threads; default: all usable")
     parser.add_argument("--frames", type=int, default=50, metavar="N", help="frames a repetition (default 50)")
     parser.add_argument("--repetitions", type=int, default=5, metavar="N", help="default 5")
     parser.add_argument("--together", type=int, default=1, metavar="N", help="measure N speeches at once, too")

@@ -34,7 +34,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--tokenizer", metavar="FILE|DIR")
     parser.add_argument("--override", action="append", default=[], metavar="SECTION.NAME=VALUE")
     parser.add_argument(
-        "--threads", type=int, default=0, metavar="N", help="of the engine and of NumPy; default: all cores"
+        "--threads", type=int, default=0, metavar="N", help="of the engine and of NumPy; default: all usable"
     )
     parser.add_argument("--html", metavar="OUT", help="write a report to look at and listen to, one file, - for stdout")
     parser.add_argument("--json", action="store_true", help="everything, for programs")

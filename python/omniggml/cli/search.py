@@ -33,7 +33,7 @@ def add_search(parser: argparse.ArgumentParser) -> tuple[str, ...]:
     group.add_argument("--text", metavar="FILE", help="one text a line to measure with; default: a few sentences")
     group.add_argument("--held-out", metavar="FILE", help="one text a line to judge the result by")
     group.add_argument("--frames", type=int, default=SEARCH_FRAMES, metavar="N", help=f"of each text; {SEARCH_FRAMES}")
-    group.add_argument("--threads", type=int, default=0, metavar="N", help="CPU threads; default: all cores")
+    group.add_argument("--threads", type=int, default=0, metavar="N", help="CPU threads; default: all usable")
     return ("codes_damage", "audio_damage", "size", "text", "held_out", "frames", "threads")
 
 

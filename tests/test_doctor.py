@@ -212,6 +212,17 @@ def test_decoded_in_pieces(tiny_files: Files, tiny_spoken: omniggml.Audio, tmp_p
     assert first(found) == "audio.seams" and found.causes[0].evidence["piece"] == 10
 
 
+def test_a_seam_where_hardly_anything_is_heard(tmp_path: Path) -> None:
+    """Behind it a few frames of near silence, which lengths that are wrong explain almost as well."""
+    model = omniggml.load()
+    codes = model.speak("hello world, how are you", seed=1).codes
+    piece = codes.shape[1] - 3
+    samples = [model.code2wav(np.ascontiguousarray(part)) for part in (codes[:, :piece], codes[:, piece:])]
+    wav = omniggml.Audio(np.concatenate(samples), 24000).save(tmp_path / "x.wav")
+    found = doctor(BUILT_IN, codes=codes, audio=wav)
+    assert first(found) == "audio.seams" and found.causes[0].evidence["piece"] == piece
+
+
 # --- audio ------------------------------------------------------------------------------------------------------------
 
 

@@ -270,7 +270,7 @@ def _corrupt(path: str, vocoder: Vocoder) -> None:
     weight.copy_(weight.flip(0))
 
 
-def _noisy(vocoder: Vocoder) -> None:
+def _upside_down(vocoder: Vocoder) -> None:
     weight = vocoder.decoder[1].block[2].conv1.conv.weight.data
     weight.copy_(weight.flip(0))
 
@@ -321,5 +321,5 @@ FAULTS: dict[str, tuple[Change, str]] = {
     "no gamma": (_ones(".gamma"), "vocoder.no-gamma"),
     "pieces of 10 with 4 before": (_chunked(10, 4), "audio.seams"),
     "pieces of 25 with none before": (_chunked(25, 0), "audio.seams"),
-    "one kernel upside down": (_noisy, "vocoder.differs"),
+    "one kernel upside down": (_upside_down, "vocoder.permuted"),
 }

@@ -402,9 +402,6 @@ LOUD_END = Threshold(
     "vocoder.loud-end", 0.01, "times", "the loudest sample after the codes' end, over before", ("vocoder.end-frame",)
 )
 PIECES_LEAVE = Threshold("audio.pieces-leave", 0.05, "share", "what decoding in pieces leaves over", ("audio.seams",))
-PIECES_SURE = Threshold(
-    "audio.pieces-sure", 1e-4, "share", "the same, where no other length is tried", ("audio.seams",)
-)
 
 # --- dumps ------------------------------------------------------------------------------------------------------------
 
@@ -501,7 +498,7 @@ PIECES_ASKED = 12
 """Samples that are looked for at once."""
 LEAST_INSIDE = 30
 MOST_EXTRA_FRAMES = 8
-MOST_PIECES = 12
+MOST_PIECES = 24
 CONTEXTS = (0, 25, 10, 4, 2)
 USUAL_PIECES = frozenset(
     (

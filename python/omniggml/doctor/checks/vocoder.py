@@ -455,17 +455,11 @@ class Recognition:
         right = match(self.theirs, self.mirror(self.codes), self.per_frame)
         candidates = [piece for piece in range(1, self.n_frames) if -(-self.n_frames // piece) == pieces]
         candidates.sort(key=lambda piece: piece not in bounds.USUAL_PIECES)
-        best = (1.0, 0, 0)
-        for piece in candidates[: bounds.MOST_PIECES]:
-            for context in bounds.CONTEXTS:
-                trial = match(self.theirs, in_pieces(self.mirror, self.codes, piece, context), 0)
-                best = min(best, (trial.residual, piece, context))
-            if bounds.PIECES_SURE.below(best[0]):
-                break
-        beats = bounds.MISTAKE_BEATS.below(best[0] / (right.residual or 1))
-        if not (bounds.PIECES_LEAVE.below(best[0]) and beats):
+        residual, piece, context = self._best_pieces(candidates)
+        beats = bounds.MISTAKE_BEATS.below(residual / (right.residual or 1))
+        exact = residual <= explained_residual(self.floor) < right.residual
+        if not (bounds.PIECES_LEAVE.below(residual) and (beats or exact)):
             return False
-        residual, piece, context = best
         self.report.find(
             "audio.seams",
             f"Your audio equals ours decoded {piece} frames at a time with {context} before them: {pieces - 1} "
@@ -477,6 +471,20 @@ class Recognition:
             residual_without=right.residual,
         )
         return True
+
+    def _best_pieces(self, candidates: list[int]) -> tuple[float, int, int]:
+        """What is left over, frames a piece, and frames before each. Where the seams are matters more than what comes
+        before them, so that is looked for first."""
+
+        def left(piece: int, context: int) -> float:
+            return match(self.theirs, in_pieces(self.mirror, self.codes, piece, context), 0).residual
+
+        best = (1.0, 0, 0)
+        for piece in candidates[: bounds.MOST_PIECES]:
+            best = min(best, (left(piece, bounds.CONTEXTS[0]), piece, bounds.CONTEXTS[0]))
+            if best[0] <= explained_residual(self.floor):
+                return best
+        return min([best, *((left(best[1], context), best[1], context) for context in bounds.CONTEXTS[1:] if best[1])])
 
 
 def _doubled_or_gap(found: list[Stretch], theirs: Samples) -> str:

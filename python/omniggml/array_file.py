@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from omniggml.errors import InputError
+from omniggml.gguf.bfloat16 import from_bfloat16
 from omniggml.paths import as_path
 
 PathLike = str | os.PathLike[str]
@@ -118,7 +119,8 @@ def _read_npy(file: IO[bytes], size: int) -> AnyArray:
     data = file.read(nbytes)
     if len(data) < nbytes:
         raise EOFError("it is cut short")
-    array = np.frombuffer(data, dtype)
+    # What ml_dtypes saves of bfloat16, NumPy reads as two bytes of nothing it knows.
+    array = from_bfloat16(np.frombuffer(data, "<u2")) if dtype.str == "|V2" else np.frombuffer(data, dtype)
     return array.reshape(shape[::-1]).transpose() if by_column else array.reshape(shape)
 
 
@@ -145,8 +147,6 @@ def _read_archive(path: Path, archive: zipfile.ZipFile) -> dict[str, AnyArray]:
 
 def _read_safetensors(path: Path) -> dict[str, AnyArray]:
     from safetensors import SafetensorError, deserialize  # type: ignore[attr-defined,unused-ignore]
-
-    from omniggml.gguf.bfloat16 import from_bfloat16
 
     arrays: dict[str, AnyArray] = {}
     try:

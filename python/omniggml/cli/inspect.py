@@ -69,6 +69,7 @@ def _rest(found: Inspection) -> list[str]:
     return [
         *_names("not told by the file, taken from the published model", tuple(assumed), len(assumed)),
         *_names("belonging nowhere", found.unknown),
+        *_names("keys that nothing here reads", found.unused),
         *_concerns(found.concerns),
     ]
 

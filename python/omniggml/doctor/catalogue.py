@@ -69,6 +69,17 @@ CATALOGUE: dict[str, Kind] = {
     "file.constant": Kind(
         _BROKEN, "A matrix holds one value only, or the same row over and over: it was not loaded.", _CONVERT
     ),
+    "file.as-initialised": Kind(
+        _BROKEN,
+        "Norms or scales have one value in every place, as before training: the checkpoint's were never loaded.",
+        _CONVERT,
+    ),
+    "file.code-sums": Kind(
+        _SUSPICIOUS,
+        "Codes of one group are of very different lengths, as the sums are from which a codebook's means are kept: "
+        "each has to be divided by how often it was used.",
+        "Store embedding_sum / cluster_usage, or take the table of the published checkpoint.",
+    ),
     "file.scale": Kind(
         _BROKEN,
         "A tensor's values are far smaller or larger than its siblings' in other layers: a wrong scale or unit, or a "
@@ -497,6 +508,7 @@ _CERTAINTIES = {
         "file.zeros",
         "file.zero-rows",
         "file.constant",
+        "file.as-initialised",
         "file.copies",
         "codes.shape",
         "codes.empty",

@@ -13,12 +13,14 @@ from omniggml.doctor.finding import Finding
 @dataclass
 class Report:
     """`checked`: the check's name, "" where it had nothing to look at. `skipped`: what it could not look at, and why.
-    `measurements`: numbers that it took on the way, by name."""
+    `measurements`: numbers that it took on the way, by name. `questions`: what to measure
+    next, where causes are left."""
 
     checked: str = ""
     findings: list[Finding] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
     measurements: dict[str, Any] = field(default_factory=dict)
+    questions: list[str] = field(default_factory=list)
 
     def find(
         self,
@@ -33,6 +35,11 @@ class Report:
     ) -> None:
         """Add a finding; `evidence` are its numbers, `certainty` on what it rests, where not on the usual."""
         self.findings.append(Finding(id, sentence, evidence, tensors, certainty, cause))
+
+    def ask(self, what: str) -> None:
+        """A measurement that would tell more; "" for none."""
+        if what:
+            self.questions.append(what)
 
     def skip(self, why: str) -> None:
         self.skipped.append(why)

@@ -127,6 +127,7 @@ def _diagnosis(path: Path, reports: list[Report]) -> Diagnosis:
         tuple(why for report in reports for why in report.skipped),
         {name: value for report in reports for name, value in report.measurements.items()},
         superseded,
+        next((question for report in reports for question in report.questions), ""),
     )
 
 

@@ -79,7 +79,7 @@ class Finding:
 class Diagnosis:
     """Findings, the likeliest cause first. `superseded`: what was found, too, and one of these explains. `checked`:
     what was looked at; `skipped`: what could not be, and why. `measurements`: numbers that checks took on the way, by
-    name."""
+    name. `next_question`: the one measurement that would tell most, where several causes are left, or none."""
 
     subject: str
     findings: tuple[Finding, ...]
@@ -87,6 +87,7 @@ class Diagnosis:
     skipped: tuple[str, ...] = ()
     measurements: Mapping[str, Any] = field(default_factory=dict)
     superseded: tuple[Finding, ...] = ()
+    next_question: str = ""
 
     @property
     def causes(self) -> tuple[Finding, ...]:
@@ -115,6 +116,7 @@ class Diagnosis:
             "superseded": [finding.as_dict() for finding in self.superseded],
             "checked": list(self.checked),
             "skipped": list(self.skipped),
+            "next_question": self.next_question,
             "measurements": dict(self.measurements),
         }
 

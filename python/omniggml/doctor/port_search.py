@@ -106,7 +106,7 @@ class PortSearch:
 
     def _search(self, base: tuple[PortMistake, ...], mistakes: Iterable[PortMistake]) -> list[Explanation]:
         """Those that with `base` come nearer than it alone, judged on many frames."""
-        mirror, choices = _with(self.mirror, base)
+        mirror, choices = with_mistakes(self.mirror, base)
         codes = _codes_of(base, self.codes)
         trial = _Trials(mirror, choices, codes, self.theirs, self.per_frame)
         before = trial.residual(None, self.few)
@@ -132,7 +132,7 @@ class PortSearch:
         return sorted(found, key=lambda explanation: explanation.residual)
 
     def _residual(self, mistakes: tuple[PortMistake, ...], frames: int) -> float:
-        mirror, choices = _with(self.mirror, mistakes)
+        mirror, choices = with_mistakes(self.mirror, mistakes)
         trial = _Trials(mirror, choices, _codes_of(mistakes, self.codes), self.theirs, self.per_frame)
         return trial.residual(None, frames)
 
@@ -188,7 +188,8 @@ class _Trials:
         return match(theirs, ours, self.per_frame).residual
 
 
-def _with(mirror: VocoderMirror, mistakes: tuple[PortMistake, ...]) -> tuple[VocoderMirror, Scoped]:
+def with_mistakes(mirror: VocoderMirror, mistakes: tuple[PortMistake, ...]) -> tuple[VocoderMirror, Scoped]:
+    """A vocoder with those weights misread, and those choices of modules."""
     choices = _NOTHING
     for mistake in mistakes:
         choices = choices + mistake.choices

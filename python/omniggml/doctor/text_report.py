@@ -15,6 +15,8 @@ def text_report(found: Diagnosis) -> str:
     lines = [f"{head}: {found.verdict}", ""]
     for finding in found.findings:
         lines += [*_lines(finding), ""]
+    if found.next_question:
+        lines += [fill(f"next: {found.next_question}", _WIDTH, subsequent_indent="  "), ""]
     lines.append(f"checked: {', '.join(found.checked)}")
     lines += [fill(f"not checked: {why}", _WIDTH, subsequent_indent="  ") for why in found.skipped]
     return "\n".join(lines)

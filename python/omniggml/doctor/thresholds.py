@@ -96,6 +96,22 @@ LEARNT_SIZE = Threshold(
 MATRIX_SIZE = Threshold(
     "file.matrix-size", 30.0, "times", "a matrix' size over its siblings', or under", ("file.scale",)
 )
+PEER_SIZE = Threshold(
+    "file.peer-size",
+    6.0,
+    "times",
+    "a matrix' size over its siblings', or under, where these are alike (PEERS_ALIKE)",
+    ("file.scale",),
+)
+PEERS_ALIKE = 2.5
+"""Times that the largest sibling may be the smallest."""
+CODE_SUMS = Threshold(
+    "file.code-sums",
+    0.9,
+    "deviation of logarithms",
+    "of the lengths of a group's codes, the median of all groups",
+    ("file.code-sums",),
+)
 TABLE_SIZE = Threshold("file.table-size", 1e-3, "rms", "a table without siblings", ("file.scale",))
 SIZE_ALONE = Threshold("file.size-alone", 1e3, "rms", "a tensor without siblings", ("file.scale",))
 LEVELS = Threshold(
@@ -412,11 +428,21 @@ MODULE_DIFFERS = Threshold(
     "of a module's energy that differs: other types are below, other computations above",
     ("dump.deviates",),
 )
+MODULE_DIFFERS_IN_F32 = Threshold(
+    "dump.module-f32", 1e-5, "share", "the same, where dump and weights are float32", ("dump.deviates",)
+)
 MODULE_ROUNDED = Threshold(
     "dump.rounded", 1e-9, "share", "the same, that another order of sums explains", ("vocoder.*",)
 )
+MODULE_ROUNDED_TO_16_BITS = Threshold(
+    "dump.rounded-16", 1e-4, "share", "the same, that rounding to 16 bits explains", ("vocoder.*",)
+)
 DUMP_MISTAKE_BEATS = Threshold(
     "dump.mistake-beats", 0.1, "times", "what a mistake leaves over of a module, against the right one", ("vocoder.*",)
+)
+
+TOLD_APART = Threshold(
+    "question.told-apart", 1e-2, "share", "of a module's energy by which two causes' predictions differ", ("vocoder.*",)
 )
 
 TABLE = {bound.name: bound for bound in tuple(globals().values()) if isinstance(bound, Threshold)}
@@ -424,9 +450,16 @@ TABLE = {bound.name: bound for bound in tuple(globals().values()) if isinstance(
 
 # --- how much is looked at: no bounds, so they have no margin ---------------------------------------------------------
 
+ASKED_FRAMES = 4
+"""Frames of a dump that is asked for."""
+ASKED_CAUSES = 6
+MOST_ASKED_FRAMES = 500
+HALF = 0.5
 LEAST_VALUES = 64
 """Values below which a tensor says nothing by its grid, rows or spectrum."""
 LEAST_ROWS = 4
+LEAST_LEARNT = 8
+"""Values of a norm or scale, below which all may be equal by luck."""
 COMPARED_BYTES = 65536
 """Of each tensor, where copies are looked for."""
 LEAST_ZERO_BIASES = 3

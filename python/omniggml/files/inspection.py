@@ -14,6 +14,7 @@ from omniggml.files import families
 from omniggml.files.judgement import Judgement, expected_of, judge
 from omniggml.files.opening import File, Planning, open_file
 from omniggml.files.plan import missing, stacked
+from omniggml.files.unused_keys import unused_keys
 from omniggml.gguf.header import StoredTensor
 from omniggml.gguf.type_names import bits_of
 from omniggml.hub_file import local_file
@@ -54,7 +55,7 @@ class Inspection:
     "" where it can. `needs`: options of `load` that name the files with which it can. `assumed`: settings that the file
     does not tell, as they would be taken. `missing`: tensors of ours that it should hold. `unknown`: tensors
     that belong to no stage. `speakers`: their names. `languages`: those that the file names. `sampling`: defaults by
-    stage."""
+    stage. `unused`: keys of the metadata that nothing here reads."""
 
     path: str
     size: int
@@ -73,6 +74,7 @@ class Inspection:
     missing: tuple[str, ...]
     unknown: tuple[str, ...]
     concerns: tuple[Concern, ...]
+    unused: tuple[str, ...] = ()
 
     @property
     def loads(self) -> bool:
@@ -125,6 +127,7 @@ def inspect(path: str | os.PathLike[str]) -> Inspection:
         missing=tuple(lacking),
         unknown=tuple(name for name, ours in named.items() if not ours),
         concerns=tuple(_concerns(file.header.tensors, named)),
+        unused=unused_keys(file),
     )
 
 

@@ -65,6 +65,14 @@ def settings_of(header: Header, family: Family) -> Told:
     return told
 
 
+def is_setting(key: str, family: Family) -> bool:
+    """Whether `settings_of` takes something from a key of a file of this family."""
+    parts = key.split(".")
+    if len(parts) == 3 and parts[1] in SECTIONS:
+        return published_setting(parts[1], parts[2]) is not None or parts[2] in ("speaker_names", "speaker_ids")
+    return any(key.endswith(f".{ending}") for ending in _KEYS.get(family.name, {}))
+
+
 def _spelled_as_ours(metadata: Mapping[str, Any]) -> Told:
     """Keys ARCHITECTURE.SECTION.NAME."""
     told: Told = {}

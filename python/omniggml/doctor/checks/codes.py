@@ -379,6 +379,10 @@ def _say_unlikely(report: Report, found: Likelihood) -> None:
         given=round(found.sure, 3),
         chance=round(found.chance, 3),
     )
+    report.ask(
+        "Send the codes of a short text spoken with the most probable code always, no drawing, and say the text with "
+        "--text: of a sound port they are the model's own, one by one, and the first that is not says where to look."
+    )
 
 
 def _clearly_likelier(cured: Likelihood, given: Likelihood) -> bool:

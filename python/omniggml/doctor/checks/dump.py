@@ -10,21 +10,27 @@ import numpy as np
 import numpy.typing as npt
 
 from omniggml.comparison.agreement import Agreement, agreement
+from omniggml.comparison.computation_order import order_of
 from omniggml.doctor.case import Case
 from omniggml.doctor.catalogue import MISTAKE_SENTENCES
 from omniggml.doctor.check_report import Report
 from omniggml.doctor.checks.codes import Readable
 from omniggml.doctor.counterfactuals import vocoder_mistakes
-from omniggml.doctor.thresholds import DUMP_MISTAKE_BEATS, MODULE_DIFFERS, MODULE_ROUNDED
+from omniggml.doctor.dump_names import fitted, is_narrow, under_our_names
+from omniggml.doctor.thresholds import (
+    DUMP_MISTAKE_BEATS,
+    MODULE_DIFFERS,
+    MODULE_DIFFERS_IN_F32,
+    MODULE_ROUNDED,
+    MODULE_ROUNDED_TO_16_BITS,
+)
 from omniggml.errors import OmniError
 from omniggml.model import Model
 
 Array = npt.NDArray[Any]
 
-_BOUNDARY = re.compile(
-    r"code2wav\.(code_embedding|pre_transformer(\.layers\.\d+)?|upsample\.\d+\.\d+|decoder\.\d+(\.block\.\d+)?)"
-)
 _NOT_COMPARABLE = 1e9
+_MOST_ASKED = 6
 
 
 def check_dump(case: Case, given: Readable) -> Report:
@@ -37,10 +43,11 @@ def check_dump(case: Case, given: Readable) -> Report:
         report.skip("the dump: the model can't be loaded")
         return report
     report.checked = "dump"
-    theirs = {name: np.asarray(values) for name, values in case.theirs.items() if name.startswith("code2wav")}
+    modules = _names(model, np.zeros((model.geometry["code2wav"]["num_quantizers"], 1), np.int32))
+    theirs = under_our_names(case.theirs, modules)
     if not theirs:
         names = ", ".join(list(case.theirs)[:3])
-        report.find("dump.names", f"None of {len(case.theirs)} names is a module of code2wav: {names}.")
+        report.find("dump.names", f"None of {len(case.theirs)} names is a module of code2wav: {names:.200}.")
         return report
     codes = given.right if given.right is not None else _stand_in_codes(model, theirs)
     if codes is None:
@@ -62,36 +69,54 @@ def _compare(
     case: Case, report: Report, given: Readable, model: Model, theirs: Mapping[str, Array], codes: Array
 ) -> None:
     known = _names(model, codes)
-    dumped = {name: values for name, values in theirs.items() if name in known}
-    fitting = {
-        name: values.reshape(known[name]) for name, values in dumped.items() if values.size == int(np.prod(known[name]))
-    }
-    misshapen = [name for name in dumped if name not in fitting]
+    fits = {name: fitted(values, known[name]) for name, values in theirs.items() if name in known}
+    fitting = {name: values for name, values in fits.items() if values is not None}
+    misshapen = [name for name in fits if name not in fitting]
     local = _local(model, codes, fitting)
     if given.right is None:
         local.pop("code2wav.code_embedding", None)
     rows = {name: {"cosine": a.cosine, "nmse": a.nmse, "gain": a.gain} for name, a in local.items()}
     report.measurements["dump"] = rows
-    order = list(known)
-    wrong = [name for name in order if name in misshapen or (name in local and _differs(local[name]))]
+    order = sorted(known, key=order_of)
+    narrow = _narrow(case, fitting)
+    wrong = [name for name in order if name in misshapen or (name in local and _differs(local[name], name in narrow))]
     if not wrong:
-        subtle = [name for name in order if name in local and MODULE_ROUNDED.above(local[name].nmse)]
+        subtle = [name for name in order if name in local and _shows(local[name], name in narrow)]
         if not subtle or not _recognise(case, report, given, fitting, codes, order[order.index(subtle[0]) :]):
             report.measurements["dump_modules"] = len(rows)
         return
     first = wrong[0]
     if _recognise(case, report, given, fitting, codes, order[order.index(first) :]):
         return
+    inside = [name for name in order if name.startswith(f"{first}.") and name not in theirs]
+    if inside:
+        report.ask(f"Dump what is inside of {first}: {', '.join(inside[:_MOST_ASKED])}.")
     report.find(
         "dump.deviates",
-        _sentence(first, local.get(first), dumped[first], known[first]),
+        _sentence(first, local.get(first), theirs[first], known[first]),
         tensors=tuple(wrong),
     )
 
 
-def _differs(seen: Agreement) -> bool:
+def _narrow(case: Case, fitting: Mapping[str, Array]) -> frozenset[str]:
+    """Modules between which rounding to 16 bits or fewer lies: of a program that computes so, or of such weights, all;
+    else those whose own values are rounded."""
+    weights = case.weights
+    if weights is not None and any(weights.type_of(name) != "F32" for name in weights.under("code2wav.")):
+        return frozenset(fitting)
+    rounded = frozenset(name for name, values in fitting.items() if is_narrow(values))
+    return frozenset(fitting) if 2 * len(rounded) > len(fitting) else rounded
+
+
+def _shows(seen: Agreement, narrow: bool) -> bool:
+    """Whether a deviation is more than rounding makes, though too little to be another computation for sure."""
+    return (MODULE_ROUNDED_TO_16_BITS if narrow else MODULE_ROUNDED).above(seen.nmse)
+
+
+def _differs(seen: Agreement, narrow: bool) -> bool:
     """NaN does."""
-    return MODULE_DIFFERS.above(seen.nmse) or seen.nmse != seen.nmse
+    bound = MODULE_DIFFERS if narrow else MODULE_DIFFERS_IN_F32
+    return bound.above(seen.nmse) or seen.nmse != seen.nmse
 
 
 def _sentence(name: str, seen: Agreement | None, values: Array, shape: tuple[int, ...]) -> str:
@@ -124,7 +149,7 @@ def _local(model: Model, codes: Array, theirs: Mapping[str, Array]) -> dict[str,
     replace = {
         name: np.asarray(values, np.float32)
         for name, values in theirs.items()
-        if _BOUNDARY.fullmatch(name) and not (name == last == final) and np.isfinite(values).all()
+        if name != "code2wav" and not (name == last == final) and np.isfinite(values).all()
     }
     with model.probe(*theirs, replace=replace) as seen:
         try:
@@ -145,7 +170,7 @@ def _recognise(
     mirror.watch = True
     try:
         mirror(codes)
-        first = next((name for name in deviating if name in mirror.seen and name in (case.theirs or {})), "")
+        first = next((name for name in deviating if name in mirror.seen and name in theirs), "")
         if not first:
             return False
         plain = mirror.seen[first]
@@ -153,7 +178,7 @@ def _recognise(
         best = (_NOT_COMPARABLE, "")
         for mistake in vocoder_mistakes(mirror.geometry, codes.shape[1]):
             mistake.run(mirror, codes)
-            error = _error(mirror.seen.get(first), case.theirs.get(first) if case.theirs else None)
+            error = _error(mirror.seen.get(first), theirs.get(first))
             best = min(best, (error, mistake.name))
     finally:
         mirror.watch = False

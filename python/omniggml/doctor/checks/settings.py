@@ -33,7 +33,7 @@ def check_settings(case: Case, report: Report, weights: StoredWeights) -> None:
         report.find(
             "file.assumed",
             f"The file does not tell {len(assumed)} setting{'s' if len(assumed) > 1 else ''}, taken from the published "
-            f"model: {shown}{', ...' if len(assumed) > _SHOWN else ''}.",
+            f"model: {shown}{', ...' if list(assumed)[_SHOWN:] else ''}.",
             settings={name: str(value) for name, value in assumed.items()},
         )
 

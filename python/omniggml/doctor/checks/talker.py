@@ -14,6 +14,7 @@ from omniggml.doctor.check_report import Report
 from omniggml.doctor.checks.codes import Readable
 from omniggml.doctor.counterfactuals import talker_mistakes
 from omniggml.doctor.likelihood import Likelihood, likelihood_of, prompt_for, with_outputs_fed_back
+from omniggml.doctor.next_question import how_many_frames
 from omniggml.doctor.talker_mirror import TalkerMirror
 from omniggml.doctor.talker_search import TalkerSearch
 from omniggml.errors import OmniError
@@ -152,9 +153,10 @@ def _searched(
         mistaken=round(best.mean, 3),
         frames=codes.shape[1],
     )
-    for other in [
-        other for other in found[1:] if other.explains and not bounds.AS_LIKELY.above(best.mean - other.mean)
-    ][: bounds.MOST_OTHERS]:
+    others = [other for other in found[1:] if other.explains and not bounds.AS_LIKELY.above(best.mean - other.mean)]
+    if others:
+        report.ask(how_many_frames(best.mean - others[0].mean, len(codes)))
+    for other in others[: bounds.MOST_OTHERS]:
         report.find(
             f"talker.{other.mistakes[-1].kind}",
             f"They are as likely when {', and '.join(mistake.clause for mistake in other.mistakes)}.",

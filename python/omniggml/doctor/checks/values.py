@@ -22,6 +22,7 @@ from omniggml.spec.precision_needs import need_of
 FloatArray = npt.NDArray[np.float32]
 
 _SKEWNESS, _LUCK = 3, 6
+_NEVER_EQUAL = ("norm.weight", "layernorm", "layernorm.weight", ".scale", ".gamma")
 _LEARNT = ("norm.weight", "layernorm", ".scale", ".gamma", ".bias", ".alpha", ".beta")
 
 
@@ -32,6 +33,7 @@ def check_values(report: Report, weights: StoredWeights) -> bool:
     shapes: dict[str, tuple[int, ...]] = {}
     digests: dict[bytes, list[str]] = defaultdict(list)
     not_finite, zeros, zero_rows, constant, coarse = [], [], [], [], []
+    unlearnt: dict[str, float] = {}
     for name in weights:
         values = weights[name]
         if not np.isfinite(values).all():
@@ -41,6 +43,8 @@ def check_values(report: Report, weights: StoredWeights) -> bool:
         if not values.any():
             zeros.append(name)
             continue
+        if name.endswith(_NEVER_EQUAL) and values.size >= bounds.LEAST_LEARNT and np.ptp(values) == 0:
+            unlearnt[name] = float(values.flat[0])
         if values.ndim > 1 and values.size > bounds.LEAST_VALUES:
             digests[_kind(name).encode() + values.tobytes()[: bounds.COMPARED_BYTES]].append(name)
             rows = values.reshape(len(values), -1)
@@ -73,7 +77,41 @@ def check_values(report: Report, weights: StoredWeights) -> bool:
     _check_sizes(report, sizes)
     _check_precision(report, weights)
     _check_snake(report, weights)
-    return _check_randomness(report, excess, shapes)
+    random = _check_randomness(report, excess, shapes)
+    if not random:
+        _check_code_table(report, weights)
+        if unlearnt:
+            name, value = next(iter(unlearnt.items()))
+            report.find(
+                "file.as-initialised",
+                f"{some(list(unlearnt))}: every value is {value:g}, as before training.",
+                tensors=tuple(unlearnt),
+                value=value,
+            )
+    return random
+
+
+def _check_code_table(report: Report, weights: StoredWeights) -> None:
+    """Means of what a code stands for are of like length; sums are as long as their code is frequent."""
+    name = "code2wav.code_embedding.weight"
+    if name not in weights or weights.derived is None:
+        return
+    groups, size = weights.derived.config.code2wav.num_quantizers, weights.derived.config.code2wav.codebook_size
+    table = weights[name].astype(np.float64)
+    if table.ndim != 2 or len(table) != groups * size or size < bounds.LEAST_VALUES or not np.isfinite(table).all():
+        return
+    lengths = np.linalg.norm(table.reshape(groups, size, -1), axis=-1)
+    used = [np.log(row[row > 0]) for row in lengths]
+    spread = float(np.median([row.std() for row in used if row.size] or [0.0]))
+    report.measurements["code_lengths"] = round(spread, 3)
+    if bounds.CODE_SUMS.above(spread):
+        report.find(
+            "file.code-sums",
+            f"The codes of a group in {name} differ in length by a factor of {math.exp(spread):.1f}, where they are "
+            "usually alike.",
+            tensors=(name,),
+            spread=spread,
+        )
 
 
 def _report_values(
@@ -126,7 +164,9 @@ def _check_sizes(report: Report, sizes: dict[str, float]) -> None:
             continue
         usual = float(np.median([sizes[name] for name in names]))
         most = bounds.LEARNT_SIZE if kind.endswith(_LEARNT) else bounds.MATRIX_SIZE
-        odd += [(sizes[n], n, usual) for n in names if most.above(max(sizes[n] / usual, usual / sizes[n]))]
+        far = {n for n in names if most.above(max(sizes[n] / usual, usual / sizes[n]))}
+        far |= set() if kind.endswith(_LEARNT) else {n for n in names if _stands_apart(n, names, sizes)}
+        odd += [(sizes[n], n, usual) for n in names if n in far]
     if odd:
         size, name, usual = max(odd, key=lambda entry: abs(np.log(entry[0] / entry[2])))
         report.find(
@@ -136,6 +176,15 @@ def _check_sizes(report: Report, sizes: dict[str, float]) -> None:
             rms=size,
             usual=usual,
         )
+
+
+def _stands_apart(name: str, names: list[str], sizes: dict[str, float]) -> bool:
+    """Whether one matrix is far from its siblings, and these are alike."""
+    others = [sizes[other] for other in names if other != name]
+    if max(others) > bounds.PEERS_ALIKE * min(others):
+        return False
+    usual = float(np.median(others))
+    return bounds.PEER_SIZE.above(max(sizes[name] / usual, usual / sizes[name]))
 
 
 def _check_precision(report: Report, weights: StoredWeights) -> None:

@@ -19,7 +19,9 @@ from omniggml.doctor.check_report import Report
 from omniggml.doctor.checks.audio import swapped
 from omniggml.doctor.checks.codes import Readable
 from omniggml.doctor.counterfactuals import VocoderMistake, in_pieces, vocoder_mistakes
+from omniggml.doctor.next_question import where_to_cut, which_module
 from omniggml.doctor.port_search import Explanation, PortSearch, explained_residual
+from omniggml.doctor.vocoder_grammar import PortMistake
 from omniggml.doctor.vocoder_mirror import DILATIONS, Choices, VocoderMirror
 from omniggml.errors import OmniError
 from omniggml.model import Model
@@ -124,6 +126,8 @@ class Recognition:
         self.report, self.mirror, self.as_given, self.codes, self.theirs = report, mirror, case.codes, codes, theirs
         self.announce, self.floor, self.rate = case.announce, rounding_share(case.audio), case.audio.rate
         self.model = case.model
+        self.dumped = frozenset(case.theirs or ())
+        self.searched: list[tuple[PortMistake, ...]] = []
         geometry = mirror.geometry
         self.per_frame = int(np.prod([*geometry["upsampling_ratios"], *geometry["upsample_rates"]]))
         self.lost = _lost(geometry["upsample_rates"])
@@ -236,6 +240,7 @@ class Recognition:
 
     def _searched(self, right: Trial, known: Trial | None) -> bool:
         found = PortSearch(self.mirror, self.codes, self.theirs, self.floor, self.announce).run()
+        self.searched = [explanation.mistakes for explanation in found]
         beaten = min(right.match.residual * bounds.MISTAKE_BEATS.value, known.match.residual if known else 1)
         best = next((e for e in found if e.residual < beaten and not bounds.EXPLAINS.above(e.residual)), None)
         if best is None:
@@ -251,7 +256,11 @@ class Recognition:
             residual=best.residual,
             residual_without=right.match.residual,
         )
-        for other in _as_good(best, found):
+        others = _as_good(best, found)
+        if others:
+            left = [explanation.mistakes for explanation in (best, *others)]
+            self.report.ask(which_module(self.mirror, self.codes, left, self.dumped))
+        for other in others:
             self.report.find(
                 f"vocoder.{other.mistakes[-1].kind}",
                 f"It equals ours as well when {', and '.join(mistake.clause for mistake in other.mistakes)}.",
@@ -337,6 +346,10 @@ class Recognition:
                 "mistake makes it.",
                 correlation=found.correlation,
                 residual=found.residual,
+            )
+            self.report.ask(
+                which_module(self.mirror, self.codes, self.searched, self.dumped)
+                or where_to_cut(self.mirror, self.codes, self.dumped)
             )
             return
         if found.gain < 0:

@@ -1,0 +1,91 @@
+"""What a file alone tells of its values: a fault, and the healthy neighbour that looks like it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from omniggml.doctor.check_report import Report
+from omniggml.doctor.checks.values import check_values
+from omniggml.files.stored_weights import StoredWeights
+from omniggml.loading import BUILT_IN
+
+Values = npt.NDArray[np.float32]
+TABLE = "code2wav.code_embedding.weight"
+
+
+class Changed(StoredWeights):
+    """The built-in voice with some tensors changed as they are read."""
+
+    changes: Mapping[str, Callable[[Values], Values]] = MappingProxyType({})
+
+    def __getitem__(self, name: str) -> Values:
+        values = super().__getitem__(name)
+        change = self.changes.get(name)
+        return values if change is None else np.asarray(change(values), np.float32)
+
+
+def found(changes: dict[str, Callable[[Values], Values]]) -> dict[str, tuple[str, ...]]:
+    """Id -> tensors, of what is found in the values."""
+    weights = Changed(BUILT_IN)
+    weights.changes = changes
+    report = Report("file")
+    check_values(report, weights)
+    return {finding.id: finding.tensors for finding in report.findings}
+
+
+def names(ending: str) -> list[str]:
+    return [name for name in StoredWeights(BUILT_IN) if name.endswith(ending)]
+
+
+def times_usage(values: Values) -> Values:
+    """The sums that a codebook's means are kept as: each code as long as it is frequent."""
+    usage = np.exp(np.random.default_rng(0).normal(size=len(values)) * 1.5)
+    return values * usage[:, np.newaxis].astype(np.float32)
+
+
+FAULTS: dict[str, tuple[Callable[[], dict[str, Any]], str]] = {
+    "a norm of ones": (lambda: {names("norm.weight")[0]: np.ones_like}, "file.as-initialised"),
+    "all norms of ones": (lambda: dict.fromkeys(names("norm.weight"), np.ones_like), "file.as-initialised"),
+    "scales of 1e-6": (
+        lambda: dict.fromkeys(names(".gamma"), lambda v: np.full_like(v, 1e-6)),
+        "file.as-initialised",
+    ),
+    "scales of one": (lambda: dict.fromkeys(names(".scale"), np.ones_like), "file.as-initialised"),
+    "a projection ten times its siblings": (
+        lambda: {"talker.model.layers.2.self_attn.q_proj.weight": lambda v: v * 10},
+        "file.scale",
+    ),
+    "a projection a tenth of its siblings": (
+        lambda: {"talker.model.layers.1.mlp.shared_expert.down_proj.weight": lambda v: v / 10},
+        "file.scale",
+    ),
+    "a code table of sums": (lambda: {TABLE: times_usage}, "file.code-sums"),
+}
+
+HEALTHY: dict[str, Callable[[], dict[str, Any]]] = {
+    "as it is": dict,
+    "norms near one": lambda: dict.fromkeys(names("norm.weight"), lambda v: 1 + 1e-3 * v),
+    "small scales that differ": lambda: dict.fromkeys(names(".gamma"), lambda v: 1e-6 * v),
+    "a projection twice its siblings": lambda: {"talker.model.layers.2.self_attn.q_proj.weight": lambda v: v * 2},
+    "a code table three times as large": lambda: {TABLE: lambda v: v * 3},
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_faults_are_found(fault: str) -> None:
+    changes, expected = FAULTS[fault]
+    changed = changes()
+    seen = found(changed)
+    assert expected in seen
+    assert set(seen[expected]) <= set(changed)
+
+
+@pytest.mark.parametrize("case", HEALTHY)
+def test_neighbours_are_not(case: str) -> None:
+    assert not {"file.as-initialised", "file.scale", "file.code-sums"} & set(found(HEALTHY[case]()))

@@ -18,12 +18,12 @@ import omniggml
 from conftest import Files
 from omniggml import InputError, diagnose, plots
 from omniggml.audio import read_audio
-from omniggml.doctor.html_report import html_report, write_html
+from omniggml.doctor.html_report import Given, html_report, write_html
 
 CHROMIUM = next(
     (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), ""
 )
-WIDTH, HEIGHT = 480, 2400
+WIDTH, HEIGHT = 480, 4000
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,8 @@ def page(tiny_files: Files, tmp_path_factory: pytest.TempPathFactory) -> Path:
     audio = omniggml.load(tiny_files.speech, n_threads=1).speak("hello world", seed=3, max_frames=30)
     wav, codes = audio.save(directory / "a.wav"), np.ascontiguousarray(audio.codes[::-1])
     found = diagnose(tiny_files.speech, codes=codes, audio=wav, text="hello world", n_threads=1)
-    return write_html(directory / "report.html", found, codes, read_audio(wav))
+    given = Given(codes, read_audio(wav), ours=audio, command="omniggml doctor x --codes <c>")
+    return write_html(directory / "report.html", found, given)
 
 
 def test_the_page_holds_everything(page: Path) -> None:
@@ -48,10 +49,32 @@ def test_the_page_holds_everything(page: Path) -> None:
         assert part in text, part
     assert omniggml.__version__ in text and omniggml.ggml_version in text
     assert not re.search(r'(src|href)="(?!data:)', text), "it needs no other file"
-    player = re.search(r"data:audio/wav;base64,([^\"]+)", text)
-    assert player is not None
-    data = base64.b64decode(player[1])
-    assert data[:4] == b"RIFF" and len(data) > 1000
+    players = re.findall(r"data:audio/wav;base64,([^\"]+)", text)
+    assert len(players) == 2, "theirs, and ours beside it"
+    for player in players:
+        data = base64.b64decode(player)
+        assert data[:4] == b"RIFF" and len(data) > 1000
+    assert "omniggml doctor x --codes &lt;c&gt;" in text and "UTC" in text and "prefers-color-scheme: dark" in text
+
+
+def test_each_sentence_once(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    assert text.count("The groups are in reverse order") == 1
+
+
+def test_a_healthy_page_says_what_was_checked(tiny_files: Files) -> None:
+    found = diagnose(tiny_files.speech, n_threads=1)
+    text = html_report(found)
+    assert "What was measured" in text and "Checked: file" in text and "omniggml&#39;s speech file" in text
+
+
+def test_pieces_and_overlay_are_drawn() -> None:
+    pytest.importorskip("matplotlib")
+    shown = plots.plot_pieces([[0, 0, 2400], [2400, 4800, 2400]], 24000)
+    assert len(shown.axes[0].lines) == 2 and list(shown.axes[0].lines[1].get_ydata()) == [0.2, 0.3]
+    tone = np.sin(np.arange(2400) / 9)
+    over = plots.plot_overlay(tone, tone * 0.5, 24000)
+    np.testing.assert_allclose(over.axes[1].lines[0].get_ydata(), tone * 0.5)
 
 
 def test_text_of_others_stays_text(tiny_files: Files) -> None:
@@ -69,7 +92,7 @@ def test_a_browser_shows_it(page: Path, tmp_path: Path) -> None:
     size = f"--window-size={WIDTH},{HEIGHT}"
     subprocess.run([*browser, f"--screenshot={shot}", size, page.as_uri()], capture_output=True, check=True)
     dom = subprocess.run([*browser, "--dump-dom", page.as_uri()], capture_output=True, text=True, check=True).stdout
-    assert "broken: The groups are in reverse order" in dom and dom.count("<img ") == 2
+    assert "broken: The groups are in reverse order" in dom and dom.count("<img ") == 3
 
     from matplotlib.image import imread
 
@@ -86,9 +109,10 @@ def test_pictures_have_axes_in_units() -> None:
     pytest.importorskip("matplotlib")
     shown = plots.plot_audio(np.sin(np.arange(24000) * 0.2), 24000)
     labels = {text for axes in shown.axes for text in (axes.get_xlabel(), axes.get_ylabel())}
-    assert {"time (s)", "frequency (kHz)", "mel band", "amplitude", "level (dB)"} <= labels
+    assert {"time (s)", "frequency (kHz)", "frequency (Hz, mel)", "amplitude", "level (dB)"} <= labels
     shown = plots.plot_codes(np.arange(32).reshape(4, 8), 64)
-    assert {"frame", "group", "code", "codes"} <= {t for a in shown.axes for t in (a.get_xlabel(), a.get_ylabel())}
+    labels = {text for axes in shown.axes for text in (axes.get_xlabel(), axes.get_ylabel())}
+    assert {"frame", "group", "code, as a colour", "codes"} <= labels
     assert plots.png(shown)[:4] == b"\x89PNG"
 
 
@@ -106,7 +130,7 @@ def test_without_matplotlib(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(InputError, match="pip install matplotlib"):
         plots.plot_codes(np.zeros((2, 3), int))
     found = omniggml.Diagnosis("x", ())
-    assert "Without pictures: plots need matplotlib" in html_report(found, np.zeros((2, 3), np.int32))
+    assert "Without pictures: plots need matplotlib" in html_report(found, Given(np.zeros((2, 3), np.int32)))
 
 
 def plot(*arguments: object) -> subprocess.CompletedProcess[str]:

@@ -28,6 +28,8 @@ PathLike = str | os.PathLike[str]
 
 _BLUE, _ORANGE = "#0072B2", "#D55E00"
 _FFT, _HOP, _MELS = 1024, 256, 80
+_MEL_TICKS = (250, 500, 1000, 2000, 4000, 8000)
+_SCATTER, _HUES = 2654435761, 251  # Knuth's multiplier, and a prime number of colours
 _FLOOR = -80.0  # decibels below the loudest
 
 
@@ -66,8 +68,35 @@ def plot_audio(samples: npt.NDArray[np.floating[Any]], rate: int) -> Any:
     _image(shown, plain, _decibels(power), (0, seconds, 0, rate / 2000), "frequency (kHz)", "level (dB)")
     plain.set_title("Spectrogram")
     bands = mel_filters(rate) @ power
-    _image(shown, mel, _decibels(bands), (0, seconds, 0, _MELS), "mel band", "level (dB)")
+    _image(shown, mel, _decibels(bands), (0, seconds, 0, _MELS), "frequency (Hz, mel)", "level (dB)")
     mel.set(title="Mel spectrogram", xlabel="time (s)")
+    ticks = [hertz for hertz in _MEL_TICKS if hertz < rate / 2]
+    mel.set_yticks([_mel_band(hertz, rate) for hertz in ticks], [str(hertz) for hertz in ticks])
+    return shown
+
+
+def plot_overlay(theirs: npt.NDArray[np.floating[Any]], ours: npt.NDArray[np.floating[Any]], rate: int) -> Any:
+    """Two signals of one rate -> a figure of both over each other, and of their difference."""
+    shown = figure(9, 4.5)
+    both, left = shown.subplots(2, 1, sharex=True)
+    n = min(len(theirs), len(ours))
+    for samples, color, name in ((ours, _BLUE, "ours"), (theirs, _ORANGE, "yours")):
+        both.plot(np.arange(len(samples)) / rate, samples, color=color, linewidth=0.5, label=name, alpha=0.7)
+    both.set(ylabel="amplitude", title="Yours over ours")
+    both.legend(loc="upper right")
+    left.plot(np.arange(n) / rate, np.asarray(theirs[:n]) - np.asarray(ours[:n]), color="black", linewidth=0.5)
+    left.set(ylabel="difference", xlabel="time (s)")
+    return shown
+
+
+def plot_pieces(pieces: Sequence[Sequence[int]], rate: int) -> Any:
+    """Pieces [at, source, length] of our samples in theirs -> a figure of where each comes from."""
+    shown = figure(9, 3.5)
+    axes = shown.subplots()
+    for number, (at, source, length) in enumerate(pieces):
+        color = _BLUE if number % 2 == 0 else _ORANGE
+        axes.plot([at / rate, (at + length) / rate], [source / rate, (source + length) / rate], color=color)
+    axes.set(xlabel="time in yours (s)", ylabel="time in ours (s)", title="Which of our samples are where in yours")
     return shown
 
 
@@ -76,7 +105,9 @@ def plot_codes(codes: npt.NDArray[np.integer[Any]], codebook_size: int | None = 
     shown = figure(9, 5)
     upper, lower = shown.subplots(2, 1, height_ratios=(2, 1))
     groups, frames = codes.shape
-    _image(shown, upper, codes, (0, frames, -0.5, groups - 0.5), "group", "code", origin_lower=False)
+    # Codes are names, not amounts: neighbours get colours far apart.
+    hues = (codes.astype(np.uint64) * np.uint64(_SCATTER) % np.uint64(_HUES)).astype(np.float64)
+    _image(shown, upper, hues, (0, frames, -0.5, groups - 0.5), "group", "code, as a colour", origin_lower=False)
     upper.set(title=f"Codes: {groups} groups, {frames} frames", xlabel="frame")
     unique = [len(np.unique(row)) for row in codes]
     lower.bar(np.arange(groups), unique, color=_BLUE)
@@ -142,6 +173,11 @@ def mel_filters(rate: int) -> npt.NDArray[np.float64]:
     rising = (frequencies - edges[:-2, None]) / (edges[1:-1] - edges[:-2])[:, None]
     falling = (edges[2:, None] - frequencies) / (edges[2:] - edges[1:-1])[:, None]
     return np.asarray(np.maximum(0, np.minimum(rising, falling)))
+
+
+def _mel_band(hertz: float, rate: int) -> float:
+    """Where a frequency is among the bands of `mel_filters`."""
+    return float(_MELS * np.log10(1 + hertz / 700) / np.log10(1 + rate / 1400))
 
 
 def _decibels(power: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
+import shlex
+import warnings
+from typing import TYPE_CHECKING, Any
 
 from omniggml.cli.arguments import parse_overrides
 from omniggml.cli.exit_codes import low_codes_are_findings
 from omniggml.cli.saying import say
 from omniggml.cli.strict_json import strict_json
+from omniggml.errors import OmniError
 from omniggml.printable import printable
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from omniggml.audio import Audio
 
 _LONGEST_LINE = 10_000
 
@@ -48,11 +56,34 @@ def _shown(text: str) -> str:
     return "\n".join(printable(line, _LONGEST_LINE) for line in text.split("\n"))
 
 
+def _ours(args: argparse.Namespace, codes: npt.NDArray[Any]) -> Audio | None:
+    """What the model makes of the codes as they were given, where it can."""
+    import omniggml
+    from omniggml.arrays import codes_by_group
+    from omniggml.audio import Audio
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what the file does not tell stands in the report
+        try:
+            model = omniggml.load(
+                args.model,
+                thinker=False,
+                code2wav=args.code2wav,
+                overrides=parse_overrides(args.override),
+                device="cpu",
+                n_threads=args.threads,
+            )
+            by_group, _ = codes_by_group(codes, model.geometry["code2wav"]["num_quantizers"])
+            return Audio(model.code2wav(by_group), model.sample_rate)
+        except OmniError:
+            return None
+
+
 def run(args: argparse.Namespace) -> int:
     from omniggml.arrays import read_codes
     from omniggml.audio import read_audio
     from omniggml.doctor.examination import diagnose
-    from omniggml.doctor.html_report import write_html
+    from omniggml.doctor.html_report import Given, write_html
     from omniggml.doctor.text_report import text_report
     from omniggml.whole_file import STANDARD_OUTPUT, check_target
 
@@ -78,7 +109,10 @@ def run(args: argparse.Namespace) -> int:
     )
     if args.html:
         codes = None if args.codes is None else read_codes(args.codes)
-        write_html(args.html, found, codes, None if args.audio is None else read_audio(args.audio), inputs)
+        audio = None if args.audio is None else read_audio(args.audio)
+        ours = None if codes is None or audio is None else _ours(args, codes)
+        shown = Given(codes, audio, ours, shlex.join(["omniggml", *args.words]))
+        write_html(args.html, found, shown, inputs)
     if args.html != STANDARD_OUTPUT:
         print(strict_json(found.as_dict()) if args.json else _shown(text_report(found)))
     return int(found.exit_code)

@@ -38,4 +38,5 @@ def parse(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> a
     args, unknown = parser.parse_known_args(arguments)
     if unknown:
         getattr(args, "parser", parser).error(f"unrecognized arguments: {' '.join(unknown)}")
+    args.words = list(sys.argv[1:] if arguments is None else arguments)
     return args

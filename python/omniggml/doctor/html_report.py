@@ -5,8 +5,11 @@ from __future__ import annotations
 import base64
 import os
 import platform
-from collections.abc import Iterable
-from html import escape
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from functools import cache
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -15,100 +18,147 @@ import numpy.typing as npt
 
 from omniggml.audio import Audio, Recorded
 from omniggml.doctor.finding import Diagnosis, Exit, Finding
-from omniggml.errors import InputError
-from omniggml.plots import plot_audio, plot_codes, png
+from omniggml.errors import InputError, OmniError
+from omniggml.files.inspection import inspect
+from omniggml.plots import plot_audio, plot_codes, plot_overlay, plot_pieces, png
+from omniggml.printable import printable
 from omniggml.version import __version__, ggml_version
 from omniggml.whole_file import write_whole
 
-_STYLE = """
-:root { color-scheme: light; }
-body { font: 16px/1.5 system-ui, sans-serif; margin: 0 auto; max-width: 52rem; padding: 1rem; }
-body { color: #222; background: #fff; }
-h1 { font-size: 1.1rem; font-weight: 600; color: #555; margin: 0; }
-.verdict { font-size: 1.35rem; font-weight: 600; border-left: .5rem solid; padding: .6rem .9rem; margin: 1rem 0; }
-.verdict { background: #f5f5f5; }
-.broken { border-color: #D55E00; } .suspicious { border-color: #E69F00; } .healthy, .note { border-color: #0072B2; }
-section { border-left: .25rem solid; padding: .1rem .9rem; margin: 1rem 0; break-inside: avoid; }
-section h2 { font-size: 1rem; margin: .2rem 0; } section p { margin: .3rem 0; }
-code, td { overflow-wrap: anywhere; } img { max-width: 100%; height: auto; } audio { width: 100%; }
-table { border-collapse: collapse; font-size: .85rem; } td { padding: .1rem .8rem .1rem 0; vertical-align: top; }
-details { font-size: .9rem; } footer { color: #666; font-size: .85rem; margin-top: 2rem; }
-@media print { details > * { display: block; } audio { display: none; } }
-"""
+_LONGEST_VALUE, _MOST_TENSORS = 300, 20
 
 
-def html_report(found: Diagnosis, codes: npt.NDArray[Any] | None = None, audio: Recorded | None = None) -> str:
-    """The page. `codes` and `audio` are what was examined; pictures are left out where matplotlib is missing."""
-    word = {Exit.HEALTHY: "healthy", Exit.SUSPICIOUS: "suspicious", Exit.BROKEN: "broken"}[found.exit_code]
-    parts = [
-        f"<h1>omniggml doctor: {escape(Path(found.subject).name)}</h1>",
-        f'<p class="verdict {word}">{word}: {escape(found.verdict)}</p>',
-        *(_section(finding) for finding in found.findings),
-        *_pictures(codes, audio),
-        _footer(found),
-    ]
-    body = "\n".join(parts)
-    head = '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
-    title = f"<title>{word}: {escape(Path(found.subject).name)}</title>"
-    head += f"{title}<style>{_STYLE}</style>"
-    return f'<!doctype html>\n<html lang="en"><head>{head}</head>\n<body>\n{body}\n</body></html>\n'
+@dataclass(frozen=True)
+class Given:
+    """What was examined beside the model: `codes` and `audio`, our own audio of these codes (`ours`, samples at the
+    model's rate), and the `command` that it was done with."""
+
+    codes: npt.NDArray[Any] | None = None
+    audio: Recorded | None = None
+    ours: Audio | None = None
+    command: str = ""
+    when: datetime = field(default_factory=lambda: datetime.now(timezone.utc))
+
+
+def html_report(found: Diagnosis, given: Given | None = None) -> str:
+    """The page; pictures are left out where matplotlib is missing."""
+    given = given or Given()
+    pictures, without = _pictures(found, given)
+    page: str = _template().render(
+        word={Exit.HEALTHY: "healthy", Exit.SUSPICIOUS: "suspicious", Exit.BROKEN: "broken"}[found.exit_code],
+        name=Path(found.subject).name,
+        verdict=found.verdict,
+        findings=[_shown(finding) for finding in found.findings],
+        question=found.next_question,
+        players=_players(given),
+        pictures=pictures,
+        without=without,
+        fits=_measurements(found.measurements),
+        facts=_facts(found, given),
+        checked=", ".join(found.checked),
+        skipped=found.skipped,
+        versions=f"omniggml {__version__}, ggml {ggml_version}, NumPy {np.__version__}, "
+        f"Python {platform.python_version()}",
+    )
+    return page
 
 
 def write_html(
-    path: str | os.PathLike[str],
-    found: Diagnosis,
-    codes: npt.NDArray[Any] | None = None,
-    audio: Recorded | None = None,
-    inputs: Iterable[object] = (),
+    path: str | os.PathLike[str], found: Diagnosis, given: Given | None = None, inputs: Iterable[object] = ()
 ) -> Path:
     """Write the page; it has its name only when it is complete. `inputs`: the files that were examined, which it must
     not be. Raises InputError where it can't be written."""
-    return write_whole(path, html_report(found, codes, audio).encode(errors="backslashreplace"), inputs)
+    return write_whole(path, html_report(found, given).encode(errors="backslashreplace"), inputs)
 
 
-def _section(finding: Finding) -> str:
-    rows = "".join(
-        f"<tr><td>{escape(str(key))}</td><td>{escape(_value(value))}</td></tr>"
-        for key, value in finding.evidence.items()
-    )
+@cache
+def _template() -> Any:
+    from jinja2 import Environment, StrictUndefined
+
+    text = (files("omniggml.doctor") / "report.html.j2").read_text(encoding="utf-8")
+    return Environment(autoescape=True, undefined=StrictUndefined).from_string(text)
+
+
+def _shown(finding: Finding) -> dict[str, Any]:
+    rows = [(str(key), _value(value)) for key, value in finding.evidence.items()]
     if finding.tensors:
-        rows += f"<tr><td>tensors</td><td>{escape(', '.join(finding.tensors[:20]))}</td></tr>"
-    evidence = f"<details open><summary>Evidence</summary><table>{rows}</table></details>" if rows else ""
-    return (
-        f'<section class="{finding.severity.value}"><h2><code>{escape(finding.id)}</code> '
-        f"({finding.severity.value})</h2><p>{escape(finding.sentence)}</p><p>{escape(finding.kind.meaning)}</p>"
-        f"<p><b>What to do:</b> {escape(finding.kind.remedy)}</p>{evidence}</section>"
-    )
+        rows.append(("tensors", ", ".join(finding.tensors[:_MOST_TENSORS])))
+    return {
+        "id": finding.id,
+        "severity": finding.severity.value,
+        "sentence": finding.sentence,
+        "meaning": finding.kind.meaning,
+        "remedy": finding.kind.remedy,
+        "rows": rows,
+    }
 
 
 def _value(value: Any) -> str:
     text = f"{value:.6g}" if isinstance(value, float) else str(value)
-    return text if len(text) < 300 else f"{text[:300]}..."
+    return text if len(text) < _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}..."
 
 
-def _pictures(codes: npt.NDArray[Any] | None, audio: Recorded | None) -> list[str]:
-    out = []
+def _measurements(measured: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """How well things fit: numbers by the name of what they were taken of."""
+    rows = []
+    for name, value in measured.items():
+        parts = value.items() if isinstance(value, Mapping) else [("", value)]
+        plain = [(key, one) for key, one in parts if isinstance(one, (bool, int, float, str))]
+        words = ", ".join(f"{key} {_value(one)}".strip().replace("_", " ") for key, one in plain)
+        if words:
+            rows.append((name.replace("_", " "), words))
+    return rows
+
+
+def _facts(found: Diagnosis, given: Given) -> list[tuple[str, str]]:
+    rows = [("file", printable(found.subject))]
+    try:
+        known = inspect(found.subject)
+        rows += [("kind", known.title), ("size", f"{known.size} bytes, {known.parameters} parameters")]
+    except (OmniError, OSError, ValueError):
+        pass  # the findings say that there is none
+    if given.codes is not None:
+        rows.append(("codes", f"{list(given.codes.shape)}, {given.codes.dtype}"))
+    if given.audio is not None:
+        seconds = len(given.audio.mono) / max(given.audio.rate, 1)
+        rows.append(("audio", f"{seconds:.2f} s at {given.audio.rate} Hz, {given.audio.subtype}"))
+    if given.command:
+        rows.append(("command", printable(given.command)))
+    return [*rows, ("date", given.when.strftime("%Y-%m-%d %H:%M UTC"))]
+
+
+# --- pictures and sound -----------------------------------------------------------------------------------------------
+
+
+def _pictures(found: Diagnosis, given: Given) -> tuple[list[dict[str, str]], str]:
+    """PNG files with what they show, and why there are none."""
+    out: list[dict[str, str]] = []
+    codes, audio, ours = given.codes, given.audio, given.ours
     try:
         if codes is not None and codes.ndim == 2 and codes.size and np.issubdtype(codes.dtype, np.integer):
-            out.append(_picture(png(plot_codes(codes)), "Map of the codes, groups by frames"))
+            out.append(_picture(plot_codes(codes), "Map of the codes, groups by frames, a colour a code"))
         if audio is not None and audio.mono.size:
-            out.append(_picture(png(plot_audio(audio.mono, audio.rate)), "Waveform, spectrogram and mel spectrogram"))
+            out.append(_picture(plot_audio(audio.mono, audio.rate), "Waveform, spectrogram and mel spectrogram"))
+            if ours is not None and ours.sample_rate == audio.rate and len(ours.samples):
+                out.append(_picture(plot_overlay(audio.mono, ours.samples, audio.rate), "Yours over ours"))
+        pieces = next((f.evidence["pieces"] for f in found.findings if "pieces" in f.evidence), None)
+        if pieces and audio is not None:
+            out.append(_picture(plot_pieces(pieces, audio.rate), "Which of our samples are where in yours"))
     except InputError as error:
-        out.append(f"<p>Without pictures: {escape(str(error))}.</p>")
-    if audio is not None and audio.mono.size and np.isfinite(audio.mono).all():
-        data = base64.b64encode(Audio(audio.mono.astype(np.float32), audio.rate).wav_bytes()).decode("ascii")
-        out.append(f'<audio controls src="data:audio/wav;base64,{data}"></audio>')
-    return out
+        return out, str(error)
+    return out, ""
 
 
-def _picture(data: bytes, words: str) -> str:
-    return f'<p><img alt="{escape(words)}" src="data:image/png;base64,{base64.b64encode(data).decode("ascii")}"></p>'
+def _picture(shown: Any, words: str) -> dict[str, str]:
+    return {"words": words, "data": base64.b64encode(png(shown)).decode("ascii")}
 
 
-def _footer(found: Diagnosis) -> str:
-    checked = escape(", ".join(found.checked))
-    skipped = "".join(f"<br>Not checked: {escape(why)}" for why in found.skipped)
-    versions = (
-        f"omniggml {__version__}, ggml {ggml_version}, NumPy {np.__version__}, Python {platform.python_version()}"
-    )
-    return f"<footer>Checked: {checked}.{skipped}<br>{escape(versions)}</footer>"
+def _players(given: Given) -> list[dict[str, str]]:
+    audio = given.audio
+    theirs = None if audio is None else Audio(audio.mono.astype(np.float32), audio.rate)
+    pairs = (("Your audio", theirs), ("Ours, of the same codes", given.ours))
+    return [
+        {"title": title, "data": base64.b64encode(one.wav_bytes()).decode("ascii")}
+        for title, one in pairs
+        if one is not None and one.samples.size and np.isfinite(one.samples).all()
+    ]

@@ -43,7 +43,7 @@ def check_vocoder(case: Case, given: Readable) -> Report:
         return Report()
     report = Report("vocoder")
     if case.model is not None:
-        _check_life(report, case.mirror, case.model)
+        check_life(report, case.mirror, case.model)
     if case.audio is None or case.codes is None:
         return report
     if given.right is None:
@@ -67,7 +67,8 @@ def _decoded_codes(as_given: npt.NDArray[Any], read: Readable, mirror: VocoderMi
     return choices[int(np.argmin(left))]
 
 
-def _check_life(report: Report, mirror: VocoderMirror, model: Model) -> None:
+def check_life(report: Report, mirror: VocoderMirror, model: Model) -> None:
+    """Whether the engine's vocoder makes sound that depends on the codes."""
     geometry = model.geometry["code2wav"]
     draw = np.random.default_rng(1).integers(
         0, geometry["codebook_size"], (_DRAWS, geometry["num_quantizers"], bounds.ALIVE_FRAMES)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -9,10 +10,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 
 import omniggml
 from conftest import Files
+from omniggml.audio import read_audio
 from omniggml.cli.command_line import run
+from omniggml.cli.exit_codes import CUT
 from omniggml.options import LoadOptions
 from sentences import one_sentence
 
@@ -154,3 +158,44 @@ def test_an_outer_probe_replaces_what_the_inner_leaves(model: omniggml.Model) ->
         model.code2wav(codes)
     assert not np.array_equal(plain, changed)
     np.testing.assert_array_equal(inner["code2wav.decoder.0"], both["code2wav.decoder.0"])
+
+
+# --- what the fuzzer of the command line found ------------------------------------------------------------------------
+
+
+def no_controls(text: str) -> None:
+    assert not any(unicodedata.category(letter) in ("Cc", "Cf") for letter in text if letter != "\n"), text
+
+
+def test_what_a_command_says_holds_no_control_characters(
+    tiny_files: Files, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["-m", str(tiny_files.speech), "-o", str(tmp_path / "x.wav"), "--max-frames", "1", "--threads", "1"]
+    assert run(["speak", "hey\n\x1b[31m there", *options]) == CUT
+    said = capsys.readouterr().err
+    assert "cut within" in said
+    no_controls(said)
+    for words in (["doctor", "a", "\0", "\u202e"], ["speak", "a", "b\0"]):
+        with pytest.raises(SystemExit):
+            run(words)
+        no_controls(capsys.readouterr().err)
+
+
+def test_a_thinker_decodes_nothing(tiny_files: Files, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    np.save(tmp_path / "codes.npy", np.zeros((4, 3), np.int32))
+    words = ["decode", str(tmp_path / "codes.npy"), "-o", str(tmp_path / "x.wav"), "--thinker", str(tiny_files.thinker)]
+    assert run(words) == 1
+    one_sentence(capsys.readouterr().err.strip(), "has no voice")
+
+
+def test_audio_is_read_whatever_its_header_promises(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "x.flac", np.sin(np.arange(3000) / 7) / 3, 24000)
+    content = bytearray((tmp_path / "x.flac").read_bytes())
+    content[21:26] = b"\xff" * 5  # the number of samples, and half a byte of the depth
+    content[21] = 0xF0 | (content[21] & 0x0F)
+    for broken in (bytes(content), (tmp_path / "x.flac").read_bytes()):
+        (tmp_path / "y.flac").write_bytes(broken)
+        try:
+            assert len(read_audio(tmp_path / "y.flac").mono) <= 3000
+        except omniggml.InputError as refused:
+            one_sentence(str(refused))

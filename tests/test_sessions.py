@@ -288,7 +288,7 @@ def test_texts_spoken_together_sound_as_alone(model_files: ModelFiles, together:
 
 def test_no_texts_together(batch_model: Model) -> None:
     assert batch_model.speak_batch([]) == []
-    with pytest.raises(omniggml.InputError, match="texts is one text; expected a list of them"):
+    with pytest.raises(omniggml.InputError, match="texts is 'a text'; expected a list of texts"):
         batch_model.speak_batch("a text")
     with pytest.raises(omniggml.InputError, match="together is 0"):
         batch_model.speak_batch(["a text"], together=0)

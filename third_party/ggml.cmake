@@ -217,6 +217,16 @@ macro(omniggml_add_ggml)
     set(GGML_ALL_WARNINGS OFF CACHE BOOL "ggml: enable all compiler warnings")
     set(GGML_BUILD_TESTS OFF CACHE BOOL "ggml: build tests")
     set(GGML_BUILD_EXAMPLES OFF CACHE BOOL "ggml: build examples")
+    # Native unless somebody else's CPU is meant. Always said: by itself ggml asks the environment (SOURCE_DATE_EPOCH).
+    if(OMNIGGML_PORTABLE OR CMAKE_CROSSCOMPILING)
+        set(GGML_NATIVE OFF CACHE BOOL "ggml: optimize the build for the current system")
+        # x86-64 from 2013 on (Haswell, Zen); on arm64 what every CPU has. Our own kernels choose at run time.
+        foreach(_instructions SSE42 AVX AVX2 BMI2 FMA F16C)
+            set(GGML_${_instructions} ON CACHE BOOL "ggml: enable ${_instructions}")
+        endforeach()
+    else()
+        set(GGML_NATIVE ON CACHE BOOL "ggml: optimize the build for the current system")
+    endif()
     # OFF: no OpenMP library; see omniggml_give_ggml_threads().
     set(GGML_OPENMP OFF CACHE BOOL "ggml: use OpenMP")
     if(NOT DEFINED GGML_CCACHE)
@@ -241,6 +251,15 @@ macro(omniggml_add_ggml)
         set(ENV{GIT_CEILING_DIRECTORIES} "${_ggml_git_ceiling}")
     endif()
 endmacro()
+
+# Lets a file of ours be compiled with ggml's flags: it notes what they need (csrc/kernels/needed_instructions.h).
+function(omniggml_note_needed_instructions)
+    if(NOT TARGET ggml-cpu)
+        return()
+    endif()
+    target_sources(ggml-cpu PRIVATE "${PROJECT_SOURCE_DIR}/csrc/kernels/needed_instructions.cpp")
+    target_include_directories(ggml-cpu BEFORE PRIVATE "${PROJECT_SOURCE_DIR}/csrc")
+endfunction()
 
 # Lets ggml's CPU backend compute on the threads of csrc/threads: its OpenMP pragmas are compiled, and what they call is ours.
 function(omniggml_give_ggml_threads)

@@ -1,8 +1,33 @@
 #include <pybind11/pybind11.h>
 
+#include <string>
+
 #include "bindings/bindings.h"
+#include "kernels/needed_instructions.h"
+
+namespace {
+
+// Before ggml is met, which would end the process.
+void require_instructions() {
+    std::string missing;
+    for (const auto & name : omni::missing_instructions(omni::k_needed_instructions)) {
+        missing += (missing.empty() ? "" : ", ") + name;
+    }
+    if (missing.empty()) {
+        return;
+    }
+    const pybind11::str message(
+        "this build of omniggml needs instructions that this CPU does not have (" + missing +
+        "): install it again on this machine with pip install --no-binary omniggml omniggml, or "
+        "build it for any x86-64 CPU from 2013 on with -Ccmake.define.OMNIGGML_PORTABLE=ON");
+    PyErr_SetImportError(message.ptr(), pybind11::str("omniggml._native").ptr(), nullptr);
+    throw pybind11::error_already_set();
+}
+
+}  // namespace
 
 PYBIND11_MODULE(_native, m) {
+    require_instructions();
     m.attr("__version__")  = OMNIGGML_VERSION;
     m.attr("ggml_version") = OMNIGGML_GGML_VERSION;
     omni::bind_log(m);

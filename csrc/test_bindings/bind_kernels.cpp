@@ -3,6 +3,7 @@
 
 #include "bindings/arrays.h"
 #include "kernels/conv.h"
+#include "kernels/needed_instructions.h"
 #include "kernels/q8_product.h"
 #include "kernels/snake.h"
 #include "ops/conv_op.h"
@@ -147,6 +148,14 @@ void bind_kernels(py::module_ & m) {
     m.def("kinds", [] { return py::tuple(py::cast(kinds())); });
     m.def("convolve", &convolve, py::arg("x"), py::arg("weight"), py::arg("bias"), py::arg("residual"),
           py::arg("dilation"), py::arg("kind"));
+    m.def("missing_instructions", [](const std::vector<std::string> & names) {
+        std::vector<const char *> ended;
+        for (const auto & name : names) {
+            ended.push_back(name.c_str());
+        }
+        ended.push_back(nullptr);
+        return missing_instructions(ended.data());
+    });
     m.def("has_q8_product", &has_q8_product);
     m.def("q8_product", &q8_product, py::arg("weight"), py::arg("x"));
     m.def("snake", &snake, py::arg("x"), py::arg("frequency"), py::arg("magnitude"), py::arg("kind"));

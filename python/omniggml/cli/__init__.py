@@ -9,6 +9,7 @@ there an error is 65 and wrong usage 64 (`cli/exit_codes.py`).
 from __future__ import annotations
 
 import signal
+import sys
 from collections.abc import Sequence
 
 from omniggml.cli.leave import leave
@@ -16,9 +17,16 @@ from omniggml.cli.leave import leave
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
-    from omniggml.cli.command_line import run
+    try:
+        from omniggml.cli.command_line import run
 
-    return run(arguments)
+        return run(arguments)
+    except ImportError as error:
+        # A build for another CPU says so in its own words.
+        if error.name != "omniggml._native":
+            raise
+        print(f"omniggml: {error}", file=sys.stderr)
+        return 1
 
 
 def program() -> int:

@@ -6,6 +6,7 @@ import platform
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -14,8 +15,8 @@ from native_module import internals
 
 @pytest.mark.skipif(sys.platform != "linux" or platform.machine() != "x86_64", reason="names of x86-64, told by Linux")
 def test_instructions_are_judged_as_the_system_judges_them() -> None:
-    with open("/proc/cpuinfo", encoding="ascii") as file:
-        flags = next(line for line in file if line.startswith("flags")).split()
+    lines = Path("/proc/cpuinfo").read_text(encoding="ascii").splitlines()
+    flags = next(line for line in lines if line.startswith("flags")).split()
     # The system's names differ from the compilers' in these.
     named = {"sse4.2": "sse4_2", "bmi": "bmi1", "avxvnni": "avx_vnni", "lzcnt": "abm", "amx-tile": "amx_tile"} | {
         f"avx512{name}": f"avx512_{name}" for name in ("vbmi2", "vnni", "bitalg", "vpopcntdq", "bf16", "fp16")

@@ -13,15 +13,13 @@ void require_instructions() {
     for (const auto & name : omni::missing_instructions(omni::k_needed_instructions)) {
         missing += (missing.empty() ? "" : ", ") + name;
     }
-    if (missing.empty()) {
-        return;
+    if (!missing.empty()) {
+        throw pybind11::import_error("this build of omniggml needs instructions that this CPU does not have (" +
+                                     missing +
+                                     "): install it again on this machine with pip install --no-binary omniggml "
+                                     "omniggml, or build it for any x86-64 CPU from 2013 on with "
+                                     "-Ccmake.define.OMNIGGML_PORTABLE=ON");
     }
-    const pybind11::str message(
-        "this build of omniggml needs instructions that this CPU does not have (" + missing +
-        "): install it again on this machine with pip install --no-binary omniggml omniggml, or "
-        "build it for any x86-64 CPU from 2013 on with -Ccmake.define.OMNIGGML_PORTABLE=ON");
-    PyErr_SetImportError(message.ptr(), pybind11::str("omniggml._native").ptr(), nullptr);
-    throw pybind11::error_already_set();
 }
 
 }  // namespace

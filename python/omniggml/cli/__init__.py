@@ -21,10 +21,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from omniggml.cli.command_line import run
 
         return run(arguments)
+    except ModuleNotFoundError:
+        raise
     except ImportError as error:
         # A build for another CPU says so in its own words.
-        if error.name != "omniggml._native":
-            raise
         print(f"omniggml: {error}", file=sys.stderr)
         return 1
 

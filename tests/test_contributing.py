@@ -152,7 +152,11 @@ def test_a_family_of_files(copy: Copy, tiny_files: Files, tmp_path: Path) -> Non
     families = f"{PACKAGE}files/families.py"
     copy.edit(families, "FAMILIES = (SPEECH,", f"NAMES = {names!r}\n{FAMILY}FAMILIES = (SPEECH, CAPITALS,")
     told = f"{PACKAGE}files/told_settings.py"
-    copy.edit(told, "    CODE2WAV.name: {\n", '    "capitals": {"THETA": "talker.rope_theta"},\n    CODE2WAV.name: {\n')
+    copy.edit(
+        told,
+        "    BUNDLED.name: _TALKER,\n",
+        '    "capitals": {"THETA": "talker.rope_theta"},\n    BUNDLED.name: _TALKER,\n',
+    )
     copy.touched.add("docs/files.md")
     assert copy.touched == in_the_copy(named("A family of files"))
 

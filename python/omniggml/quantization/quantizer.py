@@ -27,7 +27,7 @@ from omniggml.hub_file import local_file
 from omniggml.paths import as_path
 from omniggml.quantization.imatrix import Imatrix, Statistics, read_imatrix
 from omniggml.spec.policy import Policy, read_policy
-from omniggml.whole_file import check_target
+from omniggml.whole_file import STANDARD_OUTPUT, check_target
 
 _CHUNK_VALUES = 1 << 22
 
@@ -112,7 +112,7 @@ def quantize(
     source = local_file(source)
     header = read_header(source)
     out = as_path(target)
-    if out.suffix != ".gguf":
+    if out.suffix != ".gguf" and str(out) != STANDARD_OUTPUT:  # which is refused by what can be written to
         raise InputError(f"{out} is where the GGUF file goes; give it a name that ends in .gguf")
     read = [Path(path) for path in (source, imatrix, policy) if isinstance(path, (str, os.PathLike))]
     check_target(out, read, stream=False)

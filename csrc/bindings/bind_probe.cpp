@@ -48,7 +48,8 @@ void bind_probe(py::module_ & m) {
         "take one when they are made.")
         .def(py::init<std::vector<std::string>, std::shared_ptr<Probe>>(), py::arg("patterns"),
              py::arg("outer") = nullptr,
-             "Captures modules whose paths fit a pattern: `*` for one part of a path, `**` for any number. What it sees, "
+             "Captures modules whose paths fit a pattern: `*` for one part of a path, `**` for any number. What it "
+             "sees, "
              "`outer` sees as well, as far as it asks for it; what it does not replace, `outer` may.")
         .def("replace", &replace, py::arg("name"), py::arg("values"),
              "From now on the next positions of `values`, in the reference's axes, stand for what a module computes.")

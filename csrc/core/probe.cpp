@@ -121,9 +121,9 @@ std::vector<float> Probe::next_replacement(const std::string & name, Axes axes, 
     if (replacements_.count(name) == 0 && outer_) {
         return outer_->next_replacement(name, axes, like);
     }
-    Replacement &               have     = replacements_.at(name);
-    const auto                  expected = layout_of(axes, like, 0).shape;
-    const int64_t               time     = time_extent(expected, have.shape);
+    Replacement & have     = replacements_.at(name);
+    const auto    expected = layout_of(axes, like, 0).shape;
+    const int64_t time     = time_extent(expected, have.shape);
     if (time < 0) {
         throw Error(ErrorKind::input, "the replacement for " + name + " has the shape " + shape_text(have.shape) +
                                           "; the module computes " + shape_text(expected));

@@ -42,8 +42,9 @@ bool matches(const std::string & pattern, const std::string & name);
 class Probe {
   public:
     // What a session delivers to this probe, `outer` gets as well, as far as it asks for it.
-    explicit Probe(std::vector<std::string> patterns, std::shared_ptr<Probe> outer = nullptr)
-        : patterns_(std::move(patterns)), outer_(std::move(outer)) {}
+    explicit Probe(std::vector<std::string> patterns, std::shared_ptr<Probe> outer = nullptr) :
+        patterns_(std::move(patterns)),
+        outer_(std::move(outer)) {}
 
     // From now on the next positions of `values` stand for what module `name` computes. `shape` has the axes of the
     // reference, see Axes.

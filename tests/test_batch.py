@@ -92,7 +92,7 @@ def test_it_goes_on_where_it_was(tmp_path: Path) -> None:
     run = batch(texts, tmp_path / "out")
     assert run.returncode == 0 and "1 texts" in run.stdout and "2 before" in run.stdout
     after = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "out").iterdir()}
-    assert [entry["id"] for entry in manifest(tmp_path / "out")] == ["1", "2", "3"]
+    assert sorted(entry["id"] for entry in manifest(tmp_path / "out")) == ["1", "2", "3"]
     assert {name: time for name, time in after.items() if name in before and name != "manifest.jsonl"} == {
         name: time for name, time in before.items() if name != "manifest.jsonl"
     }

@@ -43,13 +43,16 @@ template <typename Take> void take_lock(const Take & take) {
 #endif
 }
 
-// Without the lock while one lives.
+// Without the lock while one lives. The thread that ends the interpreter keeps it: there is nobody to give it to, and
+// what it collects last of all would not get it back.
 class LockReleased {
   public:
-    LockReleased() : state_(PyEval_SaveThread()) {}
+    LockReleased() : state_(interpreter_ends() ? nullptr : PyEval_SaveThread()) {}
 
     ~LockReleased() {
-        take_lock([this] { PyEval_RestoreThread(state_); });
+        if (state_ != nullptr) {
+            take_lock([this] { PyEval_RestoreThread(state_); });
+        }
     }
 
     LockReleased(const LockReleased &)             = delete;

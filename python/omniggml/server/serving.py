@@ -28,6 +28,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _LONGEST_HEAD = 32 * 1024
 _LONGEST_MESSAGE = 4 * 2**20  # of a websocket
 _PING_SECONDS = 20.0
+_UNSENT = 128 * 1024  # bytes that the system keeps for a client
 
 
 def serve(
@@ -55,6 +56,8 @@ def new_listener(settings: ServerSettings) -> socket.socket:
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # Seconds of sound, not minutes: what is made for a client that has left, or doesn't read, is lost.
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _UNSENT)
         listener.bind((settings.host, settings.port))
     except OSError as error:
         listener.close()

@@ -38,6 +38,7 @@ def work(progress=None):
     if what == "convert":
         convert(source, out, type="q8_0", name="x", progress=progress)
     else:
+        os.makedirs(out, exist_ok=True)
         quantize(source, out + "/x-speech.gguf", policy="q4_k", progress=progress)
 
 def child(run):
@@ -98,6 +99,7 @@ def case(request: pytest.FixtureRequest, checkpoint: Path, tiny_files: Files, tm
     if request.param == "convert":
         convert(checkpoint, whole, type="q8_0", name="x")
         return request.param, checkpoint, whole
+    whole.mkdir(exist_ok=True)
     quantize(tiny_files.speech, whole / "x-speech.gguf", policy="q4_k")
     return request.param, tiny_files.speech, whole
 
@@ -196,6 +198,7 @@ def test_what_a_power_cut_leaves(checkpoint: Path, tiny_files: Files, tmp_path: 
         else:
             part.unlink()
     quantize(tiny_files.speech, target, policy="q4_k")
+    (tmp_path / "whole").mkdir()
     undisturbed = quantize(tiny_files.speech, tmp_path / "whole" / "x-speech.gguf", policy="q4_k").path
     assert target.read_bytes() == undisturbed.read_bytes()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["whole", "x-speech.gguf"]

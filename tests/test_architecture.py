@@ -29,7 +29,7 @@ LEVELS: tuple[tuple[str, ...], ...] = (
     ("arrays", "probe", "options", "segments", "hub_file"),
     ("files",),
     ("audio", "tokenizer", "overlap"),
-    ("answer_text", "together", "late_thinker", "in_turn"),
+    ("answer_text", "together", "late_thinker", "in_turn", "media"),
     ("model",),
     ("native_log", "ray_cluster"),
     ("loading",),

@@ -24,7 +24,7 @@ LEVELS: tuple[tuple[str, ...], ...] = (
 )
 BELOW_QWEN = ("error", "kernels", "threads", "ops", "gguf", "core", "bench")
 # Of the models, what stands alone; what else is there is shared by them.
-PARTS = ("models/thinker", "models/talker", "models/code_predictor", "models/code2wav")
+PARTS = ("models/thinker", "models/talker", "models/code_predictor", "models/code2wav", "models/audio_encoder")
 
 
 def sources() -> list[Path]:
@@ -117,7 +117,7 @@ def test_only_the_models_and_what_is_above_them_speak_of_qwen(name: str) -> None
         ("a context's size", r"\bggml_init\(", ["core/buffer.cpp"]),
         (
             "llama.cpp's names",
-            r'"(attn|ffn)_\w+"|token_embd|output_norm',
+            r'"(attn|ffn)_\w+"|token_embd|output_norm|"[av]\.blk\.|post_ln',
             ["models/llama_names.cpp", "models/llama_names.h"],
         ),
         ("the growth of caches", r"KvCache::grown|->grown\(", ["core/kv_cache.cpp", "models/decoder_session.cpp"]),

@@ -14,6 +14,8 @@ import pytest
 
 import omniggml
 from omniggml import convert
+from omniggml.synthetic.ears import ears_for
+from omniggml.synthetic.geometries import GEOMETRIES
 from omniggml.synthetic.random_checkpoint import write_random_checkpoint
 
 ROOT = Path(__file__).parent.parent
@@ -29,17 +31,19 @@ def blocks(page: Path, language: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory with what the examples name: a checkpoint, its files, codes."""
+    """A directory with what the examples name: a checkpoint, its files, codes, a recording."""
     path = tmp_path_factory.mktemp("docs")
-    checkpoint = write_random_checkpoint("tiny", path / "Qwen3-Omni-30B-A3B-Instruct")
+    audio = ears_for(GEOMETRIES["tiny"])
+    checkpoint = write_random_checkpoint("tiny", path / "Qwen3-Omni-30B-A3B-Instruct", audio=audio)
     # Random weights never find an end, so the examples' speeches get one.
     defaults = checkpoint / "generation_config.json"
     defaults.write_text(json.dumps(json.loads(defaults.read_text()) | {"talker_max_new_tokens": 12}))
-    speech, _ = convert(checkpoint, path / "models", type="f16", name="omni")
+    speech, *_ = convert(checkpoint, path / "models", type="f16", name="omni")
     geometry = omniggml.load(speech).geometry["code2wav"]
     codes = np.random.default_rng(0).integers(0, geometry["codebook_size"], (geometry["num_quantizers"], 20))
     np.save(path / "codes.npy", codes)
     (path / "texts.csv").write_text("id,text\none,hello world\ntwo,good night\n", encoding="utf-8")
+    omniggml.Audio(np.random.default_rng(1).uniform(-0.5, 0.5, 8000).astype(np.float32), 16000).save(path / "question.wav")
     return path
 
 

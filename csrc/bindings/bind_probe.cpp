@@ -17,18 +17,31 @@ const char * axes_name(Axes axes) {
         case Axes::time_channel: return "time_channel";
         case Axes::batch_time_head_channel: return "batch_time_head_channel";
         case Axes::group_time_channel: return "group_time_channel";
+        case Axes::chunk_time_channel: return "chunk_time_channel";
+        case Axes::chunk_channel_mel_time: return "chunk_channel_mel_time";
     }
     return "";
 }
 
-// {name: (axes, [array [batch, time, heads, channels / heads], ...])}
+// [batch, time, heads, channels / heads]; of chunks of audio the reference's own axes.
+std::vector<py::ssize_t> shape_of(const ProbeChunk & chunk, Axes axes) {
+    if (axes == Axes::chunk_time_channel) {
+        return { chunk.time, chunk.channels / chunk.columns, chunk.columns };
+    }
+    if (axes == Axes::chunk_channel_mel_time) {
+        return { chunk.time, chunk.heads, chunk.channels / chunk.heads / chunk.columns, chunk.columns };
+    }
+    return { chunk.batch, chunk.time, chunk.heads, chunk.channels / chunk.heads };
+}
+
+// {name: (axes, [array, ...])}
 py::dict take(Probe & probe) {
     py::dict out;
     for (auto & entry : probe.take()) {
         py::list chunks;
         for (auto & chunk : entry.second.chunks) {
-            chunks.append(to_array(std::move(chunk.values),
-                                   { chunk.batch, chunk.time, chunk.heads, chunk.channels / chunk.heads }));
+            const auto shape = shape_of(chunk, entry.second.axes);
+            chunks.append(to_array(std::move(chunk.values), shape));
         }
         out[py::str(entry.first)] = py::make_tuple(axes_name(entry.second.axes), chunks);
     }

@@ -29,12 +29,13 @@ py::dict geometry(const Thinker & model) {
     return out;
 }
 
-py::tuple forward(ThinkerSession & self, const IntArray & tokens, bool all_logits, bool want_hidden) {
+py::tuple forward(ThinkerSession & self, const IntArray & tokens, bool all_logits, bool want_hidden,
+                  const ThinkerMedia & media) {
     const auto    ids = to_vector(tokens);
     ThinkerOutput out;
     {
         LockReleased release;
-        out = self.forward(ids, all_logits, want_hidden);
+        out = self.forward(ids, all_logits, want_hidden, media);
     }
     const ThinkerGeometry & g      = self.thinker().geometry();
     py::object              hidden = py::none();
@@ -56,11 +57,33 @@ const char * stop_name(TextStop stop) {
 
 std::unique_ptr<TextGenerator> generator(std::shared_ptr<ThinkerSession> session, const IntArray & prompt,
                                          const SamplingParams & sampling, uint64_t seed, int64_t max_tokens,
-                                         const std::set<int32_t> & stop_tokens) {
+                                         const std::set<int32_t> & stop_tokens, const ThinkerMedia & media,
+                                         bool want_hidden) {
     const auto   tokens = to_vector(prompt);
     LockReleased release;
     return std::make_unique<TextGenerator>(std::move(session), tokens,
-                                           TextParams{ sampling, seed, max_tokens, stop_tokens });
+                                           TextParams{ sampling, seed, max_tokens, stop_tokens, want_hidden }, media);
+}
+
+ThinkerMedia media(const std::vector<int64_t> & at, const FloatArray & rows, const std::vector<FloatArray> & deepstack,
+                   const std::optional<IntArray> & positions) {
+    ThinkerMedia out;
+    out.at   = at;
+    out.rows = to_vector(rows);
+    for (const auto & level : deepstack) {
+        out.deepstack.push_back(to_vector(level));
+    }
+    if (positions) {
+        out.positions.values = to_vector(*positions);
+    }
+    return out;
+}
+
+py::object prompt_hidden(const TextGenerator & self) {
+    if (self.prompt_hidden().empty()) {
+        return py::none();
+    }
+    return to_rows(self.prompt_hidden(), self.session().thinker().geometry().decoder.hidden);
 }
 
 }  // namespace
@@ -85,24 +108,36 @@ Raises ModelFileError for a file that can't be used, InputError for a device the
             "default_sampling", [](const Thinker & self) { return self.geometry().sampling; },
             "The file's own defaults.");
 
+    py::class_<ThinkerMedia>(m, "ThinkerMedia", "What takes the place of a run's placeholders.")
+        .def(py::init<>())
+        .def(
+            py::init(&media), py::arg("at"), py::arg("rows"), py::kw_only(),
+            py::arg("deepstack") = std::vector<FloatArray>{}, py::arg("positions") = py::none(),
+            R"(`at`: which tokens, ascending; `rows` float32 [at, hidden] in the place of their embeddings; `deepstack`: float32
+[at, hidden] each, added behind layers 0, 1, ...; `positions` int32 [3, tokens] of the whole run, in time, height and
+width, None for one after the other.)");
+
     py::class_<ThinkerSession, std::shared_ptr<ThinkerSession>>(m, "ThinkerSession",
                                                                 "One conversation. Not for two threads at once.")
         .def(py::init<std::shared_ptr<const Thinker>, int, std::shared_ptr<Probe>>(), py::arg("model"),
              py::arg("n_threads"), py::arg("probe"), "Raises InputError for a number of threads that can't be.")
         .def(
             "forward", &forward, py::arg("tokens"), py::kw_only(), py::arg("all_logits") = true,
-            py::arg("want_hidden") = false,
+            py::arg("want_hidden") = false, py::arg("media") = ThinkerMedia{},
             R"(Appends token ids [n] -> logits float32 [n or 1, vocabulary] and, where wanted, what the talker reads, float32
-[n, hidden]. Raises InputError for ids there aren't and for more tokens than the context holds.)")
+[n, hidden]. Raises InputError for ids there aren't, for more tokens than the context holds, and for media that don't fit.)")
         .def("truncate", &ThinkerSession::truncate, py::arg("position"),
              "Forgets all positions from `position` on. Raises InputError for one that there isn't.")
         .def_property_readonly("position", &ThinkerSession::position, "Tokens so far.");
 
     py::class_<TextGenerator>(m, "TextGenerator", "The thinker's answer, token by token.")
         .def(py::init(&generator), py::arg("session"), py::arg("prompt"), py::kw_only(), py::arg("sampling"),
-             py::arg("seed"), py::arg("max_tokens"), py::arg("stop_tokens"),
-             "Reads the prompt, token ids [n]. Raises InputError where the context can't hold it.")
+             py::arg("seed"), py::arg("max_tokens"), py::arg("stop_tokens"), py::arg("media") = ThinkerMedia{},
+             py::arg("want_hidden") = false,
+             "Reads the prompt, token ids [n]. Raises InputError where the context can't hold it, or media don't fit.")
         .def("next", &TextGenerator::next, release, "The next token, or -1 at the end; a stop token is no part of it.")
+        .def_property_readonly("prompt_hidden", &prompt_hidden,
+                               "What a talker reads of the prompt, float32 [n, hidden]; None unless asked for.")
         .def_property_readonly(
             "stop_reason", [](const TextGenerator & self) { return stop_name(self.stop_reason()); },
             R"("eos", "token_limit" or "context_full"; "" while it goes on.)");
@@ -112,6 +147,10 @@ Raises ModelFileError for a file that can't be used, InputError for a device the
     m.def(
         "llama_thinker_name", &llama_thinker_name, py::arg("name"),
         "llama.cpp's name of a thinker's tensor by its checkpoint name, experts stacked. Raises OmniError for others.");
+    m.def(
+        "llama_encoder_name", &llama_encoder_name, py::arg("name"),
+        R"(llama.cpp's name of an audio or vision encoder's tensor by its checkpoint name, ".weight" or ".bias" at its end.
+Raises OmniError for others.)");
 }
 
 }  // namespace omni

@@ -37,7 +37,9 @@ PYBIND11_MODULE(_native, m) {
     omni::bind_probe(m);
     omni::bind_sampler(m);
     omni::bind_text_tokenizer(m);
+    omni::bind_log_mel(m);
     omni::bind_thinker(m);
+    omni::bind_audio_encoder(m);
     omni::bind_speech_model(m);
     omni::bind_talker(m);
     omni::bind_code_predictor(m);

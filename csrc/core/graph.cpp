@@ -42,6 +42,15 @@ ProbeChunk shape_of(const ggml_tensor * x, Axes axes) {
         chunk.time     = x->ne[2];
         chunk.channels = x->ne[1] * x->ne[0];
         chunk.heads    = x->ne[1];
+    } else if (axes == Axes::chunk_time_channel) {
+        chunk.time     = x->ne[2];
+        chunk.channels = x->ne[0] * x->ne[1];
+        chunk.columns  = x->ne[0];
+    } else if (axes == Axes::chunk_channel_mel_time) {
+        chunk.time     = x->ne[3];
+        chunk.channels = x->ne[0] * x->ne[1] * x->ne[2];
+        chunk.heads    = x->ne[2];
+        chunk.columns  = x->ne[0];
     } else {
         chunk.batch    = x->ne[2];
         chunk.time     = x->ne[1];

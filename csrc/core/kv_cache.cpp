@@ -44,21 +44,32 @@ KvCache KvCache::grown(const Backends & backends, int64_t capacity) const {
 }
 
 KvInputs::KvInputs(Graph & graph, const KvCache & cache, int64_t tokens, int64_t slots, int64_t first_sequence,
-                   int64_t sequences) :
-    positions(graph.input(GGML_TYPE_I32, { tokens * sequences })),
+                   int64_t sequences, int64_t axes) :
+    positions(graph.input(GGML_TYPE_I32, { tokens * sequences * axes })),
     mask(graph.input(GGML_TYPE_F32, { slots, tokens, 1, sequences })),
     n_tokens(tokens),
     n_slots(slots),
     n_sequences(sequences),
+    n_axes(axes),
     cache_(&cache),
     first_sequence_(first_sequence),
     key_rows_(graph.input(GGML_TYPE_I32, { tokens, sequences })),
     value_cells_(graph.input(GGML_TYPE_I32, { tokens * cache.width(), sequences })) {}
 
 void KvInputs::set(Graph & graph, const std::vector<int64_t> & starts, int64_t window) const {
+    std::vector<int32_t> at;
+    for (const int64_t start : starts) {
+        for (int64_t query = start; query < start + n_tokens; ++query) {
+            at.push_back((int32_t) query);
+        }
+    }
+    set(graph, starts, window, at);
+}
+
+void KvInputs::set(Graph & graph, const std::vector<int64_t> & starts, int64_t window,
+                   const std::vector<int32_t> & rotated) const {
     const int64_t        capacity = cache_->capacity();
     const int64_t        width    = cache_->width();
-    std::vector<int32_t> at;
     std::vector<int32_t> rows;
     std::vector<int32_t> cells;
     std::vector<float>   seen;
@@ -68,7 +79,6 @@ void KvInputs::set(Graph & graph, const std::vector<int64_t> & starts, int64_t w
         const int64_t last = start + n_tokens - 1;
         for (int64_t query = start; query <= last; ++query) {
             const int64_t row = query % capacity;
-            at.push_back((int32_t) query);
             rows.push_back((int32_t) row);
             for (int64_t j = 0; j < width; ++j) {
                 cells.push_back((int32_t) (j * capacity + row));
@@ -81,7 +91,7 @@ void KvInputs::set(Graph & graph, const std::vector<int64_t> & starts, int64_t w
             }
         }
     }
-    graph.set(positions, at.data(), at.size() * sizeof(int32_t));
+    graph.set(positions, rotated.data(), rotated.size() * sizeof(int32_t));
     graph.set(key_rows_, rows.data(), rows.size() * sizeof(int32_t));
     graph.set(value_cells_, cells.data(), cells.size() * sizeof(int32_t));
     graph.set(mask, seen.data(), seen.size() * sizeof(float));

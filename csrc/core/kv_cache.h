@@ -44,23 +44,29 @@ class KvCache {
 // Which slots a run of `n_tokens` new positions a sequence writes, and which it sees.
 class KvInputs {
   public:
-    // The graph sees the first n_slots slots of n_sequences sequences from first_sequence on.
+    // The graph sees the first n_slots slots of n_sequences sequences from first_sequence on. `n_axes`: of a position,
+    // 1 or, where positions rotate by axes of their own, 4.
     KvInputs(Graph & graph, const KvCache & cache, int64_t n_tokens, int64_t n_slots, int64_t first_sequence,
-             int64_t n_sequences);
+             int64_t n_sequences, int64_t n_axes = 1);
 
     // starts[s]: position of the first new token of sequence s. window 0: everything before is seen.
     void set(Graph & graph, const std::vector<int64_t> & starts, int64_t window) const;
+
+    // The same with positions that rotate apart from the slots: [n_axes, n_sequences, n_tokens].
+    void set(Graph & graph, const std::vector<int64_t> & starts, int64_t window,
+             const std::vector<int32_t> & rotated) const;
 
     // New keys and values, [width, n_tokens, n_sequences], into the cache; then the seen part of it:
     // keys [width, n_slots, n_sequences], values [n_slots, width, n_sequences].
     ggml_tensor * write_keys(ggml_context * context, int layer, ggml_tensor * k) const;
     ggml_tensor * write_values(ggml_context * context, int layer, ggml_tensor * v) const;
 
-    ggml_tensor * positions;  // I32 [n_tokens * n_sequences]
+    ggml_tensor * positions;  // I32 [n_tokens * n_sequences * n_axes]
     ggml_tensor * mask;       // F32 [n_slots, n_tokens, 1, n_sequences]
     int64_t       n_tokens;
     int64_t       n_slots;
     int64_t       n_sequences;
+    int64_t       n_axes;
 
   private:
     const KvCache * cache_;

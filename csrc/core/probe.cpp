@@ -52,6 +52,9 @@ Layout layout_of(Axes axes, const ProbeChunk & like, int64_t time) {
         case Axes::time_channel: return { { -1, c }, time * c, c, 1 };
         case Axes::batch_time_head_channel: return { { like.batch, -1, like.heads, c / like.heads }, time * c, c, 1 };
         case Axes::group_time_channel: return { { 1, like.batch, -1, c }, time * c, c, 1 };
+        case Axes::chunk_time_channel: return { { -1, c / like.columns, like.columns }, time * c, c, 1 };
+        case Axes::chunk_channel_mel_time:
+            return { { -1, like.heads, c / like.heads / like.columns, like.columns }, time * c, c, 1 };
     }
     return {};
 }

@@ -21,6 +21,8 @@ enum class Axes {
     time_channel,             // without batch, as the routers of the reference
     batch_time_head_channel,  // per-head norms
     group_time_channel,       // one row a code group; the reference has a batch axis in front
+    chunk_time_channel,       // one run a chunk of audio, joined along chunks
+    chunk_channel_mel_time,   // one map a chunk of audio, joined along chunks
 };
 
 // One run of a module: [batch, time, channel]. With heads, the channels are [heads, channels / heads].
@@ -30,6 +32,7 @@ struct ProbeChunk {
     int64_t            channels = 0;
     std::vector<float> values;
     int64_t            heads = 1;
+    int64_t columns          = 1;  // of maps: their fastest axis; `channels` counts all of a map, `heads` its channels
 };
 
 struct ProbeSeries {

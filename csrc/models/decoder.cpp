@@ -29,6 +29,20 @@ DecoderGeometry read_decoder_geometry(const GgufFile & file, const std::string &
     return g;
 }
 
+std::array<int, 3> read_rope_sections(const GgufFile & file, const std::string & key, int64_t head_dim) {
+    if (file.find(key) == nullptr) {
+        return {};
+    }
+    const auto found = file.integers(key, 0, 1 << 14);
+    // llama.cpp's files have a fourth, which is 0.
+    const bool known = found.size() == 3 || (found.size() == 4 && found[3] == 0);
+    if (!known || found[0] < 1 || found[0] + found[1] + found[2] != head_dim / 2) {
+        file.fail("has a key " + key + " that does not share out the " + std::to_string(head_dim / 2) +
+                  " pairs of a head among three axes");
+    }
+    return { (int) found[0], (int) found[1], (int) found[2] };
+}
+
 void check_decoder_geometry(const GgufFile & file, const std::string & part, const DecoderGeometry & g) {
     if (g.n_heads % g.n_kv_heads != 0) {
         file.fail("has " + std::to_string(g.n_heads) + " attention heads for " + std::to_string(g.n_kv_heads) +
@@ -131,8 +145,15 @@ ggml_tensor * split_heads(Graph & graph, const std::string & path, ggml_tensor *
 // Rotary positions in NEOX order. x: [head_dim, n_heads, time, batch], returns the same.
 ggml_tensor * rotate(ggml_context * c, ggml_tensor * x, const KvInputs & kv, const DecoderGeometry & g) {
     ggml_tensor * flat    = ggml_reshape_3d(c, x, x->ne[0], x->ne[1], x->ne[2] * x->ne[3]);
-    ggml_tensor * rotated = ggml_rope_ext(c, flat, kv.positions, nullptr, (int) g.head_dim, GGML_ROPE_TYPE_NEOX, 0,
-                                          g.rope_theta, 1.0f, 0.0f, 1.0f, 0.0f, 0.0f);
+    ggml_tensor * rotated = nullptr;
+    if (kv.n_axes == 1) {
+        rotated = ggml_rope_ext(c, flat, kv.positions, nullptr, (int) g.head_dim, GGML_ROPE_TYPE_NEOX, 0, g.rope_theta,
+                                1.0f, 0.0f, 1.0f, 0.0f, 0.0f);
+    } else {
+        int sections[4] = { g.rope_sections[0], g.rope_sections[1], g.rope_sections[2], 0 };
+        rotated = ggml_rope_multi(c, flat, kv.positions, nullptr, (int) g.head_dim, sections, GGML_ROPE_TYPE_IMROPE, 0,
+                                  g.rope_theta, 1.0f, 0.0f, 1.0f, 0.0f, 0.0f);
+    }
     return ggml_reshape_4d(c, rotated, x->ne[0], x->ne[1], x->ne[2], x->ne[3]);
 }
 

@@ -5,6 +5,7 @@
 // Tensors are [channel, time, batch] in ggml order throughout.
 #pragma once
 
+#include <array>
 #include <functional>
 #include <string>
 #include <vector>
@@ -27,6 +28,9 @@ struct DecoderGeometry {
     int64_t context    = 0;  // max_position_embeddings
     int64_t ffn_width  = 0;  // of dense layers
 
+    // Pairs of a head that positions in time, height and width rotate, interleaved; none: all by one axis.
+    std::array<int, 3> rope_sections{};
+
     int64_t n_experts      = 0;  // 0: dense
     int64_t n_experts_used = 0;
     int64_t expert_width   = 0;
@@ -34,6 +38,8 @@ struct DecoderGeometry {
     bool    renormalise    = true;
 
     int64_t kv_width() const { return n_kv_heads * head_dim; }
+
+    bool has_three_axes() const { return rope_sections[0] > 0; }
 };
 
 // The name a file has for a tensor of one layer, by its path in the layer: "self_attn.q_proj.weight".
@@ -76,6 +82,9 @@ struct DecoderParts {
 
 // Reads `prefix` + num_hidden_layers and so on, with the names of the Hugging Face configuration.
 DecoderGeometry read_decoder_geometry(const GgufFile & file, const std::string & prefix);
+
+// The sections of a key that may be missing. Throws Error(file) where they are not those of a head's pairs.
+std::array<int, 3> read_rope_sections(const GgufFile & file, const std::string & key, int64_t head_dim);
 
 // Throws Error(file) for a geometry that no graph can be built from.
 void check_decoder_geometry(const GgufFile & file, const std::string & part, const DecoderGeometry & geometry);

@@ -15,9 +15,9 @@ namespace omni {
 struct DecoderGraph {
     // The graph sees the first n_slots slots of n_sequences sequences from first_sequence on.
     DecoderGraph(const Backends & backends, Probe * probe, const KvCache & cache, int64_t n_tokens, int64_t n_slots,
-                 int64_t first_sequence, int64_t n_sequences) :
+                 int64_t first_sequence, int64_t n_sequences, int64_t n_axes = 1) :
         graph(backends, probe),
-        kv(graph, cache, n_tokens, n_slots, first_sequence, n_sequences) {}
+        kv(graph, cache, n_tokens, n_slots, first_sequence, n_sequences, n_axes) {}
 
     Graph    graph;
     KvInputs kv;

@@ -1,6 +1,7 @@
 #include "models/llama_names.h"
 
 #include <algorithm>
+#include <vector>
 
 #include "error/error.h"
 
@@ -16,6 +17,55 @@ const std::map<std::string, std::string> k_whole = {
     { "thinker.model.norm.weight", "output_norm.weight" },
     { "thinker.lm_head.weight", "output.weight" },
 };
+
+// A numbered path, by what stands before and behind the number.
+struct Numbered {
+    std::string                        before;
+    std::string                        theirs;
+    std::map<std::string, std::string> below;
+};
+
+const std::vector<Numbered> k_encoder_layers = {
+    { "thinker.audio_tower.layers.",
+      "a.blk.",
+      { { "self_attn_layer_norm", "ln1" },
+        { "self_attn.q_proj", "attn_q" },
+        { "self_attn.k_proj", "attn_k" },
+        { "self_attn.v_proj", "attn_v" },
+        { "self_attn.out_proj", "attn_out" },
+        { "final_layer_norm", "ln2" },
+        { "fc1", "ffn_up" },
+        { "fc2", "ffn_down" } } },
+    { "thinker.visual.blocks.",
+      "v.blk.",
+      { { "norm1", "ln1" },
+        { "attn.qkv", "attn_qkv" },
+        { "attn.proj", "attn_out" },
+        { "norm2", "ln2" },
+        { "mlp.linear_fc1", "ffn_up" },
+        { "mlp.linear_fc2", "ffn_down" } } },
+    { "thinker.visual.merger_list.", "v.deepstack.", { { "ln_q", "norm" }, { "mlp.0", "fc1" }, { "mlp.2", "fc2" } } },
+};
+
+const std::map<std::string, std::string> k_encoder_whole = {
+    { "thinker.audio_tower.conv2d1", "a.conv2d.1" },
+    { "thinker.audio_tower.conv2d2", "a.conv2d.2" },
+    { "thinker.audio_tower.conv2d3", "a.conv2d.3" },
+    { "thinker.audio_tower.conv_out", "a.conv_out" },
+    { "thinker.audio_tower.positional_embedding", "a.position_embd" },
+    { "thinker.audio_tower.ln_post", "a.post_ln" },
+    { "thinker.audio_tower.proj1", "mm.a.mlp.1" },
+    { "thinker.audio_tower.proj2", "mm.a.mlp.2" },
+    { "thinker.visual.patch_embed.proj", "v.patch_embd" },
+    { "thinker.visual.pos_embed", "v.position_embd" },
+    { "thinker.visual.merger.ln_q", "v.post_ln" },
+    { "thinker.visual.merger.mlp.0", "mm.0" },
+    { "thinker.visual.merger.mlp.2", "mm.2" },
+};
+
+bool begins_with(const std::string & text, const std::string & beginning) {
+    return text.compare(0, beginning.size(), beginning) == 0;
+}
 
 }  // namespace
 
@@ -56,6 +106,28 @@ std::string llama_thinker_name(const std::string & name) {
         const auto found = llama_layer_names().find(name.substr(dot + 1, end - dot - 1));
         if (found != llama_layer_names().end()) {
             return "blk." + name.substr(k_layers.size(), dot - k_layers.size()) + "." + found->second + k_weight;
+        }
+    }
+    throw Error(ErrorKind::internal, "llama.cpp has no name for tensor " + name);
+}
+
+std::string llama_encoder_name(const std::string & name) {
+    const size_t      end    = name.rfind('.');
+    const std::string path   = name.substr(0, end);
+    const std::string ending = end == std::string::npos ? "" : name.substr(end);
+    const auto        whole  = k_encoder_whole.find(path);
+    if (whole != k_encoder_whole.end()) {
+        return whole->second + ending;
+    }
+    for (const auto & layers : k_encoder_layers) {
+        const size_t dot = path.find('.', layers.before.size());
+        if (!begins_with(path, layers.before) || dot == std::string::npos) {
+            continue;
+        }
+        const auto found = layers.below.find(path.substr(dot + 1));
+        if (found != layers.below.end()) {
+            return layers.theirs + path.substr(layers.before.size(), dot - layers.before.size()) + "." + found->second +
+                   ending;
         }
     }
     throw Error(ErrorKind::internal, "llama.cpp has no name for tensor " + name);

@@ -35,6 +35,7 @@ ThinkerGeometry read_geometry(const GgufFile & file) {
     g.n_experts_used = file.integer(p + "expert_used_count", 1, 1 << 10);
     g.expert_width   = file.integer(p + "expert_feed_forward_length", 1, 1 << 20);
     check_decoder_geometry(file, "thinker", g);
+    g.rope_sections = read_rope_sections(file, p + "rope.dimension_sections", g.head_dim);
 
     const GgufTensor * table = file.find_tensor(llama_thinker_name(k_embed_tokens));
     if (table == nullptr) {
@@ -86,11 +87,22 @@ Thinker::Thinker(std::shared_ptr<const GgufFile> file, ggml_backend_dev_t device
 struct ThinkerSession::Built : DecoderGraph {
     using DecoderGraph::DecoderGraph;
 
-    bool          all_logits  = false;
-    bool          want_hidden = false;
-    ggml_tensor * tokens      = nullptr;  // I32 [time]
-    ggml_tensor * logits      = nullptr;  // [vocab, time or 1]
-    ggml_tensor * hidden      = nullptr;  // [hidden, time]
+    Form                       form;
+    ggml_tensor *              tokens = nullptr;  // I32 [time]
+    ggml_tensor *              kept   = nullptr;  // [1, time]: 0 where a row of media stands, else 1
+    ggml_tensor *              rows   = nullptr;  // [hidden, time]: media; else 0
+    std::vector<ggml_tensor *> deepstack;         // [hidden, time] each
+    ggml_tensor *              logits = nullptr;  // [vocab, time or 1]
+    ggml_tensor *              hidden = nullptr;  // [hidden, time]
+};
+
+// Tokens that are computed at once.
+struct ThinkerSession::Stretch {
+    const std::vector<int32_t> & tokens;  // of the whole run
+    const ThinkerMedia &         media;
+    int64_t                      first, count;
+
+    bool is_last() const { return first + count == (int64_t) tokens.size(); }
 };
 
 ThinkerSession::ThinkerSession(std::shared_ptr<const Thinker> model, int n_threads, std::shared_ptr<Probe> probe) :
@@ -99,48 +111,64 @@ ThinkerSession::ThinkerSession(std::shared_ptr<const Thinker> model, int n_threa
     backends_(model_->device(), n_threads),
     cache_(backends_, model_->geometry().decoder, 1) {}
 
-const ThinkerSession::Built & ThinkerSession::graph_for(int64_t n_tokens, bool all_logits, bool want_hidden) {
+ThinkerSession::Built & ThinkerSession::graph_for(int64_t n_tokens, const Form & form) {
     const int64_t slots = cache_.window(position_ + n_tokens);
-    if (built_ && built_->kv.n_tokens == n_tokens && built_->kv.n_slots == slots && built_->all_logits == all_logits &&
-        built_->want_hidden == want_hidden) {
-        return *built_;
+    if (!built_ || built_->kv.n_tokens != n_tokens || built_->kv.n_slots != slots || !(built_->form == form)) {
+        const int64_t axes = form.three_axes ? 4 : 1;
+        auto built  = std::make_shared<Built>(backends_, probe_.get(), cache_.cache(), n_tokens, slots, 0, 1, axes);
+        built->form = form;
+        build(*built);
+        built_ = built;
     }
+    return *built_;
+}
+
+void ThinkerSession::build(Built & built) const {
     const ThinkerGeometry & geometry = model_->geometry();
     const DecoderGeometry & g        = geometry.decoder;
-    auto    built      = std::make_shared<Built>(backends_, probe_.get(), cache_.cache(), n_tokens, slots, 0, 1);
-    Graph & graph      = built->graph;
-    built->all_logits  = all_logits;
-    built->want_hidden = want_hidden;
-    built->tokens      = graph.input(GGML_TYPE_I32, { n_tokens });
+    const int64_t           n        = built.kv.n_tokens;
+    Graph &                 graph    = built.graph;
+    built.tokens                     = graph.input(GGML_TYPE_I32, { n });
 
     auto keep_hidden = [&](ggml_tensor * x, int64_t entry) {
-        if (want_hidden && entry == geometry.accept_layer) {
-            built->hidden = graph.output(x);
+        if (built.form.want_hidden && entry == geometry.accept_layer) {
+            built.hidden = graph.output(x);
         }
     };
     ggml_tensor * x =
-        graph.module(k_model + "embed_tokens", ggml_get_rows(graph.context(), model_->embed_tokens_, built->tokens));
+        graph.module(k_model + "embed_tokens", ggml_get_rows(graph.context(), model_->embed_tokens_, built.tokens));
+    if (built.form.media) {
+        built.kept = graph.input(GGML_TYPE_F32, { 1, n });
+        built.rows = graph.input(GGML_TYPE_F32, { g.hidden, n });
+        x          = ggml_add(graph.context(), ggml_mul(graph.context(), x, built.kept), built.rows);
+    }
     keep_hidden(x, 0);
     for (int i = 0; i < g.n_layers; ++i) {
-        x = decoder_layer(graph, k_model + "layers." + std::to_string(i), x, model_->layers_[(size_t) i], g, built->kv,
+        x = decoder_layer(graph, k_model + "layers." + std::to_string(i), x, model_->layers_[(size_t) i], g, built.kv,
                           i);
-        // Entry k of the reference's hidden_states is the output of layer k - 1; the last is after the final norm.
+        // Entry k of the reference's hidden_states is the output of layer k - 1, before anything is added to it; the
+        // last is after the final norm.
         if (i + 1 < g.n_layers) {
             keep_hidden(x, i + 1);
+        }
+        if ((size_t) i < built.form.n_deepstack) {
+            built.deepstack.push_back(graph.input(GGML_TYPE_F32, { g.hidden, n }));
+            x = ggml_add(graph.context(), x, built.deepstack.back());
         }
     }
     x = rms_norm(graph, k_model + "norm", x, model_->norm_, g.rms_eps);
     keep_hidden(x, g.n_layers);
-    if (!all_logits) {
-        x = ggml_view_2d(graph.context(), x, g.hidden, 1, x->nb[1], (size_t) (n_tokens - 1) * x->nb[1]);
+    if (!built.form.all_logits) {
+        x = ggml_view_2d(graph.context(), x, g.hidden, 1, x->nb[1], (size_t) (n - 1) * x->nb[1]);
     }
-    built->logits = graph.output(graph.module("thinker.lm_head", graph.product(model_->lm_head_, x)));
+    built.logits = graph.output(graph.module("thinker.lm_head", graph.product(model_->lm_head_, x)));
     graph.finish();
-    built_ = built;
-    return *built_;
 }
 
-ThinkerOutput ThinkerSession::forward(const std::vector<int32_t> & tokens, bool all_logits, bool want_hidden) {
+// --- a run of tokens ------------------------------------------------------------------------------------------------
+
+ThinkerOutput ThinkerSession::forward(const std::vector<int32_t> & tokens, bool all_logits, bool want_hidden,
+                                      const ThinkerMedia & media) {
     const ThinkerGeometry & geometry = model_->geometry();
     if (tokens.empty()) {
         throw Error(ErrorKind::input, "the thinker got no tokens");
@@ -152,29 +180,107 @@ ThinkerOutput ThinkerSession::forward(const std::vector<int32_t> & tokens, bool 
         throw Error(ErrorKind::input, "the thinker file does not say which hidden state a talker reads "
                                       "(qwen3omni.accept_hidden_layer); convert it with omniggml");
     }
+    check_media(media, n);
     cache_.reserve(position_ + n, [this] { built_.reset(); });
+    const int64_t before = position_;
+    const Form    form{ all_logits, want_hidden, !media.at.empty(), media.deepstack.size(), !media.positions.empty() };
     ThinkerOutput out;
-    for_each_stretch(n, [&](int64_t first, int64_t count) {
-        forward_batch(tokens.data() + first, count, all_logits, want_hidden, first + count == n, out);
-    });
+    for_each_stretch(
+        n, [&](int64_t first, int64_t count) { forward_stretch({ tokens, media, first, count }, form, out); });
+    if (!media.positions.empty()) {
+        offset_.after(before, n, media.positions.largest());
+    }
     return out;
 }
 
-void ThinkerSession::forward_batch(const int32_t * tokens, int64_t n, bool all_logits, bool want_hidden,
-                                   bool want_logits, ThinkerOutput & out) {
-    graph_for(n, all_logits, want_hidden);
-    Built & built = *built_;
-    built.graph.set(built.tokens, tokens, (size_t) n * sizeof(int32_t));
-    built.kv.set(built.graph, { position_ }, 0);
+void ThinkerSession::check_media(const ThinkerMedia & media, int64_t n_tokens) const {
+    const DecoderGeometry & g    = model_->geometry().decoder;
+    const auto              size = media.at.size() * (size_t) g.hidden;
+    bool                    fits = media.rows.size() == size && (int64_t) media.deepstack.size() <= g.n_layers;
+    for (size_t i = 0; i < media.at.size(); ++i) {
+        fits = fits && media.at[i] >= (i > 0 ? media.at[i - 1] + 1 : 0) && media.at[i] < n_tokens;
+    }
+    for (const auto & level : media.deepstack) {
+        fits = fits && level.size() == size;
+    }
+    if (!fits) {
+        throw Error(ErrorKind::input, "rows of media don't fit: expected ascending places among " +
+                                          std::to_string(n_tokens) + " tokens, and for each a row of " +
+                                          std::to_string(g.hidden) + " a layer, of up to " +
+                                          std::to_string(g.n_layers) + " layers");
+    }
+    if (media.positions.empty()) {
+        return;
+    }
+    if (!g.has_three_axes()) {
+        throw Error(ErrorKind::input,
+                    "the thinker file does not say which parts of a head positions in time, height and "
+                    "width rotate (rope.dimension_sections); convert it with omniggml");
+    }
+    const auto & values = media.positions.values;
+    if ((int64_t) values.size() != 3 * n_tokens ||
+        std::any_of(values.begin(), values.end(), [](int32_t at) { return at < 0 || at > 1 << 30; })) {
+        throw Error(ErrorKind::input,
+                    "positions are an array [3, " + std::to_string(n_tokens) + "] of numbers from 0 to 2^30");
+    }
+}
+
+void ThinkerSession::set_media(Built & built, const ThinkerMedia & media, int64_t first, int64_t n) const {
+    const auto         hidden = (size_t) model_->geometry().decoder.hidden;
+    const auto         begin  = std::lower_bound(media.at.begin(), media.at.end(), first);
+    const auto         end    = std::lower_bound(begin, media.at.end(), first + n);
+    std::vector<float> kept((size_t) n, 1.0f);
+    const auto         scattered = [&](const std::vector<float> & rows) {
+        std::vector<float> out((size_t) n * hidden, 0.0f);
+        for (auto at = begin; at != end; ++at) {
+            const auto from = rows.begin() + (at - media.at.begin()) * (std::ptrdiff_t) hidden;
+            std::copy(from, from + (std::ptrdiff_t) hidden,
+                      out.begin() + (std::ptrdiff_t) ((size_t) (*at - first) * hidden));
+        }
+        return out;
+    };
+    for (auto at = begin; at != end; ++at) {
+        kept[(size_t) (*at - first)] = 0.0f;
+    }
+    const auto set = [&](ggml_tensor * input, const std::vector<float> & values) {
+        built.graph.set(input, values.data(), values.size() * sizeof(float));
+    };
+    set(built.kept, kept);
+    set(built.rows, scattered(media.rows));
+    for (size_t level = 0; level < media.deepstack.size(); ++level) {
+        set(built.deepstack[level], scattered(media.deepstack[level]));
+    }
+}
+
+void ThinkerSession::set_positions(Built & built, const ThinkerMedia & media, int64_t first, int64_t n) const {
+    if (!media.positions.empty()) {
+        built.kv.set(built.graph, { position_ }, 0, media.positions.for_graph(first, n));
+        return;
+    }
+    std::vector<int32_t> rotated;
+    for (int64_t i = 0; i < n; ++i) {
+        rotated.push_back((int32_t) (position_ + i + offset_.value()));
+    }
+    built.kv.set(built.graph, { position_ }, 0, rotated);
+}
+
+void ThinkerSession::forward_stretch(const Stretch & stretch, const Form & form, ThinkerOutput & out) {
+    const int64_t n     = stretch.count;
+    Built &       built = graph_for(n, form);
+    built.graph.set(built.tokens, stretch.tokens.data() + stretch.first, (size_t) n * sizeof(int32_t));
+    if (form.media) {
+        set_media(built, stretch.media, stretch.first, n);
+    }
+    set_positions(built, stretch.media, stretch.first, n);
     built.graph.compute();
     model_->check_intact();
     position_ += n;
-    if (all_logits || want_logits) {
+    if (form.all_logits || stretch.is_last()) {
         const auto logits = built.graph.read(built.logits);
         check_logits(logits.data(), logits.size(), "thinker", model_->file());
         out.logits.insert(out.logits.end(), logits.begin(), logits.end());
     }
-    if (want_hidden) {
+    if (form.want_hidden) {
         const auto hidden = built.graph.read(built.hidden);
         out.hidden.insert(out.hidden.end(), hidden.begin(), hidden.end());
     }
@@ -185,6 +291,7 @@ void ThinkerSession::truncate(int64_t position) {
         throw Error(ErrorKind::input,
                     "can't go back to position " + std::to_string(position) + " of " + std::to_string(position_));
     }
+    offset_.truncate(position);
     position_ = position;
 }
 

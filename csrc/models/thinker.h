@@ -1,6 +1,7 @@
-// The thinker: a causal mixture-of-experts language model (text part).
+// The thinker: a causal mixture-of-experts language model.
 //
-// tokens [time] -> logits [time, vocabulary], hidden states [time, hidden]
+// tokens [time], and what encoders made of audio and images in their places -> logits [time, vocabulary], hidden states
+// [time, hidden]
 // Reference: Qwen3OmniMoeThinkerTextModel and Qwen3OmniMoeThinkerForConditionalGeneration.lm_head.
 // Files: llama.cpp's `qwen3vlmoe` layout and names; probes use the Hugging Face paths all the same.
 #pragma once
@@ -10,6 +11,7 @@
 #include <vector>
 
 #include "models/decoder_session.h"
+#include "models/rope_positions.h"
 #include "models/sampling.h"
 
 namespace omni {
@@ -58,6 +60,16 @@ class Thinker {
     ggml_tensor *             lm_head_ = nullptr;
 };
 
+// What takes the place of a run's placeholders.
+struct ThinkerMedia {
+    std::vector<int64_t>            at;         // which tokens of the run, ascending
+    std::vector<float>              rows;       // [at, hidden], in the place of their embeddings
+    std::vector<std::vector<float>> deepstack;  // [at, hidden] each, added behind layers 0, 1, ...; zeros for audio
+    AxisPositions                   positions;  // of all tokens of the run; none: one after the other
+
+    bool empty() const { return at.empty() && positions.empty(); }
+};
+
 struct ThinkerOutput {
     std::vector<float> logits;  // [n, vocab], n = 1 or all tokens
     std::vector<float> hidden;  // [time, hidden]: hidden_states[accept_layer]; empty unless asked for
@@ -70,10 +82,13 @@ class ThinkerSession {
 
     const Thinker & thinker() const { return *model_; }
 
-    // Appends tokens. Throws Error(input) for ids outside the vocabulary or more tokens than the model's context.
-    ThinkerOutput forward(const std::vector<int32_t> & tokens, bool all_logits, bool want_hidden);
+    // Appends tokens. Throws Error(input) for ids outside the vocabulary, more tokens than the model's context, or
+    // media that don't fit them.
+    ThinkerOutput forward(const std::vector<int32_t> & tokens, bool all_logits, bool want_hidden,
+                          const ThinkerMedia & media = {});
 
-    // Forgets all positions from `position` on.
+    // Forgets all positions from `position` on. Throws Error(input) for one that there isn't, or within a run with
+    // images.
     void truncate(int64_t position);
 
     int64_t position() const { return position_; }
@@ -83,10 +98,28 @@ class ThinkerSession {
 
   private:
     struct Built;
+    struct Stretch;
 
-    const Built & graph_for(int64_t n_tokens, bool all_logits, bool want_hidden);
-    void          forward_batch(const int32_t * tokens, int64_t n, bool all_logits, bool want_hidden, bool want_logits,
-                                ThinkerOutput & out);
+    // What a graph computes; another is built where this differs.
+    struct Form {
+        bool   all_logits  = false;
+        bool   want_hidden = false;
+        bool   media       = false;
+        size_t n_deepstack = 0;
+        bool   three_axes  = false;
+
+        bool operator==(const Form & other) const {
+            return all_logits == other.all_logits && want_hidden == other.want_hidden && media == other.media &&
+                   n_deepstack == other.n_deepstack && three_axes == other.three_axes;
+        }
+    };
+
+    Built & graph_for(int64_t n_tokens, const Form & form);
+    void    build(Built & built) const;
+    void    check_media(const ThinkerMedia & media, int64_t n_tokens) const;
+    void    set_media(Built & built, const ThinkerMedia & media, int64_t first, int64_t n) const;
+    void    set_positions(Built & built, const ThinkerMedia & media, int64_t first, int64_t n) const;
+    void    forward_stretch(const Stretch & stretch, const Form & form, ThinkerOutput & out);
 
     std::shared_ptr<const Thinker> model_;
     std::shared_ptr<Probe>         probe_;
@@ -94,6 +127,7 @@ class ThinkerSession {
     GrowingCache                   cache_;
     std::shared_ptr<Built>         built_;
     int64_t                        position_ = 0;
+    RopeOffset                     offset_;
 };
 
 }  // namespace omni

@@ -13,7 +13,7 @@ constexpr uint64_t k_text_stream = ~0ull;
 }  // namespace
 
 TextGenerator::TextGenerator(std::shared_ptr<ThinkerSession> session, const std::vector<int32_t> & prompt,
-                             TextParams params) :
+                             TextParams params, const ThinkerMedia & media) :
     session_(std::move(session)),
     params_(std::move(params)),
     sampler_(params_.sampling),
@@ -23,7 +23,9 @@ TextGenerator::TextGenerator(std::shared_ptr<ThinkerSession> session, const std:
         throw Error(ErrorKind::input,
                     "the token limit is " + std::to_string(params_.max_tokens) + "; it must be 0 or more");
     }
-    logits_ = session_->forward(prompt, false, false).logits;
+    ThinkerOutput read = session_->forward(prompt, false, params_.want_hidden, media);
+    logits_            = std::move(read.logits);
+    prompt_hidden_     = std::move(read.hidden);
 }
 
 int32_t TextGenerator::next() {

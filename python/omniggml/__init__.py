@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from omniggml.errors import ConversionError, InputError, ModelFileError, NumericError, OmniError, OutOfMemoryError
     from omniggml.files.inspection import Concern, Inspection, Share, inspect
     from omniggml.loading import load
+    from omniggml.media.audio_input import AudioLike, log_mel
     from omniggml.model import Model, Reply, StreamedReply, TalkerPrompt, TalkerStates, ThinkerOutput
     from omniggml.options import LoadKeywords, LoadOptions, SpeechKeywords, SpeechOptions, TextOptions
     from omniggml.plots import plot
@@ -44,6 +45,7 @@ _LAZY = {
     "Agreement": "comparison.agreement",
     "AnswerText": "answer_text",
     "Audio": "audio",
+    "AudioLike": "media.audio_input",
     "BenchKeywords": "benchmark.measurement",
     "Change": "quantization.quantizer",
     "Comparison": "comparison.comparing",
@@ -93,6 +95,7 @@ _LAZY = {
     "imatrix": "quantization.imatrix",
     "inspect": "files.inspection",
     "load": "loading",
+    "log_mel": "media.audio_input",
     "plot": "plots",
     "policy_names": "spec.policy",
     "quantize": "quantization.quantizer",
@@ -105,6 +108,7 @@ __all__ = [
     "Agreement",
     "AnswerText",
     "Audio",
+    "AudioLike",
     "BenchKeywords",
     "BenchReport",
     "Change",
@@ -154,6 +158,7 @@ __all__ = [
     "imatrix",
     "inspect",
     "load",
+    "log_mel",
     "plot",
     "policy_names",
     "quantize",

@@ -1,7 +1,7 @@
 """Types of the native module. Everything raises a class of omniggml.errors; every array is C-contiguous."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any, ClassVar, NoReturn
+from typing import Any, ClassVar, NoReturn, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,12 @@ def read_bandwidth(nbytes: int, *, n_threads: int, n_passes: int) -> list[float]
 def product_throughput(type: str, *, inner: int, outputs: int, rows: int, n_threads: int, seconds: float) -> float: ...
 def llama_layer_names() -> dict[str, str]: ...
 def llama_thinker_name(name: str) -> str: ...
+def llama_encoder_name(name: str) -> str: ...
+def log_mel(samples: _FloatArray, n_mels: int, *, n_threads: int = 0) -> _FloatArray: ...
+
+MEL_SAMPLE_RATE: int
+MEL_HOP: int
+LEAST_SAMPLES: int
 
 class GgufFile(metaclass=_Pybind11Type):
     def __init__(self, path: str | bytes) -> None: ...
@@ -99,10 +105,28 @@ class Thinker(metaclass=_Pybind11Type):
     @property
     def nbytes(self) -> int: ...
 
+class ThinkerMedia(metaclass=_Pybind11Type):
+    @overload
+    def __init__(self) -> None: ...
+    @overload
+    def __init__(
+        self,
+        at: Sequence[int],
+        rows: _FloatArray,
+        *,
+        deepstack: Sequence[_FloatArray] = (),
+        positions: _IntArray | None = None,
+    ) -> None: ...
+
 class ThinkerSession(metaclass=_Pybind11Type):
     def __init__(self, model: Thinker, n_threads: int, probe: Probe | None) -> None: ...
     def forward(
-        self, tokens: _IntArray, *, all_logits: bool = True, want_hidden: bool = False
+        self,
+        tokens: _IntArray,
+        *,
+        all_logits: bool = True,
+        want_hidden: bool = False,
+        media: ThinkerMedia = ...,
     ) -> tuple[_FloatArray, _FloatArray | None]: ...
     def truncate(self, position: int) -> None: ...
     @property
@@ -131,10 +155,28 @@ class TextGenerator(metaclass=_Pybind11Type):
         seed: int,
         max_tokens: int,
         stop_tokens: set[int],
+        media: ThinkerMedia = ...,
+        want_hidden: bool = False,
     ) -> None: ...
     def next(self) -> int: ...
     @property
+    def prompt_hidden(self) -> _FloatArray | None: ...
+    @property
     def stop_reason(self) -> str: ...
+
+class MediaEncoders(metaclass=_Pybind11Type):
+    def __init__(self, file: GgufFile, device: str, *, mmap: bool = True) -> None: ...
+    @staticmethod
+    def check(file: GgufFile) -> None: ...
+    @property
+    def audio_geometry(self) -> dict[str, Any] | None: ...
+    def audio_tokens(self, n_frames: int) -> int: ...
+    @property
+    def nbytes(self) -> int: ...
+
+class AudioEncoderSession(metaclass=_Pybind11Type):
+    def __init__(self, encoders: MediaEncoders, n_threads: int, probe: Probe | None) -> None: ...
+    def encode(self, features: _FloatArray) -> _FloatArray: ...
 
 class VocoderPrecision(metaclass=_Pybind11Type):
     auto: ClassVar[VocoderPrecision]

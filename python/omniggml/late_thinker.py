@@ -10,7 +10,7 @@ from omniggml.spec.llama_names import TOKEN_TABLE
 
 
 class LateThinker:
-    """Safe to use from several threads. `vocab_size`: rows of its table of tokens."""
+    """Safe to use from several threads. `vocab_size`: rows of its table of tokens, `width`: of each."""
 
     def __init__(self, file: _native.GgufFile, options: LoadOptions) -> None:
         """Raises ModelFileError for a file that can't be loaded, short of its values."""
@@ -18,6 +18,7 @@ class LateThinker:
         self.path = file.path
         shapes = {entry["name"]: entry["shape"] for entry in file.tensors()}
         self.vocab_size: int = shapes[TOKEN_TABLE][0]
+        self.width: int = shapes[TOKEN_TABLE][1]
         self._file, self._device, self._mmap = file, options.device, options.mmap
         self._loaded: _native.Thinker | None = None
         self._lock = Lock()

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _SPEECH_SUFFIX = "-speech.gguf"
 _THINKER_SUFFIX = "-thinker.gguf"
+_MMPROJ_SUFFIX = "-mmproj.gguf"
 BUILT_IN = Path(__file__).parent / "voice" / "voice-speech.gguf"
 """The voice in the package, with its thinker beside it; its MODEL_CARD.md tells what it can do."""
 
@@ -38,8 +39,9 @@ def load(speech: str | os.PathLike[str] | None = None, **options: Unpack[LoadKey
     """
     chosen = _local(from_keywords(LoadOptions, options))
     if speech is None and chosen.thinker:
-        return Model(None, chosen)
+        return Model(None, _with_ears(Path(chosen.thinker), chosen))
     path = BUILT_IN if speech is None else local_file(speech)
+    chosen = _with_ears(path, chosen)
     if chosen.thinker is None:
         path, thinker = _with_companion(path)
         chosen = dataclasses.replace(chosen, thinker=thinker)
@@ -54,12 +56,24 @@ def load(speech: str | os.PathLike[str] | None = None, **options: Unpack[LoadKey
 
 def _local(options: LoadOptions) -> LoadOptions:
     """The options with files of the hub where they are on the disk."""
-    thinker, code2wav = options.thinker, options.code2wav
+    thinker, code2wav, mmproj = options.thinker, options.code2wav, options.mmproj
     return dataclasses.replace(
         options,
+        mmproj=local_file(mmproj) if mmproj else mmproj,
         thinker=local_file(thinker) if thinker else thinker,
         code2wav=local_file(code2wav) if code2wav is not None else None,
     )
+
+
+def _with_ears(path: Path, options: LoadOptions) -> LoadOptions:
+    """The options with the mmproj file beside a speech file or thinker, where none is named."""
+    if options.mmproj is not None:
+        return options
+    for suffix in (_SPEECH_SUFFIX, _THINKER_SUFFIX):
+        beside = path.with_name(path.name.removesuffix(suffix) + _MMPROJ_SUFFIX)
+        if path.name.endswith(suffix) and beside.exists():
+            return dataclasses.replace(options, mmproj=beside)
+    return options
 
 
 def _with_companion(path: Path) -> tuple[Path, Path | None]:

@@ -20,9 +20,14 @@ from omniggml.arrays import as_array, finite_floats, token_ids
 from omniggml.audio import Audio
 from omniggml.checked import checked
 from omniggml.errors import InputError, ModelFileError
+from omniggml.files.encoders import open_encoders
 from omniggml.files.opening import open_files
 from omniggml.in_turn import Planned, spoken_in_turn
 from omniggml.late_thinker import LateThinker
+from omniggml.media.audio_input import AudioLike
+from omniggml.media.hearing import AUDIO_PAD, Heard, encode_audio, heard
+from omniggml.media.late_encoders import LateEncoders
+from omniggml.media.parts import HeardPart, parted
 from omniggml.options import (
     LoadOptions,
     PathLike,
@@ -151,6 +156,17 @@ class Model:
             self._check_vocabularies(self._thinker)
             path = opened.thinker.native.path
             self._asked = normalization_of(opened.thinker.metadata, thinker_file.TEXT_NORMALIZATION, path)
+        self._encoders: LateEncoders | None = None
+        if chosen.mmproj:
+            self._encoders = LateEncoders(open_encoders(chosen.mmproj).native, chosen)
+            self._check_width(self._encoders)
+
+    def _check_width(self, encoders: LateEncoders) -> None:
+        if self._thinker is not None and encoders.width != self._thinker.width:
+            raise ModelFileError(
+                f"{encoders.path} makes rows of {encoders.width} values and the thinker of {self._thinker.path} reads "
+                f"{self._thinker.width}; they belong to different models"
+            )
 
     def _check_vocabularies(self, thinker: LateThinker) -> None:
         if self._voice is not None and thinker.vocab_size != self._voice.talker_geometry["text_vocab_size"]:
@@ -191,6 +207,11 @@ class Model:
         return self._thinker is not None
 
     @property
+    def has_ears(self) -> bool:
+        """Whether an mmproj file was loaded, through which audio in messages is heard."""
+        return self._encoders is not None
+
+    @property
     def has_voice(self) -> bool:
         """False of a thinker that was loaded alone, which chats in text, and of code2wav alone, which decodes."""
         return self._voice is not None and self._voice.speaks
@@ -206,6 +227,8 @@ class Model:
             parts["code2wav"] = self._voice.code2wav_geometry
         if self._thinker is not None:
             parts["thinker"] = self._thinker.loaded().geometry
+        if self._encoders is not None:
+            parts["audio_encoder"] = self._encoders.loaded().audio_geometry or {}
         return parts
 
     @property
@@ -268,9 +291,15 @@ class Model:
         conversation, spans = self._verbatim(text, chosen)
         return self._in_turn(conversation, spans, chosen)
 
-    def _in_turn(self, conversation: list[int], spans: list[Planned], options: SpeechOptions) -> Iterator[Audio]:
+    def _in_turn(
+        self,
+        conversation: list[int],
+        spans: list[Planned],
+        options: SpeechOptions,
+        hidden: FloatArray | None = None,
+    ) -> Iterator[Audio]:
         def begin(span: Planned, max_frames: int | None) -> Iterator[Audio]:
-            return self._stream_answer(conversation, span.tokens, replace(options, max_frames=max_frames))
+            return self._stream_answer(conversation, span.tokens, replace(options, max_frames=max_frames), hidden)
 
         return spoken_in_turn(spans, begin, options.max_frames)
 
@@ -410,7 +439,8 @@ class Model:
     ) -> Reply:
         """Let the thinker answer, and speak the answer; without a voice its audio is empty. `messages`: a question, or
         the turns of a conversation as [{"role": "system" | "user" | "assistant", "content": text}, ...], the last of
-        them the user's.
+        them the user's. A content may be a list of parts, of which the user's can hold audio: {"type": "text", "text":
+        ...}, {"type": "audio", "audio": path, bytes or array}, {"type": "input_audio", ...} (`docs/ears.md`).
 
         `options`: see `SpeechOptions`; `text_options`: how the answer's text is drawn.
         Raises InputError without a thinker file or for a conversation longer than its context.
@@ -430,8 +460,8 @@ class Model:
         """As `chat`, but the reply's `pieces` are yielded while it is spoken. `written` is called with each bit of the
         answer's text as it is written."""
         chosen = from_keywords(SpeechOptions, options)
-        conversation = self._conversation(checked_turns(messages))
-        tokens, stop = self._answer(conversation, text_options, written)
+        asked = self._heard(messages)
+        tokens, stop, hidden = self._answer(asked, text_options, written)
         text = self.tokenizer.decode(tokens)
         if not tokens or not self.has_voice:
             return StreamedReply(text, iter([self._silence()]), tuple(tokens), stop)
@@ -439,20 +469,22 @@ class Model:
         # What the thinker wrote is spoken token by token, unless it is too long for one go.
         if chosen.split == "sentence" or (chosen.split == "auto" and len(tokens) > self._longest(chosen)):
             spans = self._planned([Passage(text)], self.tokenizer.encode, chosen) or spans
-        return StreamedReply(text, self._in_turn(conversation, spans, chosen), tuple(tokens), stop)
+        return StreamedReply(text, self._in_turn(asked.tokens, spans, chosen, hidden), tuple(tokens), stop)
 
     def _longest(self, options: SpeechOptions) -> int:
         return options.longest_span or self.longest_span
 
     def _answer(
-        self, conversation: list[int], options: TextOptions | None, written: Callable[[str], object] | None
-    ) -> tuple[list[int], str]:
+        self, asked: Heard, options: TextOptions | None, written: Callable[[str], object] | None
+    ) -> tuple[list[int], str, FloatArray | None]:
+        """The answer's tokens, why it ended, and what the talker reads of what was heard."""
+        generator = self._text_generator(asked.tokens, options, asked.media)
         if written is None:
-            return self.generate_text(conversation, options)
-        answer = self._answer_text(conversation, options)
+            return list(_generated(generator)), generator.stop_reason, generator.prompt_hidden
+        answer = AnswerText(generator, self.tokenizer, len(asked.tokens))
         for bit in answer:
             written(bit)
-        return answer.tokens, answer.stop_reason
+        return answer.tokens, answer.stop_reason, generator.prompt_hidden
 
     def stream_text(
         self, messages: str | Sequence[Mapping[str, Any]], text_options: TextOptions | None = None
@@ -461,10 +493,29 @@ class Model:
 
         Raises InputError without a thinker file or for a conversation longer than its context.
         """
-        return self._answer_text(self._conversation(checked_turns(messages)), text_options)
+        asked = self._heard(messages)
+        generator = self._text_generator(asked.tokens, text_options, asked.media)
+        return AnswerText(generator, self.tokenizer, len(asked.tokens))
 
-    def _answer_text(self, conversation: list[int], options: TextOptions | None) -> AnswerText:
-        return AnswerText(self._text_generator(conversation, options), self.tokenizer, len(conversation))
+    def _heard(self, messages: str | Sequence[Mapping[str, Any]]) -> Heard:
+        """A conversation's tokens, and what is heard in it."""
+        turns = parted(checked_turns(messages))
+        conversation = self._conversation(turns.turns)
+        if not turns.audio:
+            return Heard(conversation)
+        pad = self.tokenizer.token_id(AUDIO_PAD)
+        if pad is None:
+            raise InputError(f"{self.path} has no token {AUDIO_PAD}; it is of a model that can't hear")
+        context = int(self._loaded_thinker().geometry["context"])
+        return heard(conversation, pad, turns.audio, self._ears(), self._n_threads, context)
+
+    def _ears(self) -> LateEncoders:
+        if self._encoders is None:
+            raise InputError(
+                f"{self.path} was loaded without an mmproj file, through which a thinker hears; load it with "
+                "mmproj=NAME-mmproj.gguf"
+            )
+        return self._encoders
 
     def stream_answer(
         self,
@@ -562,7 +613,9 @@ class Model:
         generator = self._text_generator(conversation, options)
         return list(_generated(generator)), generator.stop_reason
 
-    def _text_generator(self, conversation: Sequence[int], options: TextOptions | None) -> _native.TextGenerator:
+    def _text_generator(
+        self, conversation: Sequence[int], options: TextOptions | None, media: _native.ThinkerMedia | None = None
+    ) -> _native.TextGenerator:
         options = options or TextOptions()
         thinker = self._loaded_thinker()
         return _native.TextGenerator(
@@ -572,12 +625,23 @@ class Model:
             seed=options.seed,
             max_tokens=options.max_tokens,
             stop_tokens=self._stop_tokens(),
+            media=media or _native.ThinkerMedia(),
+            want_hidden=media is not None and self.has_voice,
         )
 
     def _stop_tokens(self) -> set[int]:
         voice = self._voice
         turn = {voice.text_tokens["im_end"]} if voice is not None and voice.speaks else set()
         return {self.tokenizer.eos_id} | turn
+
+    def listen(self, audio: AudioLike, *, sampling_rate: int | None = None) -> FloatArray:
+        """Audio -> what the thinker reads in its place, float32 [tokens, thinker hidden], about 13 tokens a second.
+
+        `audio`: a file's path or its bytes, an `Audio`, or samples as an array [n], [n, channels] or [channels, n] of
+        `sampling_rate`, 16 kHz where it isn't said. Raises InputError without an mmproj file, and for audio that can't
+        be read.
+        """
+        return encode_audio(self._ears(), HeardPart(audio, sampling_rate), self._n_threads, "the audio")
 
     def thinker(self, tokens: Sequence[int]) -> ThinkerOutput:
         """Tokens -> logits and hidden states of every position. Raises InputError without a thinker file."""

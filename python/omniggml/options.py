@@ -36,6 +36,7 @@ class LoadKeywords(TypedDict, total=False):
     """Keywords of `load`; see `LoadOptions`."""
 
     thinker: PathLike | Literal[False] | None
+    mmproj: PathLike | Literal[False] | None
     device: str
     n_threads: int
     vocoder_precision: str
@@ -51,7 +52,8 @@ class LoadOptions:
     """How a model is loaded.
 
     `thinker`: a file in llama.cpp's qwen3vlmoe layout; without it the NAME-thinker.gguf beside the speech file is
-    taken, if there is one, and False leaves it out. Its values are read when it is first asked. `device`: a name from
+    taken, if there is one, and False leaves it out. Its values are read when it is first asked. `mmproj`: the same of
+    the encoders through which a thinker hears, NAME-mmproj.gguf. `device`: a name from
     `devices()`, "auto" for the first GPU or else the CPU, or "HOST:PORT" of an RPC server. `n_threads`: CPU threads a
     call, 0 for as many as may run at once. `vocoder_precision`: how code2wav's convolutions are computed on a CPU:
     "f32"; "bf16", bfloat16 products summed in float32, where the CPU has such products; "plain", ordinary ggml nodes;
@@ -65,6 +67,7 @@ class LoadOptions:
     """
 
     thinker: PathLike | Literal[False] | None = None
+    mmproj: PathLike | Literal[False] | None = None
     device: str = "auto"
     n_threads: int = 0
     vocoder_precision: str = "auto"
@@ -75,7 +78,7 @@ class LoadOptions:
 
     def __post_init__(self) -> None:
         check_integer("n_threads", self.n_threads, 0, _MOST_THREADS)
-        for path in (self.thinker, self.code2wav, self.tokenizer):
+        for path in (self.thinker, self.mmproj, self.code2wav, self.tokenizer):
             if path is not False:
                 path_or_none(path)
         if not self.device:

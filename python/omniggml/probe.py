@@ -46,7 +46,9 @@ class Reading(Mapping[str, npt.NDArray[np.float32]]):
 
 
 def _joined(axes: str, chunks: list[npt.NDArray[np.float32]]) -> npt.NDArray[np.float32]:
-    """Chunks of [batch, time, head, channel] in the reference's axes, along time."""
+    """Chunks of [batch, time, head, channel] in the reference's axes, along time; chunks of audio as they are."""
+    if axes in ("chunk_time_channel", "chunk_channel_mel_time"):
+        return np.concatenate(chunks)
     if axes == "batch_time_head_channel":
         return np.concatenate(chunks, axis=1)
     flat = np.concatenate([chunk.reshape(*chunk.shape[:2], -1) for chunk in chunks], axis=1)

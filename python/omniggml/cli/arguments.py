@@ -36,6 +36,7 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     thinkers = group.add_mutually_exclusive_group()
     thinkers.add_argument("--thinker", metavar="FILE", help="default: NAME-thinker.gguf beside the speech file")
     thinkers.add_argument("--no-thinker", action="store_true", help="leave out the thinker beside the speech file")
+    group.add_argument("--mmproj", metavar="FILE", help="ears; default: NAME-mmproj.gguf beside the other files")
     group.add_argument("--code2wav", metavar="FILE", help="a file whose code2wav is used in the model's place")
     group.add_argument("--tokenizer", metavar="FILE|DIR", help="for a model without one: a GGUF file or a checkpoint")
     group.add_argument(
@@ -75,6 +76,7 @@ def load_keywords(args: argparse.Namespace) -> LoadKeywords:
     """How the arguments want a model loaded."""
     return {
         "thinker": False if args.no_thinker else args.thinker,
+        "mmproj": args.mmproj,
         "code2wav": args.code2wav,
         "tokenizer": args.tokenizer,
         "overrides": parse_overrides(args.override),
@@ -114,7 +116,7 @@ def _value(text: str) -> Any:
 
 def files_read(args: argparse.Namespace) -> list[str | None]:
     """The files of a model that the arguments name, which no output may replace."""
-    return [args.model, args.thinker, args.code2wav, args.tokenizer]
+    return [args.model, args.thinker, args.mmproj, args.code2wav, args.tokenizer]
 
 
 def add_speech(parser: argparse.ArgumentParser) -> None:

@@ -23,7 +23,8 @@ from omniggml.options import TextOptions
 
 def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser("chat", help="answer a question, in text and aloud")
-    parser.add_argument("question", help="what to ask, - to read it from standard input")
+    parser.add_argument("question", nargs="?", help="what to ask, - to read it from standard input")
+    parser.add_argument("--audio", action="append", default=[], metavar="FILE", help="a recording to hear; repeatable")
     add_output(parser)
     add_model(parser)
     group = parser.add_argument_group("answer")
@@ -37,8 +38,7 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     output = _output(args)
-    question = given_text(args.question)
-    turns = [{"role": "user", "content": question}]
+    turns: list[dict[str, Any]] = [{"role": "user", "content": _asked(args)}]
     if args.system:
         turns.insert(0, {"role": "system", "content": args.system})
     text_options = TextOptions(
@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
         temperature=args.text_temperature,
         max_tokens=args.max_tokens,
     )
-    inputs = files_read(args)
+    inputs = [*files_read(args), *args.audio]
     output.check(inputs)
     model = load_model(args)
     stream = sys.stderr if output.on_stdout else sys.stdout
@@ -62,6 +62,17 @@ def run(args: argparse.Namespace) -> int:
     if not model.has_voice:
         return 0
     return report(write_audio(answer.pieces, output, model.sample_rate, inputs), output)
+
+
+def _asked(args: argparse.Namespace) -> str | list[dict[str, Any]]:
+    """The question; where there are recordings, these in front of it."""
+    if args.question is None and not args.audio:
+        raise InputError("there is nothing to answer: give a question, or a recording with --audio")
+    question = None if args.question is None else given_text(args.question)
+    if not args.audio:
+        return question or ""
+    parts: list[dict[str, Any]] = [{"type": "audio", "audio": path} for path in args.audio]
+    return parts if question is None else [*parts, {"type": "text", "text": question}]
 
 
 def _output(args: argparse.Namespace) -> Output:

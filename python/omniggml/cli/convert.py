@@ -14,8 +14,8 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("checkpoint", metavar="HF_DIR", help="directory with config.json and safetensors files")
     parser.add_argument("-o", "--output", required=True, metavar="OUT_DIR", help="directory for the GGUF files")
     parser.add_argument("--type", default="f16", choices=CONVERSION_POLICIES, help="precision (default f16)")
-    parser.add_argument("--name", help="NAME of NAME-speech.gguf and NAME-thinker.gguf; default: the directory's")
-    parser.add_argument("--only", choices=("speech", "thinker"), help="write one of the two files")
+    parser.add_argument("--name", help="NAME of NAME-speech.gguf and so on; default: the directory's")
+    parser.add_argument("--only", choices=("speech", "thinker", "mmproj"), help="write one of the files")
     parser.add_argument(
         "--layout",
         choices=("own", "mtmd-gen"),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from itertools import chain
 from pathlib import Path
 from typing import Literal
 
@@ -12,11 +11,13 @@ from omniggml import _native
 from omniggml._native import __version__
 from omniggml.checked import checked
 from omniggml.conversion import mtmd_gen_file
+from omniggml.conversion.audio_encoder_config import read_audio_config
 from omniggml.conversion.checkpoint_check import check_tensors
 from omniggml.conversion.config_json import NO_VOICE, read_checkpoint_config
-from omniggml.conversion.encode import encoded
+from omniggml.conversion.encode import ValueSource, encoded
 from omniggml.conversion.hub import local_checkpoint
 from omniggml.conversion.lora_adapter import LoraAdapter, MergedCheckpoint
+from omniggml.conversion.mmproj_file import EncoderValues, mmproj_outputs
 from omniggml.conversion.output_tensors import speech_file_outputs, thinker_file_outputs
 from omniggml.conversion.safetensors_reader import Checkpoint
 from omniggml.errors import ConversionError, InputError, ModelFileError, OmniError
@@ -28,13 +29,15 @@ from omniggml.gguf.metadata import Metadata, text
 from omniggml.gguf.output import FileJob, Pieces, Progress, identity_of, write_files
 from omniggml.gguf.output_header import header_bytes
 from omniggml.paths import as_path
-from omniggml.spec import speech_file, thinker_file
+from omniggml.spec import mmproj_file, speech_file, thinker_file
+from omniggml.spec.encoder_tensors import AUDIO_PREFIX, audio_encoder_tensors
 from omniggml.spec.expected_tensors import NOT_CONVERTED, TEXT_EMBEDDING, Named, thinker_tensors
-from omniggml.spec.model_config import LanguageModel, ModelConfig, SpecialTokens
+from omniggml.spec.model_config import AudioEncoderConfig, LanguageModel, ModelConfig, SpecialTokens
 from omniggml.spec.policy import CONVERSION_POLICIES, Policy, read_policy
 from omniggml.warning import warn
 
-File = Literal["speech", "thinker"]
+File = Literal["speech", "thinker", "mmproj"]
+_FILES: tuple[File, ...] = ("speech", "thinker", "mmproj")
 
 
 @checked
@@ -52,9 +55,10 @@ def convert(
     """Convert the Qwen3-Omni checkpoint in `source` to GGUF files in `out_dir`, and return their paths.
 
     `source` is a directory, or the id of a checkpoint on the Hugging Face hub, which is downloaded if `huggingface_hub`
-    is installed. `type` is one of f32, f16, bf16, q8_0, built-in policies. The files are `NAME-speech.gguf` and
-    `NAME-thinker.gguf`, with `name` or else the name of the source; `only` writes one of them, and then only the shards
-    with its tensors are needed. Of a model without a talker, as -Thinking and -Captioner, the thinker is written alone.
+    is installed. `type` is one of f32, f16, bf16, q8_0, built-in policies. The files are `NAME-speech.gguf`,
+    `NAME-thinker.gguf` and, of a checkpoint that holds the audio encoder, `NAME-mmproj.gguf`, with `name` or else the
+    name of the source; `only` writes one of them, and then only the shards with its tensors are needed. Of a model
+    without a talker, as -Thinking and -Captioner, no speech file is written.
     `layout="mtmd-gen"`: instead of these, `NAME-gen-mmproj.gguf`, code predictor and code2wav as llama.cpp's mmproj
     files have generated audio. `lora`: the directory of a PEFT adapter that is merged into the weights. `progress` is
     called as (tensor name, bytes written, bytes in all). The same input gives the same bytes.
@@ -69,16 +73,21 @@ def convert(
     stem = _stem(source, name)
     directory = local_checkpoint(source, lambda tensor: _is_needed(tensor, only))
     config = read_checkpoint_config(directory)
+    files = _wanted(only)
     if isinstance(config, LanguageModel):
-        only = _without_voice(directory, only)
+        files = _without_voice(directory, files)
     checkpoint = Checkpoint(directory, lambda tensor: _is_needed(tensor, only))
-    check_tensors(checkpoint, _expected(config, only), _elsewhere(only))
+    audio = _audio_encoder(checkpoint, only)
+    if audio is None:
+        files = tuple(file for file in files if file != "mmproj")
+    expected = [*_expected(config, files, audio)]
+    check_tensors(checkpoint, expected, _elsewhere(files))
     weights: Checkpoint | MergedCheckpoint = checkpoint
     if lora is not None:
         weights = MergedCheckpoint(checkpoint, LoraAdapter(as_path(lora)))
-        weights.check({tensor for tensor, _ in _expected(config, only)}, _elsewhere(only))
-    wanted = ("gen-mmproj",) if layout == "mtmd-gen" else _wanted(only)
-    jobs = [_job(file, target, stem, config, weights, policy) for file in wanted]
+        weights.check({tensor for tensor, _ in expected}, _elsewhere(files))
+    wanted = ("gen-mmproj",) if layout == "mtmd-gen" else files
+    jobs = [_job(file, target, stem, config, audio, weights, policy) for file in wanted]
     write_files(jobs, progress, _check_loads)
     return [job.target for job in jobs]
 
@@ -101,42 +110,57 @@ def _stem(source: str | os.PathLike[str], name: str | None) -> str:
 
 def _wanted(only: File | None) -> tuple[File, ...]:
     if only is None:
-        return ("speech", "thinker")
-    if only not in ("speech", "thinker"):
-        raise InputError(f"there is no file {only!r} to write: choose speech or thinker")
+        return _FILES
+    if only not in _FILES:
+        raise InputError(f"there is no file {only!r} to write: choose one of {', '.join(_FILES)}")
     return (only,)
 
 
-def _without_voice(directory: Path, only: File | None) -> File:
+def _without_voice(directory: Path, files: tuple[File, ...]) -> tuple[File, ...]:
     """What can be written of a model without a talker."""
-    if only == "speech":
+    if files == ("speech",):
         raise ConversionError(NO_VOICE.format(path=directory))
-    if only is None:
-        warn(f"{directory} has no voice: only its thinker is written")
-    return "thinker"
+    if "speech" in files:
+        warn(f"{directory} has no voice: no speech file is written")
+    return tuple(file for file in files if file != "speech")
 
 
-def _expected(config: ModelConfig | LanguageModel, only: File | None) -> Iterator[Named]:
-    if isinstance(config, LanguageModel):
-        return thinker_tensors(config.thinker)
-    if only == "speech":
-        return speech_file.speech_file_tensors(config)
-    if only == "thinker":
-        return thinker_tensors(config.thinker)
-    without_table = (named for named in speech_file.speech_file_tensors(config) if named[0] != TEXT_EMBEDDING)
-    return chain(thinker_tensors(config.thinker), without_table)
+def _audio_encoder(checkpoint: Checkpoint, only: File | None) -> AudioEncoderConfig | None:
+    """The audio encoder that an mmproj file is made of; None where none is asked for, or the checkpoint has none."""
+    if only not in (None, "mmproj"):
+        return None
+    if not any(name.startswith(AUDIO_PREFIX) for name in checkpoint.tensors):
+        if only is None:
+            return None
+        raise ConversionError(f"{checkpoint.directory} holds no weights of an audio encoder")
+    return read_audio_config(checkpoint.directory)
 
 
-def _elsewhere(only: File | None) -> tuple[str, ...]:
-    """Prefixes of tensors that belong to the file that isn't asked for."""
-    if only is None:
-        return ()
-    return ("thinker.",) if only == "speech" else ("talker.", "code2wav.")
+def _expected(
+    config: ModelConfig | LanguageModel, files: tuple[File, ...], audio: AudioEncoderConfig | None
+) -> Iterator[Named]:
+    if "thinker" in files:
+        yield from thinker_tensors(config.thinker)
+    if "speech" in files and isinstance(config, ModelConfig):
+        tensors = speech_file.speech_file_tensors(config)
+        yield from (named for named in tensors if named[0] != TEXT_EMBEDDING or "thinker" not in files)
+    if audio is not None:
+        yield from audio_encoder_tensors(audio)
+
+
+def _elsewhere(files: tuple[File, ...]) -> tuple[str, ...]:
+    """Prefixes of tensors that belong to files that aren't asked for; the encoders' are left out for all."""
+    thinkers = () if "thinker" in files else ("thinker.",)
+    return thinkers if "speech" in files else (*thinkers, "talker.", "code2wav.")
 
 
 def _is_needed(tensor: str, only: File | None) -> bool:
     """Is this tensor of the checkpoint needed for the files asked for? One that belongs nowhere is, to be refused."""
-    return tensor == TEXT_EMBEDDING or not tensor.startswith((*NOT_CONVERTED, *_elsewhere(only)))
+    if tensor.startswith(AUDIO_PREFIX):
+        return only in (None, "mmproj")
+    if tensor.startswith(NOT_CONVERTED):
+        return False
+    return (tensor == TEXT_EMBEDDING and only != "mmproj") or not tensor.startswith(_elsewhere(_wanted(only)))
 
 
 def _of_layout(layout: str, only: File | None) -> File | None:
@@ -145,8 +169,8 @@ def _of_layout(layout: str, only: File | None) -> File | None:
         raise InputError(f"there is no layout {layout!r}: choose own or mtmd-gen")
     if layout == "own":
         return only
-    if only == "thinker":
-        raise InputError("the layout mtmd-gen holds no thinker: leave out --only")
+    if only in ("thinker", "mmproj"):
+        raise InputError("the layout mtmd-gen holds neither thinker nor encoders: leave out --only")
     return "speech"
 
 
@@ -155,27 +179,32 @@ def _job(
     out_dir: Path,
     stem: str,
     config: ModelConfig | LanguageModel,
+    audio: AudioEncoderConfig | None,
     checkpoint: Checkpoint | MergedCheckpoint,
     policy: Policy,
 ) -> FileJob:
+    values: ValueSource = checkpoint
     if file == "gen-mmproj" and isinstance(config, ModelConfig):
         architecture, tensors = mtmd_gen_file.ARCHITECTURE, mtmd_gen_file.mtmd_gen_outputs(config, policy)
         own = mtmd_gen_file.mtmd_gen_metadata(config)
     elif file == "speech" and isinstance(config, ModelConfig):
         architecture, tensors = speech_file.ARCHITECTURE, speech_file_outputs(config, policy)
         own = speech_file.speech_metadata(config)
+    elif file == "mmproj" and audio is not None:
+        architecture, tensors = mmproj_file.ARCHITECTURE, mmproj_outputs(audio, policy)
+        own, values = mmproj_file.audio_metadata(audio), EncoderValues(checkpoint, audio)
     else:
         language = config.language_model if isinstance(config, ModelConfig) else config
         architecture, tensors = thinker_file.ARCHITECTURE, thinker_file_outputs(config.thinker, policy)
         own = thinker_file.thinker_metadata(language)
     outputs = [tensor.as_output() for tensor in tensors]
-    kind = "mmproj" if file == "gen-mmproj" else "model"
+    kind = "mmproj" if file in ("gen-mmproj", "mmproj") else "model"
     general: Metadata = {"general.type": text(kind), "general.name": text(stem), **type_entries(outputs)}
     tokenizer = _sound_tokenizer(checkpoint.directory, config.thinker.vocab_size, config.token)
     header = header_bytes(architecture, general | own | (tokenizer if kind == "model" else {}), outputs)
 
     def pieces(number: int) -> Pieces:
-        yield from encoded(checkpoint, tensors[number])
+        yield from encoded(values, tensors[number])
 
     target = out_dir / f"{stem}-{file}.gguf"
     sources = checkpoint.sources()
@@ -199,7 +228,9 @@ def _check_loads(path: Path) -> None:
     """The engine's own look at a file that is about to get its name."""
     file = _native.GgufFile(os.fsencode(path))
     try:
-        if file.metadata()["general.architecture"] == mtmd_gen_file.ARCHITECTURE:
+        if file.metadata().get("clip.has_audio_encoder"):
+            _native.MediaEncoders.check(file)
+        elif file.metadata()["general.architecture"] == mtmd_gen_file.ARCHITECTURE:
             judged = judge(open_file(path))
             if not judged.loads:
                 raise ModelFileError(judged.problem)

@@ -48,7 +48,7 @@ _OTHER_SPELLINGS = {"num_experts": "num_local_experts"}
 """Keys that a configuration class saves under the name that its attribute map gives them."""
 
 
-class _Section:
+class Section:
     """One JSON object, read key by key; complains with the full path of the key."""
 
     def __init__(self, values: Mapping[str, Any], file: Path, path: str = "") -> None:
@@ -63,11 +63,11 @@ class _Section:
     def error(self, key: str, found: str, expected: str) -> ConversionError:
         return ConversionError(f"{self.file}: {self.path}{key} is {found}, expected {expected}")
 
-    def section(self, key: str) -> _Section:
+    def section(self, key: str) -> Section:
         value = self._required(key)
         if not isinstance(value, dict):
             raise self.error(key, repr(value), "an object")
-        return _Section(value, self.file, f"{self.path}{key}.")
+        return Section(value, self.file, f"{self.path}{key}.")
 
     def integer(self, key: str, low: int = 0, high: int = LARGEST, default: int | None = None) -> int:
         value = self.values.get(key)
@@ -133,7 +133,7 @@ def read_checkpoint_config(directory: Path) -> ModelConfig | LanguageModel:
         raise ConversionError(
             f"{directory} is an adapter, not a model: convert the model that it was trained on, with --lora {directory}"
         )
-    root = _Section(read_json_object(directory / "config.json"), directory / "config.json")
+    root = Section(read_json_object(directory / "config.json"), directory / "config.json")
     kind = root.values.get("model_type")
     read = _READERS.get(kind) if isinstance(kind, str) else None
     if read is None:
@@ -141,7 +141,7 @@ def read_checkpoint_config(directory: Path) -> ModelConfig | LanguageModel:
     return read(directory, root)
 
 
-def _omni(directory: Path, root: _Section) -> ModelConfig | LanguageModel:
+def _omni(directory: Path, root: Section) -> ModelConfig | LanguageModel:
     thinker = root.section("thinker_config")
     if root.values.get("talker_config") is None or not root.boolean("enable_audio_output", True):
         return _language_model(directory, thinker, _special_tokens(root, thinker))
@@ -162,18 +162,18 @@ def _omni(directory: Path, root: _Section) -> ModelConfig | LanguageModel:
     return config
 
 
-def _thinker_alone(directory: Path, root: _Section) -> LanguageModel:
+def _thinker_alone(directory: Path, root: Section) -> LanguageModel:
     return _language_model(directory, root, _tokens_of_tokenizer(directory))
 
 
-_READERS: dict[str, Callable[[Path, _Section], ModelConfig | LanguageModel]] = {
+_READERS: dict[str, Callable[[Path, Section], ModelConfig | LanguageModel]] = {
     "qwen3_omni_moe": _omni,
     THINKER_ALONE: _thinker_alone,
 }
 """`model_type` of a configuration -> how it becomes ours. A sibling model is one more."""
 
 
-def _language_model(directory: Path, thinker: _Section, tokens: SpecialTokens) -> LanguageModel:
+def _language_model(directory: Path, thinker: Section, tokens: SpecialTokens) -> LanguageModel:
     return LanguageModel(
         _thinker(thinker.section("text_config")),
         tokens,
@@ -189,7 +189,7 @@ def _tokens_of_tokenizer(directory: Path) -> SpecialTokens:
     return SpecialTokens(**found)
 
 
-def _thinker(text: _Section) -> ThinkerConfig:
+def _thinker(text: Section) -> ThinkerConfig:
     _refuse_unsupported(text)
     # llama.cpp's qwen3vlmoe graph always renormalises; a thinker that doesn't would run there and be wrong.
     text.must_be("norm_topk_prob", (True,))
@@ -213,7 +213,7 @@ def _thinker(text: _Section) -> ThinkerConfig:
     )
 
 
-def _talker(talker: _Section) -> TalkerConfig:
+def _talker(talker: Section) -> TalkerConfig:
     text = talker.section("text_config")
     _refuse_unsupported(text)
     heads, kv_heads, head_dim = _attention(text)
@@ -251,7 +251,7 @@ def _talker(talker: _Section) -> TalkerConfig:
     )
 
 
-def _code_predictor(section: _Section) -> CodePredictorConfig:
+def _code_predictor(section: Section) -> CodePredictorConfig:
     _refuse_unsupported(section)
     heads, kv_heads, head_dim = _attention(section, head_dim_default=128)
     layers = section.integer("num_hidden_layers", 1, MOST_LAYERS)
@@ -275,7 +275,7 @@ def _code_predictor(section: _Section) -> CodePredictorConfig:
     )
 
 
-def _code2wav(section: _Section) -> Code2WavConfig:
+def _code2wav(section: Section) -> Code2WavConfig:
     _refuse_unsupported(section)
     heads, kv_heads, head_dim = _attention(section)
     rates = section.integers("upsample_rates", low=1, high=64)
@@ -301,10 +301,10 @@ def _code2wav(section: _Section) -> Code2WavConfig:
     )
 
 
-def _special_tokens(root: _Section, thinker: _Section) -> SpecialTokens:
+def _special_tokens(root: Section, thinker: Section) -> SpecialTokens:
     last = thinker.section("text_config").integer("vocab_size", 1) - 1
 
-    def token(section: _Section, key: str) -> int:
+    def token(section: Section, key: str) -> int:
         return section.integer(key, 0, last)
 
     return SpecialTokens(
@@ -331,7 +331,7 @@ def _sampling(directory: Path, prefixes: tuple[str, ...], default: Sampling) -> 
         for prefix in prefixes:
             if found.get(field) is None:
                 found[field] = values.get(prefix + field)
-    section = _Section(found, path, prefixes[0])
+    section = Section(found, path, prefixes[0])
     return Sampling(
         do_sample=section.boolean("do_sample", default.do_sample),
         temperature=section.number("temperature", default.temperature),
@@ -342,10 +342,10 @@ def _sampling(directory: Path, prefixes: tuple[str, ...], default: Sampling) -> 
     )
 
 
-def _default_speaker(directory: Path, talker: _Section) -> str | None:
+def _default_speaker(directory: Path, talker: Section) -> str | None:
     path = directory / "generation_config.json"
     values = read_json_object(path) if path.exists() else {}
-    _Section(values, path, "").must_be("default_speaker", [name for name, _ in _talker(talker).speakers])
+    Section(values, path, "").must_be("default_speaker", [name for name, _ in _talker(talker).speakers])
     name: str | None = values.get("default_speaker")
     return name
 
@@ -355,18 +355,18 @@ def _longest_span(directory: Path) -> int | None:
     values = read_json_object(path) if path.exists() else {}
     if values.get(LONGEST_SPAN_KEY) is None:
         return None
-    return _Section(values, path, "").integer(LONGEST_SPAN_KEY, low=1)
+    return Section(values, path, "").integer(LONGEST_SPAN_KEY, low=1)
 
 
 def _text_normalization(directory: Path) -> str | None:
     path = directory / "generation_config.json"
     values = read_json_object(path) if path.exists() else {}
-    _Section(values, path, "").must_be(TEXT_NORMALIZATION_KEY, TEXT_NORMALIZATIONS)
+    Section(values, path, "").must_be(TEXT_NORMALIZATION_KEY, TEXT_NORMALIZATIONS)
     name: str | None = values.get(TEXT_NORMALIZATION_KEY)
     return name
 
 
-def _refuse_unsupported(section: _Section) -> None:
+def _refuse_unsupported(section: Section) -> None:
     section.must_be("attention_bias", (False,))
     section.must_be("hidden_act", ("silu",))
     section.must_be("decoder_sparse_step", (1,))
@@ -375,7 +375,7 @@ def _refuse_unsupported(section: _Section) -> None:
     for key in ("rope_scaling", "rope_parameters"):
         rope = section.values.get(key)
         if isinstance(rope, dict):
-            inner = _Section(rope, section.file, f"{section.path}{key}.")
+            inner = Section(rope, section.file, f"{section.path}{key}.")
             for name in ("rope_type", "type"):
                 inner.must_be(name, ("default", "mrope") if name == "type" else ("default",))
             inner.must_be("partial_rotary_factor", (1.0,))
@@ -384,7 +384,7 @@ def _refuse_unsupported(section: _Section) -> None:
             inner.must_be("mrope_interleaved", (True,))
 
 
-def _attention(section: _Section, head_dim_default: int | None = None) -> tuple[int, int, int]:
+def _attention(section: Section, head_dim_default: int | None = None) -> tuple[int, int, int]:
     """(query heads, key-value heads, size of a head)."""
     heads = section.integer("num_attention_heads", 1, 4096)
     kv_heads = section.integer("num_key_value_heads", 1, 4096)
@@ -397,11 +397,11 @@ def _attention(section: _Section, head_dim_default: int | None = None) -> tuple[
     return heads, kv_heads, head_dim
 
 
-def _experts_per_token(section: _Section) -> int:
+def _experts_per_token(section: Section) -> int:
     return section.integer("num_experts_per_tok", 1, section.integer("num_experts", 1, MOST_EXPERTS))
 
 
-def _rope(section: _Section) -> dict[str, Any]:
+def _rope(section: Section) -> dict[str, Any]:
     for key in ("rope_parameters", "rope_scaling"):
         rope = section.values.get(key)
         if isinstance(rope, dict):
@@ -409,28 +409,28 @@ def _rope(section: _Section) -> dict[str, Any]:
     return {}
 
 
-def _rope_theta(section: _Section, default: float | None = None) -> float:
+def _rope_theta(section: Section, default: float | None = None) -> float:
     # Defaults differ between versions of transformers, except for the vocoder's; where they do, the file has to say.
     theta = _rope(section).get("rope_theta", section.values.get("rope_theta"))
-    return _Section({"rope_theta": theta}, section.file, section.path).number("rope_theta", default, low=1.0)
+    return Section({"rope_theta": theta}, section.file, section.path).number("rope_theta", default, low=1.0)
 
 
-def _mrope_section(section: _Section, head_dim: int) -> tuple[int, ...]:
-    rope = _Section(_rope(section), section.file, f"{section.path}rope_scaling.")
+def _mrope_section(section: Section, head_dim: int) -> tuple[int, ...]:
+    rope = Section(_rope(section), section.file, f"{section.path}rope_scaling.")
     parts = rope.integers("mrope_section", low=0)
     if len(parts) != 3 or sum(parts) != head_dim // 2:
         raise rope.error("mrope_section", str(list(parts)), f"three numbers that add up to {head_dim // 2}")
     return parts
 
 
-def _speakers(talker: _Section, vocab: int) -> tuple[tuple[str, int], ...]:
+def _speakers(talker: Section, vocab: int) -> tuple[tuple[str, int], ...]:
     section = talker.section("speaker_id")
     if not section.values:
         raise talker.error("speaker_id", "empty", "at least one speaker")
     return tuple((str(name), section.integer(name, 0, vocab - 1)) for name in section.values)
 
 
-def _check_agreement(config: ModelConfig, talker: _Section, root: _Section) -> None:
+def _check_agreement(config: ModelConfig, talker: Section, root: Section) -> None:
     """Numbers that occur in two places, or that have to fit each other."""
     wav, predictor = config.code2wav, config.code_predictor
     pairs = (

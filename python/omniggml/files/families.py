@@ -14,6 +14,7 @@ from functools import cached_property
 
 import numpy as np
 
+from omniggml.spec.encoder_tensors import AUDIO_LAYER, AUDIO_POSITIONS, AUDIO_PREFIX
 from omniggml.spec.expected_tensors import NOT_CONVERTED, expert_prefix, stacked_name
 from omniggml.spec.llama_names import (
     ATTENTION,
@@ -23,6 +24,7 @@ from omniggml.spec.llama_names import (
     SHARED_EXPERT,
     THINKER_LAYER,
     THINKER_WHOLE,
+    encoder_name,
 )
 from omniggml.spec.speech_file import ARCHITECTURE, short_name
 
@@ -244,6 +246,19 @@ def _separate_code2wav(*, in_advance: bool) -> Iterator[Alias]:
     yield Alias("upsample.{n}.1.gamma", "code2wav.upsample.{n}.1.gamma")
 
 
+# --- encoders beside a thinker, as llama.cpp's mmproj files have them ------------------------------------------------
+
+
+def _mmproj() -> Iterator[Alias]:
+    yield Alias(encoder_name(AUDIO_POSITIONS), AUDIO_POSITIONS)
+    for path in ("conv2d1", "conv2d2", "conv2d3", "ln_post", "proj1", "proj2"):
+        yield from both(encoder_name(f"{AUDIO_PREFIX}{path}.")[:-1], f"{AUDIO_PREFIX}{path}")
+    yield Alias(encoder_name(f"{AUDIO_PREFIX}conv_out.weight"), f"{AUDIO_PREFIX}conv_out.weight")
+    for path in AUDIO_LAYER:
+        ours = f"{AUDIO_PREFIX}layers.{{n}}.{path}"
+        yield from both(encoder_name(f"{ours}.")[:-1], ours)
+
+
 # --- the families -----------------------------------------------------------------------------------------------------
 
 SPEECH = Family(
@@ -314,7 +329,16 @@ THINKER = Family(
     _THINKER,
 )
 
-FAMILIES = (SPEECH, ALL_IN_ONE, BUNDLED, MTP_TALKER, *VOCODERS, THINKER)
+MMPROJ = Family(
+    "mmproj",
+    "encoders beside a thinker, as llama.cpp's mmproj files have them",
+    ("a.conv2d.1.weight", "a.blk.{n}.attn_q.weight", "mm.a.mlp.1.weight"),
+    ("audio encoder",),
+    tuple(_mmproj()),
+    ignored=("thinker.visual.",),
+)
+
+FAMILIES = (SPEECH, ALL_IN_ONE, BUNDLED, MTP_TALKER, *VOCODERS, THINKER, MMPROJ)
 """In the order in which they are tried: a talker's names hold all of a thinker's."""
 
 _OUR_KEY = f"{ARCHITECTURE}.format_version"

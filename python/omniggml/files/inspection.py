@@ -25,7 +25,8 @@ from omniggml.spec.speech_file import SPEAKER_NAMES
 from omniggml.spec.stages import stage_of
 from omniggml.spec.thinker_file import GENERAL_SAMPLING
 
-_WITH_GEOMETRY = tuple(family for family in families.FAMILIES if family is not families.THINKER)
+_TOLD = (families.THINKER, families.MMPROJ)
+_WITH_GEOMETRY = tuple(family for family in families.FAMILIES if family not in _TOLD)
 _SAMPLING = ".generation."
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from omniggml import _native
 from omniggml.errors import ModelFileError
 from omniggml.files import families, mtmd_gen
+from omniggml.files.encoders import encoders_of
 from omniggml.files.opening import File, Planning, as_llama_cpps, open_files
 from omniggml.files.plan import missing, some_of, stacked
 from omniggml.files.refusals import NEEDS, why_not_a_voice
@@ -54,6 +55,12 @@ def _judge_thinker(file: File) -> Judgement:
     return Judgement()
 
 
+def _judge_mmproj(file: File) -> Judgement:
+    """It is loaded beside a thinker, which hears through it."""
+    _native.MediaEncoders.check(encoders_of(file).native)
+    return Judgement(why_not_a_voice(file.header, file.family), NEEDS[families.MMPROJ.name])
+
+
 def _judge_part(file: File) -> Judgement:
     """A talker, code2wav, or both: sound as far as it goes?"""
     planning = Planning([file], None, None, {})
@@ -82,4 +89,5 @@ _CHECKS: dict[str, Callable[[File], Judgement]] = {
     **dict.fromkeys((family.name for family in families.VOCODERS), _judge_whole),
     mtmd_gen.NAME: _judge_part,
     families.THINKER.name: _judge_thinker,
+    families.MMPROJ.name: _judge_mmproj,
 }

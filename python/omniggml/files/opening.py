@@ -115,6 +115,8 @@ def _whole_file(path: PathLike) -> File:
 def _checked_thinker(file: File | None) -> Source:
     if file is None:
         raise InputError("neither a speech file nor a thinker is given")
+    if file.family is families.MMPROJ:
+        raise ModelFileError(why_not_a_voice(file.header, file.family))
     if file.family is not families.THINKER:
         raise ModelFileError(f"{file.header.path} is no thinker; give it as the model, not as its thinker")
     return as_llama_cpps(file)

@@ -12,6 +12,9 @@ MAKE_A_VOICE = f"`omniggml convert {PUBLISHED_REPOSITORY} -o DIR --only speech` 
 """How a person gets a speech file for a thinker of the published model."""
 
 _PARTS = {
+    families.MMPROJ.name: (
+        "is an mmproj file, through which a thinker hears: load it beside one, with mmproj=FILE or --mmproj"
+    ),
     families.BUNDLED.name: (
         "is a talker with code2wav, without the table of text tokens, which a thinker's file has: load it beside one, "
         "with thinker=FILE or --thinker"
@@ -31,6 +34,7 @@ _PARTS = {
 }
 
 NEEDS = {
+    families.MMPROJ.name: ("thinker",),
     mtmd_gen.NAME: ("speech",),
     families.BUNDLED.name: ("thinker",),
     families.MTP_TALKER.name: ("thinker", "code2wav"),

@@ -30,6 +30,11 @@ def llama_name(name: str) -> str:
     return _native.llama_thinker_name(name)
 
 
+def encoder_name(name: str) -> str:
+    """llama.cpp's name of a checkpoint tensor of the encoders beside the thinker."""
+    return _native.llama_encoder_name(name)
+
+
 MERGED_EXPERTS = "ffn_gate_up_exps"
 """Gate above up, expert by expert, where a converter was told to merge them."""
 

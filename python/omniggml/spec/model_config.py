@@ -123,6 +123,22 @@ class Code2WavConfig:
 
 
 @dataclass(frozen=True)
+class AudioEncoderConfig:
+    """`thinker_config.audio_config`: audio to rows for the thinker."""
+
+    encoder_layers: int
+    d_model: int
+    encoder_attention_heads: int
+    encoder_ffn_dim: int
+    num_mel_bins: int
+    downsample_hidden_size: int
+    output_dim: int
+    max_source_positions: int
+    n_window: int
+    n_window_infer: int
+
+
+@dataclass(frozen=True)
 class SpecialTokens:
     """Text token ids that the prompt is built from."""
 

@@ -1,20 +1,24 @@
 """Write a small random Qwen3-Omni as a Hugging Face checkpoint directory.
 
 For tests and for trying the tools without 60 GB of weights: transformers loads the directory, and `convert` turns it
-into GGUF files. The encoders for audio and images are left out; transformers fills them at random when it loads.
+into GGUF files. The encoders for audio and images are left out unless they are asked for; transformers fills them at
+random when it loads.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
 from omniggml.errors import InputError
+from omniggml.spec.encoder_tensors import audio_encoder_tensors
 from omniggml.spec.expected_tensors import speech_tensors, thinker_tensors
 from omniggml.spec.model_config import (
     TALKER_SAMPLING,
+    AudioEncoderConfig,
     Code2WavConfig,
     CodePredictorConfig,
     SpecialTokens,
@@ -34,9 +38,10 @@ def write_random_checkpoint(
     *,
     shard_bytes: int = 2_000_000,
     only: Literal["speech"] | None = None,
+    audio: AudioEncoderConfig | None = None,
 ) -> Path:
     """Write configuration, tokenizer and BF16 weights of `geometry` into `directory`, which is created if need be.
-    `only="speech"` leaves out the weights that a speech file has no use for.
+    `only="speech"` leaves out the weights that a speech file has no use for; `audio`: an encoder to write as well.
 
     The same geometry and seed give the same bytes everywhere. Weights are made and written in small blocks, so that
     a model of the published size needs no more memory than a small one; raise `shard_bytes` for it.
@@ -49,11 +54,12 @@ def write_random_checkpoint(
     chosen = geometry
     target = Path(directory)
     config = chosen.model_config()
-    whole = chain(thinker_tensors(chosen.thinker), speech_tensors(config))
+    heard = () if audio is None else audio_encoder_tensors(audio)
+    whole = chain(thinker_tensors(chosen.thinker), speech_tensors(config), heard)
     tensors = speech_file_tensors(config) if only == "speech" else whole
     try:
         target.mkdir(parents=True, exist_ok=True)
-        _write_json(target / "config.json", config_json(chosen))
+        _write_json(target / "config.json", config_json(chosen, audio))
         _write_json(target / "generation_config.json", _generation_json(chosen))
         chosen.tokenizer.write(target)
         write_sharded(target, tensors, lambda name, shape: weight_blocks(chosen, seed, name, shape), shard_bytes)
@@ -62,7 +68,7 @@ def write_random_checkpoint(
     return target
 
 
-def config_json(geometry: Geometry) -> dict[str, Any]:
+def config_json(geometry: Geometry, audio: AudioEncoderConfig | None = None) -> dict[str, Any]:
     """`config.json` of a geometry, nested as in the published checkpoint."""
     tokens = geometry.tokenizer.special_tokens()
     return {
@@ -76,7 +82,7 @@ def config_json(geometry: Geometry) -> dict[str, Any]:
         "model_type": "qwen3_omni_moe",
         "system_token_id": tokens.system,
         "talker_config": _talker_json(geometry, geometry.talker, tokens),
-        "thinker_config": _thinker_json(geometry, geometry.thinker, tokens),
+        "thinker_config": _thinker_json(geometry, geometry.thinker, tokens, audio),
         "tts_bos_token_id": tokens.tts_bos,
         "tts_eos_token_id": tokens.tts_eos,
         "tts_pad_token_id": tokens.tts_pad,
@@ -84,9 +90,11 @@ def config_json(geometry: Geometry) -> dict[str, Any]:
     }
 
 
-def _thinker_json(geometry: Geometry, thinker: ThinkerConfig, tokens: SpecialTokens) -> dict[str, Any]:
+def _thinker_json(
+    geometry: Geometry, thinker: ThinkerConfig, tokens: SpecialTokens, audio: AudioEncoderConfig | None
+) -> dict[str, Any]:
     return {
-        "audio_config": _audio_encoder_json(thinker.hidden_size),
+        "audio_config": _audio_encoder_json(thinker.hidden_size) | (dataclasses.asdict(audio) if audio else {}),
         "audio_start_token_id": geometry.tokenizer.added["<|audio_start|>"],
         "audio_token_id": tokens.audio,
         "image_token_id": tokens.image,

@@ -1,0 +1,26 @@
+#include "speech/media_encoders.h"
+
+#include "core/device.h"
+
+namespace omni {
+
+MediaEncoders::MediaEncoders(std::shared_ptr<const GgufFile> file, const std::string & device, bool map) :
+    MediaEncoders(std::move(file), find_device(device), map) {
+    weights_->load();
+}
+
+void MediaEncoders::check(std::shared_ptr<const GgufFile> file) {
+    MediaEncoders(std::move(file), find_device("CPU"), false).weights_->check();
+}
+
+MediaEncoders::MediaEncoders(std::shared_ptr<const GgufFile> file, ggml_backend_dev_t device, bool map) :
+    weights_(std::make_shared<Weights>(std::move(file), device, map)) {
+    const GgufFile & f = weights_->file();
+    if (f.boolean_or("clip.has_audio_encoder", false)) {
+        audio_ = std::make_shared<AudioEncoder>(weights_);
+    } else {
+        f.fail("holds no encoder of Qwen3-Omni's for audio");
+    }
+}
+
+}  // namespace omni

@@ -1,0 +1,36 @@
+// An mmproj file: the encoders that turn audio into rows for the thinker.
+//
+// The one file that knows which encoders there are.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "models/audio_encoder.h"
+
+namespace omni {
+
+class MediaEncoders {
+  public:
+    // `map`: see Weights.
+    MediaEncoders(std::shared_ptr<const GgufFile> file, const std::string & device, bool map);
+
+    // Throws what loading would throw, short of reading values. Allocates next to nothing.
+    static void check(std::shared_ptr<const GgufFile> file);
+
+    const GgufFile & file() const { return weights_->file(); }
+
+    // Null where the file holds none.
+    const std::shared_ptr<const AudioEncoder> & audio() const { return audio_; }
+
+    // Bytes of weights.
+    size_t nbytes() const { return weights_->nbytes(); }
+
+  private:
+    MediaEncoders(std::shared_ptr<const GgufFile> file, ggml_backend_dev_t device, bool map);
+
+    std::shared_ptr<Weights>            weights_;
+    std::shared_ptr<const AudioEncoder> audio_;
+};
+
+}  // namespace omni

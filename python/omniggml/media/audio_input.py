@@ -1,0 +1,186 @@
+"""Audio of any rate, channels and format, as 16 kHz mono samples: what the audio encoder's front end reads."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import soundfile
+
+from omniggml import _native
+from omniggml.array_file import existing_file
+from omniggml.arrays import as_array
+from omniggml.audio import Audio
+from omniggml.errors import InputError
+from omniggml.options import check_integer
+
+FloatArray = npt.NDArray[np.float32]
+AudioLike = str | os.PathLike[str] | bytes | Audio | npt.ArrayLike
+"""A file's path or its bytes; an `Audio`; samples [n], [n, channels] or [channels, n]."""
+
+RATE: int = _native.MEL_SAMPLE_RATE
+LONGEST_SECONDS = 90 * 60
+"""More than any thinker's context holds, at 13 tokens a second."""
+
+_LOWEST_RATE, _HIGHEST_RATE = 1_000, 768_000
+_MOST_CHANNELS = 64
+_FRAMES_AT_ONCE = 1 << 18
+_LOUDEST = 8.0  # of samples that run from -1 to 1; what is louder is in other units
+
+
+def read_samples(audio: AudioLike, rate: int | None = None, *, what: str = "the audio") -> FloatArray:
+    """The mean over channels at 16 kHz, float32 [n]. `rate`: of samples given as an array, 16 kHz where it isn't said.
+
+    Resampled by soxr as transformers' processors do. Raises InputError for what can't be read, is empty, holds NaN or
+    infinity, or is longer than LONGEST_SECONDS.
+    """
+    if isinstance(audio, Audio):
+        samples = _of_array(audio.samples, audio.sample_rate, what)
+    elif isinstance(audio, (bytes, bytearray, memoryview)):
+        samples = _of_file(io.BytesIO(bytes(audio)), what)
+    elif isinstance(audio, (str, os.PathLike)):
+        path = existing_file(audio)
+        samples = _of_file(str(path), str(path))
+    else:
+        samples = _of_array(audio, RATE if rate is None else rate, what)
+    if len(samples) < _native.LEAST_SAMPLES:
+        raise InputError(
+            f"{what} has {len(samples)} samples at 16 kHz; there must be at least {_native.LEAST_SAMPLES}, "
+            "which is 12.6 ms"
+        )
+    return samples
+
+
+def log_mel(audio: AudioLike, *, sampling_rate: int | None = None, n_mels: int = 128) -> FloatArray:
+    """Log-mel features of audio, float32 [n_mels, frames], 100 frames a second: what transformers'
+    WhisperFeatureExtractor makes of it, and the audio encoder's input.
+
+    `audio`: a file's path or its bytes, an `Audio`, or samples as an array [n], [n, channels] or [channels, n] of
+    `sampling_rate`, 16 kHz where it isn't said; floats from -1 to 1, or integers. Raises InputError for what can't be
+    read, is empty, or holds NaN or infinity.
+    """
+    check_integer("n_mels", n_mels, 1, 512)
+    return _native.log_mel(read_samples(audio, sampling_rate), n_mels)
+
+
+# --- arrays -----------------------------------------------------------------------------------------------------------
+
+
+def _of_array(values: npt.ArrayLike, rate: int, what: str) -> FloatArray:
+    array = as_array(what, values)
+    _check_rate(rate, what)
+    if array.dtype.kind not in "fiu":
+        raise InputError(f"{what} is an array of {array.dtype}; expected samples, floats or integers")
+    if array.ndim == 1:
+        array = array[:, np.newaxis]
+    elif array.ndim == 2:
+        array = array if array.shape[1] <= array.shape[0] else array.T
+        _check_channels(array.shape[1], what)
+    else:
+        raise InputError(f"{what} has the shape {list(array.shape)}; expected [n], [n, channels] or [channels, n]")
+    _check_length(len(array), rate, what)
+    floats = _as_floats(array)
+    loudest = float(np.abs(floats).max(initial=0))
+    if _LOUDEST < loudest < np.inf:
+        raise InputError(f"{what} has samples up to {loudest:.6g}; floats run from -1 to 1")
+    return _resampled(iter([floats]), rate, what)
+
+
+def _as_floats(array: npt.NDArray[Any]) -> FloatArray:
+    """Integers as what they are of their type's range; 8 bits are unsigned, as in WAV files."""
+    if array.dtype.kind == "f":
+        with np.errstate(over="ignore"):
+            return array.astype(np.float32)
+    half = 2.0 ** (8 * array.dtype.itemsize - 1)
+    middle = half if array.dtype.kind == "u" else 0.0
+    return ((array.astype(np.float64) - middle) / half).astype(np.float32)
+
+
+# --- files ------------------------------------------------------------------------------------------------------------
+
+
+def _of_file(source: str | io.BytesIO, what: str) -> FloatArray:
+    try:
+        with soundfile.SoundFile(source) as file:
+            _check_rate(file.samplerate, what)
+            _check_channels(file.channels, what)
+            _check_length(max(file.frames, 0), file.samplerate, what)
+            blocks = iter(lambda: file.read(_FRAMES_AT_ONCE, dtype="float32", always_2d=True), None)
+            return _resampled(blocks, file.samplerate, what)
+    except (soundfile.LibsndfileError, RuntimeError, TypeError, ValueError) as error:
+        reason = str(error)
+    if isinstance(source, io.BytesIO):
+        source.seek(0)
+    return _by_ffmpeg(source, what, reason)
+
+
+def _by_ffmpeg(source: str | io.BytesIO, what: str, reason: str) -> FloatArray:
+    """What libsndfile doesn't read: AAC, WebM, the sound of a video."""
+    try:
+        import av
+    except ImportError:
+        raise InputError(
+            f"{what} is no audio that can be read: {reason}; for AAC, WebM and videos install what reads them: "
+            "pip install 'omniggml[codecs]'"
+        ) from None
+    try:
+        with av.open(source, "r") as container:
+            if not container.streams.audio:
+                raise InputError(f"{what} holds no audio")
+            stream = container.streams.audio[0]
+            rate, channels = stream.codec_context.sample_rate, stream.codec_context.channels
+            _check_rate(rate, what)
+            _check_channels(channels, what)
+            converter = av.AudioResampler(format="flt", layout=stream.layout, rate=rate)
+
+            def blocks() -> Iterator[FloatArray]:
+                for frame in container.decode(stream):
+                    for plain in converter.resample(frame):
+                        yield plain.to_ndarray().reshape(-1, channels).astype(np.float32)
+
+            return _resampled(blocks(), rate, what)
+    except (av.FFmpegError, OSError, ValueError) as error:
+        raise InputError(f"{what} is no audio that can be read: {reason}; {error}") from None
+
+
+# --- what all go through ----------------------------------------------------------------------------------------------
+
+
+def _resampled(blocks: Iterator[FloatArray], rate: int, what: str) -> FloatArray:
+    """Blocks [n, channels] as 16 kHz mono; ends at an empty block."""
+    import soxr
+
+    stream = soxr.ResampleStream(rate, RATE, 1, dtype="float32", quality="HQ") if rate != RATE else None
+    pieces, n = [], 0
+    for block in blocks:
+        if not len(block):
+            break
+        n += len(block)
+        _check_length(n, rate, what)
+        mono = block.mean(axis=1, dtype=np.float32)
+        if not np.isfinite(mono).all():
+            raise InputError(f"{what} holds NaN or infinity")
+        pieces.append(mono if stream is None else stream.resample_chunk(mono))
+    if stream is not None:
+        pieces.append(stream.resample_chunk(np.zeros(0, np.float32), last=True))
+    return np.concatenate([np.zeros(0, np.float32), *pieces])
+
+
+def _check_rate(rate: Any, what: str) -> None:
+    check_integer(f"the sampling rate of {what}", rate, _LOWEST_RATE, _HIGHEST_RATE)
+
+
+def _check_channels(channels: int, what: str) -> None:
+    if not 1 <= channels <= _MOST_CHANNELS:
+        raise InputError(f"{what} has {channels} channels; it can have 1 to {_MOST_CHANNELS}")
+
+
+def _check_length(n: int, rate: int, what: str) -> None:
+    if n > LONGEST_SECONDS * rate:
+        raise InputError(
+            f"{what} is longer than {LONGEST_SECONDS // 60} minutes, more than a model can hear at once; cut it"
+        )

@@ -1,0 +1,401 @@
+"""Speech in, speech out: the audio encoder, its files, audio in messages, and all of it against transformers."""
+
+from __future__ import annotations
+
+import base64
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+
+import omniggml
+from ears_side import FRAMES, TOWER, Ears, answered, our_answer, recorded
+from gguf_edit import GgufEdit, Tensor
+from omniggml import InputError, ModelFileError, TextOptions, _native, convert
+from omniggml.files.encoders import open_encoders
+from omniggml.media.parts import parted
+from omniggml.spec.mmproj_file import ARCHITECTURE
+from omniggml.synthetic.ears import EARS
+from parity.metrics import GATES, agreement
+from test_log_mel import clip
+
+GREEDY = TextOptions(greedy=True, max_tokens=6)
+
+
+@pytest.fixture(scope="module")
+def ears(tmp_path_factory: pytest.TempPathFactory) -> Ears:
+    return Ears(tmp_path_factory.mktemp("ears"))
+
+
+@pytest.fixture(scope="module")
+def model(ears: Ears) -> omniggml.Model:
+    return ears.model()
+
+
+def asked(*parts: Any) -> list[dict[str, Any]]:
+    return [{"role": "user", "content": list(parts)}]
+
+
+def audio(given: Any, **more: Any) -> dict[str, Any]:
+    return {"type": "audio", "audio": given, **more}
+
+
+# --- against transformers ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.reference
+@pytest.mark.parametrize("name", EARS)
+def test_every_module_of_the_encoder_agrees(ears: Ears, name: str) -> None:
+    pytest.importorskip("transformers", "5")
+    from omniggml.comparison.transformers_side import load_reference
+
+    these = Ears(ears.root, "tiny", name)
+    reference = load_reference(these.checkpoint)
+    for frames in FRAMES:
+        features = these.features(frames)
+        theirs = recorded(reference, features)
+        for type_ in ("f32", "f16", "q8_0"):
+            ours = these.captured(features, type_)
+            assert set(theirs) - set(ours) == {TOWER}
+            for module, array in ours.items():
+                assert array.shape == theirs[module].shape, (module, frames)
+                assert agreement(array, theirs[module]).inside(GATES[type_]), (module, frames, type_)
+
+
+@pytest.mark.reference
+@pytest.mark.parametrize(
+    ("geometry", "name"), [("tiny", "plain"), ("mini", "odd"), ("odd", "one-chunk"), ("grouped", "plain")]
+)
+def test_spoken_questions_are_answered_as_by_transformers(ears: Ears, geometry: str, name: str) -> None:
+    """Text, codes and audio, of one clip, of several in one turn, and of turns that mix them."""
+    pytest.importorskip("transformers", "5")
+    from omniggml.comparison.transformers_side import load_reference
+
+    these = Ears(ears.root, geometry, name)
+    model, reference = these.model(), load_reference(these.checkpoint)
+    clips = [clip("voice", 20000), clip("noise", 201), clip("voice", 36160)]
+    text = {"type": "text", "text": "what is said?"}
+    conversations: list[tuple[list[dict[str, Any]], list[int]]] = [
+        (asked(audio(clips[0]), text), [0]),
+        (asked(audio(clips[2]), text, audio(clips[1]), audio(clips[0])), [2, 1, 0]),
+        (
+            [
+                {"role": "system", "content": "Be brief."},
+                {"role": "user", "content": [audio(clips[1])]},
+                {"role": "assistant", "content": "one"},
+                {"role": "user", "content": "two"},
+                {"role": "assistant", "content": "three"},
+                {"role": "user", "content": [text, audio(clips[2])]},
+            ],
+            [1, 2],
+        ),
+    ]
+    n_mels = model.geometry["audio_encoder"]["num_mel_bins"]
+    for messages, heard in conversations:
+        features = [omniggml.log_mel(clips[i], n_mels=n_mels) for i in heard]
+        speaker = model.speakers[0]
+        prompt, tokens, spoken = our_answer(model, messages, speaker, 12, 12)
+        ids, codes, samples = answered(reference, prompt, features, speaker, 12, 12)
+        assert ids[: len(tokens)] == tokens
+        assert np.array_equal(spoken.codes, codes)
+        assert np.abs(spoken.samples - samples).max() < 1e-4
+
+
+# --- the encoder ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", EARS)
+def test_tokens_of_a_clip(ears: Ears, name: str) -> None:
+    these = Ears(ears.root, "tiny", name)
+    native = these.encoders()
+    for frames in FRAMES:
+        assert len(these.encoded(these.features(frames))) == native.audio_tokens(frames)
+
+
+def test_thirty_seconds_are_390_tokens(ears: Ears) -> None:
+    assert [ears.encoders().audio_tokens(n) for n in (1, 50, 99, 100, 101, 150, 1000, 3000)] == [
+        *(1, 7, 13, 13, 14, 20, 130, 390)
+    ]
+
+
+def test_the_same_bits_however_many_threads_and_how_often(ears: Ears) -> None:
+    features = ears.features(950)
+    one = ears.encoded(features)
+    session = _native.AudioEncoderSession(ears.encoders(), 2, None)
+    session.encode(ears.features(30))
+    assert np.array_equal(one, session.encode(features))
+    assert np.array_equal(one, ears.encoded(features, threads=3))
+
+
+def test_a_window_is_heard_by_itself(ears: Ears) -> None:
+    """What comes after eight seconds changes nothing before."""
+    features = ears.features(1000)
+    assert np.array_equal(ears.encoded(features)[:104], ears.encoded(features[:, :800]))
+
+
+def test_probes_see_and_replace(model: omniggml.Model) -> None:
+    given = clip("voice", 30000)
+    plain = model.listen(given)
+    with model.probe("thinker.audio_tower.layers.1") as seen:
+        assert np.array_equal(model.listen(given), plain)
+    layer = seen["thinker.audio_tower.layers.1"]
+    assert layer.shape == (len(plain), 64)
+    with model.probe(replace={"thinker.audio_tower.layers.1": layer}):
+        assert np.array_equal(model.listen(given), plain)
+    with model.probe(replace={"thinker.audio_tower.layers.1": np.zeros_like(layer)}):
+        assert not np.array_equal(model.listen(given), plain)
+    with model.probe("thinker.audio_tower.conv2d2") as seen:
+        model.listen(given)
+    assert seen["thinker.audio_tower.conv2d2"].shape == (2, 32, 32, 25)
+
+
+@pytest.mark.parametrize("features", [np.zeros((128, 0)), np.zeros((127, 10)), np.zeros(10), np.full((128, 3), np.nan)])
+def test_features_that_are_none(ears: Ears, features: Any) -> None:
+    with pytest.raises(InputError, match="features"):
+        ears.encoded(features.astype(np.float32))
+
+
+# --- messages ---------------------------------------------------------------------------------------------------------
+
+
+def test_audio_is_heard_however_it_comes(model: omniggml.Model, tmp_path: Path) -> None:
+    samples = (clip("voice", 24000, 24000) * 2**15).astype(np.int16)
+    path = tmp_path / "q.wav"
+    soundfile.write(path, samples, 24000)
+    data = base64.b64encode(path.read_bytes()).decode()
+    text = {"type": "text", "text": "hm?"}
+    replies = [
+        model.chat(asked(part, text), text_options=GREEDY, greedy=True, max_frames=2)
+        for part in (
+            audio(str(path)),
+            audio(path),
+            audio(path.read_bytes()),
+            audio(samples, sampling_rate=24000),
+            audio({"array": samples, "sampling_rate": 24000}),
+            audio(omniggml.Audio(samples.astype(np.float32) / 2**15, 24000)),
+            {"type": "input_audio", "input_audio": {"data": data, "format": "wav"}},
+            {"type": "audio_url", "audio_url": {"url": f"data:audio/wav;base64,{data}"}},
+        )
+    ]
+    assert len({reply.tokens for reply in replies}) == 1
+    assert all(np.array_equal(reply.audio.codes, replies[0].audio.codes) for reply in replies)
+    other = model.chat(asked(audio(clip("noise", 24000)), text), text_options=GREEDY, greedy=True, max_frames=2)
+    assert other.tokens != replies[0].tokens
+
+
+def test_listen_is_what_the_thinker_reads(model: omniggml.Model, ears: Ears) -> None:
+    given = clip("voice", 16000)
+    rows = model.listen(given)
+    assert rows.shape == (13, 64)
+    assert np.array_equal(rows, ears.encoded(omniggml.log_mel(given)))
+    assert np.array_equal(model.listen(given, sampling_rate=16000), rows)
+
+
+def test_stream_text_hears(model: omniggml.Model) -> None:
+    messages = asked(audio(clip("voice", 9000)))
+    whole = model.chat(messages, text_options=GREEDY, max_frames=1)
+    assert "".join(model.stream_text(messages, GREEDY)) == whole.text
+
+
+REFUSED: dict[str, tuple[Any, str]] = {
+    "a type that is none": ({"type": "smell", "smell": "x"}, "of the type 'smell'"),
+    "no type": ({"nothing": 1}, "of the type None"),
+    "no mapping": ("hello", "expected a mapping"),
+    "audio without any": ({"type": "audio"}, "without one"),
+    "text without any": ({"type": "text"}, "without one"),
+    "an image": ({"type": "image", "image": "x.png"}, "can't see"),
+    "an image's address": ({"type": "image_url", "image_url": {"url": "data:image/png;base64,"}}, "can't see"),
+    "a video": ({"type": "video", "video": "x.mp4"}, "can't see"),
+    "an address": (audio("https://example.com/a.wav"), "not downloaded"),
+    "no base64": ({"type": "input_audio", "input_audio": {"data": "§§", "format": "wav"}}, "no base64"),
+    "no data": ({"type": "input_audio", "input_audio": {}}, '"data"'),
+    "no URL": ({"type": "audio_url", "audio_url": 3}, "data URL"),
+    "a plain data URL": ({"type": "audio_url", "audio_url": {"url": "data:audio/wav,abc"}}, "isn't in base64"),
+    "an empty mapping": (audio({}), "without an array"),
+    "no file": (audio("nowhere.wav"), "no such file"),
+    "nothing to hear": (audio(np.zeros(10)), "at least 201"),
+    "a rate that is none": (audio(np.zeros(1000), sampling_rate="x"), "sampling rate"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_parts_that_can_not_be_heard(model: omniggml.Model, case: str) -> None:
+    part, sentence = REFUSED[case]
+    with pytest.raises(InputError, match=re.escape(sentence)):
+        model.chat(asked(part))
+
+
+@pytest.mark.parametrize("role", ["system", "assistant"])
+def test_audio_in_turns_of_others(model: omniggml.Model, role: str) -> None:
+    turns = [{"role": role, "content": [audio(clip("voice", 4000))]}, {"role": "user", "content": "hm?"}]
+    with pytest.raises(InputError, match=f"a turn of the {role}"):
+        model.chat(turns)
+
+
+def test_more_than_the_context_holds(model: omniggml.Model) -> None:
+    long = np.zeros(16000 * 330, np.float32)
+    with pytest.raises(InputError, match="positions of the thinker's context"):
+        model.chat(asked(audio(long)))
+
+
+def test_text_alone_is_left_as_it_is() -> None:
+    turns = [{"role": "user", "content": "hm?"}, {"role": "user", "content": [{"type": "text", "text": "a", "b": 1}]}]
+    plain = parted(turns)
+    assert plain.turns == turns and plain.audio == ()
+
+
+def test_without_ears_or_a_token_for_them(ears: Ears) -> None:
+    speech, thinker, _ = ears.files()
+    deaf = omniggml.load(speech, mmproj=False)
+    assert not deaf.has_ears
+    for ask in (lambda: deaf.chat(asked(audio(clip("voice", 4000)))), lambda: deaf.listen(clip("voice", 4000))):
+        with pytest.raises(InputError, match="without an mmproj file"):
+            ask()
+    with pytest.raises(InputError, match="without an mmproj file"):
+        omniggml.load(thinker=thinker, mmproj=False).chat(asked(audio(clip("voice", 4000))))
+
+
+def test_a_template_without_places_for_audio(model: omniggml.Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(type(model.tokenizer), "encode_chat", lambda *_: [1, 2, 3])
+    with pytest.raises(ModelFileError, match="0 places for 1 parts"):
+        model.chat(asked(audio(clip("voice", 4000))))
+
+
+def command(*words: object) -> subprocess.CompletedProcess[str]:
+    call = [sys.executable, "-m", "omniggml", *map(str, words)]
+    return subprocess.run(call, capture_output=True, text=True, check=False)
+
+
+def test_the_command(ears: Ears, tmp_path: Path) -> None:
+    speech, thinker, mmproj = ears.files()
+    path, out = tmp_path / "q.wav", tmp_path / "a.wav"
+    soundfile.write(path, clip("voice", 8000), 16000)
+    short = ("--max-tokens", 3, "--text-greedy")
+    asked_of = command("chat", "what?", "--audio", path, "--thinker", thinker, *short)
+    heard = command("chat", "--audio", path, "--thinker", thinker, "--mmproj", mmproj, *short)
+    assert asked_of.returncode == heard.returncode == 0
+    assert asked_of.stdout.strip() and heard.stdout.strip() and asked_of.stdout != heard.stdout
+    nothing = command("chat", "--thinker", thinker)
+    assert nothing.returncode != 0 and "--audio" in nothing.stderr
+    over_itself = command("chat", "--audio", path, "-m", speech, "-o", path, *short)
+    assert over_itself.returncode != 0 and soundfile.info(path).frames == 8000
+    spoken = command("chat", "--audio", path, "-m", speech, "-o", out, "--max-frames", 2, *short)
+    assert spoken.returncode in (0, 3) and out.exists()
+
+
+# --- files ------------------------------------------------------------------------------------------------------------
+
+
+def test_the_files_are_found_beside_each_other(ears: Ears) -> None:
+    speech, thinker, mmproj = ears.files()
+    given = clip("voice", 5000)
+    rows = omniggml.load(speech).listen(given)
+    for other in (
+        omniggml.load(thinker),
+        omniggml.load(thinker=thinker),
+        omniggml.load(thinker=thinker, mmproj=mmproj),
+    ):
+        assert other.has_ears
+        assert np.array_equal(other.listen(given), rows)
+
+
+def test_what_inspect_says(ears: Ears) -> None:
+    seen = omniggml.inspect(ears.files("f16")[2])
+    assert seen.family == "mmproj" and seen.loads and seen.needs == ("thinker",)
+    assert {share.stage for share in seen.shares} == {"audio encoder"}
+    assert seen.unknown == () and seen.concerns == ()
+    assert seen.geometry[ARCHITECTURE]["audio.block_count"] == 3
+
+
+def test_policies_keep_what_they_should(ears: Ears, tmp_path: Path) -> None:
+    mmproj = ears.files()[2]
+    quantized = omniggml.quantize(mmproj, tmp_path / "q-mmproj.gguf", policy="q8_0")
+    types = {change.name: change.after for change in quantized.changes}
+    assert types["a.position_embd.weight"] == types["a.blk.0.ln1.weight"] == types["a.conv2d.1.bias"] == "F32"
+    assert types["a.blk.0.attn_q.weight"] == "Q8_0"
+    thinker = ears.files()[1]
+    given = clip("voice", 20000)
+    rows = omniggml.load(thinker=thinker, mmproj=mmproj).listen(given)
+    again = omniggml.load(thinker=thinker, mmproj=quantized.path).listen(given)
+    assert agreement(again, rows).inside(GATES["q8_0"])
+
+
+def test_a_checkpoint_without_ears_makes_none(tmp_path: Path, tiny_files: Any) -> None:
+    checkpoint = tiny_files.speech.parent / "checkpoint"
+    with pytest.raises(omniggml.ConversionError, match="no weights of an audio encoder"):
+        convert(checkpoint, tmp_path, only="mmproj")
+
+
+def test_ears_alone(ears: Ears, tmp_path: Path) -> None:
+    (only,) = convert(ears.checkpoint, tmp_path, type="f32", name="x", only="mmproj")
+    assert only.name == "x-mmproj.gguf"
+    whole, alone = (omniggml.inspect(path) for path in (ears.files()[2], only))
+    assert whole.shares == alone.shares
+
+
+def test_other_models_files(ears: Ears) -> None:
+    speech, thinker, mmproj = ears.files()
+    with pytest.raises(ModelFileError, match="is an mmproj file, through which a thinker hears"):
+        omniggml.load(mmproj)
+    with pytest.raises(ModelFileError, match="is an mmproj file, through which a thinker hears"):
+        omniggml.load(thinker=mmproj)
+    with pytest.raises(ModelFileError, match="is no mmproj file"):
+        omniggml.load(speech, mmproj=thinker)
+    other = Ears(ears.root, "mini").files()
+    with pytest.raises(ModelFileError, match="belong to different models"):
+        omniggml.load(other[0], mmproj=mmproj)
+
+
+def test_an_encoder_for_images_is_left_out_aloud(ears: Ears, tmp_path: Path) -> None:
+    mmproj = ears.files()[2]
+    other = tmp_path / "both.gguf"
+    edit = GgufEdit.read(mmproj)
+    edit.tensors.append(Tensor("v.patch_embd.weight", [8, 4], 0, bytes(128)))
+    edit.write(other)
+    with pytest.warns(UserWarning, match="encoder for images, which is not used"):
+        source = open_encoders(other)
+    native = _native.MediaEncoders(source.native, "cpu")
+    features = ears.features(120)
+    rows = _native.AudioEncoderSession(native, 1, None).encode(features)
+    assert np.array_equal(rows, ears.encoded(features))
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("clip.audio.block_count", 2),
+        ("clip.audio.block_count", 4),
+        ("clip.audio.embedding_length", 32),
+        ("clip.audio.attention.head_count", 3),
+        ("clip.audio.attention.head_count", 0),
+        ("clip.audio.feed_forward_length", 95),
+        ("clip.audio.num_mel_bins", 64),
+        ("clip.audio.num_mel_bins", 1000),
+        ("clip.audio.projection_dim", 1),
+        ("clip.audio.projector_type", "ultravox"),
+        ("clip.audio.attention.layer_norm_epsilon", -1.0),
+        ("qwen3omni.audio.n_window", 0),
+        ("qwen3omni.audio.n_window", 800),
+        ("qwen3omni.audio.n_window_infer", 50),
+    ],
+)
+def test_files_that_do_not_add_up(ears: Ears, tmp_path: Path, key: str, value: Any) -> None:
+    path = tmp_path / "bad-mmproj.gguf"
+    GgufEdit.read(ears.files()[2]).set(key, value).write(path)
+    with pytest.raises(ModelFileError) as error:
+        omniggml.load(ears.files()[0], mmproj=path)
+    assert str(path) in str(error.value)
+
+
+def test_cut_files(ears: Ears, tmp_path: Path) -> None:
+    whole = ears.files()[2].read_bytes()
+    for length in (0, 20, 1000, len(whole) // 2, len(whole) - 1):
+        path = tmp_path / "cut-mmproj.gguf"
+        path.write_bytes(whole[:length])
+        with pytest.raises(ModelFileError):
+            omniggml.load(ears.files()[0], mmproj=path)

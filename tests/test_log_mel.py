@@ -1,0 +1,215 @@
+"""The front end of the audio encoder: log-mel features, and audio of any kind as its input."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import soundfile
+import soxr
+
+import omniggml
+from omniggml import Audio, InputError, _native
+from omniggml.media import audio_input
+from omniggml.media.audio_input import read_samples
+
+FloatArray = npt.NDArray[np.float32]
+LENGTHS = (201, 320, 16000, 16159, 16160, 40123)
+
+
+def clip(kind: str, n: int, rate: int = 16000) -> FloatArray:
+    time = np.arange(n) / rate
+    rng = np.random.default_rng(n)
+    made = {
+        "noise": rng.normal(0, 0.1, n),
+        "voice": sum(0.1 * np.sin(2 * np.pi * 120 * k * time) / k for k in range(1, 30)) * (1 + np.sin(19 * time)),
+        "silence": np.zeros(n),
+        "quiet": 1e-4 * rng.normal(size=n),
+    }
+    return np.asarray(made[kind], np.float32)
+
+
+def slaney(n_mels: int) -> npt.NDArray[np.float64]:
+    """Triangles [mels, 201] on Slaney's scale, each of area 1."""
+    hertz = np.linspace(0, 8000, 201)
+
+    def to_mel(f: float) -> float:
+        return 3 * f / 200 if f < 1000 else 15 + 27 * np.log(f / 1000) / np.log(6.4)
+
+    mels = np.linspace(0, to_mel(8000), n_mels + 2)
+    edges = np.where(mels < 15, 200 * mels / 3, 1000 * 6.4 ** ((mels - 15) / 27))
+    out = np.zeros((n_mels, 201))
+    for m, (low, middle, high) in enumerate(zip(edges, edges[1:], edges[2:], strict=False)):
+        out[m] = np.interp(hertz, [low, middle, high], [0, 1, 0]) * 2 / (high - low)
+    return out
+
+
+def by_numpy(samples: FloatArray, n_mels: int) -> npt.NDArray[np.float64]:
+    padded = np.pad(samples.astype(np.float64), 200, mode="reflect")
+    window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(400) / 400)
+    frames = np.stack([padded[160 * t : 160 * t + 400] * window for t in range(len(samples) // 160)])
+    power = np.abs(np.fft.rfft(frames)) ** 2
+    logs = np.log10(np.maximum(slaney(n_mels) @ power.T, 1e-10))
+    return (np.maximum(logs, logs.max() - 8) + 4) / 4
+
+
+@pytest.mark.parametrize("n_mels", [128, 80, 1])
+@pytest.mark.parametrize("kind", ["noise", "voice", "silence", "quiet"])
+@pytest.mark.parametrize("n", LENGTHS)
+def test_features_are_those_of_the_formula(kind: str, n: int, n_mels: int) -> None:
+    samples = clip(kind, n)
+    features = omniggml.log_mel(samples, n_mels=n_mels)
+    assert features.dtype == np.float32 and features.shape == (n_mels, n // 160)
+    assert np.abs(features - by_numpy(samples, n_mels)).max() <= 1e-6
+
+
+@pytest.mark.reference
+@pytest.mark.parametrize("n", LENGTHS)
+def test_features_are_transformers(n: int) -> None:
+    """Its NumPy path; the one of torch sums in float32 and is itself some 1e-5 away from it."""
+    transformers = pytest.importorskip("transformers", "5")
+    extractor = transformers.WhisperFeatureExtractor(feature_size=128)
+    for kind in ("noise", "voice", "silence"):
+        samples = clip(kind, n)
+        theirs = extractor._np_extract_fbank_features(samples[np.newaxis], "cpu")[0]
+        assert np.abs(omniggml.log_mel(samples) - theirs).max() <= 1e-6
+        by_torch = extractor(samples, sampling_rate=16000, padding=False, truncation=False)["input_features"][0]
+        assert np.abs(omniggml.log_mel(samples) - by_torch).max() <= np.abs(theirs - by_torch).max() + 1e-6
+
+
+def test_features_are_the_same_bits_however_many_threads() -> None:
+    samples = clip("voice", 100_000)
+    one = _native.log_mel(samples, 128, n_threads=1)
+    assert all(np.array_equal(one, _native.log_mel(samples, 128, n_threads=n)) for n in (2, 3, 8))
+
+
+# --- audio of any kind ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rate", [8000, 11025, 16000, 24000, 44100, 48000, 96000])
+@pytest.mark.parametrize("channels", [1, 2, 8])
+def test_files_of_any_rate_and_channels(tmp_path: Path, rate: int, channels: int) -> None:
+    samples = np.stack([clip("voice", rate // 2, rate) * (1 + c) / 10 for c in range(channels)], axis=1)
+    path = tmp_path / "clip.wav"
+    soundfile.write(path, samples, rate, subtype="FLOAT")
+    expected = samples.mean(axis=1)
+    if rate != 16000:
+        expected = soxr.resample(expected, rate, 16000, quality="HQ")
+    read = read_samples(path)
+    assert read.dtype == np.float32
+    assert np.abs(read - expected).max() < 2e-6
+    assert np.array_equal(read, read_samples(path.read_bytes()))
+    assert np.array_equal(read, read_samples(samples, rate))
+    assert np.array_equal(read, read_samples(samples.T, rate))
+
+
+@pytest.mark.parametrize(
+    ("ending", "subtype"), [("flac", "PCM_16"), ("ogg", "VORBIS"), ("mp3", None), ("wav", "PCM_U8")]
+)
+def test_files_of_other_formats(tmp_path: Path, ending: str, subtype: str | None) -> None:
+    path = tmp_path / f"clip.{ending}"
+    soundfile.write(path, clip("voice", 22050, 22050), 22050, subtype=subtype)
+    assert abs(len(read_samples(path)) - 16000) < 1600  # codecs with frames add some
+
+
+def test_what_libsndfile_does_not_read(tmp_path: Path) -> None:
+    av = pytest.importorskip("av")
+    path = tmp_path / "clip.m4a"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("aac", rate=44100)
+        frame = av.AudioFrame.from_ndarray(clip("voice", 44100, 44100)[np.newaxis], format="fltp", layout="mono")
+        frame.sample_rate = 44100
+        for packet in (*stream.encode(frame), *stream.encode(None)):
+            container.mux(packet)
+    for given in (path, path.read_bytes()):
+        samples = read_samples(given)
+        assert abs(len(samples) - 16000) < 1000
+        assert 0.05 < np.abs(samples).max() < 2
+
+
+def test_integers_are_parts_of_their_range() -> None:
+    samples = clip("voice", 4000)
+    small = (samples * 2**15).astype(np.int16)
+    assert np.array_equal(read_samples(small), small.astype(np.float32) / 2**15)
+    bytes_ = np.full(300, 128, np.uint8)
+    assert np.array_equal(read_samples(bytes_), np.zeros(300, np.float32))
+
+
+def test_an_audio_of_ours_is_heard_at_its_own_rate() -> None:
+    audio = Audio(clip("voice", 24000, 24000), 24000)
+    assert np.array_equal(read_samples(audio), read_samples(audio.samples, 24000))
+    assert len(read_samples(audio)) == 16000
+
+
+NAN = np.full(1000, np.nan, np.float32)
+REFUSED: dict[str, tuple[Any, str]] = {
+    "nothing": (np.zeros(0), "has 0 samples"),
+    "a little": (np.zeros(200), "at least 201"),
+    "NaN": (NAN, "holds NaN"),
+    "infinity": (np.full(1000, np.inf), "NaN or infinity"),
+    "too large for float32": (np.full(1000, 1e300), "NaN or infinity"),
+    "16-bit units": (np.full(1000, 30000.0), "floats run from -1 to 1"),
+    "texts": (np.array(["a", "b"]), "expected samples"),
+    "three axes": (np.zeros((2, 3, 400)), "has the shape"),
+    "too many channels": (np.zeros((65, 400)), "65 channels"),
+    "ragged": ([[1.0], [1.0, 2.0]], "can't be made an array"),
+    "no file": ("nowhere.wav", "no such file"),
+    "no audio": (b"no audio at all", "is no audio that can be read"),
+    "no bytes": (b"", "is no audio that can be read"),
+    "none": (None, "expected samples"),
+    "complex": (np.zeros(400, np.complex64), "expected samples"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_can_not_be_heard_gets_a_sentence(case: str) -> None:
+    given, sentence = REFUSED[case]
+    with pytest.raises(InputError, match=sentence) as error:
+        omniggml.log_mel(given)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("rate", [0, -1, 999, 10**6, 16000.5, "16000", True])
+def test_rates_that_no_audio_has(rate: Any) -> None:
+    with pytest.raises(InputError, match="sampling rate"):
+        omniggml.log_mel(np.zeros(1000), sampling_rate=rate)
+
+
+def test_cut_and_damaged_files(tmp_path: Path) -> None:
+    path = tmp_path / "clip.flac"
+    soundfile.write(path, clip("noise", 16000), 16000)
+    whole = path.read_bytes()
+    rng = np.random.default_rng(0)
+    n_refused = 0
+    for length in (0, 1, 10, 40, 100, 5000, len(whole) - 1):
+        n_refused += heard_or_refused(whole[:length])
+    for _ in range(60):
+        damaged = bytearray(whole)
+        for at in rng.integers(0, min(200, len(whole)), 3):
+            damaged[at] = rng.integers(0, 256)
+        n_refused += heard_or_refused(bytes(damaged))
+    assert n_refused > 3
+
+
+def heard_or_refused(data: bytes) -> bool:
+    try:
+        return not np.isfinite(read_samples(data)).all()
+    except InputError as error:
+        assert str(error)
+        return True
+
+
+def test_hours_are_refused_before_they_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the header where it says; else as soon as they have come."""
+    monkeypatch.setattr(audio_input, "LONGEST_SECONDS", 1)
+    buffer = io.BytesIO()
+    soundfile.write(buffer, clip("noise", 16200), 16000, format="WAV")
+    for given in (buffer.getvalue(), np.zeros(16200, np.float32)):
+        with pytest.raises(InputError, match="longer than"):
+            read_samples(given)
+    header = bytearray(buffer.getvalue())
+    assert len(read_samples(bytes(header[: 44 + 2 * 8000]))) == 8000  # cut, it is as long as what is there

@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import omniggml
+from ears_side import FRAMES, Ears, recorded
+from omniggml.synthetic.ears import EARS
 from omniggml.synthetic.geometries import GEOMETRIES
 from parity import engine_side, greedy
 from parity.cases import make_case
@@ -24,9 +26,11 @@ from parity.metrics import GATES, agreement
 from parity.rows import Row, compare, worst_of_kind
 
 # The last of them speaks no frame.
-_NAMES = [name for name in GEOMETRIES if name != "eos-first"]
+_WHOLE = [name for name in GEOMETRIES if name != "eos-first"]
+_EARS = {f"ears-{name}": name for name in EARS}
+_NAMES = [*_WHOLE, *_EARS]
 
-_COLUMNS = "{:<13} {:<5} {:<68} {:>12} {:>9} {:>10}  {}"
+_COLUMNS = "{:<16} {:<5} {:<68} {:>12} {:>9} {:>10}  {}"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -44,12 +48,16 @@ def main(arguments: list[str] | None = None) -> int:
     print(_COLUMNS.format("geometry", "type", "module", "cosine", "nmse", "gain", ""))
     with tempfile.TemporaryDirectory() as directory:
         files = ModelFiles(Path(directory))
-        for name in options.geometry:
+        for name in (name for name in options.geometry if name in _WHOLE):
             reference = transformers_side.load_reference(files.checkpoint(name))
             for some in _rows(files, name, options.type, transformers_side, reference, forced=not options.stages):
                 _print_rows(some if options.all_rows else worst_of_kind(some))
                 rows += some
             n_different += _compare_greedy(files, name, transformers_side, reference)
+        for name in (name for name in options.geometry if name in _EARS):
+            some = list(_ears_rows(Ears(Path(directory), "tiny", _EARS[name]), options.type, transformers_side))
+            _print_rows(some if options.all_rows else worst_of_kind(some))
+            rows += some
     return _print_summary(rows, n_different)
 
 
@@ -79,6 +87,16 @@ def _rows(
         rows = compare(name, type_, engine.capture(case, recording, forced=forced), recording.outputs)
         whole = agreement(engine.waveform(case), recording.outputs["code2wav"])
         yield [*rows, Row("code2wav without a probe, from the codes to the waveform", name, type_, whole)]
+
+
+def _ears_rows(ears: Ears, types: list[str], transformers_side: Any) -> Iterator[Row]:
+    """Every module of one audio encoder, for clips of several lengths, each from its features on."""
+    reference = transformers_side.load_reference(ears.checkpoint)
+    for frames in FRAMES:
+        features = ears.features(frames)
+        outputs = recorded(reference, features)
+        for type_ in types:
+            yield from compare(f"ears-{ears.name}", type_, ears.captured(features, type_), outputs)
 
 
 def _compare_greedy(files: ModelFiles, name: str, transformers_side: Any, reference: Any) -> int:

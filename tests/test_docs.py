@@ -43,7 +43,9 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     codes = np.random.default_rng(0).integers(0, geometry["codebook_size"], (geometry["num_quantizers"], 20))
     np.save(path / "codes.npy", codes)
     (path / "texts.csv").write_text("id,text\none,hello world\ntwo,good night\n", encoding="utf-8")
-    omniggml.Audio(np.random.default_rng(1).uniform(-0.5, 0.5, 8000).astype(np.float32), 16000).save(path / "question.wav")
+    omniggml.Audio(np.random.default_rng(1).uniform(-0.5, 0.5, 8000).astype(np.float32), 16000).save(
+        path / "question.wav"
+    )
     return path
 
 

@@ -106,6 +106,28 @@ def test_spoken_questions_are_answered_as_by_transformers(ears: Ears, geometry: 
         assert np.abs(spoken.samples - samples).max() < 1e-4
 
 
+# --- llama.cpp --------------------------------------------------------------------------------------------------------
+
+
+def test_llama_cpp_hears_through_our_file(ears: Ears, tmp_path: Path) -> None:
+    """It reads the file, and its prompt grows by what it heard; it pads windows otherwise, so the rows differ."""
+    pytest.importorskip("xllamacpp")
+    from test_llama_cpp_compat import llama_server, post
+
+    _, thinker, mmproj = Ears(ears.root, "mini").files("f16")
+    path = tmp_path / "q.wav"
+    soundfile.write(path, clip("voice", 32000), 16000)
+    data = base64.b64encode(path.read_bytes()).decode()
+    text = {"type": "text", "text": "what?"}
+    sound = {"type": "input_audio", "input_audio": {"data": data, "format": "wav"}}
+    with llama_server(thinker, mmproj) as address:
+        lengths = []
+        for parts in ([text], [text, sound]):
+            body = {"messages": asked(*parts), "max_tokens": 2, "temperature": 0}
+            lengths.append(post(address, "/v1/chat/completions", body)["usage"]["prompt_tokens"])
+    assert lengths[1] - lengths[0] >= 26  # thirteen a second
+
+
 # --- the encoder ------------------------------------------------------------------------------------------------------
 
 

@@ -59,11 +59,13 @@ def tokenizer_of(path: Path) -> Tokenizer:
 
 
 @contextmanager
-def llama_server(path: Path) -> Iterator[str]:
-    """Address of llama.cpp's server with this model."""
+def llama_server(path: Path, mmproj: Path | None = None) -> Iterator[str]:
+    """Address of llama.cpp's server with this model, and an mmproj file for it."""
     xllamacpp = pytest.importorskip("xllamacpp")
     parameters = xllamacpp.CommonParams()
     parameters.model.path = str(path)
+    if mmproj is not None:
+        parameters.mmproj.path = str(mmproj)
     parameters.n_ctx = 256
     parameters.n_parallel = 1
     parameters.cpuparams.n_threads = 2

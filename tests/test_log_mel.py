@@ -131,6 +131,22 @@ def test_what_libsndfile_does_not_read(tmp_path: Path) -> None:
         assert 0.05 < np.abs(samples).max() < 2
 
 
+def test_nothing_that_names_other_files_is_followed(tmp_path: Path) -> None:
+    pytest.importorskip("av")
+    soundfile.write(tmp_path / "other.wav", clip("voice", 16000), 16000)
+    lines = {
+        "list.m3u8": f"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n{tmp_path}/other.wav\n#EXT-X-ENDLIST\n",
+        "list.ffconcat": f"ffconcat version 1.0\nfile {tmp_path}/other.wav\n",
+        "list.sdp": "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=audio 9 RTP/AVP 0\n",
+    }
+    for name, text in lines.items():
+        path = tmp_path / name
+        path.write_text(text)
+        for given in (path, text.encode()):
+            with pytest.raises(InputError, match="is no audio that can be read"):
+                read_samples(given)
+
+
 def test_integers_are_parts_of_their_range() -> None:
     samples = clip("voice", 4000)
     small = (samples * 2**15).astype(np.int16)

@@ -14,6 +14,8 @@ import pytest
 from omniggml import convert
 from omniggml.conversion.safetensors_reader import Checkpoint
 from omniggml.errors import ConversionError
+from omniggml.synthetic.ears import ears_for
+from omniggml.synthetic.geometries import GEOMETRIES
 from omniggml.synthetic.random_checkpoint import write_random_checkpoint
 from sentences import one_sentence
 
@@ -22,7 +24,8 @@ Tensors = dict[str, np.ndarray[Any, Any]]
 
 @pytest.fixture(scope="module")
 def mini(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_random_checkpoint("mini", tmp_path_factory.mktemp("checkpoint") / "mini")
+    directory = tmp_path_factory.mktemp("checkpoint") / "mini"
+    return write_random_checkpoint("mini", directory, audio=ears_for(GEOMETRIES["mini"]))
 
 
 @pytest.fixture

@@ -19,8 +19,10 @@ import soundfile
 pytest.importorskip("fastapi")
 
 import omniggml
+from ears_side import Ears
 from omniggml import TextOptions
 from served import Answer, Served, served
+from test_log_mel import clip
 
 QUESTION = "what is the capital of france"
 TURNS = [{"role": "user", "content": QUESTION}]
@@ -129,6 +131,26 @@ def test_stop(server: Served, expected: str) -> None:
 def test_what_is_wrong_is_named(server: Served, fields: dict[str, Any], param: str | None) -> None:
     answer = chat(server, **fields)
     assert answer.status == 400 and answer.json["error"]["param"] == param
+
+
+def test_recordings_are_heard(tmp_path: Path) -> None:
+    ears = Ears(tmp_path)
+    model = omniggml.load(ears.files()[0], n_threads=1)
+    path = tmp_path / "q.wav"
+    soundfile.write(path, clip("voice", 9000), 16000)
+    sound = {"data": base64.b64encode(path.read_bytes()).decode(), "format": "wav"}
+    parts = [{"type": "input_audio", "input_audio": sound}, {"type": "text", "text": "what?"}]
+    expected = "".join(model.stream_text([{"role": "user", "content": parts}], TextOptions(greedy=True, max_tokens=5)))
+    with served(model, slots=1) as running:
+
+        def ask(content: Any) -> Answer:
+            return chat(running, messages=[{"role": "user", "content": content}], max_tokens=5)
+
+        assert ask(parts).json["choices"][0]["message"]["content"] == expected
+        assert ask(parts).json["usage"]["prompt_tokens"] > ask("what?").json["usage"]["prompt_tokens"]
+        for wrong in ({}, {"data": "$"}, {"data": "YWJj"}, {"data": 3}):
+            answer = ask([{"type": "input_audio", "input_audio": wrong}])
+            assert answer.status == 400 and answer.json["error"]["message"]
 
 
 def test_openai_sdk(server: Served, expected: str) -> None:

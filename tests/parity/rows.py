@@ -11,7 +11,8 @@ from parity.metrics import GATES, Agreement, agreement
 
 # Modules of the reference whose output the engine has no tensor for.
 _WITHOUT_TENSOR = re.compile(
-    r"thinker|thinker\.model|thinker\.model\.language_model|talker\.model|talker\.code_predictor\.model"  # wrappers
+    r"thinker|thinker\.audio_tower|thinker\.model|thinker\.model\.language_model"  # wrappers
+    r"|talker\.model|talker\.code_predictor\.model"
     r"|.*\.rotary_emb"  # sines and cosines, not activations
     r"|.*\.layers\..*\.act_fn"  # one operation with the product that follows
     r"|code2wav\.(upsample\.\d+\.0|decoder\.\d+\.block\.1)\.conv"  # untrimmed; the engine never computes the margins
@@ -37,6 +38,8 @@ class Row:
         """The part of the model."""
         if self.module.startswith("talker.code_predictor."):
             return "code predictor"
+        if self.module.startswith("thinker.audio_tower."):
+            return "audio encoder"
         return self.module.split(".")[0].split(" ")[0]
 
     @property

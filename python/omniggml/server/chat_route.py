@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from omniggml.audio import Audio
 from omniggml.server.access import key_of
 from omniggml.server.api_error import ERRORS, ApiError
-from omniggml.server.conversation import LIFETIME, Message, turns_of
+from omniggml.server.conversation import LIFETIME, Message, text_of, turns_of
 from omniggml.server.encoders import Encoder, as_base64, new_encoder
 from omniggml.server.events import DONE, MEDIA_TYPE, error_event, event
 from omniggml.server.service import Service
@@ -148,8 +148,8 @@ def chat_routes(service: Service) -> APIRouter:
     )
     async def chat(request: Request, asked: ChatRequest) -> Response:
         asked.check()
-        turns = turns_of(asked.messages, service.transcripts)
-        service.check_length("".join(turn["content"] for turn in turns), "messages")
+        turns = turns_of(asked.messages, service.transcripts, hears=service.thinker.hears)
+        service.check_length(text_of(turns), "messages")
         spoken, speech, encoder = asked.spoken, None, None
         answer = service.thinker.answer(turns, asked.wish)
         if spoken is not None:

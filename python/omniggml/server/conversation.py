@@ -1,4 +1,5 @@
-"""The messages of a chat as OpenAI's clients send them -> turns of text, and the answers they may come back to."""
+"""The messages of a chat as OpenAI's clients send them -> turns of text and recordings, and the answers they may come
+back to."""
 
 from __future__ import annotations
 
@@ -20,12 +21,21 @@ _MOST_KEPT = 4096
 _NOT_YET = ("input_audio", "audio_url", "image_url", "input_image", "video_url", "file", "image", "audio", "video")
 
 
+class Recording(BaseModel):
+    """A recording of a user: a file in base64. Its format is read off the file."""
+
+    model_config = ConfigDict(strict=True)
+    data: str | None = None
+    format: str | None = None
+
+
 class MessagePart(BaseModel):
-    """A part of a message; text, for what else there is isn't understood yet."""
+    """A part of a message; text, or for a model that hears a recording."""
 
     model_config = ConfigDict(strict=True)
     type: str = "text"
     text: str | None = None
+    input_audio: Recording | None = None
 
 
 class AudioId(BaseModel):
@@ -70,15 +80,43 @@ class Transcripts:
         return text
 
 
-def turns_of(messages: Sequence[Message], transcripts: Transcripts) -> list[dict[str, Any]]:
-    """Turns of text. Raises ApiError for what this model can't take in."""
+def turns_of(messages: Sequence[Message], transcripts: Transcripts, *, hears: bool = False) -> list[dict[str, Any]]:
+    """Turns of text, and where the model `hears` of recordings. Raises ApiError for what it can't take in."""
     return [
         {
             "role": "system" if message.role == "developer" else message.role,
-            "content": check_text(f"message {number}", _text(message, transcripts)),
+            "content": _heard(message)
+            if hears and _holds_recordings(message)
+            else check_text(f"message {number}", _text(message, transcripts)),
         }
         for number, message in enumerate(messages, 1)
     ]
+
+
+def text_of(turns: Sequence[dict[str, Any]]) -> str:
+    """All that is to be read in turns."""
+    parts = [turn["content"] if isinstance(turn["content"], list) else [{"text": turn["content"]}] for turn in turns]
+    return "".join(part.get("text", "") for turn in parts for part in turn)
+
+
+def _holds_recordings(message: Message) -> bool:
+    return isinstance(message.content, list) and any(part.type == "input_audio" for part in message.content)
+
+
+def _heard(message: Message) -> list[dict[str, Any]]:
+    assert isinstance(message.content, list)
+    return [_recording(part) if part.type == "input_audio" else _written(part) for part in message.content]
+
+
+def _written(part: MessagePart) -> dict[str, Any]:
+    return {"type": "text", "text": check_text("a message", _part_text(part))}
+
+
+def _recording(part: MessagePart) -> dict[str, Any]:
+    held = part.input_audio
+    if held is None or held.data is None:
+        raise ApiError(400, 'a message has input_audio without "data", a file in base64', param="messages")
+    return {"type": "input_audio", "input_audio": held.model_dump(exclude_none=True)}
 
 
 def _text(message: Message, transcripts: Transcripts) -> str:

@@ -47,6 +47,10 @@ class Answer:
 class ChatThinker(Protocol):
     """Writes answers."""
 
+    @property
+    def hears(self) -> bool:
+        """Whether recordings in a conversation are passed on to it."""
+
     def answer(self, turns: Turns, wish: TextWish) -> Answer:
         """The answer to a conversation; its bits raise OmniError where there is none."""
 
@@ -60,6 +64,10 @@ class OwnThinker:
     def __init__(self, model: Model, at_a_time: int) -> None:
         self._model = model
         self._pool = ThreadPoolExecutor(at_a_time, "omniggml-thinker")
+
+    @property
+    def hears(self) -> bool:
+        return self._model.has_ears
 
     def answer(self, turns: Turns, wish: TextWish) -> Answer:
         """As `ChatThinker.answer`. Raises ApiError where the model has no thinker."""
@@ -108,6 +116,11 @@ class ThinkerAtUrl:
         # Between two tokens a server may think for long; a client that has gone ends the request.
         timeout = httpx.Timeout(None, connect=_CONNECT_SECONDS)
         self._client = httpx.AsyncClient(headers=headers, timeout=timeout)
+
+    @property
+    def hears(self) -> bool:
+        """It says itself what it can't take in."""
+        return True
 
     def answer(self, turns: Turns, wish: TextWish) -> Answer:
         """As `ChatThinker.answer`."""

@@ -229,7 +229,7 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "no type": ({"nothing": 1}, "of the type None"),
     "no mapping": ("hello", "expected a mapping"),
     "audio without any": ({"type": "audio"}, "without one"),
-    "text without any": ({"type": "text"}, "without one"),
+    "text without any": ({"type": "text"}, "has to have a text"),
     "an image": ({"type": "image", "image": "x.png"}, "can't see"),
     "an image's address": ({"type": "image_url", "image_url": {"url": "data:image/png;base64,"}}, "can't see"),
     "a video": ({"type": "video", "video": "x.mp4"}, "can't see"),

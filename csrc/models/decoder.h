@@ -83,7 +83,8 @@ struct DecoderParts {
 // Reads `prefix` + num_hidden_layers and so on, with the names of the Hugging Face configuration.
 DecoderGeometry read_decoder_geometry(const GgufFile & file, const std::string & prefix);
 
-// The sections of a key that may be missing. Throws Error(file) where they are not those of a head's pairs.
+// The sections of a key; none where it is missing or does not share out a head's pairs, as one that was assumed may
+// not: text alone needs none.
 std::array<int, 3> read_rope_sections(const GgufFile & file, const std::string & key, int64_t head_dim);
 
 // Throws Error(file) for a geometry that no graph can be built from.

@@ -214,7 +214,7 @@ void ThinkerSession::check_media(const ThinkerMedia & media, int64_t n_tokens) c
     }
     if (!g.has_three_axes()) {
         throw Error(ErrorKind::input,
-                    "the thinker file does not say which parts of a head positions in time, height and "
+                    "the thinker file does not say, for heads of this size, which pairs positions in time, height and "
                     "width rotate (rope.dimension_sections); convert it with omniggml");
     }
     const auto & values = media.positions.values;

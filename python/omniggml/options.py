@@ -36,11 +36,11 @@ class LoadKeywords(TypedDict, total=False):
     """Keywords of `load`; see `LoadOptions`."""
 
     thinker: PathLike | Literal[False] | None
-    mmproj: PathLike | Literal[False] | None
     device: str
     n_threads: int
     vocoder_precision: str
     mmap: bool
+    mmproj: PathLike | Literal[False] | None
     code2wav: PathLike | None
     tokenizer: PathLike | None
     overrides: Mapping[str, Any] | None
@@ -67,11 +67,11 @@ class LoadOptions:
     """
 
     thinker: PathLike | Literal[False] | None = None
-    mmproj: PathLike | Literal[False] | None = None
     device: str = "auto"
     n_threads: int = 0
     vocoder_precision: str = "auto"
     mmap: bool = True
+    mmproj: PathLike | Literal[False] | None = None
     code2wav: PathLike | None = None
     tokenizer: PathLike | None = None
     overrides: Mapping[str, Any] | None = None

@@ -2,6 +2,7 @@
 
 #include "bindings/arrays.h"
 #include "bindings/bindings.h"
+#include "bindings/interpreter_lock.h"
 #include "bindings/interruption.h"
 #include "speech/media_encoders.h"
 
@@ -44,7 +45,7 @@ py::array_t<float> encode(AudioEncoderSession & self, const FloatArray & feature
     Interruption       interruption;
     std::vector<float> rows;
     {
-        py::gil_scoped_release release;
+        LockReleased release;
         rows = self.encode(values, frames, [&] { return interruption.asked_to_stop(); });
     }
     interruption.raise();
@@ -57,7 +58,7 @@ void bind_audio_encoder(py::module_ & m) {
     py::class_<MediaEncoders, std::shared_ptr<MediaEncoders>>(
         m, "MediaEncoders", "The weights of an mmproj file. Immutable, shared by sessions.")
         .def(py::init<std::shared_ptr<GgufFile>, const std::string &, bool>(), py::arg("file"), py::arg("device"),
-             py::kw_only(), py::arg("mmap") = true, py::call_guard<py::gil_scoped_release>(),
+             py::kw_only(), py::arg("mmap") = true, py::call_guard<LockReleased>(),
              R"(From an open file in llama.cpp's layout. `mmap`: whether weights may stay in the file's pages.
 
 Raises ModelFileError for a file that can't be used, InputError for a device there isn't, OutOfMemoryError.)")

@@ -1,5 +1,6 @@
 #include "bindings/arrays.h"
 #include "bindings/bindings.h"
+#include "bindings/interpreter_lock.h"
 #include "models/log_mel.h"
 
 namespace py = pybind11;
@@ -15,7 +16,7 @@ py::array_t<float> compute(const FloatArray & samples, int64_t n_mels, int n_thr
     const auto         values = to_vector(samples);
     std::vector<float> out;
     {
-        py::gil_scoped_release release;
+        LockReleased release;
         out = log_mel(values, n_mels, n_threads);
     }
     const auto frames = (py::ssize_t) n_mel_frames((int64_t) values.size());

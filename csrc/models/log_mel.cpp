@@ -4,11 +4,11 @@
 #include <array>
 #include <cmath>
 #include <string>
-#include <thread>
 
 #include "core/finite.h"
 #include "core/parallel.h"
 #include "error/error.h"
+#include "threads/cpu_share.h"
 
 namespace omni {
 
@@ -336,7 +336,7 @@ std::vector<float> log_mel(const std::vector<float> & samples, int64_t n_mels, i
     const FrameReader  reader(samples);
     std::vector<float> out((size_t) (n_mels * n_frames));
 
-    const int  threads = n_threads > 0 ? n_threads : (int) std::max(1u, std::thread::hardware_concurrency());
+    const int  threads = n_threads > 0 ? n_threads : usable_cpus();
     const auto n_jobs  = (size_t) ((n_frames + k_job_frames - 1) / k_job_frames);
     run_jobs(n_jobs, std::min(threads, k_most_shares), [&](size_t job) {
         const int64_t first = (int64_t) job * k_job_frames;

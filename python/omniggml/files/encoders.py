@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
-
 from omniggml import _native
 from omniggml.errors import ModelFileError
 from omniggml.files import families
@@ -11,6 +9,7 @@ from omniggml.files.opening import File, PathLike, Source, open_file
 from omniggml.gguf.every_byte import check_every_byte
 from omniggml.gguf.planned_tensor import PlannedTensor
 from omniggml.spec.mmproj_file import NOT_SEEN_THROUGH
+from omniggml.warning import warn
 
 
 def open_encoders(path: PathLike) -> Source:
@@ -21,8 +20,7 @@ def open_encoders(path: PathLike) -> Source:
         raise ModelFileError(f"{file.header.path} is no mmproj file with an audio encoder of Qwen3-Omni's")
     source = encoders_of(file)
     if source.native is not file.header.native:
-        message = f"{file.header.path} holds an encoder for images, which is not used: this version hears only"
-        warnings.warn(message, stacklevel=2)
+        warn(f"{file.header.path} holds an encoder for images, which is not used: this version hears only")
     return source
 
 

@@ -15,6 +15,7 @@ from omniggml import _native
 from omniggml.array_file import existing_file
 from omniggml.arrays import as_array
 from omniggml.audio import Audio
+from omniggml.checked import checked
 from omniggml.errors import InputError
 from omniggml.options import check_integer
 
@@ -58,6 +59,7 @@ def read_samples(audio: AudioLike, rate: int | None = None, *, what: str = "the 
     return samples
 
 
+@checked
 def log_mel(audio: AudioLike, *, sampling_rate: int | None = None, n_mels: int = 128) -> FloatArray:
     """Log-mel features of audio, float32 [n_mels, frames], 100 frames a second: what transformers'
     WhisperFeatureExtractor makes of it, and the audio encoder's input.

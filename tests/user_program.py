@@ -53,8 +53,8 @@ def stages(path: Path, thinker: Path) -> None:
         samples = model.code2wav(codes)
     reading: omniggml.Reading = seen
     assert len(samples) == model.n_samples(codes.shape[1]) and "code2wav.decoder.0" in reading
-    recording: omniggml.AudioLike = omniggml.Audio(samples, model.sample_rate)
-    assert omniggml.log_mel(recording).shape[0] == 128
+    recording: omniggml.AudioLike = omniggml.Audio(np.zeros(1600, np.float32), 16000)
+    assert omniggml.log_mel(recording).shape == (128, 10)
 
 
 def tools(path: Path, checkpoint: Path, audio: omniggml.Audio, directory: Path) -> None:

@@ -52,7 +52,8 @@ def test_it_has_the_published_shards(copies: ModuleType, tmp_path: Path) -> None
 @pytest.mark.parametrize("variant", ["instruct", "resaved", "fused", "fp8"])
 def test_variants_that_convert(copies: ModuleType, tmp_path: Path, variant: str) -> None:
     directory = copies.write_checkpoint(tmp_path / variant, variant, GEOMETRIES["tiny"])
-    speech, thinker = convert(directory, tmp_path / "out", type="q8_0", name="x")
+    speech, thinker, mmproj = convert(directory, tmp_path / "out", type="q8_0", name="x")
+    assert omniggml.inspect(mmproj).loads
     assert omniggml.inspect(speech).problem == omniggml.inspect(thinker).problem == ""
 
 
@@ -60,7 +61,7 @@ def test_variants_that_convert(copies: ModuleType, tmp_path: Path, variant: str)
 def test_an_adapter_beside_it(copies: ModuleType, tmp_path: Path) -> None:
     directory = copies.write_checkpoint(tmp_path / "adapter", "adapter", GEOMETRIES["tiny"])
     assert copies.judged(directory).endswith("changed by the adapter")
-    speech, thinker = convert(directory, tmp_path / "out", name="x", lora=directory / copies.ADAPTER)
+    speech, thinker, _ = convert(directory, tmp_path / "out", name="x", lora=directory / copies.ADAPTER)
     assert omniggml.inspect(speech).problem == omniggml.inspect(thinker).problem == ""
 
 
@@ -70,7 +71,7 @@ def test_variants_without_a_voice(copies: ModuleType, tmp_path: Path, variant: s
     directory = copies.write_checkpoint(tmp_path / variant, variant, GEOMETRIES["tiny"])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        (thinker,) = convert(directory, tmp_path / "out", name="x")
+        thinker, _ = convert(directory, tmp_path / "out", name="x")
     assert omniggml.inspect(thinker).problem == ""
     with pytest.raises(ConversionError, match="no voice"):
         convert(directory, tmp_path / "out", only="speech")

@@ -36,6 +36,21 @@ EARS: dict[str, dict[str, int]] = {
 """Name -> sizes but for the output's, which is the thinker's. No row of "odd" is a multiple of 32."""
 
 
+PUBLISHED_EARS = AudioEncoderConfig(
+    encoder_layers=32,
+    d_model=1280,
+    encoder_attention_heads=20,
+    encoder_ffn_dim=5120,
+    num_mel_bins=128,
+    downsample_hidden_size=480,
+    output_dim=2048,
+    max_source_positions=1500,
+    n_window=50,
+    n_window_infer=800,
+)
+"""The published model's."""
+
+
 def ears_for(geometry: Geometry, name: str = "plain") -> AudioEncoderConfig:
     """An audio encoder whose rows a geometry's thinker reads."""
     return AudioEncoderConfig(**EARS[name], output_dim=geometry.thinker.hidden_size)

@@ -483,7 +483,7 @@ def test_sources_that_are_no_checkpoint(tmp_path: Path) -> None:
 
 def test_bad_arguments(tiny: Path, tmp_path: Path) -> None:
     assert "no type 'q2_k': choose one of bf16, f16, f32, q8_0" in complaint(tiny, tmp_path / "out", type="q2_k")
-    assert "no file 'talker'" in complaint(tiny, tmp_path / "out", only="talker")
+    assert "only is 'talker'" in complaint(tiny, tmp_path / "out", only="talker")
     for name in ("", "a/b", "..", ".hidden"):
         assert "can't be the beginning of a file name" in complaint(tiny, tmp_path / "out", name=name)
 

@@ -31,7 +31,8 @@ from omniggml.model import Model
 
 FRAME_SECONDS = 0.08
 PROMPT_POSITIONS = 16
-WARM_UP_FRAMES = 2
+WARM_UP_FRAMES = 4  # a speech starts with its fourth token
+_SOME_TOKEN = 5
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 Work = Callable[[], None]
@@ -139,15 +140,27 @@ class Engine:
         params.talker = _native.SamplingParams(sample=False)
         params.predictor = _native.SamplingParams(sample=False)
         params.max_frames, params.ignore_eos = frames, True
-        hidden = self.model.geometry["talker"]["hidden_size"]
-        rows = np.full((1, hidden), 0.1, np.float32)
-        self.speech = _native.Speech(self.model._speech, params, self.model._n_threads, None)
-        self.speech.begin_from(np.repeat(rows, PROMPT_POSITIONS, axis=0), rows, rows)
+        engine = _native.SpeechEngine(self.model._speech, n_threads=self.model._n_threads)
+        ids = self.model._speech.text_tokens
+        user = [ids["im_start"], ids["user"], *[_SOME_TOKEN] * (PROMPT_POSITIONS - 11)]
+        header = [ids["im_start"], ids["assistant"], _SOME_TOKEN]
+        self.speech = engine.begin(
+            params,
+            conversation=[*user, *header],
+            text=[],
+            speaker=self.model._speaker(None),
+            finished=False,
+            piece_frames=[1],
+            buffered_frames=0,
+            vocoded=False,
+        )
 
     def run(self, frames: int) -> None:
-        made = self.speech.frames(frames).shape[1]
-        if made != frames:
-            raise SystemExit(f"{made} frames were made of {frames}")
+        # As many tokens as frames: then it rests, and does not speak while others are measured.
+        self.speech.feed([_SOME_TOKEN] * frames)
+        for _ in range(frames):
+            if self.speech.read() is None:
+                raise SystemExit(f"fewer than {frames} frames were made")
 
 
 def compare_talker(speech: Path, config: Any, args: argparse.Namespace) -> list[Result]:

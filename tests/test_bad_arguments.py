@@ -30,7 +30,10 @@ talker = lambda n=1: _native.TalkerSession(native, n, 1, None)
 predictor = lambda n=1: _native.CodePredictorSession(native, n, 1, None)
 vocoder = lambda: _native.Code2WavSession(native, 1, None)
 thinking = lambda: _native.ThinkerSession(text_model, 1, None)
-speech_of = lambda: _native.Speech(native, native.default_params(), 1, None)
+engine = _native.SpeechEngine(native, n_threads=1)
+begin = lambda **given: engine.begin(
+    given.pop("params", native.default_params()), **{"conversation": header, "speaker": 317, **given}
+)
 builtins.saved = dict(globals())
 """
 
@@ -239,12 +242,30 @@ SESSIONS = [
     ("thinking().forward(np.zeros(0, np.int32))", "no tokens"),
     ("thinking().truncate(1)", "position 1 of 0"),
     ("thinking().truncate(-1)", "position -1"),
-    ("speech_of().frames(1)", "no text yet"),
-    ("s = speech_of(); s.begin(header, answer, 317); s.begin(header, answer, 317)", "begun already"),
-    ("speech_of().begin(header, answer, -1)", "-1"),
-    ("speech_of().begin(header, answer, 1088)", "1088"),
-    ("params.max_frames = -1; _native.Speech(native, params, 1, None)", "frame limit"),
-    ("_native.Speech(native, params, -1, None)", "number of threads"),
+    ("begin(text=[])", "no text to speak"),
+    ("begin(text=[], finished=False).finish()", "no text to speak"),
+    ("begin(text=answer).feed(answer)", "the text of this speech is finished"),
+    ("begin(text=answer, finished=False).feed([10**6])", "vocabulary token id 1000000"),
+    ("begin(text=answer, finished=False).feed([1] * 5000)", "speak a shorter text"),
+    ("begin(text=[1] * 5000)", "speak a shorter text"),
+    ("begin(text=[10**6])", "vocabulary token id 1000000"),
+    ("begin(text=answer, speaker=None)", "no speaker"),
+    ("begin(text=answer, speaker=-1)", "codec id -1"),
+    ("begin(text=answer, speaker=1088)", "codec id 1088"),
+    ("begin(text=answer, piece_frames=[])", "1 frame or more"),
+    ("begin(text=answer, piece_frames=[0])", "1 frame or more"),
+    ("begin(text=answer, buffered_frames=-1)", "0 or more are buffered"),
+    ("begin(text=answer, thinker_hidden=np.zeros((2, 3)))", "thinker hidden states"),
+    ("begin(prompt=(prompt.inputs, prompt.trailing[:, 1:], prompt.pad))", "trailing"),
+    ("begin(prompt=(prompt.inputs[:0], prompt.trailing, prompt.pad))", "n > 0"),
+    ("params.max_frames = -1; begin(params=params, text=answer)", "frame limit"),
+    ("begin(conversation=user[:-2], text=answer)", "header of the answer"),
+    ("_native.SpeechEngine(native, n_threads=-1)", "number of threads"),
+    ("_native.SpeechEngine(native, n_slots=0)", "1 to 1024"),
+    ("native.find_speaker('no:one')", "no mixture"),
+    ("native.find_speaker('ethan:-1,chelsie:2')", "weights above 0"),
+    ("native.speaker_of_vector(np.zeros(3))", "a vector of"),
+    ("native.speaker_of_vector(np.full(prompt.inputs.shape[1], np.nan))", "finite numbers"),
     ("_native.Code2WavSession(native, 1000, None)", "number of threads"),
     ("_native.draw(np.zeros(0), _native.SamplingParams(), [], 0.5)", "no logits"),
     ("_native.draw(np.zeros(3), _native.SamplingParams(), [3], 0.5)", "id 3"),
@@ -328,9 +349,9 @@ def test_speech_to_the_end_of_the_context(prepared: Worker) -> None:
         BEFORE
         + """
 inputs = np.repeat(prompt.inputs[:1], 4090, axis=0)
-s = _native.Speech(native, params, 1, None)
-s.begin_from(inputs, prompt.trailing[:0], prompt.pad)
-result = [s.frames(100).shape[1], s.stop_reason]
+s = engine.begin(params, prompt=(inputs, prompt.trailing[:0], prompt.pad), piece_frames=[100])
+samples, codes, stop = s.read()
+result = [codes.shape[1], stop]
 """
     )
     assert outcome.error == "" and outcome.value == [7, "context_full"], outcome

@@ -149,7 +149,7 @@ def test_a_long_answer_is_spoken_in_spans(voice: omniggml.Model) -> None:
     """And one that fits as the tokens that the thinker wrote."""
     words: list[str] = []
     reply = voice.stream_chat("what is the capital of france", written=words.append)
-    assert "".join(words) == reply.text and len(words) > 1
+    assert reply.text == "".join(words) and len(words) > 1
     audio = omniggml.Audio.join(list(reply.pieces))
     assert [segment.text for segment in audio.segments] == [reply.text]
     short = omniggml.Audio.join(list(voice.stream_chat("what is the capital of france", longest_span=8).pieces))

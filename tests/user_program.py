@@ -32,6 +32,16 @@ def speech(path: Path, thinker: Path) -> omniggml.Audio:
     assert segment.text == "hello world" and segment.end == len(audio.samples)
     batch: list[omniggml.Audio] = model.speak_batch(["one", "two"], together=2, **options)
     assert len(batch) == 2
+    engine: omniggml.SpeechEngine = model.engine(slots=1, queue=1)
+    speaking: omniggml.Speaking = engine.begin("hello world", **options)
+    assert np.array_equal(omniggml.Audio.join(list(speaking)).samples, audio.samples)
+    timings: omniggml.SpeechTimings = speaking.timings()
+    assert timings.frames == audio.codes.shape[1]
+    engine.close()
+    try:
+        engine.begin("hello world")
+    except omniggml.BusyError:
+        engine.stop()
     reply: omniggml.Reply = model.chat("hello", text_options=omniggml.TextOptions(max_tokens=2), max_frames=2)
     streamed: omniggml.StreamedReply = model.stream_chat("hello", text_options=omniggml.TextOptions(max_tokens=2))
     assert reply.tokens == streamed.tokens

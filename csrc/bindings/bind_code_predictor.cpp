@@ -23,6 +23,7 @@ py::array_t<float> start(CodePredictorSession & self, const FloatArray & hidden,
     {
         LockReleased release;
         logits = self.start(states, codes);
+        self.check_logits(logits);
     }
     return to_rows(std::move(logits), self.predictor().geometry().vocab);
 }
@@ -32,6 +33,7 @@ py::array_t<float> next(CodePredictorSession & self, const std::vector<int32_t> 
     {
         LockReleased release;
         logits = self.next(codes);
+        self.check_logits(logits);
     }
     return to_rows(std::move(logits), self.predictor().geometry().vocab);
 }

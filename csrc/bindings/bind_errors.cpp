@@ -13,6 +13,7 @@ const char * class_name(ErrorKind kind) {
         case ErrorKind::input: return "InputError";
         case ErrorKind::memory: return "OutOfMemoryError";
         case ErrorKind::numeric: return "NumericError";
+        case ErrorKind::busy: return "BusyError";
         case ErrorKind::internal: return "OmniError";
     }
     return "OmniError";

@@ -4,8 +4,9 @@
 #include "bindings/bindings.h"
 #include "bindings/interpreter_lock.h"
 #include "speech/prompt.h"
-#include "speech/speech.h"
+#include "speech/speaker.h"
 #include "speech/speech_model.h"
+#include "speech/speech_state.h"
 
 namespace py = pybind11;
 
@@ -116,10 +117,23 @@ Raises ModelFileError for a file that can't be used, InputError for a device or 
         .def(
             "find_speaker",
             [](const SpeechModel & self, const std::string & name) {
-                return find_speaker(self.talker()->geometry(), name);
+                return speaker_named(self.talker()->geometry(), name);
             },
-            py::arg("name"), "The codec id of a speaker, in any case. Raises InputError with the names there are.")
+            py::arg("name"),
+            R"(A speaker, in any case, or a mixture "ethan:0.7,chelsie:0.3". Raises InputError with the names there are.)")
+        .def(
+            "speaker_of_vector",
+            [](const SpeechModel & self, const FloatArray & vector) {
+                return speaker_of_vector(self.talker()->geometry(), to_vector(vector));
+            },
+            py::arg("vector"), "In the place of a speaker's embedding, [hidden]. Raises InputError for another width.")
         .def("default_params", &default_speech_params, "The file's own defaults.");
+
+    py::class_<Speaker>(m, "Speaker", "Who speaks; see SpeechModel.find_speaker.")
+        .def(py::init(&Speaker::of_id), py::arg("id"), "By an id of the codec vocabulary.")
+        .def_readonly("ids", &Speaker::ids, "Of the codec vocabulary; none of a vector.")
+        .def_readonly("weights", &Speaker::weights, "Of a mixture, one for each id.");
+    py::implicitly_convertible<int32_t, Speaker>();
 
     py::class_<SpeechParams>(m, "SpeechParams", "Options of one speech; see SpeechModel.default_params.")
         .def_readwrite("talker", &SpeechParams::talker, "How first codes are drawn.")

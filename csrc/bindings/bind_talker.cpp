@@ -68,25 +68,32 @@ py::tuple prompt(BoundTalker & self, int64_t sequence, const FloatArray & inputs
     {
         LockReleased release;
         out = self.session.prompt(sequence, values);
+        self.session.check_logits(out.logits);
     }
     return outputs(self, std::move(out));
 }
 
-py::tuple frame(BoundTalker & self, const IntArray & codes, const FloatArray & text) {
+py::tuple frame(BoundTalker & self, const IntArray & codes, const FloatArray & text,
+                const std::optional<std::vector<int64_t>> & given) {
     require_columns(codes, self.session.n_groups(), "the codes of a frame");
     require_columns(text, self.geometry().decoder.hidden, "the text of a frame");
-    const auto   ids    = to_vector(codes);
-    const auto   values = to_vector(text);
+    const auto           ids       = to_vector(codes);
+    const auto           values    = to_vector(text);
+    std::vector<int64_t> sequences = self.session.all();
+    if (given) {
+        sequences = *given;
+    }
     TalkerOutput out;
     {
         LockReleased release;
-        out = self.session.frame(ids, values);
+        out = self.session.frame(sequences, ids, values);
+        self.session.check_logits(out.logits);
     }
     return outputs(self, std::move(out));
 }
 
 py::tuple assemble(BoundTalker & self, const std::vector<int32_t> & conversation, const std::vector<int32_t> & answer,
-                   int32_t speaker, const std::optional<FloatArray> & thinker_hidden) {
+                   const Speaker & speaker, const std::optional<FloatArray> & thinker_hidden) {
     const auto   hidden = thinker_states(thinker_hidden, self.geometry().thinker_hidden);
     TalkerPrompt made;
     {
@@ -120,9 +127,10 @@ image or video. Raises InputError for a conversation without that header and for
         .def("prompt", &prompt, py::arg("sequence"), py::arg("inputs"),
              "Appends inputs [n, hidden] to a sequence -> logits [1, vocabulary] and hidden [1, hidden] of the last "
              "one.")
-        .def("frame", &frame, py::arg("codes"), py::arg("text"),
-             R"(Appends a frame to every sequence: codes [sequences, groups] and text [sequences, hidden] -> logits
-[sequences, vocabulary] and hidden [sequences, hidden]. Raises InputError for a sequence without a prompt.)")
+        .def(
+            "frame", &frame, py::arg("codes"), py::arg("text"), py::kw_only(), py::arg("sequences") = py::none(),
+            R"(Appends a frame to every sequence, or to those that are named: codes [sequences, groups] and text [sequences,
+hidden] -> logits [sequences, vocabulary] and hidden [sequences, hidden]. Raises InputError for a sequence without a prompt.)")
         .def_property_readonly(
             "cache_nbytes", [](const BoundTalker & self) { return self.session.cache_nbytes(); },
             "Bytes of the cache of keys and values.");

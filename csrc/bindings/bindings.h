@@ -21,6 +21,6 @@ void bind_speech_model(pybind11::module_ & m);
 void bind_talker(pybind11::module_ & m);
 void bind_code_predictor(pybind11::module_ & m);
 void bind_code2wav(pybind11::module_ & m);
-void bind_speech(pybind11::module_ & m);
+void bind_engine(pybind11::module_ & m);
 
 }  // namespace omni

@@ -44,5 +44,5 @@ PYBIND11_MODULE(_native, m) {
     omni::bind_talker(m);
     omni::bind_code_predictor(m);
     omni::bind_code2wav(m);
-    omni::bind_speech(m);
+    omni::bind_engine(m);
 }

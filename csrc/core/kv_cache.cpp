@@ -43,6 +43,62 @@ KvCache KvCache::grown(const Backends & backends, int64_t capacity) const {
     return larger;
 }
 
+namespace {
+
+// The first n positions of a sequence's keys [width, n] or values [n, width].
+ggml_tensor * positions_of(ggml_context * c, ggml_tensor * x, int64_t sequence, int64_t n0, int64_t n1) {
+    return ggml_view_2d(c, x, n0, n1, x->nb[1], (size_t) sequence * x->nb[2]);
+}
+
+}  // namespace
+
+void KvCache::exchange(const Backends & backends, int64_t a, int64_t b, int64_t n_positions) const {
+    const auto view = [&](ggml_context * c, size_t layer, bool keys, int64_t sequence) {
+        return keys ? positions_of(c, keys_[layer], sequence, width_, n_positions)
+                    : positions_of(c, values_[layer], sequence, n_positions, width_);
+    };
+    // Two computations, so that no order of nodes can matter: all is read before any is written.
+    Graph                      reading(backends, nullptr);
+    std::vector<ggml_tensor *> read;
+    for (size_t i = 0; i < keys_.size(); ++i) {
+        for (const bool keys : { true, false }) {
+            for (const int64_t sequence : { a, b }) {
+                ggml_context * c = reading.context();
+                read.push_back(reading.output(ggml_cont(c, view(c, i, keys, sequence))));
+            }
+        }
+    }
+    reading.finish();
+    reading.compute();
+    Graph                      writing(backends, nullptr);
+    std::vector<ggml_tensor *> written;
+    for (size_t i = 0; i < keys_.size(); ++i) {
+        for (const bool keys : { true, false }) {
+            for (const int64_t sequence : { b, a }) {
+                ggml_context * c  = writing.context();
+                ggml_tensor *  to = view(c, i, keys, sequence);
+                written.push_back(writing.input(GGML_TYPE_F32, { to->ne[0], to->ne[1] }));
+                writing.effect(ggml_cpy(c, written.back(), to));
+            }
+        }
+    }
+    writing.finish();
+    for (size_t i = 0; i < read.size(); ++i) {
+        const auto values = reading.read(read[i]);
+        writing.set(written[i], values.data(), values.size() * sizeof(float));
+    }
+    writing.compute();
+}
+
+void KvCache::clear(int64_t sequence) const {
+    const std::vector<char> zeros((size_t) capacity_ * (size_t) width_ * sizeof(float), 0);
+    for (const auto * tensors : { &keys_, &values_ }) {
+        for (ggml_tensor * x : *tensors) {
+            ggml_backend_tensor_set(x, zeros.data(), (size_t) sequence * x->nb[2], zeros.size());
+        }
+    }
+}
+
 KvInputs::KvInputs(Graph & graph, const KvCache & cache, int64_t tokens, int64_t slots, int64_t first_sequence,
                    int64_t sequences, int64_t axes) :
     positions(graph.input(GGML_TYPE_I32, { tokens * sequences * axes })),

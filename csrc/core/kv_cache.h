@@ -32,6 +32,12 @@ class KvCache {
     // A cache of more slots with the same content (no ring).
     KvCache grown(const Backends & backends, int64_t capacity) const;
 
+    // Two sequences change places, as far as their first n positions (no ring).
+    void exchange(const Backends & backends, int64_t a, int64_t b, int64_t n_positions) const;
+
+    // Forgets what was computed from NaN: masked slots weigh 0, and 0 x NaN is NaN.
+    void clear(int64_t sequence) const;
+
   private:
     int64_t                    width_;
     int64_t                    capacity_;

@@ -14,6 +14,7 @@ enum class ErrorKind {
     input,     // an argument out of its range
     memory,    // the device could not give the memory
     numeric,   // NaN or infinity where a number is needed
+    busy,      // no room for one more
     internal,  // a broken promise of our own code or of ggml
 };
 

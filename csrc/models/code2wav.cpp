@@ -517,6 +517,13 @@ Code2WavSession::Code2WavSession(std::shared_ptr<const Code2Wav> code2wav, int n
 
 Code2WavSession::~Code2WavSession() = default;
 
+void Code2WavSession::restart() {
+    pending_.clear();
+    n_frames_ = 0;
+    state_.clear();
+    cache_.clear(0);
+}
+
 Code2WavGraph & Code2WavSession::graph_for(int64_t n_frames) {
     const bool at_start = n_frames_ == 0;
     for (const auto & graph : graphs_) {

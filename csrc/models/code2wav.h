@@ -148,6 +148,9 @@ class Code2WavSession {
     // Throws Error(input) for codes outside of the codebook, and then nothing was decoded.
     std::vector<float> decode(const std::vector<int32_t> & codes, int64_t n_frames);
 
+    // Begins another stream.
+    void restart();
+
     // Frames decoded so far.
     int64_t n_frames() const { return n_frames_; }
 

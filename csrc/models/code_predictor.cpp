@@ -68,23 +68,22 @@ CodePredictorSession::CodePredictorSession(std::shared_ptr<const CodePredictor> 
     probe_(std::move(probe)),
     backends_(predictor_->weights().device(), n_threads),
     cache_(backends_, predictor_->geometry_.decoder.n_layers, predictor_->geometry_.decoder.kv_width(),
-           predictor_->geometry_.n_groups, n_sequences),
-    steps_((size_t) predictor_->geometry_.n_groups - 1) {}
+           predictor_->geometry_.n_groups, n_sequences) {}
 
 std::shared_ptr<CodePredictorSession::Built> CodePredictorSession::build(int64_t step) {
     const DecoderGeometry & g        = predictor_->geometry_.decoder;
     const int64_t           n_tokens = step == 0 ? 2 : 1;
-    auto built = std::make_shared<Built>(backends_, probe_.get(), cache_, n_tokens, cache_.capacity(), 0, n_sequences_);
+    auto           built = std::make_shared<Built>(backends_, probe_.get(), cache_, n_tokens, cache_.capacity(), 0, n_);
     Graph &        graph = built->graph;
     ggml_context * c     = graph.context();
-    built->codes         = graph.input(GGML_TYPE_I32, { n_sequences_ });
+    built->codes         = graph.input(GGML_TYPE_I32, { n_ });
 
     // Code 0 is embedded by the talker, code k by table k - 1 of the predictor.
     const std::string p     = "talker.code_predictor.";
     ggml_tensor *     table = step == 0 ? first_.rows : predictor_->codec_embedding_[(size_t) step - 1];
-    ggml_tensor *     x     = ggml_reshape_3d(c, ggml_get_rows(c, table, built->codes), g.hidden, 1, n_sequences_);
+    ggml_tensor *     x     = ggml_reshape_3d(c, ggml_get_rows(c, table, built->codes), g.hidden, 1, n_);
     if (step == 0) {
-        built->hidden = graph.input(GGML_TYPE_F32, { g.hidden, 1, n_sequences_ });
+        built->hidden = graph.input(GGML_TYPE_F32, { g.hidden, 1, n_ });
         x             = ggml_concat(c, built->hidden, x, 1);
     } else {
         x = graph.module(p + "model.codec_embedding." + std::to_string(step - 1), x);
@@ -96,7 +95,7 @@ std::shared_ptr<CodePredictorSession::Built> CodePredictorSession::build(int64_t
     x = rms_norm(graph, p + "model.norm", x, predictor_->norm_, g.rms_eps);
     if (n_tokens > 1) {
         c = graph.context();
-        x = ggml_cont(c, ggml_view_3d(c, x, g.hidden, 1, n_sequences_, x->nb[1], x->nb[2], x->nb[1]));
+        x = ggml_cont(c, ggml_view_3d(c, x, g.hidden, 1, n_, x->nb[1], x->nb[2], x->nb[1]));
     }
     x             = graph.product(predictor_->lm_head_[(size_t) step], x);
     built->logits = graph.output(graph.module(p + "lm_head." + std::to_string(step), x));
@@ -107,50 +106,69 @@ std::shared_ptr<CodePredictorSession::Built> CodePredictorSession::build(int64_t
 
 std::vector<float> CodePredictorSession::compute(Built & built) {
     const int64_t position = step_ == 0 ? 0 : step_ + 1;
-    built.kv.set(built.graph, std::vector<int64_t>((size_t) n_sequences_, position), 0);
+    built.kv.set(built.graph, std::vector<int64_t>((size_t) n_, position), 0);
     built.graph.compute();
     ++step_;
-    const Weights & weights = predictor_->weights();
-    weights.check_intact();
-    auto logits = built.graph.read(built.logits);
-    check_logits(logits.data(), logits.size(), "code predictor", weights.file());
-    return logits;
+    predictor_->weights().check_intact();
+    return built.graph.read(built.logits);
+}
+
+void CodePredictorSession::check_logits(const std::vector<float> & logits) const {
+    omni::check_logits(logits.data(), logits.size(), "code predictor", predictor_->weights().file());
 }
 
 void CodePredictorSession::check_codes(const std::vector<int32_t> & codes, int64_t size) const {
-    if ((int64_t) codes.size() != n_sequences_) {
-        throw Error(ErrorKind::input, "the code predictor takes " + std::to_string(n_sequences_) + " code(s), not " +
-                                          std::to_string(codes.size()));
+    if ((int64_t) codes.size() != n_) {
+        throw Error(ErrorKind::input,
+                    "the code predictor takes " + std::to_string(n_) + " code(s), not " + std::to_string(codes.size()));
     }
     check_ids(codes, size, "code");
 }
 
+// Of as many speeches as the frame was started with.
+CodePredictorSession::Steps & CodePredictorSession::steps() {
+    auto * known = steps_.find(n_);
+    return known != nullptr ? *known : steps_.keep(n_, Steps((size_t) predictor_->geometry_.n_groups - 1));
+}
+
+void CodePredictorSession::forget() const {
+    for (int64_t i = 0; i < n_sequences_; ++i) {
+        cache_.clear(i);
+    }
+}
+
 std::vector<float> CodePredictorSession::start(const std::vector<float> & hidden, const std::vector<int32_t> & codes) {
     const int64_t width = predictor_->geometry_.decoder.hidden;
-    check_codes(codes, first_.n_codes());
-    if ((int64_t) hidden.size() != width * n_sequences_) {
+    if (codes.empty() || (int64_t) codes.size() > n_sequences_) {
+        throw Error(ErrorKind::input, "the code predictor takes 1 to " + std::to_string(n_sequences_) +
+                                          " code(s), not " + std::to_string(codes.size()));
+    }
+    check_ids(codes, first_.n_codes(), "code");
+    if (hidden.size() != (size_t) width * codes.size()) {
         throw Error(ErrorKind::input,
                     "the code predictor takes hidden states [sequences, " + std::to_string(width) + "]");
     }
-    step_ = 0;
-    if (!steps_[0]) {
-        steps_[0] = build(0);
+    n_          = (int64_t) codes.size();
+    step_       = 0;
+    auto & slot = steps()[0];
+    if (!slot) {
+        slot = build(0);
     }
-    Built & built = *steps_[0];
+    Built & built = *slot;
     built.graph.set(built.codes, codes.data(), codes.size() * sizeof(int32_t));
     built.graph.set(built.hidden, hidden.data(), hidden.size() * sizeof(float));
     return compute(built);
 }
 
 std::vector<float> CodePredictorSession::next(const std::vector<int32_t> & codes) {
-    check_codes(codes, predictor_->geometry_.vocab);
     if (step_ < 1) {
         throw Error(ErrorKind::input, "the code predictor has no frame yet; start one with the talker's hidden state");
     }
-    if (step_ >= (int64_t) steps_.size()) {
+    check_codes(codes, predictor_->geometry_.vocab);
+    if (step_ >= predictor_->geometry_.n_groups - 1) {
         throw Error(ErrorKind::input, "the code predictor has no further group; start the next frame");
     }
-    auto & slot = steps_[(size_t) step_];
+    auto & slot = steps()[(size_t) step_];
     if (!slot) {
         slot = build(step_);
     }

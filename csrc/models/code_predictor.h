@@ -9,6 +9,7 @@
 
 #include "models/code_table.h"
 #include "models/decoder_session.h"
+#include "models/recently_used.h"
 #include "models/sampling.h"
 
 namespace omni {
@@ -53,17 +54,25 @@ class CodePredictorSession {
 
     const CodePredictor & predictor() const { return *predictor_; }
 
-    // Starts a frame: talker hidden states [n_sequences, hidden] and first codes [n_sequences].
-    // Returns logits [n_sequences, vocab] of code 1.
+    // Starts a frame of n speeches, 1 to n_sequences: talker hidden states [n, hidden] and first codes [n].
+    // Returns logits [n, vocab] of code 1, which may be NaN: see check_logits.
     std::vector<float> start(const std::vector<float> & hidden, const std::vector<int32_t> & codes);
 
-    // Feeds the codes just chosen [n_sequences]; returns logits of the next group. At most n_groups - 2 times a frame.
+    // Feeds the codes just chosen [n]; returns logits of the next group. At most n_groups - 2 times a frame.
     std::vector<float> next(const std::vector<int32_t> & codes);
+
+    // What was computed before, after a frame with NaN: see KvCache::clear.
+    void forget() const;
+
+    // Throws Error(numeric) for logits [n, vocab] that are NaN or infinite.
+    void check_logits(const std::vector<float> & logits) const;
 
   private:
     struct Built;
+    using Steps = std::vector<std::shared_ptr<Built>>;
 
     std::shared_ptr<Built> build(int64_t step);
+    Steps &                steps();
     std::vector<float>     compute(Built & built);
     void                   check_codes(const std::vector<int32_t> & codes, int64_t size) const;
 
@@ -73,7 +82,8 @@ class CodePredictorSession {
     std::shared_ptr<Probe>               probe_;
     Backends                             backends_;
     KvCache                              cache_;
-    std::vector<std::shared_ptr<Built>>  steps_;
+    RecentlyUsed<Steps>                  steps_{ k_batch_sizes };  // by how many speak
+    int64_t                              n_    = 0;                // of the frame that was started
     int64_t                              step_ = 0;
 };
 

@@ -123,9 +123,18 @@ ggml_tensor * rms_norm(Graph & graph, const std::string & path, ggml_tensor * x,
 
 namespace {
 
-ggml_tensor * linear(Graph & graph, const std::string & path, ggml_tensor * weight, ggml_tensor * x,
-                     Axes axes = Axes::batch_time_channel) {
-    return graph.module(path, graph.product(weight, x), axes);
+ggml_tensor * linear(Graph & graph, const std::string & path, ggml_tensor * weight, ggml_tensor * x) {
+    return graph.module(path, graph.product(weight, x));
+}
+
+// The same inside of a mixture of experts, where the reference sees rows. x: [in, time, batch], returns [out, time,
+// batch]. The product itself is told of the batch: ggml multiplies a single column in another order of sums than two,
+// and a speech must not hear who else speaks.
+ggml_tensor * linear_of_rows(Graph & graph, const std::string & path, ggml_tensor * weight, ggml_tensor * x) {
+    ggml_tensor * y    = graph.product(weight, x);
+    ggml_tensor * rows = ggml_reshape_2d(graph.context(), y, y->ne[0], y->ne[1] * y->ne[2]);
+    rows               = graph.module(path, rows, Axes::time_channel);
+    return ggml_reshape_3d(graph.context(), rows, y->ne[0], y->ne[1], y->ne[2]);
 }
 
 // x: [n_heads * head_dim, time, batch], returns [head_dim, n_heads, time, batch], normed per head where there is a
@@ -191,21 +200,21 @@ ggml_tensor * self_attention(Graph & graph, const std::string & path, ggml_tenso
 
 // down(silu(gate(x)) * up(x)).
 ggml_tensor * swiglu(Graph & graph, const std::string & path, ggml_tensor * x, ggml_tensor * gate, ggml_tensor * up,
-                     ggml_tensor * down, Axes axes = Axes::batch_time_channel) {
-    ggml_tensor * g = linear(graph, path + ".gate_proj", gate, x, axes);
-    ggml_tensor * u = linear(graph, path + ".up_proj", up, x, axes);
-    return linear(graph, path + ".down_proj", down, ggml_swiglu_split(graph.context(), g, u), axes);
+                     ggml_tensor * down, decltype(linear) product = linear) {
+    ggml_tensor * g = product(graph, path + ".gate_proj", gate, x);
+    ggml_tensor * u = product(graph, path + ".up_proj", up, x);
+    return product(graph, path + ".down_proj", down, ggml_swiglu_split(graph.context(), g, u));
 }
 
-// The weighted sum of the chosen experts. x: [hidden, rows], returns the same.
+// The weighted sum of the chosen experts. x: [hidden, time, batch], returns [hidden, rows].
 ggml_tensor * routed_experts(Graph & graph, const std::string & path, ggml_tensor * x, const DecoderLayer & layer,
                              const DecoderGeometry & g) {
     ggml_context * c    = graph.context();
-    const int64_t  rows = x->ne[1];
+    const int64_t  rows = x->ne[1] * x->ne[2];
     const int64_t  used = g.n_experts_used;
 
-    ggml_tensor * logits = linear(graph, path + ".gate", layer.router, x, Axes::time_channel);
-    ggml_tensor * probs  = ggml_soft_max(c, logits);
+    ggml_tensor * logits = linear_of_rows(graph, path + ".gate", layer.router, x);
+    ggml_tensor * probs  = ggml_soft_max(c, ggml_reshape_2d(c, logits, g.n_experts, rows));
     // The clamp changes nothing but NaN, which would break the sort's promise; the weights below still carry it on.
     ggml_tensor * chosen  = ggml_argsort_top_k(c, ggml_clamp(c, ggml_cont(c, probs), 0.0f, 1.0f), (int) used);
     ggml_tensor * weights = ggml_get_rows(c, ggml_reshape_3d(c, probs, 1, g.n_experts, rows), chosen);
@@ -233,15 +242,16 @@ ggml_tensor * routed_experts(Graph & graph, const std::string & path, ggml_tenso
 ggml_tensor * sparse_moe(Graph & graph, const std::string & path, ggml_tensor * x, const DecoderLayer & layer,
                          const DecoderGeometry & g) {
     ggml_context * c    = graph.context();
-    ggml_tensor *  flat = ggml_reshape_2d(c, x, g.hidden, x->ne[1] * x->ne[2]);
-    ggml_tensor *  sum  = routed_experts(graph, path, flat, layer, g);
+    const int64_t  rows = x->ne[1] * x->ne[2];
+    ggml_tensor *  sum  = routed_experts(graph, path, x, layer, g);
     if (layer.shared_gate != nullptr) {
-        const Axes    axes = Axes::time_channel;
-        ggml_tensor * shared =
-            swiglu(graph, path + ".shared_expert", flat, layer.shared_gate, layer.shared_up, layer.shared_down, axes);
-        shared             = graph.module(path + ".shared_expert", shared, axes);
-        ggml_tensor * open = linear(graph, path + ".shared_expert_gate", layer.shared_router, flat, axes);
-        sum                = ggml_add(c, sum, ggml_mul(c, shared, ggml_sigmoid(c, open)));
+        ggml_tensor * shared = swiglu(graph, path + ".shared_expert", x, layer.shared_gate, layer.shared_up,
+                                      layer.shared_down, linear_of_rows);
+        shared               = ggml_reshape_2d(c, shared, g.hidden, rows);
+        shared               = graph.module(path + ".shared_expert", shared, Axes::time_channel);
+        ggml_tensor * open   = linear_of_rows(graph, path + ".shared_expert_gate", layer.shared_router, x);
+        open                 = ggml_sigmoid(c, ggml_reshape_2d(c, open, 1, rows));
+        sum                  = ggml_add(c, sum, ggml_mul(c, shared, open));
     }
     return ggml_reshape_3d(c, sum, g.hidden, x->ne[1], x->ne[2]);
 }

@@ -11,7 +11,6 @@ namespace {
 
 constexpr int64_t k_window_step   = 64;
 constexpr int64_t k_first_slots   = 256;
-constexpr int64_t k_stretch       = 512;
 constexpr int64_t k_largest_batch = 1024;
 
 }  // namespace

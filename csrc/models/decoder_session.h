@@ -42,6 +42,19 @@ class GrowingCache {
     // After the first `reserve`.
     const KvCache & cache() const { return *cache_; }
 
+    // See KvCache.
+    void exchange(int64_t a, int64_t b, int64_t n_positions) const {
+        if (cache_ && n_positions > 0) {
+            cache_->exchange(backends_, a, b, n_positions);
+        }
+    }
+
+    void clear(int64_t sequence) const {
+        if (cache_) {
+            cache_->clear(sequence);
+        }
+    }
+
     size_t nbytes() const { return cache_ ? cache_->nbytes() : 0; }
 
   private:
@@ -51,7 +64,13 @@ class GrowingCache {
     std::unique_ptr<KvCache> cache_;
 };
 
-// Calls step(first, count) for each stretch of n tokens that is computed at once.
+// How many sizes of batch a session keeps the graphs of.
+constexpr size_t k_batch_sizes = 8;
+
+// Tokens that are computed at once.
+constexpr int64_t k_stretch = 512;
+
+// Calls step(first, count) for each stretch of n tokens.
 void for_each_stretch(int64_t n, const std::function<void(int64_t first, int64_t count)> & step);
 
 inline bool is_id(int32_t id, int64_t size) {

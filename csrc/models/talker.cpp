@@ -1,6 +1,7 @@
 #include "models/talker.h"
 
 #include <algorithm>
+#include <numeric>
 
 #include "error/error.h"
 
@@ -124,7 +125,34 @@ TalkerSession::TalkerSession(std::shared_ptr<const Talker> talker, CodeTables ta
     probe_(std::move(probe)),
     backends_(talker_->weights().device(), n_threads),
     cache_(backends_, talker_->geometry().decoder, n_sequences),
-    positions_((size_t) n_sequences, 0) {}
+    positions_((size_t) n_sequences, 0),
+    rows_((size_t) n_sequences) {
+    std::iota(rows_.begin(), rows_.end(), 0);
+}
+
+namespace {
+
+// Puts row i of [n, width] at row_of[i].
+std::vector<float> by_row(const std::vector<float> & values, const std::vector<size_t> & row_of, int64_t width) {
+    std::vector<float> out(values.size());
+    for (size_t i = 0; i < row_of.size(); ++i) {
+        std::copy_n(values.begin() + (std::ptrdiff_t) i * width, width,
+                    out.begin() + (std::ptrdiff_t) row_of[i] * width);
+    }
+    return out;
+}
+
+// And takes it from there.
+std::vector<float> in_order(const std::vector<float> & values, const std::vector<size_t> & row_of, int64_t width) {
+    std::vector<float> out(values.size());
+    for (size_t i = 0; i < row_of.size(); ++i) {
+        std::copy_n(values.begin() + (std::ptrdiff_t) row_of[i] * width, width,
+                    out.begin() + (std::ptrdiff_t) i * width);
+    }
+    return out;
+}
+
+}  // namespace
 
 // x: [hidden, time, n_sequences], returns the hidden states after the final norm.
 ggml_tensor * TalkerSession::decode(Graph & graph, ggml_tensor * x, const KvInputs & kv) const {
@@ -149,46 +177,52 @@ void TalkerSession::finish_graph(Built & built, ggml_tensor * x) const {
 }
 
 std::shared_ptr<TalkerSession::Built> TalkerSession::build_prompt(int64_t sequence, int64_t n, int64_t slots) {
-    auto built    = std::make_shared<Built>(backends_, probe_.get(), cache_.cache(), n, slots, sequence, 1);
-    built->inputs = built->graph.input(GGML_TYPE_F32, { talker_->geometry().decoder.hidden, n, 1 });
+    const int64_t row   = rows_[(size_t) sequence];
+    auto          built = std::make_shared<Built>(backends_, probe_.get(), cache_.cache(), n, slots, row, 1);
+    built->inputs       = built->graph.input(GGML_TYPE_F32, { talker_->geometry().decoder.hidden, n, 1 });
     finish_graph(*built, decode(built->graph, built->inputs, built->kv));
     return built;
 }
 
-std::shared_ptr<TalkerSession::Built> TalkerSession::build_frame(int64_t slots) {
-    auto          built  = std::make_shared<Built>(backends_, probe_.get(), cache_.cache(), 1, slots, 0, n_sequences_);
+// Of the sequences that lie in the first n rows.
+std::shared_ptr<TalkerSession::Built> TalkerSession::build_frame(int64_t n, int64_t slots) {
+    auto          built  = std::make_shared<Built>(backends_, probe_.get(), cache_.cache(), 1, slots, 0, n);
     Graph &       graph  = built->graph;
     const int64_t hidden = talker_->geometry().decoder.hidden;
-    built->inputs        = graph.input(GGML_TYPE_F32, { hidden, 1, n_sequences_ });
+    built->inputs        = graph.input(GGML_TYPE_F32, { hidden, 1, n });
 
     ggml_tensor * sum = nullptr;
     for (size_t g = 0; g < tables_.size(); ++g) {
         ggml_context * c   = graph.context();
-        ggml_tensor *  ids = graph.input(GGML_TYPE_I32, { n_sequences_ });
+        ggml_tensor *  ids = graph.input(GGML_TYPE_I32, { n });
         built->codes.push_back(ids);
         ggml_tensor * rows = ggml_get_rows(c, tables_[g].rows, ids);
         if (g == 0) {
-            rows = ggml_reshape_3d(c, rows, hidden, 1, n_sequences_);
+            rows = ggml_reshape_3d(c, rows, hidden, 1, n);
             rows = graph.module("talker.model.codec_embedding", rows);
         }
-        rows = ggml_reshape_3d(c, rows, hidden, 1, n_sequences_);
+        rows = ggml_reshape_3d(c, rows, hidden, 1, n);
         sum  = sum == nullptr ? rows : ggml_add(c, sum, rows);
     }
     finish_graph(*built, decode(graph, ggml_add(graph.context(), sum, built->inputs), built->kv));
     return built;
 }
 
-TalkerOutput TalkerSession::result(Built & built, const std::vector<bool> & active) const {
-    const Weights & weights = talker_->weights();
-    weights.check_intact();
-    TalkerOutput out{ built.graph.read(built.logits), built.graph.read(built.hidden) };
-    const auto   vocab = (size_t) talker_->geometry().vocab;
-    for (size_t i = 0; i < active.size(); ++i) {
-        if (active[i]) {
-            check_logits(out.logits.data() + i * vocab, vocab, "talker", weights.file());
-        }
+TalkerSession::Built & TalkerSession::frame_graph(int64_t n, int64_t slots) {
+    auto * known = frame_graphs_.find(n);
+    if (known != nullptr && (*known)->kv.n_slots == slots) {
+        return **known;
     }
-    return out;
+    return *frame_graphs_.keep(n, build_frame(n, slots));
+}
+
+TalkerOutput TalkerSession::result(Built & built) const {
+    talker_->weights().check_intact();
+    return { built.graph.read(built.logits), built.graph.read(built.hidden) };
+}
+
+void TalkerSession::check_logits(const std::vector<float> & logits) const {
+    omni::check_logits(logits.data(), logits.size(), "talker", talker_->weights().file());
 }
 
 TalkerOutput TalkerSession::prompt(int64_t sequence, const std::vector<float> & inputs) {
@@ -199,7 +233,7 @@ TalkerOutput TalkerSession::prompt(int64_t sequence, const std::vector<float> & 
     }
     int64_t & position = positions_[(size_t) sequence];
     check_room(position + n, talker_->geometry().decoder, "talker", "the speech");
-    cache_.reserve(position + n, [this] { frame_graph_.reset(); });
+    cache_.reserve(position + n, [this] { frame_graphs_.clear(); });
     TalkerOutput out;
     for_each_stretch(n, [&](int64_t first, int64_t count) {
         auto built = build_prompt(sequence, count, cache_.window(position + count));
@@ -207,15 +241,21 @@ TalkerOutput TalkerSession::prompt(int64_t sequence, const std::vector<float> & 
         built->kv.set(built->graph, { position }, 0);
         built->graph.compute();
         position += count;
-        out = result(*built, { true });
+        out = result(*built);
     });
     return out;
 }
 
-void TalkerSession::check_frame(const std::vector<int32_t> & codes, const std::vector<float> & text) const {
+std::vector<int64_t> TalkerSession::all() const {
+    std::vector<int64_t> sequences((size_t) n_sequences_);
+    std::iota(sequences.begin(), sequences.end(), 0);
+    return sequences;
+}
+
+void TalkerSession::check_frame(int64_t n, const std::vector<int32_t> & codes, const std::vector<float> & text) const {
     const auto    groups = (int64_t) tables_.size();
     const int64_t hidden = talker_->geometry().decoder.hidden;
-    if ((int64_t) codes.size() != groups * n_sequences_ || (int64_t) text.size() != hidden * n_sequences_) {
+    if ((int64_t) codes.size() != groups * n || (int64_t) text.size() != hidden * n) {
         throw Error(ErrorKind::input, "a frame is codes [sequences, " + std::to_string(groups) +
                                           "] and text [sequences, " + std::to_string(hidden) + "]");
     }
@@ -227,46 +267,85 @@ void TalkerSession::check_frame(const std::vector<int32_t> & codes, const std::v
     }
 }
 
-// Which sequences take the next position: those that are active and have room for it.
-std::vector<bool> TalkerSession::advancing(const std::vector<bool> & active) const {
-    std::vector<bool> out = active.empty() ? std::vector<bool>(positions_.size(), true) : active;
-    for (size_t i = 0; i < positions_.size(); ++i) {
-        if (!out[i]) {
-            continue;
+void TalkerSession::check_sequences(const std::vector<int64_t> & sequences) const {
+    std::vector<bool> seen(positions_.size(), false);
+    for (const int64_t i : sequences) {
+        if (i < 0 || i >= n_sequences_ || seen[(size_t) i]) {
+            throw Error(ErrorKind::input, "a frame is for different sequences from 0 to " +
+                                              std::to_string(n_sequences_ - 1) + ", not for " + std::to_string(i));
         }
-        if (positions_[i] == 0) {
+        seen[(size_t) i] = true;
+        if (positions_[(size_t) i] == 0) {
             throw Error(ErrorKind::input, "a frame was given to a speech without a prompt; give the prompt first");
         }
-        check_room(positions_[i] + 1, talker_->geometry().decoder, "talker", "the speech");
+        check_room(positions_[(size_t) i] + 1, talker_->geometry().decoder, "talker", "the speech");
     }
-    return out;
 }
 
-TalkerOutput TalkerSession::frame(const std::vector<int32_t> & codes, const std::vector<float> & text,
-                                  const std::vector<bool> & active) {
-    check_frame(codes, text);
-    const std::vector<bool> moving = advancing(active);
-    const int64_t           needed = 1 + *std::max_element(positions_.begin(), positions_.end());
-    cache_.reserve(needed, [this] { frame_graph_.reset(); });
-    const int64_t slots = cache_.window(needed);
-    if (!frame_graph_ || frame_graph_->kv.n_slots != slots) {
-        frame_graph_ = build_frame(slots);
+// Lets the n sequences lie in the first n rows of the cache, in any order.
+void TalkerSession::move_to_front(const std::vector<int64_t> & sequences) {
+    const auto           n = (int64_t) sequences.size();
+    std::vector<int64_t> at(rows_.size());  // which sequence lies in a row
+    std::vector<bool>    wanted(rows_.size(), false);
+    for (size_t i = 0; i < rows_.size(); ++i) {
+        at[(size_t) rows_[i]] = (int64_t) i;
     }
-    Built & built = *frame_graph_;
-    for (size_t g = 0; g < tables_.size(); ++g) {
-        std::vector<int32_t> ids;
-        for (int64_t s = 0; s < n_sequences_; ++s) {
-            ids.push_back(codes[(size_t) s * tables_.size() + g]);
+    for (const int64_t i : sequences) {
+        wanted[(size_t) i] = true;
+    }
+    int64_t free = 0;
+    for (const int64_t i : sequences) {
+        const int64_t row = rows_[(size_t) i];
+        if (row < n) {
+            continue;
+        }
+        while (wanted[(size_t) at[(size_t) free]]) {
+            ++free;
+        }
+        const auto other = (size_t) at[(size_t) free];
+        cache_.exchange(row, free, std::max(positions_[(size_t) i], positions_[other]));
+        std::swap(at[(size_t) row], at[(size_t) free]);
+        std::swap(rows_[(size_t) i], rows_[other]);
+    }
+}
+
+TalkerOutput TalkerSession::frame(const std::vector<int64_t> & sequences, const std::vector<int32_t> & codes,
+                                  const std::vector<float> & text) {
+    const auto n = (int64_t) sequences.size();
+    if (n == 0) {
+        return {};
+    }
+    check_sequences(sequences);
+    check_frame(n, codes, text);
+    const auto    groups = tables_.size();
+    const int64_t hidden = talker_->geometry().decoder.hidden;
+    const int64_t vocab  = talker_->geometry().vocab;
+    move_to_front(sequences);
+    std::vector<size_t>  row_of;
+    std::vector<int64_t> starts((size_t) n);
+    for (const int64_t i : sequences) {
+        row_of.push_back((size_t) rows_[(size_t) i]);
+        starts[row_of.back()] = positions_[(size_t) i];
+    }
+    const int64_t needed = 1 + *std::max_element(starts.begin(), starts.end());
+    cache_.reserve(needed, [this] { frame_graphs_.clear(); });
+    Built & built = frame_graph(n, cache_.window(needed));
+    for (size_t g = 0; g < groups; ++g) {
+        std::vector<int32_t> ids((size_t) n);
+        for (size_t i = 0; i < row_of.size(); ++i) {
+            ids[row_of[i]] = codes[i * groups + g];
         }
         built.graph.set(built.codes[g], ids.data(), ids.size() * sizeof(int32_t));
     }
-    built.graph.set(built.inputs, text.data(), text.size() * sizeof(float));
-    built.kv.set(built.graph, positions_, 0);
+    const auto inputs = by_row(text, row_of, hidden);
+    built.graph.set(built.inputs, inputs.data(), inputs.size() * sizeof(float));
+    built.kv.set(built.graph, starts, 0);
     built.graph.compute();
-    for (size_t i = 0; i < positions_.size(); ++i) {
-        positions_[i] += moving[i] ? 1 : 0;
+    for (const int64_t i : sequences) {
+        ++positions_[(size_t) i];
     }
-    return result(built, moving);
+    const TalkerOutput out = result(built);
+    return { in_order(out.logits, row_of, vocab), in_order(out.hidden, row_of, hidden) };
 }
 
 // --- projections and embeddings -------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@
 
 #include "models/code_table.h"
 #include "models/decoder_session.h"
+#include "models/recently_used.h"
 #include "models/sampling.h"
 
 namespace omni {
@@ -68,7 +69,7 @@ class Talker {
     ggml_tensor *                  codec_head_ = nullptr;
 };
 
-// For each sequence of a batch: logits [vocab] and hidden [hidden] of its last position.
+// For each sequence that was asked: logits [vocab] and hidden [hidden] of its last position.
 struct TalkerOutput {
     std::vector<float> logits;
     std::vector<float> hidden;
@@ -94,17 +95,28 @@ class TalkerSession {
     // Rows of the codec embedding: [n, hidden].
     std::vector<float> embed_codec(const std::vector<int32_t> & ids);
 
-    // Appends a run of inputs [n, hidden] to one sequence.
+    // Appends a run of inputs [n, hidden] to one sequence. Logits may be NaN: see check_logits.
     TalkerOutput prompt(int64_t sequence, const std::vector<float> & inputs);
 
-    // Appends one frame to every sequence: the sum of the embeddings of its codes ([n_sequences, groups]) plus text
-    // ([n_sequences, hidden]). Sequences that are not `active` (empty: all are) take part in the arithmetic, stay where
-    // they are, and get outputs without a meaning.
-    TalkerOutput frame(const std::vector<int32_t> & codes, const std::vector<float> & text,
-                       const std::vector<bool> & active = {});
+    // Appends one frame to each of these sequences, n different ones: the sum of the embeddings of its codes
+    // ([n, groups]) plus text ([n, hidden]). The others rest and cost nothing. Logits may be NaN.
+    TalkerOutput frame(const std::vector<int64_t> & sequences, const std::vector<int32_t> & codes,
+                       const std::vector<float> & text);
+
+    // Every sequence there is.
+    std::vector<int64_t> all() const;
 
     // Lets another speech begin in the place of this one.
     void restart(int64_t sequence) { positions_[(size_t) sequence] = 0; }
+
+    // The same after one that computed NaN.
+    void restart_clean(int64_t sequence) {
+        restart(sequence);
+        cache_.clear(rows_[(size_t) sequence]);
+    }
+
+    // Throws Error(numeric) for logits [n, vocab] that are NaN or infinite.
+    void check_logits(const std::vector<float> & logits) const;
 
     // Positions that a sequence can still take.
     int64_t room(int64_t sequence) const { return talker_->geometry().decoder.context - positions_[(size_t) sequence]; }
@@ -116,13 +128,15 @@ class TalkerSession {
   private:
     struct Built;
 
-    void                   check_frame(const std::vector<int32_t> & codes, const std::vector<float> & text) const;
-    std::vector<bool>      advancing(const std::vector<bool> & active) const;
-    ggml_tensor *          decode(Graph & graph, ggml_tensor * x, const KvInputs & kv) const;
-    void                   finish_graph(Built & built, ggml_tensor * x) const;
-    TalkerOutput           result(Built & built, const std::vector<bool> & active) const;
+    void          check_sequences(const std::vector<int64_t> & sequences) const;
+    void          check_frame(int64_t n, const std::vector<int32_t> & codes, const std::vector<float> & text) const;
+    void          move_to_front(const std::vector<int64_t> & sequences);
+    ggml_tensor * decode(Graph & graph, ggml_tensor * x, const KvInputs & kv) const;
+    void          finish_graph(Built & built, ggml_tensor * x) const;
+    TalkerOutput  result(Built & built) const;
     std::shared_ptr<Built> build_prompt(int64_t sequence, int64_t n, int64_t slots);
-    std::shared_ptr<Built> build_frame(int64_t slots);
+    std::shared_ptr<Built> build_frame(int64_t n, int64_t slots);
+    Built &                frame_graph(int64_t n, int64_t slots);
     std::vector<float>     project(const std::string & path, const Talker::Projection & projection,
                                    const std::vector<int32_t> * tokens, const std::vector<float> * states);
 
@@ -132,8 +146,10 @@ class TalkerSession {
     std::shared_ptr<Probe>        probe_;
     Backends                      backends_;
     GrowingCache                  cache_;
-    std::shared_ptr<Built>        frame_graph_;
     std::vector<int64_t>          positions_;
+    std::vector<int64_t>          rows_;  // where in the cache a sequence lies: those of a frame lie in front
+
+    RecentlyUsed<std::shared_ptr<Built>> frame_graphs_{ k_batch_sizes };  // by how many speak
 };
 
 }  // namespace omni

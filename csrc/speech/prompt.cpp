@@ -1,7 +1,6 @@
 #include "speech/prompt.h"
 
 #include <algorithm>
-#include <cctype>
 
 #include "error/error.h"
 
@@ -9,8 +8,8 @@ namespace omni {
 
 namespace {
 
-constexpr size_t k_role_tokens = 3;  // im_start, the role, a newline
-constexpr size_t k_pads        = 4;
+constexpr int64_t k_role_tokens = 3;  // im_start, the role, a newline
+constexpr int64_t k_pads        = 4;
 
 bool is_multimodal(const TextTokens & t, int32_t token) {
     return token == t.audio || token == t.image || token == t.video;
@@ -34,7 +33,7 @@ std::vector<size_t> user_positions(const TextTokens & t, const std::vector<int32
 
 void check_header(const TextTokens & t, const std::vector<int32_t> & conversation) {
     const size_t n = conversation.size();
-    if (n < k_role_tokens || conversation[n - 3] != t.im_start || conversation[n - 2] != t.assistant) {
+    if (n < (size_t) k_role_tokens || conversation[n - 3] != t.im_start || conversation[n - 2] != t.assistant) {
         throw Error(ErrorKind::input, "the conversation must end with the header of the answer (im_start, assistant, "
                                       "newline); add the generation prompt of the chat template");
     }
@@ -44,94 +43,200 @@ void add_rows(std::vector<float> & to, const std::vector<float> & rows) {
     to.insert(to.end(), rows.begin(), rows.end());
 }
 
-std::vector<float> row(const std::vector<float> & rows, size_t index, int64_t width) {
-    const auto from = rows.begin() + (std::ptrdiff_t) ((int64_t) index * width);
+std::vector<float> row(const std::vector<float> & rows, int64_t index, int64_t width) {
+    const auto from = rows.begin() + (std::ptrdiff_t) (index * width);
     return { from, from + (std::ptrdiff_t) width };
 }
 
-// The user's part: text through text_projection, other modalities through hidden_projection.
-std::vector<float> user_part(TalkerSession & talker, const TalkerGeometry & geometry, const TextTokens & tokens,
-                             const std::vector<int32_t> & conversation, const std::vector<float> & thinker_hidden) {
-    const int64_t        width = geometry.thinker_hidden;
-    std::vector<int32_t> text;
-    std::vector<float>   states;
-    const auto           positions = user_positions(tokens, conversation);
-    for (size_t position : positions) {
-        if (!is_multimodal(tokens, conversation[position])) {
-            text.push_back(conversation[position]);
-        } else if ((int64_t) thinker_hidden.size() != (int64_t) conversation.size() * width) {
-            throw Error(ErrorKind::input,
-                        "the conversation holds audio, image or video; the talker needs the thinker's "
-                        "hidden states [" +
-                            std::to_string(conversation.size()) + ", " + std::to_string(width) + "]");
-        } else {
-            add_rows(states, row(thinker_hidden, position, width));
-        }
-    }
-    const auto         from_text   = talker.project_text(text);
-    const auto         from_states = talker.project_hidden(states);
-    std::vector<float> out;
-    size_t             n_text   = 0;
-    size_t             n_states = 0;
-    for (size_t position : positions) {
-        const bool other = is_multimodal(tokens, conversation[position]);
-        add_rows(out, other ? row(from_states, n_states++, geometry.decoder.hidden)
-                            : row(from_text, n_text++, geometry.decoder.hidden));
-    }
+// ggml multiplies a single column in another order of sums than two: a part that happens to be a single one goes twice.
+template <typename T> std::vector<T> twice(const std::vector<T> & values) {
+    std::vector<T> out = values;
+    out.insert(out.end(), values.begin(), values.end());
     return out;
 }
 
 }  // namespace
 
+std::vector<float> project_part(TalkerSession & talker, const std::vector<int32_t> & tokens) {
+    if (tokens.size() != 1) {
+        return talker.project_text(tokens);
+    }
+    auto rows = talker.project_text(twice(tokens));
+    rows.resize(rows.size() / 2);
+    return rows;
+}
+
+TextMarks text_marks(TalkerSession & talker, const TextTokens & t) {
+    const int64_t hidden = talker.talker().geometry().decoder.hidden;
+    const auto    rows   = talker.project_text({ t.tts_pad, t.tts_bos, t.tts_eos });
+    return { row(rows, 0, hidden), row(rows, 1, hidden), row(rows, 2, hidden) };
+}
+
+PromptReading::PromptReading(const Talker & talker, const TextTokens & t, const std::vector<int32_t> & conversation,
+                             int32_t first, bool alone, Speaker speaker, std::vector<float> thinker_hidden) :
+    hidden_(talker.geometry().decoder.hidden),
+    thinker_width_(talker.geometry().thinker_hidden),
+    codec_(talker.geometry().codec),
+    thinker_hidden_(std::move(thinker_hidden)),
+    speaker_(std::move(speaker)),
+    alone_(alone) {
+    check_header(t, conversation);
+    add_user_positions(t, conversation);
+    add_answer_positions(t, conversation, first);
+    for (const Position & position : positions_) {
+        if (position.token >= 0 || position.state < 0) {
+            check_ids({ position.token }, talker.geometry().text_vocab, "vocabulary token id");
+        }
+    }
+}
+
+PromptReading::PromptReading(const Talker & talker, std::vector<float> inputs) :
+    hidden_(talker.geometry().decoder.hidden),
+    thinker_width_(talker.geometry().thinker_hidden),
+    codec_(talker.geometry().codec),
+    given_(std::move(inputs)) {
+    if (given_.empty() || given_.size() % (size_t) hidden_ != 0) {
+        throw Error(ErrorKind::input, "a talker prompt is inputs [n, " + std::to_string(hidden_) +
+                                          "] with n > 0, trailing [m, " + std::to_string(hidden_) + "] and pad [" +
+                                          std::to_string(hidden_) + "]");
+    }
+    positions_.resize(given_.size() / (size_t) hidden_);
+}
+
+// Text goes through text_projection, other modalities through hidden_projection.
+void PromptReading::add_user_positions(const TextTokens & t, const std::vector<int32_t> & conversation) {
+    for (const size_t at : user_positions(t, conversation)) {
+        Position position;
+        if (!is_multimodal(t, conversation[at])) {
+            position.token = conversation[at];
+        } else if ((int64_t) thinker_hidden_.size() != (int64_t) conversation.size() * thinker_width_) {
+            throw Error(ErrorKind::input,
+                        "the conversation holds audio, image or video; the talker needs the thinker's "
+                        "hidden states [" +
+                            std::to_string(conversation.size()) + ", " + std::to_string(thinker_width_) + "]");
+        } else {
+            position.state = (int64_t) at;
+            ++n_states_;
+        }
+        positions_.push_back(position);
+    }
+}
+
+void PromptReading::add_answer_positions(const TextTokens & t, const std::vector<int32_t> & conversation,
+                                         int32_t first) {
+    const auto at    = positions_.size() + (size_t) k_role_tokens;
+    const auto token = [this](int32_t id) {
+        Position position;
+        position.token = id;
+        positions_.push_back(position);
+    };
+    for (int64_t i = k_role_tokens; i > 0; --i) {
+        token(conversation[conversation.size() - (size_t) i]);
+    }
+    for (int64_t i = 0; i < k_pads; ++i) {
+        token(t.tts_pad);
+    }
+    token(t.tts_bos);
+    token(first);
+    const int32_t codec[] = { codec_.nothink, codec_.think_bos, codec_.think_eos, codec_.pad, codec_.pad, codec_.bos };
+    for (size_t i = 0; i < std::size(codec); ++i) {
+        positions_[at + i].codec = codec[i];
+    }
+    positions_[at + 3].voice = true;
+}
+
+std::vector<float> PromptReading::texts(TalkerSession & talker, int64_t begin, int64_t end) const {
+    std::vector<int32_t> tokens;
+    for (int64_t i = begin; i < end; ++i) {
+        // An answer of one token is one column.
+        if (positions_[(size_t) i].token >= 0 && !(alone_ && i + 1 == n_positions())) {
+            tokens.push_back(positions_[(size_t) i].token);
+        }
+    }
+    auto rows = project_part(talker, tokens);
+    if (alone_ && end == n_positions()) {
+        add_rows(rows, talker.project_text({ positions_.back().token }));
+    }
+    return rows;
+}
+
+std::vector<float> PromptReading::states(TalkerSession & talker, int64_t begin, int64_t end) const {
+    std::vector<float> rows;
+    for (int64_t i = begin; i < end; ++i) {
+        if (positions_[(size_t) i].state >= 0) {
+            add_rows(rows, row(thinker_hidden_, positions_[(size_t) i].state, thinker_width_));
+        }
+    }
+    const bool single = (int64_t) rows.size() == thinker_width_ && n_states_ > 1;
+    auto       out    = talker.project_hidden(single ? twice(rows) : rows);
+    out.resize(single ? out.size() / 2 : out.size());
+    return out;
+}
+
+void PromptReading::add_codec(TalkerSession & talker, int64_t begin, int64_t end, std::vector<float> & inputs) const {
+    std::vector<int32_t> ids;
+    std::vector<int64_t> at;
+    for (int64_t i = begin; i < end; ++i) {
+        const Position & position = positions_[(size_t) i];
+        if (position.codec >= 0) {
+            ids.push_back(position.voice && speaker_.ids.size() == 1 ? speaker_.ids.front() : position.codec);
+            at.push_back(i);
+        }
+    }
+    const auto rows = ids.empty() ? std::vector<float>{} : talker.embed_codec(ids);
+    for (size_t i = 0; i < at.size(); ++i) {
+        const bool mixed = positions_[(size_t) at[i]].voice && speaker_.ids.size() != 1;
+        const auto codec = mixed ? embedding_of(talker, speaker_) : row(rows, (int64_t) i, hidden_);
+        float *    to    = inputs.data() + (at[i] - begin) * hidden_;
+        for (int64_t j = 0; j < hidden_; ++j) {
+            to[j] += codec[(size_t) j];
+        }
+    }
+}
+
+std::vector<float> PromptReading::next(TalkerSession & talker, int64_t n) {
+    // The last of them is a stretch of its own where the whole would leave one.
+    const int64_t last  = n_positions() % k_stretch == 1 ? n_positions() - 1 : n_positions();
+    const int64_t begin = read_;
+    int64_t       end   = std::min(last, begin + std::max<int64_t>(2, n));
+    if (end + 1 == last || begin == last) {
+        ++end;
+    }
+    read_ = end;
+    if (!given_.empty()) {
+        return { given_.begin() + (std::ptrdiff_t) (begin * hidden_),
+                 given_.begin() + (std::ptrdiff_t) (end * hidden_) };
+    }
+    const auto         from_text   = texts(talker, begin, end);
+    const auto         from_states = states(talker, begin, end);
+    std::vector<float> inputs;
+    int64_t            n_text   = 0;
+    int64_t            n_states = 0;
+    for (int64_t i = begin; i < end; ++i) {
+        const bool state = positions_[(size_t) i].state >= 0;
+        add_rows(inputs, state ? row(from_states, n_states++, hidden_) : row(from_text, n_text++, hidden_));
+    }
+    add_codec(talker, begin, end, inputs);
+    return inputs;
+}
+
 TalkerPrompt assemble_prompt(TalkerSession & talker, const TalkerGeometry & geometry, const TextTokens & t,
                              const std::vector<int32_t> & conversation, const std::vector<int32_t> & answer,
-                             int32_t speaker, const std::vector<float> & thinker_hidden) {
-    const CodecTokens & codec  = geometry.codec;
-    const int64_t       hidden = geometry.decoder.hidden;
+                             const Speaker & speaker, const std::vector<float> & thinker_hidden) {
     check_header(t, conversation);
     if (answer.empty()) {
         throw Error(ErrorKind::input, "there is no text to speak");
     }
-    const std::vector<int32_t> header(conversation.end() - k_role_tokens, conversation.end());
-    const auto                 roles   = talker.project_text(header);
-    const auto                 special = talker.project_text({ t.tts_pad, t.tts_bos, t.tts_eos });
-    const auto                 spoken  = talker.project_text(answer);
-    const auto                 codes =
-        talker.embed_codec({ codec.nothink, codec.think_bos, codec.think_eos, speaker, codec.pad, codec.bos });
-
-    TalkerPrompt prompt;
-    prompt.pad    = row(special, 0, hidden);
-    prompt.inputs = user_part(talker, geometry, t, conversation, thinker_hidden);
-
-    std::vector<float> tail = roles;
-    for (size_t i = 0; i < k_pads; ++i) {
-        add_rows(tail, prompt.pad);
+    check_ids(answer, geometry.text_vocab, "vocabulary token id");
+    PromptReading reading(talker.talker(), t, conversation, answer.front(), answer.size() == 1, speaker,
+                          thinker_hidden);
+    const auto    marks = text_marks(talker, t);
+    TalkerPrompt  prompt{ reading.next(talker, reading.n_positions()), {}, marks.pad };
+    if (answer.size() > 1) {
+        prompt.trailing = project_part(talker, { answer.begin() + 1, answer.end() });
     }
-    add_rows(tail, row(special, 1, hidden));
-    add_rows(tail, row(spoken, 0, hidden));
-    for (size_t i = 0; i < codes.size(); ++i) {
-        tail[k_role_tokens * (size_t) hidden + i] += codes[i];
-    }
-    add_rows(prompt.inputs, tail);
-
-    prompt.trailing.assign(spoken.begin() + (std::ptrdiff_t) hidden, spoken.end());
-    add_rows(prompt.trailing, row(special, 2, hidden));
+    add_rows(prompt.trailing, marks.eos);
     return prompt;
-}
-
-int32_t find_speaker(const TalkerGeometry & geometry, const std::string & name) {
-    const auto lower = [](std::string text) {
-        std::transform(text.begin(), text.end(), text.begin(), [](unsigned char c) { return (char) std::tolower(c); });
-        return text;
-    };
-    std::string known;
-    for (const auto & speaker : geometry.speakers) {
-        if (lower(speaker.first) == lower(name)) {
-            return speaker.second;
-        }
-        known += (known.empty() ? "" : ", ") + speaker.first;
-    }
-    throw Error(ErrorKind::input, "there is no speaker \"" + name + "\"; this model has: " + known);
 }
 
 }  // namespace omni

@@ -1,6 +1,7 @@
 // The frame loop: talker and code predictor in turn, one frame of codes after another, for speeches side by side.
 #pragma once
 
+#include <exception>
 #include <memory>
 #include <vector>
 
@@ -8,45 +9,75 @@
 
 namespace omni {
 
+// Seconds that the parts of a frame took.
+struct FrameSeconds {
+    double talker    = 0;
+    double predictor = 0;
+    double sampling  = 0;
+
+    double sum() const { return talker + predictor + sampling; }
+};
+
 // A number of slots in which speeches are spoken together: one read of the weights serves all. Each says what it says
-// alone. Not for two threads at once; any number of batches may share a model.
+// alone, whoever else speaks, and only those that take part in a step cost anything. Not for two threads at once.
 class SpeechBatch {
   public:
     SpeechBatch(std::shared_ptr<const SpeechModel> model, int64_t n_slots, int n_threads, std::shared_ptr<Probe> probe);
 
     int64_t n_slots() const { return (int64_t) states_.size(); }
 
-    // A speech in a slot that is free or whose speech has ended.
-    void begin(int64_t slot, const SpeechParams & params, TalkerPrompt prompt);
+    // A speech in a free slot; nothing of it is computed yet. Throws Error(input) for parameters that make no sense.
+    void open(int64_t slot, const SpeechParams & params, PromptReading prompt);
 
-    // The same, from tokens. See assemble_prompt.
-    void begin(int64_t slot, const SpeechParams & params, const std::vector<int32_t> & conversation,
-               const std::vector<int32_t> & answer, int32_t speaker, const std::vector<float> & thinker_hidden);
+    // Reads up to about n further positions of its prompt.
+    void read_prompt(int64_t slot, int64_t n);
 
-    // The next frame of every speech that goes on, [groups] each; empty for those that don't.
-    std::vector<std::vector<int32_t>> step();
+    bool prompt_read(int64_t slot) const { return state(slot).prompt().at_end(); }
 
-    bool speaking() const;
+    int64_t n_prompt_read(int64_t slot) const { return state(slot).prompt().n_read(); }
 
-    void cancel();
+    // Text behind the answer's first token, which is in the prompt. Single tokens are as good as many.
+    void add_text(int64_t slot, const std::vector<int32_t> & tokens);
+    void finish_text(int64_t slot);
 
-    // Of the speech in a slot; none where there was none yet. Throws Error(input) for a slot there isn't.
-    StopReason stop_reason(int64_t slot) const;
-    int64_t    n_frames(int64_t slot) const;
+    // The same as rows made elsewhere: [m, hidden], and [hidden] for all frames after them.
+    void set_text(int64_t slot, const std::vector<float> & rows, std::vector<float> pad);
+
+    // Whether a step can take it further: its prompt is read, the text of its next frame is there, it has not ended.
+    bool can_step(int64_t slot) const;
+
+    // The next frame of the speeches in these slots, [groups] each, in their order; empty for those that ended.
+    std::vector<std::vector<int32_t>> step(const std::vector<int64_t> & slots);
+
+    // Of the last step.
+    const FrameSeconds & seconds() const { return seconds_; }
+
+    // `none` while it goes on; `failed` after `error`.
+    StopReason         stop_reason(int64_t slot) const { return state(slot).stop_reason(); }
+    std::exception_ptr error(int64_t slot) const { return errors_[(size_t) slot]; }
+
+    // Lets another speech have the slot.
+    void close(int64_t slot);
+
+    size_t cache_nbytes() const { return talker_.cache_nbytes(); }
 
   private:
-    const SpeechState * state_in(int64_t slot) const;
+    SpeechState & state(int64_t slot) const { return *states_[(size_t) slot]; }
 
-    bool goes_on(size_t slot) const;
-    void check_room(int64_t slot, const SpeechState & state) const;
-    void stop_at_limits();
-    void read_frames();
-    void complete_frames(std::vector<std::vector<int32_t>> & frames);
+    void                              fail(int64_t slot);
+    void                              stop_at_limits(const std::vector<int64_t> & slots);
+    std::vector<int64_t>              going_on(const std::vector<int64_t> & slots) const;
+    void                              read_frames(const std::vector<int64_t> & slots);
+    std::vector<std::vector<int32_t>> draw_frames(const std::vector<int64_t> & slots);
+    void complete_frames(std::vector<int64_t> slots, std::vector<std::vector<int32_t>> & frames);
 
     std::shared_ptr<const SpeechModel>        model_;
     TalkerSession                             talker_;
     CodePredictorSession                      predictor_;
     std::vector<std::unique_ptr<SpeechState>> states_;
+    std::vector<std::exception_ptr>           errors_;
+    FrameSeconds                              seconds_;
+    TextMarks                                 marks_;  // once they are needed
 };
 
 }  // namespace omni

@@ -17,45 +17,43 @@ SpeechParams default_speech_params(const SpeechModel & model) {
     return params;
 }
 
-SpeechState::SpeechState(const SpeechModel & model, const SpeechParams & params) :
+SpeechState::SpeechState(const SpeechModel & model, const SpeechParams & params, PromptReading prompt) :
     model_(&model),
     params_(params),
     talker_sampler_(params.talker),
-    predictor_sampler_(params.predictor) {
+    predictor_sampler_(params.predictor),
+    prompt_(std::move(prompt)) {
     if (params.max_frames < 0) {
         throw Error(ErrorKind::input,
                     "the frame limit is " + std::to_string(params.max_frames) + "; it must be 0 or more");
     }
 }
 
-void SpeechState::begin(TalkerPrompt prompt) {
-    const auto hidden = (size_t) model_->talker()->geometry().decoder.hidden;
-    if (prompt.inputs.empty() || prompt.inputs.size() % hidden != 0 || prompt.trailing.size() % hidden != 0 ||
-        prompt.pad.size() != hidden) {
-        throw Error(ErrorKind::input, "a talker prompt is inputs [n, " + std::to_string(hidden) +
-                                          "] with n > 0, trailing [m, " + std::to_string(hidden) + "] and pad [" +
-                                          std::to_string(hidden) + "]");
-    }
-    prompt_ = std::move(prompt);
+void SpeechState::add_text(const std::vector<float> & rows) {
+    trailing_.insert(trailing_.end(), rows.begin(), rows.end());
 }
 
-int64_t SpeechState::least_positions() const {
-    const auto hidden   = (size_t) model_->talker()->geometry().decoder.hidden;
-    const auto trailing = (int64_t) (prompt_.trailing.size() / hidden);
-    return (int64_t) (prompt_.inputs.size() / hidden) + std::min(trailing, params_.max_frames);
+void SpeechState::finish_text(std::vector<float> pad) {
+    pad_ = std::move(pad);
+}
+
+bool SpeechState::has_text() const {
+    const int64_t hidden = model_->talker()->geometry().decoder.hidden;
+    return unread_.empty() || !pad_.empty() || n_frames_ * hidden <= (int64_t) trailing_.size();
 }
 
 std::vector<float> SpeechState::text() const {
     const int64_t hidden = model_->talker()->geometry().decoder.hidden;
     const int64_t from   = (n_frames_ - 1) * hidden;
-    if (from >= (int64_t) prompt_.trailing.size()) {
-        return prompt_.pad;
+    if (from >= (int64_t) trailing_.size()) {
+        return pad_;
     }
-    const auto begin = prompt_.trailing.begin() + (std::ptrdiff_t) from;
+    const auto begin = trailing_.begin() + (std::ptrdiff_t) from;
     return { begin, begin + (std::ptrdiff_t) hidden };
 }
 
 void SpeechState::read(std::vector<float> logits, std::vector<float> hidden) {
+    check_logits(logits.data(), logits.size(), "talker", model_->file());
     logits_ = std::move(logits);
     hidden_ = std::move(hidden);
     unread_.clear();
@@ -87,6 +85,7 @@ bool SpeechState::draw_first() {
 }
 
 int32_t SpeechState::draw(std::vector<float> logits, int64_t group) const {
+    check_logits(logits.data(), logits.size(), "code predictor", model_->file());
     const double uniform = philox_uniform(params_.seed, (uint64_t) n_frames_, (uint64_t) group);
     return predictor_sampler_.draw(std::move(logits), {}, uniform);
 }

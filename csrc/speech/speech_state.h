@@ -1,4 +1,4 @@
-// One speech: its text, what it has said, and the drawing of what it says next.
+// One speech: its prompt and text, what it has said, and the drawing of what it says next.
 #pragma once
 
 #include <vector>
@@ -20,27 +20,30 @@ struct SpeechParams {
 // The model file's own defaults.
 SpeechParams default_speech_params(const SpeechModel & model);
 
-enum class StopReason { none, eos, frame_limit, context_full, cancelled };
+enum class StopReason { none, eos, frame_limit, context_full, cancelled, failed };
 
 class SpeechState {
   public:
     // Throws Error(input) for parameters that make no sense.
-    SpeechState(const SpeechModel & model, const SpeechParams & params);
+    SpeechState(const SpeechModel & model, const SpeechParams & params, PromptReading prompt);
 
-    // Throws Error(input) for arrays of a wrong shape.
-    void begin(TalkerPrompt prompt);
+    PromptReading & prompt() { return prompt_; }
 
-    // Positions that the prompt takes and the text needs at least.
-    int64_t least_positions() const;
+    const PromptReading & prompt() const { return prompt_; }
 
-    const std::vector<float> & inputs() const { return prompt_.inputs; }
+    // Further text that enters with the frames, [n, hidden], and what enters once it is used up, [hidden].
+    void add_text(const std::vector<float> & rows);
+    void finish_text(std::vector<float> pad);
+
+    // Whether the text of the next frame is there. The first frame has it in the prompt.
+    bool has_text() const;
 
     // The frame that the talker hasn't read yet, and the text that enters with it, [hidden]; empty when there is none.
     const std::vector<int32_t> & unread() const { return unread_; }
 
     std::vector<float> text() const;
 
-    // What the talker made of the prompt or of the unread frame.
+    // What the talker made of the prompt or of the unread frame. Throws Error(numeric) for NaN and infinity.
     void read(std::vector<float> logits, std::vector<float> hidden);
 
     // Draws code 0 of the next frame; false at the end of the speech.
@@ -50,7 +53,7 @@ class SpeechState {
 
     const std::vector<float> & hidden() const { return hidden_; }
 
-    // Draws the code of a further group, 1 to G-1.
+    // Draws the code of a further group, 1 to G-1. Throws Error(numeric) for NaN and infinity.
     int32_t draw(std::vector<float> logits, int64_t group) const;
 
     void finish_frame(std::vector<int32_t> frame);
@@ -70,7 +73,9 @@ class SpeechState {
     SpeechParams         params_;
     Sampler              talker_sampler_;
     Sampler              predictor_sampler_;
-    TalkerPrompt         prompt_;
+    PromptReading        prompt_;
+    std::vector<float>   trailing_;  // [m, hidden]
+    std::vector<float>   pad_;       // [hidden]; empty while more text may come
     std::vector<float>   logits_;
     std::vector<float>   hidden_;
     std::vector<int32_t> first_codes_;

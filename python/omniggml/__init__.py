@@ -25,11 +25,20 @@ if TYPE_CHECKING:
     from omniggml.doctor.catalogue import Severity
     from omniggml.doctor.examination import diagnose
     from omniggml.doctor.finding import Diagnosis, Exit, Finding
-    from omniggml.errors import ConversionError, InputError, ModelFileError, NumericError, OmniError, OutOfMemoryError
+    from omniggml.engine import Speaking, SpeechEngine, SpeechTimings
+    from omniggml.errors import (
+        BusyError,
+        ConversionError,
+        InputError,
+        ModelFileError,
+        NumericError,
+        OmniError,
+        OutOfMemoryError,
+    )
     from omniggml.files.inspection import Concern, Inspection, Share, inspect
     from omniggml.loading import load
     from omniggml.media.audio_input import AudioLike, log_mel
-    from omniggml.model import Model, Reply, StreamedReply, TalkerPrompt, TalkerStates, ThinkerOutput
+    from omniggml.model import Model, Reply, TalkerPrompt, TalkerStates, ThinkerOutput
     from omniggml.options import LoadKeywords, LoadOptions, SpeechKeywords, SpeechOptions, TextOptions
     from omniggml.plots import plot
     from omniggml.probe import Reading
@@ -39,6 +48,7 @@ if TYPE_CHECKING:
     from omniggml.quantization.search import FoundPolicy, search_policy
     from omniggml.segments import Segment
     from omniggml.spec.policy import Policy, policy_names, read_policy
+    from omniggml.streamed_reply import StreamedReply
     from omniggml.tokenizer import Tokenizer
 
 _LAZY = {
@@ -63,6 +73,7 @@ _LAZY = {
     "LoadOptions": "options",
     "Model": "model",
     "ModelFileError": "errors",
+    "BusyError": "errors",
     "NumericError": "errors",
     "OmniError": "errors",
     "OutOfMemoryError": "errors",
@@ -77,9 +88,12 @@ _LAZY = {
     "Severity": "doctor.catalogue",
     "Share": "files.inspection",
     "Statistics": "quantization.imatrix",
+    "Speaking": "engine",
+    "SpeechEngine": "engine",
     "SpeechKeywords": "options",
     "SpeechOptions": "options",
-    "StreamedReply": "model",
+    "SpeechTimings": "engine",
+    "StreamedReply": "streamed_reply",
     "TalkerPrompt": "model",
     "TalkerStates": "model",
     "TextOptions": "options",
@@ -111,6 +125,7 @@ __all__ = [
     "AudioLike",
     "BenchKeywords",
     "BenchReport",
+    "BusyError",
     "Change",
     "Comparison",
     "Concern",
@@ -139,8 +154,11 @@ __all__ = [
     "Segment",
     "Severity",
     "Share",
+    "Speaking",
+    "SpeechEngine",
     "SpeechKeywords",
     "SpeechOptions",
+    "SpeechTimings",
     "Statistics",
     "StreamedReply",
     "TalkerPrompt",

@@ -33,3 +33,7 @@ class OutOfMemoryError(OmniError):
 
 class NumericError(OmniError):
     """A model computed NaN or infinity: its weights are damaged, or overflow at this precision."""
+
+
+class BusyError(OmniError):
+    """An engine has as many speeches waiting as it takes, or takes no more; try again later."""

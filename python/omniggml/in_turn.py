@@ -40,37 +40,56 @@ def spoken_in_turn(spans: Sequence[Planned], begin: Begin, max_frames: int | Non
 
 
 def _pieces(spans: Sequence[Planned], begin: Begin, first: Iterator[Audio], left: int | None) -> Iterator[Audio]:
-    start, reasons = 0, set()
+    joined = Joined()
     for number, span in enumerate(spans):
-        tail = _Tail()
-        end, over = start, True
+        rest = spans[number + 1 :]
         for piece in begin(span, left) if number else first:
-            end += len(piece.samples)
-            tail.add(piece)
             left = None if left is None else left - piece.codes.shape[1]
-            if not piece.stop_reason:
-                yield piece
-                continue
-            reasons.add(piece.stop_reason)
-            rest = spans[number + 1 :]
-            over = not rest or piece.stop_reason == "cancelled" or (left is not None and left <= 0)
-            silence = 0 if over else tail.silence(span.pause)
-            if silence:
-                samples = np.concatenate([piece.samples, np.zeros(silence, np.float32)])
-                piece = replace(piece, samples=samples)
-            yield replace(
-                piece,
-                stop_reason=_reason(reasons, rest) if over else "",
-                segments=(Segment(span.text, start, end, piece.stop_reason),),
-                missing=" ".join(one.text for one in rest) if over else "",
-            )
-            start = end + silence
+            texts = [one.text for one in rest] if piece.stop_reason else []
+            yield joined.next(piece, span.text, span.pause, texts, stop=left is not None and left <= 0)
         # A speech that was interrupted raises KeyboardInterrupt behind its last piece, so it is always read to its end.
-        if over:
+        if joined.over:
             return
 
 
-def _reason(reasons: set[str], rest: Sequence[Planned]) -> str:
+class Joined:
+    """The pieces of spans that are spoken one after another, as those of one speech."""
+
+    def __init__(self) -> None:
+        self.over = False
+        self._start = self._end = 0
+        self._reasons: set[str] = set()
+        self._tail = _Tail()
+
+    @property
+    def reason(self) -> str:
+        """Why all that was spoken so far ended."""
+        return _reason(self._reasons, [])
+
+    def next(self, piece: Audio, text: str, pause: float, rest: Sequence[str], *, stop: bool = False) -> Audio:
+        """The next piece: of a span that says `text`, with seconds of silence behind it, before the spans of `rest`.
+        `stop`: whether nothing more is to be spoken once the span has ended."""
+        self._end += len(piece.samples)
+        self._tail.add(piece)
+        if not piece.stop_reason:
+            return piece
+        self._reasons.add(piece.stop_reason)
+        self.over = not rest or piece.stop_reason == "cancelled" or stop
+        silence = 0 if self.over else self._tail.silence(pause)
+        samples = np.concatenate([piece.samples, np.zeros(silence, np.float32)]) if silence else piece.samples
+        segment = Segment(text, self._start, self._end, piece.stop_reason)
+        self._start = self._end = self._end + silence
+        self._tail = _Tail()
+        return replace(
+            piece,
+            samples=samples,
+            stop_reason=_reason(self._reasons, rest) if self.over else "",
+            segments=(segment,),
+            missing=" ".join(rest) if self.over else "",
+        )
+
+
+def _reason(reasons: set[str], rest: Sequence[str]) -> str:
     if "cancelled" in reasons:
         return "cancelled"
     return "frame_limit" if rest or "frame_limit" in reasons else min(reasons)

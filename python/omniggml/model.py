@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
-from itertools import chain, repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +18,8 @@ from omniggml.answer_text import AnswerText
 from omniggml.arrays import as_array, finite_floats, token_ids
 from omniggml.audio import Audio
 from omniggml.checked import checked
+from omniggml.coming_text import ComingText
+from omniggml.engine import MOST_SLOTS, MOST_WAITING, Speaking, SpeechEngine, SpeechSide
 from omniggml.errors import InputError, ModelFileError
 from omniggml.files.encoders import open_encoders
 from omniggml.files.opening import open_files
@@ -37,16 +38,16 @@ from omniggml.options import (
     check_integer,
     from_keywords,
 )
-from omniggml.overlap import THREADS_TO_OVERLAP, overlapped_pieces, pieces_in_turn, split_threads
 from omniggml.probe import Reading, active, new_probe
 from omniggml.spec import speech_file, thinker_file
 from omniggml.spec.model_config import SAMPLE_RATE
-from omniggml.text.normalization import normalization_of
+from omniggml.spoken import spoken
+from omniggml.streamed_reply import StreamedReply, Writing
+from omniggml.text.normalization import AS_IT_IS, Normalization, normalization_of
 from omniggml.text.soundness import check_text
 from omniggml.text.spans import spans_of
 from omniggml.text.ssml import Passage, is_ssml, passages_of
 from omniggml.text.written import warning_of
-from omniggml.together import Request, speak_together
 from omniggml.tokenizer import Tokenizer
 from omniggml.warning import warn
 
@@ -57,6 +58,8 @@ if TYPE_CHECKING:
 _CHUNKS = (2, 4, 8, 16)
 _LARGEST_CHUNK = 25
 _SPEAK_CHUNK = 32
+_BATCH_CHUNK = 16
+_BUFFERED = 75  # frames that are spoken before they are listened to
 _MOST_TOGETHER = 64
 _MOST_FRAMES = 2**40
 _FRAMES_AT_ONCE = 512  # of a speech whose codes are given
@@ -80,16 +83,6 @@ class Reply:
 
     text: str
     audio: Audio
-    tokens: tuple[int, ...]
-    stop_reason: str
-
-
-@dataclass(frozen=True)
-class StreamedReply:
-    """A reply whose audio comes in `pieces`; the rest as in `Reply`."""
-
-    text: str
-    pieces: Iterator[Audio]
     tokens: tuple[int, ...]
     stop_reason: str
 
@@ -312,18 +305,83 @@ class Model:
         chosen = from_keywords(SpeechOptions, options)
         check_integer("together", together, 1, _MOST_TOGETHER)
         planned = [self._verbatim(text, chosen) for text in texts]
-        requests = [Request(conversation, span.tokens) for conversation, spans in planned for span in spans]
-        if not requests:
+        spans = [(conversation, span) for conversation, spans in planned for span in spans]
+        if not spans:
             return []
-        speaker = self._speaker_id(chosen.speaker)
-        overlapped, n_threads = self._can_overlap(), self._threads()
-        threads = split_threads(n_threads) if overlapped else (n_threads, n_threads)
-        n_slots = min(together, len(requests))
-        spoken = speak_together(
-            self._speech, requests, chosen.params(self._speech), speaker, n_slots, threads, overlapped
+        engine = self._engine(min(together, len(spans)))
+        speeches = [
+            self._begin(engine, conversation, span.tokens, chosen, chunk_frames=_BATCH_CHUNK, buffered_frames=0)
+            for conversation, span in spans
+        ]
+        said = iter(self._all_said(speeches))
+        return [self._joined(spans, [next(said) for _ in spans], chosen.max_frames) for _, spans in planned]
+
+    def _all_said(self, speeches: Sequence[_native.EngineSpeech]) -> list[Audio]:
+        """An interruption ends them all."""
+        said = []
+        try:
+            for speech in speeches:
+                said.append(Audio.join(list(spoken(speech, self.sample_rate))))
+        finally:
+            for speech in speeches:
+                speech.cancel(drop=True)
+        return said
+
+    def engine(self, *, slots: int = 4, queue: int = 16) -> SpeechEngine:
+        """An engine that speaks up to `slots` texts side by side while up to `queue` more wait, for servers.
+
+        Raises InputError for numbers that can't be, OutOfMemoryError.
+        """
+        check_integer("slots", slots, 1, MOST_SLOTS)
+        check_integer("queue", queue, 0, MOST_WAITING)
+        side = SpeechSide(self._begin_span, self._verbatim, self._coming, self.sample_rate)
+        return SpeechEngine(self._engine(slots, queue), side)
+
+    def speaking(self, **options: Unpack[SpeechKeywords]) -> Speaking:
+        """Speak a text while it is being written:
+
+            with model.speaking(speaker="ethan") as voice:
+                for words in anything_that_streams():
+                    voice.feed(words)
+                voice.finish()
+                for piece in voice: ...
+
+        or with `async with` and `async for`. It says what `speak` says of the whole, where that is spoken in one go.
+        `options`: see `SpeechOptions`; SSML has to be complete.
+        """
+        return self.engine(slots=1).begin(**options)
+
+    def _coming(self, options: SpeechOptions) -> tuple[list[int], ComingText]:
+        """The tokens up to the header of the answer, and the text that comes."""
+        if options.ssml:
+            raise InputError("SSML can't be spoken while it is written: give the whole to `speak`")
+
+        conversation = self._conversation([{"role": "user", "content": options.prompt}])
+        return conversation, self._coming_text(options, self._written)
+
+    def _coming_text(self, options: SpeechOptions, written: Normalization) -> ComingText:
+        @lru_cache(maxsize=256)
+        def encoded(part: str) -> list[int]:
+            check_text("the text to speak", part)
+            return self.tokenizer.encode(written.written(part).text)
+
+        longest, writes_out = self._longest(options), written is not AS_IT_IS
+        return ComingText(encoded, longest, options.split, written_out=writes_out, vocabulary=self.tokenizer)
+
+    def _begin_span(
+        self,
+        engine: _native.SpeechEngine,
+        conversation: Sequence[int],
+        tokens: Sequence[int],
+        options: SpeechOptions,
+        thinker_hidden: FloatArray | None,
+        *,
+        finished: bool,
+        after: int,
+    ) -> _native.EngineSpeech:
+        return self._begin(
+            engine, conversation, tokens, options, thinker_hidden=thinker_hidden, finished=finished, after=after
         )
-        spans_spoken = iter([Audio(one.samples, self.sample_rate, one.codes, one.stop_reason) for one in spoken])
-        return [self._joined(spans, [next(spans_spoken) for _ in spans], chosen.max_frames) for _, spans in planned]
 
     def _joined(self, spans: list[Planned], spoken: list[Audio], max_frames: int | None) -> Audio:
         """The spans of one text as one speech, cut where `stream` would have cut it."""
@@ -455,36 +513,38 @@ class Model:
         *,
         text_options: TextOptions | None = None,
         written: Callable[[str], object] | None = None,
+        thinker_url: str | None = None,
         **options: Unpack[SpeechKeywords],
     ) -> StreamedReply:
-        """As `chat`, but the reply's `pieces` are yielded while it is spoken. `written` is called with each bit of the
-        answer's text as it is written."""
+        """As `chat`, but the reply's `pieces` are yielded while it is written and spoken. `written` is called with each
+        bit of the answer's text as it is written: while pieces are drawn, or the reply is asked for what is known at
+        the end.
+
+        `thinker_url`: the address of llama.cpp's server, or of any OpenAI-compatible one, which writes the answer in
+        the place of the model's own thinker. Raises InputError where none answers there."""
         chosen = from_keywords(SpeechOptions, options)
-        asked = self._heard(messages)
-        tokens, stop, hidden = self._answer(asked, text_options, written)
-        text = self.tokenizer.decode(tokens)
-        if not tokens or not self.has_voice:
-            return StreamedReply(text, iter([self._silence()]), tuple(tokens), stop)
-        spans = [Planned(text, tokens, 0.0)]
-        # What the thinker wrote is spoken token by token, unless it is too long for one go.
-        if chosen.split == "sentence" or (chosen.split == "auto" and len(tokens) > self._longest(chosen)):
-            spans = self._planned([Passage(text)], self.tokenizer.encode, chosen) or spans
-        return StreamedReply(text, self._in_turn(asked.tokens, spans, chosen, hidden), tuple(tokens), stop)
+        answer: Writing
+        hidden: FloatArray | None = None
+        if thinker_url is None:
+            asked = self._heard(messages)
+            conversation = asked.tokens
+            generator = self._text_generator(conversation, text_options, asked.media)
+            answer, hidden = AnswerText(generator, self.tokenizer, len(conversation)), generator.prompt_hidden
+        else:
+            from omniggml.answer_at_url import AnswerAtUrl  # with what speaks HTTP
+
+            turns = checked_turns(messages)
+            conversation = self._conversation(turns)
+            answer = AnswerAtUrl(thinker_url, turns, text_options or TextOptions(), self.tokenizer)
+        if not self.has_voice:
+            return StreamedReply(answer, None, written, self._silence)
+        # What this model's thinker writes are words; what another's does is written out where the voice needs that.
+        text = self._coming_text(chosen, self._written if thinker_url else AS_IT_IS)
+        voice = Speaking(self.engine(slots=1), chosen, conversation, text, hidden)
+        return StreamedReply(answer, voice, written, self._silence)
 
     def _longest(self, options: SpeechOptions) -> int:
         return options.longest_span or self.longest_span
-
-    def _answer(
-        self, asked: Heard, options: TextOptions | None, written: Callable[[str], object] | None
-    ) -> tuple[list[int], str, FloatArray | None]:
-        """The answer's tokens, why it ended, and what the talker reads of what was heard."""
-        generator = self._text_generator(asked.tokens, options, asked.media)
-        if written is None:
-            return list(_generated(generator)), generator.stop_reason, generator.prompt_hidden
-        answer = AnswerText(generator, self.tokenizer, len(asked.tokens))
-        for bit in answer:
-            written(bit)
-        return answer.tokens, answer.stop_reason, generator.prompt_hidden
 
     def stream_text(
         self, messages: str | Sequence[Mapping[str, Any]], text_options: TextOptions | None = None
@@ -557,7 +617,7 @@ class Model:
             warn(warning_of(written.left_out))
         return written.text
 
-    def _speaker_id(self, name: str | None) -> int:
+    def _speaker(self, name: str | None) -> _native.Speaker:
         return self._speech.find_speaker((name or self.default_speaker).encode(errors="backslashreplace"))
 
     def _silence(self) -> Audio:
@@ -573,35 +633,46 @@ class Model:
         options: SpeechOptions,
         thinker_hidden: npt.ArrayLike | None = None,
     ) -> Iterator[Audio]:
-        speaker = self._speaker_id(options.speaker)
-        hidden = None if thinker_hidden is None else finite_floats("thinker_hidden", thinker_hidden)
-        overlapped = self._can_overlap()
-        talking, vocoding = split_threads(self._threads()) if overlapped else (self._n_threads, self._n_threads)
-        speech = _native.Speech(self._speech, options.params(self._speech), talking, active.get())
-        speech.begin(token_ids(conversation), token_ids(answer), speaker, thinker_hidden=hidden)
-        vocoder = _native.Code2WavSession(self._speech, vocoding, active.get())
-        return self._pieces(speech, vocoder, options.chunk_frames, overlapped)
+        engine = self._engine()
+        speech = self._begin(engine, token_ids(conversation), token_ids(answer), options, thinker_hidden=thinker_hidden)
+        return self._pieces(engine, speech)
 
-    def _threads(self) -> int:
-        return self._n_threads or _native.usable_cpus()
+    def _engine(self, n_slots: int = 1, queue: int = MOST_WAITING) -> _native.SpeechEngine:
+        return _native.SpeechEngine(
+            self._speech, n_slots=n_slots, n_threads=self._n_threads, queue_limit=queue, probe=active.get()
+        )
 
-    def _can_overlap(self) -> bool:
-        """Not with few threads, not on another device than the CPU, which the stages would wait for each other on, and
-        not under a probe, which records modules in the order in which they are computed."""
-        return self._threads() >= THREADS_TO_OVERLAP and self._speech.on_cpu and active.get() is None
-
-    def _pieces(
+    def _begin(
         self,
-        speech: _native.Speech,
-        vocoder: _native.Code2WavSession,
-        chunk_frames: int | None,
-        overlapped: bool,
-    ) -> Iterator[Audio]:
-        sizes = repeat(chunk_frames) if chunk_frames else chain(_CHUNKS, repeat(_LARGEST_CHUNK))
-        run = overlapped_pieces if overlapped else pieces_in_turn
-        for piece in run(speech, vocoder, sizes):
-            yield Audio(piece.samples, self.sample_rate, piece.codes, piece.stop_reason)
-        speech.raise_interruption()
+        engine: _native.SpeechEngine,
+        conversation: Sequence[int],
+        answer: Sequence[int],
+        options: SpeechOptions,
+        *,
+        thinker_hidden: npt.ArrayLike | None = None,
+        chunk_frames: int | None = None,
+        buffered_frames: int = _BUFFERED,
+        finished: bool = True,
+        after: int = 0,
+    ) -> _native.EngineSpeech:
+        chunk = chunk_frames or options.chunk_frames
+        return engine.begin(
+            options.params(self._speech),
+            conversation=conversation,
+            text=answer,
+            speaker=self._speaker(options.speaker),
+            thinker_hidden=None if thinker_hidden is None else finite_floats("thinker_hidden", thinker_hidden),
+            piece_frames=[chunk] if chunk else [*_CHUNKS, _LARGEST_CHUNK],
+            buffered_frames=buffered_frames,
+            finished=finished,
+            after=after,
+        )
+
+    def _pieces(self, engine: _native.SpeechEngine, speech: _native.EngineSpeech) -> Iterator[Audio]:
+        try:
+            yield from spoken(speech, self.sample_rate)
+        finally:
+            engine.stop()
 
     # --- stages -----------------------------------------------------------------------------------------------------
 
@@ -670,23 +741,24 @@ class Model:
         """Tokens -> the talker's inputs. Arguments as in `stream_answer`."""
         session = _native.TalkerSession(self._speech, 1, self._n_threads, active.get())
         hidden = None if thinker_hidden is None else finite_floats("thinker_hidden", thinker_hidden)
-        speaker_id = self._speaker_id(speaker)
         tokens = token_ids(conversation), token_ids(answer)
-        return TalkerPrompt(*session.assemble_prompt(*tokens, speaker_id, thinker_hidden=hidden))
+        return TalkerPrompt(*session.assemble_prompt(*tokens, self._speaker(speaker), thinker_hidden=hidden))
 
     def talker(self, prompt: TalkerPrompt, /, **options: Unpack[SpeechKeywords]) -> IntArray:
         """The talker's inputs -> codes int32 [groups, frames]. `options`: see `SpeechOptions`."""
         chosen = from_keywords(SpeechOptions, options)
-        speech = _native.Speech(self._speech, chosen.params(self._speech), self._n_threads, active.get())
-        speech.begin_from(
-            finite_floats("inputs", prompt.inputs),
-            finite_floats("trailing", prompt.trailing),
-            finite_floats("pad", prompt.pad),
+        engine = self._engine()
+        speech = engine.begin(
+            chosen.params(self._speech),
+            prompt=(
+                finite_floats("inputs", prompt.inputs),
+                finite_floats("trailing", prompt.trailing),
+                finite_floats("pad", prompt.pad),
+            ),
+            piece_frames=[_LARGEST_CHUNK],
+            vocoded=False,
         )
-        pieces = []
-        while not speech.stop_reason:
-            pieces.append(speech.frames(_LARGEST_CHUNK))
-        speech.raise_interruption()
+        pieces = [piece.codes for piece in self._pieces(engine, speech)]
         return np.concatenate(pieces, axis=1)
 
     def talker_states(self, prompt: TalkerPrompt, codes: npt.ArrayLike) -> TalkerStates:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Iterator
 from typing import Any
 
+from omniggml.audio import Audio
 from omniggml.cli.arguments import (
     add_model,
     add_output,
@@ -31,6 +33,9 @@ def add_parser(subparsers: Any) -> None:
     group.add_argument("--system", metavar="TEXT", help="instructions for the answer")
     group.add_argument("--max-tokens", type=int, default=1024, metavar="N", help="longest answer (default 1024)")
     group.add_argument("--text-temperature", type=float, metavar="X")
+    group.add_argument(
+        "--thinker-url", metavar="URL", help="a server writes the answer: llama.cpp's, or any OpenAI-compatible one"
+    )
     group.add_argument("--text-greedy", action="store_true", help="always the most probable token")
     add_speech(parser)
     parser.set_defaults(run=run)
@@ -55,13 +60,24 @@ def run(args: argparse.Namespace) -> int:
     def written(text: str) -> None:
         print(shown(text), end="", file=stream, flush=True)
 
-    answer = model.stream_chat(turns, text_options=text_options, written=written, **speech_options(args))
-    print(file=stream)
-    if answer.stop_reason != "eos":
-        say(f"the answer was cut: {answer.stop_reason.replace('_', ' ')}")
+    answer = model.stream_chat(
+        turns, text_options=text_options, written=written, thinker_url=args.thinker_url, **speech_options(args)
+    )
+
+    def pieces() -> Iterator[Audio]:
+        yield from answer.pieces
+        ended()
+
+    def ended() -> None:
+        stop = answer.stop_reason
+        print(file=stream)
+        if stop != "eos":
+            say(f"the answer was cut: {stop.replace('_', ' ')}")
+
     if not model.has_voice:
+        ended()
         return 0
-    return report(write_audio(answer.pieces, output, model.sample_rate, inputs), output)
+    return report(write_audio(pieces(), output, model.sample_rate, inputs), output)
 
 
 def _asked(args: argparse.Namespace) -> str | list[dict[str, Any]]:

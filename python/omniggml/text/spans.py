@@ -69,6 +69,17 @@ def sentences(text: str) -> list[str]:
     return [*found, number] if number else found
 
 
+def sentence_ends(text: str) -> list[int]:
+    """Where the sentences of a text end, without the space behind them."""
+    ends: list[int] = []
+    at = 0
+    for sentence in (part for line in _PARAGRAPHS.split(text) for part in _lines(line)):
+        for word in sentence.split():
+            at = text.index(word, at) + len(word)
+        ends.append(at)
+    return ends
+
+
 def _together(parts: list[str], length: Callable[[str], int], longest: int) -> list[str]:
     """Neighbours joined while they fit."""
     joined: list[str] = []

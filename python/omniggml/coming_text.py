@@ -1,0 +1,210 @@
+"""A text that is still being written -> tokens that nothing that follows can change.
+
+A tokenizer merges letters into tokens word by word, so the last word is held back until its end is seen. Where the
+file wants figures and signs written out, what is written for a word may depend on its neighbours ("5 km", "March 3"),
+so that only words of letters are given on, two words later, and a text with markup is held back to its end.
+
+A text that is too long for one go is spoken in spans of whole sentences, as `text/spans.py` puts them together: a
+sentence that follows others in its span is given on once its end is seen, since it may not fit. A text that fits into
+one span has the tokens of the whole.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from omniggml.text.spans import PAUSE_IN_SENTENCE, PAUSE_PARAGRAPH, PAUSE_SENTENCE, sentence_ends
+
+WORDS_HELD_BACK = 2
+"""So many words behind what is given on have come, where figures and signs are written out."""
+
+_PLAIN_WORD = re.compile(r"[A-Za-z]?[a-z']*[a-z],?|I|A")
+_MARKUP = re.compile(r"[^\w\s.,;:!?'\"()-]|_")
+_PARAGRAPH = re.compile(r"\n\s*\n")
+
+
+@dataclass
+class ComingSpan:
+    """What is spoken in one go: `text` as far as it was given on, its `tokens`; `pause`: seconds of silence behind it,
+    None while more of it may come."""
+
+    text: str = ""
+    tokens: list[int] = field(default_factory=list)
+    pause: float | None = None
+
+
+class Vocabulary(Protocol):
+    """Text to tokens and back."""
+
+    def encode(self, text: str, /) -> list[int]: ...
+
+    def decode(self, tokens: Sequence[int], /) -> str: ...
+
+
+class ComingText:
+    """`encode`: the tokens of a text as they are spoken. `longest`: of a span, in tokens. `split`: as in
+    `SpeechOptions`. `written_out`: whether `encode` writes figures and signs out. `vocabulary`: for tokens that are fed
+    in the place of text, as a language model writes them; the first span has them as they are."""
+
+    def __init__(
+        self,
+        encode: Callable[[str], list[int]],
+        longest: int,
+        split: str = "auto",
+        *,
+        written_out: bool = False,
+        vocabulary: Vocabulary | None = None,
+    ) -> None:
+        self._encode_text, self._longest, self._split, self._written_out = encode, longest, split, written_out
+        self._vocabulary = vocabulary
+        self._ids: list[int] = []
+        self._shown = ""  # what they say
+        self._marks = [(0, 0)]  # letters of that, and the tokens that they are of
+        self._text = ""  # of the last span and of what follows it
+        self._finished = False
+        self.spans = [ComingSpan()]
+
+    def feed(self, text: str) -> None:
+        """More of it. `spans` grow, the last of them or new ones behind it."""
+        self._text += text
+        self._go_on()
+
+    def feed_tokens(self, tokens: Sequence[int]) -> None:
+        """More of it as tokens, for a text of which nothing was fed as text."""
+        assert self._vocabulary is not None
+        self._ids += tokens
+        text = self._vocabulary.decode(self._ids)
+        # A letter may take more tokens than have come.
+        if not text.endswith("\ufffd") and text.startswith(self._shown):
+            self._show(text)
+
+    def _show(self, text: str) -> None:
+        bit, self._shown = text.removeprefix(self._shown), text
+        self._marks.append((len(text), len(self._ids)))
+        self.feed(bit)
+
+    def finish(self) -> None:
+        """No more follows."""
+        self._finished = True
+        if self._ids:
+            assert self._vocabulary is not None
+            self._show(self._vocabulary.decode(self._ids))
+        self._go_on()
+        if self.spans[-1].pause is None:
+            if len(self.spans) > 1 and not self.spans[-1].tokens:
+                self.spans.pop()
+            self.spans[-1].pause = 0.0
+
+    @property
+    def held_back(self) -> str:
+        """What was fed and not given on."""
+        return self._text[len(self.spans[-1].text) :]
+
+    def _go_on(self) -> None:
+        while self._take_one():
+            pass
+
+    def _take_one(self) -> bool:
+        """Gives on what can be; True where a span has ended and more follows it."""
+        settled = len(self._text) if self._finished else self._settled()
+        if self._split == "never":
+            self._give(settled)
+            return False
+        ends = sentence_ends(self._text[:settled])
+        whole = ends if self._finished else ends[:-1]  # the last may go on
+        if not whole:
+            return self._give_or_cut(settled)
+        fitting = whole[0]
+        for end in whole[1:]:
+            if self._split == "sentence" or not self._fits(end):
+                return self._end_span(fitting)
+            fitting = end
+        if not self._fits(fitting):
+            return self._give_or_cut(fitting)
+        if self._finished:
+            # With the space behind it, as in the whole.
+            self._give(len(self._text))
+            return False
+        if self._split == "sentence":
+            return self._end_span(fitting)
+        self._give(fitting)
+        return False
+
+    def _encode(self, text: str) -> list[int]:
+        if not self._ids:
+            return self._encode_text(text)
+        if len(self.spans) > 1:
+            assert self._vocabulary is not None
+            return self._vocabulary.encode(text)
+        return self._ids[: max(tokens for letters, tokens in self._marks if letters <= len(text))]
+
+    def _fits(self, end: int) -> bool:
+        return len(self._encode(self._text[:end])) <= self._longest
+
+    def _give(self, end: int) -> None:
+        span = self.spans[-1]
+        if end <= len(span.text) and span.tokens:
+            return
+        tokens = self._encode(self._text[:end])
+        # Whatever follows, what was spoken stays: a longer text begins with it, or waits until it does.
+        if tokens[: len(span.tokens)] == span.tokens or self._finished:
+            span.tokens += tokens[len(span.tokens) :]
+            span.text = self._text[:end]
+
+    def _give_or_cut(self, end: int) -> bool:
+        """The beginning of a first sentence; where it is too long for any span it is cut between words."""
+        if self._fits(end):
+            self._give(end)
+            return False
+        cuts = [match.start() for match in re.finditer(r"\s+", self._text[:end]) if match.start()]
+        fitting = [cut for cut in cuts if self._fits(cut)]
+        if not fitting:
+            self._give(end)
+            return False
+        return self._end_span(fitting[-1], PAUSE_IN_SENTENCE)
+
+    def _end_span(self, end: int, pause: float | None = None) -> bool:
+        self._give(end)
+        behind = self._text[end:]
+        space = behind[: len(behind) - len(behind.lstrip())]
+        self._text = behind.lstrip()
+        self.spans[-1].pause = (
+            pause if pause is not None else PAUSE_PARAGRAPH if _PARAGRAPH.search(space) else PAUSE_SENTENCE
+        )
+        self.spans.append(ComingSpan())
+        return True
+
+    def _settled(self) -> int:
+        """Up to where the tokens are those of any text that goes on from here."""
+        text = self._text
+        if self._written_out and not self._ids:
+            return _settled_words(text)
+        at = len(text) - 1
+        while at > 0 and not (_in_word(text[at - 1]) and _ends_words(text[at])):
+            at -= 1
+        return max(0, at)
+
+
+def _in_word(letter: str) -> bool:
+    return unicodedata.category(letter)[0] in "LN"
+
+
+def _ends_words(letter: str) -> bool:
+    # A mark may yet be composed with the letter before it.
+    return unicodedata.category(letter)[0] not in "LNM"
+
+
+def _settled_words(text: str) -> int:
+    """The end of the last word of letters behind which as many as are held back are words of letters, too."""
+    if _MARKUP.search(text):
+        return 0
+    words = list(re.finditer(r"\S+", text))[:-1]  # the last one may go on
+    for i in range(len(words) - WORDS_HELD_BACK - 1, 0, -1):
+        around = words[i - 1 : i + 1 + WORDS_HELD_BACK]
+        if all(_PLAIN_WORD.fullmatch(word[0]) for word in around):
+            return words[i].end()
+    return 0

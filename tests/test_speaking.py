@@ -1,0 +1,272 @@
+"""Text goes in while it is written, audio comes out while it is spoken: the same as of the whole text at once."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import signal
+import threading
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+import omniggml
+from omniggml import Audio, Model
+from omniggml.coming_text import ComingText
+from parity.files import ModelFiles
+
+
+@pytest.fixture(scope="module")
+def model(model_files: ModelFiles) -> Model:
+    speech, thinker = model_files.gguf("odd", "f32")
+    return omniggml.load(speech, thinker=thinker, n_threads=1)
+
+
+@pytest.fixture(scope="module")
+def voice() -> Model:
+    return omniggml.load(n_threads=1)
+
+
+def cut(text: str, rng: random.Random, longest: int) -> Iterator[str]:
+    while text:
+        size = rng.randint(1, longest)
+        yield text[:size]
+        text = text[size:]
+
+
+def fed(text: str, coming: ComingText, rng: random.Random, longest: int = 4) -> list[list[int]]:
+    """The tokens of the spans; what was given on once must stay."""
+    before: list[list[int]] = []
+    for part in cut(text, rng, longest):
+        coming.feed(part)
+        now = [list(span.tokens) for span in coming.spans]
+        for old, new in zip(before, now, strict=False):
+            assert new[: len(old)] == old
+        before = now
+    coming.finish()
+    assert all(span.pause is not None for span in coming.spans)
+    return [span.tokens for span in coming.spans]
+
+
+def same(one: Audio, other: Audio) -> None:
+    np.testing.assert_array_equal(one.codes, other.codes)
+    np.testing.assert_array_equal(one.samples, other.samples)
+    assert one.stop_reason == other.stop_reason
+
+
+# --- text -------------------------------------------------------------------------------------------------------------
+
+_WORDS = """the a cat sat don't it's I'll NASA Mr. end. yes! no? 3 42 1,000 $5.50 3:30 pm 10 km/h May 4, 2020 5%
+e.g. (so) - ... ' " \u00e9 e\u0301 \u0130 \u4f60\u597d \uff0c \U0001f600 \u0e2a\u0e27"""
+_PIECES = [*_WORDS.split(), "\n", "\n\n", "  ", "\t"]
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_tokens_of_a_text_that_comes_are_those_of_the_whole(model: Model, seed: int) -> None:
+    rng = random.Random(seed)
+    encode = model.tokenizer.encode
+    for _ in range(25):
+        text = "".join(rng.choice(_PIECES) + rng.choice(["", " ", " "]) for _ in range(rng.randint(1, 25)))
+        assert fed(text, ComingText(encode, 10**6), rng)[0] == encode(text), repr(text)
+        assert fed(text, ComingText(encode, 10**6, "never"), rng) == [encode(text)]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_what_is_written_out_is_that_of_the_whole(voice: Model, seed: int) -> None:
+    rng = random.Random(seed)
+
+    def encode(text: str) -> list[int]:
+        return voice.tokenizer.encode(voice.written_out(text))
+
+    for _ in range(10):
+        text = "".join(rng.choice(_PIECES) + rng.choice(["", " ", " "]) for _ in range(rng.randint(1, 20)))
+        assert fed(text, ComingText(encode, 10**6, "never", written_out=True), rng, 9) == [encode(text)], repr(text)
+
+
+def test_words_are_given_on_as_they_come(model: Model) -> None:
+    coming = ComingText(model.tokenizer.encode, 100)
+    coming.feed("one two thr")
+    assert coming.spans[0].text == "one two" and coming.held_back == " thr"
+    coming.feed("ee. Fo")
+    assert coming.spans[0].text == "one two three"
+    written = ComingText(model.tokenizer.encode, 100, written_out=True)
+    written.feed("we had one two three four")
+    assert written.spans[0].text == "we had one", "two words more have to be seen, and the end of the second"
+    written.feed(" five 6")
+    assert written.spans[0].text == "we had one two three", "a figure may change its neighbours"
+
+
+def test_a_long_text_is_spoken_in_spans_of_sentences(model: Model) -> None:
+    sentences = ["one two three four.", "five six.", "seven eight nine ten one two.", "three."]
+    encode = model.tokenizer.encode
+    longest = len(encode(" ".join(sentences[:2])))
+    coming = ComingText(encode, longest)
+    assert fed(" ".join(sentences), coming, random.Random(1)) == [
+        encode(" ".join(sentences[:2])),
+        encode(sentences[2]),
+        encode(sentences[3]),
+    ] or [span.text for span in coming.spans] == [" ".join(sentences[:2]), " ".join(sentences[2:])]
+    alone = ComingText(encode, 1000, "sentence")
+    fed(" ".join(sentences), alone, random.Random(2))
+    assert [span.text for span in alone.spans] == sentences
+    tight = ComingText(encode, len(encode("one two three")))
+    fed("one two three four five six", tight, random.Random(3))
+    assert all(len(span.tokens) <= len(encode("one two three")) for span in tight.spans)
+    assert " ".join(span.text for span in tight.spans) == "one two three four five six"
+
+
+# --- speech -----------------------------------------------------------------------------------------------------------
+
+TEXT = "one two three four five six seven eight nine ten"
+
+
+@pytest.mark.parametrize("longest", [1, 3, 100])
+def test_it_sounds_as_the_whole_text(model: Model, longest: int) -> None:
+    rng = random.Random(longest)
+    for text, seed in ((TEXT, 1), ("one", 2), (" one, two.  ", 3)):
+        with model.speaking(seed=seed, max_frames=60) as speaking:
+            for part in cut(text, rng, longest):
+                speaking.feed(part)
+            speaking.finish()
+            same(Audio.join(list(speaking)), Audio.join(list(model.stream(text, seed=seed, max_frames=60))))
+            assert speaking.ended and speaking.read() is None
+
+
+def test_the_built_in_voice_sounds_as_the_whole_text(voice: Model) -> None:
+    text = "There were 12 cats and 3 dogs in the old house by the river. All of them slept."
+    with voice.speaking(seed=3, max_frames=80, split="never") as speaking:
+        for word in text.split(" "):
+            speaking.feed(f"{word} ")
+        speaking.finish()
+        said = Audio.join(list(speaking))
+    same(said, Audio.join(list(voice.stream(text + " ", seed=3, max_frames=80, split="never"))))
+
+
+def test_a_text_of_many_sentences_sounds_as_the_whole(voice: Model) -> None:
+    text = "The cat sat on the mat. A dog ran up the hill. We saw a bird and a fish. It was late, and we went home."
+    whole = Audio.join(list(voice.stream(text, seed=3, longest_span=40, max_frames=400)))
+    assert len(whole.segments) > 1
+    for options in ({}, {"max_frames": 400}):
+        with voice.speaking(seed=3, longest_span=40, **options) as speaking:
+            for word in text.split(" "):
+                speaking.feed(f"{word} ")
+            speaking.finish()
+            said = Audio.join(list(speaking))
+        assert [segment.text for segment in said.segments] == [segment.text for segment in whole.segments]
+        same(said, whole)
+
+
+def test_audio_comes_while_text_does(model: Model) -> None:
+    with model.speaking(seed=1, ignore_eos=True, max_frames=40) as speaking:
+        assert speaking.read(0.05) is None and not speaking.ended
+        speaking.feed("one two three four five six ")
+        first = speaking.read(20)
+        assert first is not None and first.codes.shape[1] == 2 and not speaking.ended
+        speaking.feed("seven")
+        speaking.finish()
+        with pytest.raises(omniggml.InputError, match="the text of this speech is finished"):
+            speaking.feed("more")
+        assert sum(piece.codes.shape[1] for piece in speaking) == 38
+        times = speaking.timings()
+        assert times.frames == 40 and times.first > 0
+
+
+def test_nothing_to_say(model: Model, voice: Model) -> None:
+    for text in ("", "  "):
+        with voice.speaking() as speaking:
+            speaking.feed(text)
+            with pytest.raises(omniggml.InputError, match="there is no text to speak"):
+                speaking.finish()
+            assert speaking.read() is None
+    with pytest.raises(omniggml.InputError, match="SSML"):
+        model.speaking(ssml=True)
+
+
+def test_ctrl_c_while_it_is_read(model: Model) -> None:
+    with model.speaking(ignore_eos=True, max_frames=4000) as speaking:
+        speaking.feed(TEXT)
+        speaking.finish()
+        assert speaking.read() is not None
+        threading.Timer(0.2, signal.raise_signal, [signal.SIGINT]).start()
+        pieces: list[Audio] = []
+        with pytest.raises(KeyboardInterrupt):
+            pieces.extend(iter(speaking.read, None))
+        assert speaking.ended
+
+
+# --- engines ----------------------------------------------------------------------------------------------------------
+
+
+def test_an_engine_speaks_for_many_coroutines(model: Model) -> None:
+    texts = [" ".join(random.Random(seed).choices(TEXT.split(), k=6)) for seed in range(7)]
+    wanted = [Audio.join(list(model.stream(text, seed=i, max_frames=50))) for i, text in enumerate(texts)]
+
+    async def one(engine: omniggml.SpeechEngine, number: int, whole: bool) -> Audio:
+        async with engine.begin(texts[number] if whole else None, seed=number, max_frames=50) as speaking:
+            if not whole:
+                for word in texts[number].split(" "):
+                    speaking.feed(word if word == texts[number].split(" ")[0] else f" {word}")
+                    await asyncio.sleep(0.001)
+                speaking.finish()
+            return Audio.join([piece async for piece in speaking])
+
+    async def all_of_them() -> list[Audio]:
+        with model.engine(slots=3, queue=8) as engine:
+            return await asyncio.gather(*(one(engine, i, i % 2 == 0) for i in range(len(texts))))
+
+    for said, whole in zip(asyncio.run(all_of_them()), wanted, strict=True):
+        np.testing.assert_array_equal(said.codes, whole.codes)
+        np.testing.assert_array_equal(said.samples, whole.samples)
+
+
+def test_a_cancelled_task_frees_its_slot(model: Model) -> None:
+    async def endless(engine: omniggml.SpeechEngine) -> None:
+        async with engine.begin(TEXT, ignore_eos=True, max_frames=4000) as speaking:
+            async for _ in speaking:
+                pass
+
+    async def run() -> None:
+        with model.engine(slots=1, queue=1) as engine:
+            task = asyncio.create_task(endless(engine))
+            await asyncio.sleep(0.1)
+            assert engine.speaking == 1
+            async with engine.begin() as waiting:
+                assert await waiting.aread(0.01) is None and not waiting.ended
+                task.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await task
+            async with engine.begin(TEXT, max_frames=8) as after:
+                assert sum([piece.codes.shape[1] async for piece in after]) <= 8
+            assert await engine.adrain(10)
+            with pytest.raises(omniggml.BusyError):
+                engine.begin(TEXT)
+
+    asyncio.run(run())
+
+
+def test_an_engine_refuses_whom_it_has_no_room_for(model: Model) -> None:
+    with model.engine(slots=1, queue=1) as engine:
+        kept = []
+        with pytest.raises(omniggml.BusyError, match="wait already"):
+            for _ in range(4):
+                kept.append(engine.begin(TEXT, ignore_eos=True, max_frames=4000))
+        assert 2 <= len(kept) <= 3 and engine.slots == 1 and engine.waiting >= 1
+        with pytest.raises(omniggml.InputError, match="no speaker"):
+            engine.begin(TEXT, speaker="nobody")
+        kept[0].cancel()
+        said = Audio.join(list(kept[0]))
+        assert said.stop_reason == "cancelled"
+    for values in ({"slots": 0}, {"queue": -1}, {"slots": True}):
+        with pytest.raises(omniggml.InputError):
+            model.engine(**values)
+
+
+def test_a_mixture_is_a_speaker(model: Model) -> None:
+    one, other = model.speakers
+    halves = model.speak("one two", speaker=f"{one.upper()}:1,{other}:1", seed=1, max_frames=30)
+    assert not np.array_equal(halves.codes, model.speak("one two", speaker=one, seed=1, max_frames=30).codes)
+    same(
+        model.speak("one two", speaker=f"{one}:2", seed=1, max_frames=30),
+        model.speak("one two", speaker=one, seed=1, max_frames=30),
+    )

@@ -65,7 +65,7 @@ def test_what_is_said(tmp_path: Path) -> None:
         }
         for number, name in enumerate(STRANGE)
     ]
-    run = batch(write_lines(tmp_path / "t.jsonl", rows), tmp_path / "out", "--format", "wav", "--slots", "1")
+    run = batch(write_lines(tmp_path / "t.jsonl", rows), tmp_path / "out", "--format", "wav", "--slots", "3")
     assert run.returncode == 0, run.stderr
     entries = {entry["id"]: entry for entry in manifest(tmp_path / "out")}
     assert set(entries) == set(STRANGE)

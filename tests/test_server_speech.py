@@ -108,6 +108,9 @@ def test_voices(server: Served, model: omniggml.Model) -> None:
         assert speech(server, response_format="pcm", voice=alias).data in said.values()
     assert speech(server, response_format="pcm", voice={"id": "Ethan"}).data == said["ethan"]
     assert speech(server, response_format="pcm").data == said[model.default_speaker]
+    mixed = speech(server, response_format="pcm", voice="ethan:0.6,chelsie:0.4")
+    assert mixed.data == pcm16(model.speak(TEXT, speaker="ethan:0.6,chelsie:0.4").samples)
+    assert speech(server, voice="ethan:x").status == 400 and speech(server, voice="nobody:1").status == 400
 
 
 def test_speed(server: Served) -> None:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
-from itertools import groupby
+from itertools import islice
 
 from omniggml.audio import Audio
 from omniggml.batch.texts import BatchText
-from omniggml.errors import InputError
+from omniggml.engine import SpeechEngine
+from omniggml.errors import InputError, NumericError
 from omniggml.model import Model
 from omniggml.options import SpeechOptions
 
-_ROUNDS = 4
-"""Texts that are begun together, times the slots: what is lost when the process is killed."""
+_AHEAD = 2
+"""Texts that wait for a slot, so that none is idle while the next text is cut into sentences."""
 
 
 @dataclass(frozen=True)
@@ -27,27 +29,22 @@ class SpokenText:
 
 def speak_texts(model: Model, texts: Sequence[BatchText], options: SpeechOptions, slots: int) -> Iterator[SpokenText]:
     """Each text once, in whatever order they are done. What can't be spoken comes with its error."""
+    # Long ones first: what is spoken last is short, and no slot is idle for long at the end.
+    waiting = iter(sorted(texts, key=lambda text: -len(text.text)))
+    # The engine is left first: it ends what is still spoken, for which the threads wait.
+    with ThreadPoolExecutor(slots + _AHEAD) as threads, model.engine(slots=slots, queue=2 * (slots + _AHEAD)) as engine:
+        begun = {threads.submit(_said, engine, text, options) for text in islice(waiting, slots + _AHEAD)}
+        while begun:
+            done, begun = wait(begun, return_when=FIRST_COMPLETED)
+            begun |= {threads.submit(_said, engine, text, options) for text in islice(waiting, len(done))}
+            for one in done:
+                yield one.result()
 
-    def voice(text: BatchText) -> tuple[str, int]:
-        return text.speaker or options.speaker or "", options.seed if text.seed is None else text.seed
 
-    for (speaker, seed), group in groupby(sorted(texts, key=voice), voice):
-        members = list(group)
-        chosen = replace(options, speaker=speaker or None, seed=seed)
-        for start in range(0, len(members), slots * _ROUNDS):
-            yield from _together(model, members[start : start + slots * _ROUNDS], chosen, slots)
-
-
-def _together(model: Model, texts: Sequence[BatchText], options: SpeechOptions, slots: int) -> Iterator[SpokenText]:
-    keywords = {name: getattr(options, name) for name in options.__dataclass_fields__}
+def _said(engine: SpeechEngine, text: BatchText, options: SpeechOptions) -> SpokenText:
+    seed = options.seed if text.seed is None else text.seed
+    chosen = replace(options, speaker=text.speaker or options.speaker, seed=seed)
     try:
-        spoken = model.speak_batch([text.text for text in texts], together=slots, **keywords)
-    except InputError as error:
-        if len(texts) == 1:
-            yield SpokenText(texts[0], None, str(error))
-            return
-        # One of them can't be spoken; the others are.
-        for text in texts:
-            yield from _together(model, [text], options, 1)
-        return
-    yield from map(SpokenText, texts, spoken)
+        return SpokenText(text, Audio.join(list(engine.begin_with(text.text, chosen))))
+    except (InputError, NumericError) as error:
+        return SpokenText(text, None, str(error))

@@ -2,102 +2,96 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import Counter
 from types import TracebackType
 
 from omniggml.audio import Audio
-from omniggml.errors import OmniError
+from omniggml.engine import Speaking
+from omniggml.errors import BusyError, OmniError
 from omniggml.model import Model
 from omniggml.options import SpeechOptions
 from omniggml.server.api_error import ApiError
 from omniggml.server.metrics import Metrics
 from omniggml.server.settings import ServerSettings
-from omniggml.server.stream_engine import StreamEngine, StreamSpeech
 
-_SPEECH_SECONDS = 4.0
-"""What a speech is taken to last before one was measured."""
-_NEWEST_COUNTS = 0.2
+_SOONEST = 1.0  # seconds until a client that was refused may try again
 
 
 class Desk:
-    """Begins speeches on one model, at most `slots` and `queue` of them."""
+    """Begins speeches on one engine of a model, and counts them by whose they are."""
 
     def __init__(self, model: Model, settings: ServerSettings, metrics: Metrics) -> None:
-        self._engine = StreamEngine(model, settings.slots)
+        self._room = settings.slots + settings.queue
+        # Who may wait is decided here, by speeches. The engine also counts the sentences behind one that is being
+        # spoken, and, for a frame, what was cancelled.
+        self._engine = model.engine(slots=settings.slots, queue=2 * self._room)
         self._settings, self.metrics = settings, metrics
         self._of_key: Counter[str] = Counter()
-        self._seconds = _SPEECH_SECONDS
         metrics.slots.set(settings.slots)
+        metrics.slots_busy.set_function(lambda: self._engine.speaking)
+        metrics.waiting.set_function(lambda: max(0, self.speeches - self._engine.speaking))
 
     @property
     def speeches(self) -> int:
-        """Those that speak or wait."""
-        return self._of_key.total()
+        """Those that somebody listens to, or waits for."""
+        return sum(self._of_key.values())
 
-    def begin(self, options: SpeechOptions, key: str = "") -> BegunSpeech:
-        """A speech for the holder of a key. Raises ApiError 429 where there is no room for one more."""
-        limit = self._settings.slots + self._settings.queue
-        if self.speeches >= limit:
-            self.metrics.refused.inc()
-            raise ApiError(
-                429,
-                f"{self.speeches} speeches speak or wait already, which is all that this server has room for",
-                code="queue_full",
-                retry_after=self.seconds_to_a_slot,
-            )
+    async def begin(self, text: str | None, options: SpeechOptions, key: str = "") -> BegunSpeech:
+        """A speech for the holder of a key, of a whole text or of one that is fed.
+
+        Raises ApiError 429 where there is no room for one more, InputError for a text that can't be spoken.
+        """
+        if self.speeches >= self._room:
+            raise self._refusal("queue_full", f"{self.speeches} speeches speak or wait, and there is no room for more")
         if self._settings.per_key and self._of_key[key] >= self._settings.per_key:
-            self.metrics.refused.inc()
-            raise ApiError(
-                429,
-                f"this key has {self._of_key[key]} speeches already, which is all that it may have at a time",
-                code="key_limit",
-                retry_after=self._seconds,
+            raise self._refusal(
+                "key_limit", f"this key has {self._of_key[key]} speeches already, and may not have more"
             )
         self._of_key[key] += 1
-        self._show()
-        return BegunSpeech(self, self._engine.begin(options), key)
+        try:
+            # A long text takes a while to cut into sentences.
+            speech = await asyncio.to_thread(self._engine.begin_with, text, options)
+        except BusyError as error:
+            self.ended(key)
+            raise self._refusal("queue_full", str(error)) from None
+        except BaseException:
+            self.ended(key)
+            raise
+        return BegunSpeech(self, speech, key)
 
-    @property
-    def seconds_to_a_slot(self) -> float:
-        """An estimate, by what speeches lasted lately."""
-        waiting = max(0, self.speeches - self._settings.slots)
-        return self._seconds * (waiting + 1) / self._settings.slots
+    def _refusal(self, code: str, message: str) -> ApiError:
+        self.metrics.refused.inc()
+        return ApiError(429, message, code=code, retry_after=max(_SOONEST, self._engine.expected_wait))
 
-    def end(self, key: str, seconds: float | None) -> None:
-        """A speech has ended; it lasted so long, or was left."""
+    def ended(self, key: str) -> None:
+        """A speech of this key is over."""
         self._of_key[key] -= 1
         if not self._of_key[key]:
             del self._of_key[key]
-        if seconds is not None:
-            self._seconds += _NEWEST_COUNTS * (seconds - self._seconds)
-        self._show()
-
-    def _show(self) -> None:
-        busy = min(self.speeches, self._settings.slots)
-        self.metrics.slots_busy.set(busy)
-        self.metrics.waiting.set(self.speeches - busy)
 
     def close(self) -> None:
-        self._engine.close()
+        """Ends what is still spoken."""
+        self._engine.stop()
 
 
 class BegunSpeech:
     """One speech; leaving its block cancels what is left of it."""
 
-    def __init__(self, desk: Desk, speech: StreamSpeech, key: str) -> None:
+    def __init__(self, desk: Desk, speech: Speaking, key: str) -> None:
         self._desk, self._speech, self._key = desk, speech, key
-        self._begun = self._last = time.monotonic()
+        self._begun = time.monotonic()
         self._first: float | None = None
         self._length = 0.0
         self._over = False
 
     def feed(self, text: str) -> None:
-        """More of the text."""
+        """More of the text. Raises InputError for what is no text."""
         self._speech.feed(text)
 
     def finish(self) -> None:
-        """No more text comes."""
+        """No more text comes. Raises InputError where there was nothing to say."""
         self._speech.finish()
 
     async def read(self) -> Audio | None:
@@ -105,16 +99,16 @@ class BegunSpeech:
         metrics = self._desk.metrics
         asked = time.monotonic()
         try:
-            piece = await self._speech.read()
+            piece = await self._speech.aread()
         except OmniError:
             metrics.failed.inc()
-            self._end(None)
+            self._end()
             raise
         now = time.monotonic()
         if piece is None:
             if self._length and self._first is not None:
                 metrics.real_time_factor.observe((now - self._first) / self._length)
-            self._end(now - self._begun)
+            self._end()
             return None
         if self._first is None:
             self._first = now
@@ -127,16 +121,16 @@ class BegunSpeech:
         return piece
 
     def cancel(self) -> None:
-        """Nothing of it is wanted any more."""
+        """Nothing of it is wanted any more: its slot is free within a frame."""
         if not self._over:
-            self._speech.cancel()
+            self._speech.cancel(drop=True)
             self._desk.metrics.cancelled.inc()
-            self._end(None)
+            self._end()
 
-    def _end(self, seconds: float | None) -> None:
+    def _end(self) -> None:
         if not self._over:
             self._over = True
-            self._desk.end(self._key, seconds)
+            self._desk.ended(self._key)
 
     async def __aenter__(self) -> BegunSpeech:
         return self

@@ -354,7 +354,8 @@ class _Response:
         answer = service.thinker.answer(turns, TextWish(max_tokens=tokens if isinstance(tokens, int) else None))
         speech = None
         if self._aloud:
-            speech = service.desk.begin(service.speech_options(session.voice(self._wish)), session.key)
+            options = service.speech_options(session.voice(self._wish))
+            speech = await service.desk.begin(None, options, session.key)
         ready = spoken_answer(answer, speech)
         try:
             item = await session.begin_answer(self._item)

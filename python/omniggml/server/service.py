@@ -77,7 +77,7 @@ class Service:
         if self._thinker is not None:
             await self._thinker.close()
         if self._desk is not None:
-            self._desk.close()
+            await asyncio.to_thread(self._desk.close)
 
     @property
     def model(self) -> Model:

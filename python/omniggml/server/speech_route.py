@@ -65,9 +65,7 @@ def speech_routes(service: Service) -> APIRouter:
         options = service.speech_options(voice, asked.seed or 0)
         rate, kind = service.model.sample_rate, asked.response_format or "mp3"
         encoder, tempo = new_encoder(kind, rate), Tempo(asked.speed or 1.0, rate)
-        speech = service.desk.begin(options, key_of(request))
-        speech.feed(asked.input)
-        speech.finish()
+        speech = await service.desk.begin(asked.input, options, key_of(request))
         seconds = service.settings.max_seconds
         if asked.stream_format == "sse":
             n_tokens = len(service.model.tokenizer.encode(asked.input))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack
 
@@ -47,7 +48,8 @@ async def _write(answer: Answer, speech: BegunSpeech | None, ready: asyncio.Queu
     except OmniError as error:
         await ready.put(error)
     if speech is not None:
-        speech.finish()
+        with contextlib.suppress(InputError):  # an answer without anything to say: a smile, or nothing
+            speech.finish()
     await ready.put(None)
 
 
@@ -55,8 +57,6 @@ async def _speak(speech: BegunSpeech, ready: asyncio.Queue[Ready]) -> None:
     try:
         while (piece := await speech.read()) is not None:
             await ready.put(piece)
-    except InputError:
-        pass  # an answer without anything to say: a smile, or nothing
     except OmniError as error:
         await ready.put(error)
     await ready.put(None)

@@ -21,6 +21,8 @@ def speaker_of(model: Model, voice: str | None) -> str:
     if voice is None or voice in ("", "default"):
         return model.default_speaker
     speakers = model.speakers
+    if ":" in voice:
+        return voice  # a mixture, which the model judges
     name = next((name for name in speakers if name.lower() == voice.lower()), None)
     if name is not None:
         return name

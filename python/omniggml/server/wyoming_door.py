@@ -116,25 +116,30 @@ class _Conversation:
         if self._speech is not None:
             return
         asked = Synthesize.from_event(event)
-        self._begin(asked.voice)
-        self._feed(asked.text)
-        await self._finished()
+        check_text("text", asked.text)
+        self._service.check_length(asked.text, "text")
+        await self._begin(asked.voice, asked.text)
+        await self._said()
 
     async def _start(self, event: Event) -> None:
         self._drop()
-        self._begin(SynthesizeStart.from_event(event).voice)
+        await self._begin(SynthesizeStart.from_event(event).voice)
 
     async def _chunk(self, event: Event) -> None:
         self._feed(SynthesizeChunk.from_event(event).text)
 
     async def _stop(self, event: Event) -> None:
         SynthesizeStop.from_event(event)
-        await self._finished()
+        if self._speech is None:
+            raise InputError("a synthesize-stop without a synthesize-start before it")
+        self._speech.finish()
+        await self._said()
         await self._send(SynthesizeStopped())
 
-    def _begin(self, voice: SynthesizeVoice | None) -> None:
+    async def _begin(self, voice: SynthesizeVoice | None, text: str | None = None) -> None:
         name = None if voice is None else voice.speaker or voice.name
-        self._speech = self._service.desk.begin(self._service.speech_options(name if name is None else str(name)))
+        options = self._service.speech_options(name if name is None else str(name))
+        self._speech = await self._service.desk.begin(text, options)
         self._length = 0
         self._sending = asyncio.create_task(self._send_audio(self._speech))
 
@@ -147,13 +152,11 @@ class _Conversation:
             raise InputError("a piece of text without a synthesize-start before it")
         self._speech.feed(text)
 
-    async def _finished(self) -> None:
-        speech, sending = self._speech, self._sending
-        if speech is None or sending is None:
-            raise InputError("a synthesize-stop without a synthesize-start before it")
-        speech.finish()
+    async def _said(self) -> None:
+        """All of it, sent."""
+        assert self._sending is not None
         try:
-            await asyncio.wait_for(asyncio.shield(sending), self._service.settings.max_seconds)
+            await asyncio.wait_for(asyncio.shield(self._sending), self._service.settings.max_seconds)
         finally:
             self._drop()
 

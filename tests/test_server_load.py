@@ -1,0 +1,128 @@
+"""Many at once: who is refused, who waits, and that nobody is slowed by those who are slow or have gone."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+
+import pytest
+
+pytest.importorskip("fastapi")
+
+import omniggml
+from omniggml.server.encoders import pcm16
+from served import Served, served
+
+TEXT = "the dog runs in the garden."
+LONG = " ".join([TEXT] * 60)
+"""Spoken for so long that it is still being spoken when a test has done with it."""
+
+
+@pytest.fixture(scope="module")
+def model() -> omniggml.Model:
+    return omniggml.load(n_threads=1)
+
+
+@contextmanager
+def begun(server: Served, text: str = LONG, key: str = "") -> Iterator[http.client.HTTPResponse]:
+    """A speech of which nothing but the first samples was read; left in the middle."""
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
+    # A small window: what isn't read soon stays with the server.
+    connection.sock = socket.socket()
+    connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    connection.sock.settimeout(60)
+    connection.sock.connect(("127.0.0.1", server.port))
+    headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {key}"} if key else {})
+    connection.request("POST", "/v1/audio/speech", json.dumps({"input": text, "response_format": "pcm"}), headers)
+    answer = connection.getresponse()
+    assert answer.status == 200, answer.read()
+    answer.read(100)
+    try:
+        yield answer
+    finally:
+        connection.close()
+
+
+def eventually(condition: Callable[[], bool], seconds: float = 30) -> bool:
+    end = time.monotonic() + seconds
+    while not condition() and time.monotonic() < end:
+        time.sleep(0.01)
+    return condition()
+
+
+def speech(server: Served, text: str = TEXT, **fields: str) -> bytes:
+    answer = server.ask("/v1/audio/speech", {"input": text, "response_format": "pcm", **fields})
+    assert answer.status == 200, answer.data
+    return answer.data
+
+
+def test_many_say_what_each_says_alone(model: omniggml.Model) -> None:
+    texts = [f"{TEXT} {'Two cats sleep. ' * number}".strip() for number in range(4)]
+    alone = [pcm16(model.speak(text).samples) for text in texts]
+    with served(model, slots=3) as server, ThreadPoolExecutor(12) as threads:
+        assert list(threads.map(lambda text: speech(server, text), texts * 3)) == alone * 3
+
+
+def test_a_full_queue_refuses(model: omniggml.Model) -> None:
+    with served(model, slots=1, queue=0) as server:
+        with begun(server):
+            refused = server.ask("/v1/audio/speech", {"input": TEXT})
+            assert refused.status == 429 and refused.json["error"]["type"] == "rate_limit_error"
+            assert refused.json["error"]["code"] == "queue_full" and 1 <= int(refused.headers["retry-after"]) < 1000
+            assert server.ask("/health").status == 200
+        assert eventually(lambda: server.service.speeches == 0), "who has gone frees the slot"
+        assert speech(server)
+        assert b"omniggml_cancelled_total 1.0" in server.ask("/metrics").data
+
+
+def test_a_key_has_its_share(model: omniggml.Model) -> None:
+    with served(model, slots=3, per_key=1, api_keys=("first-key-1", "second-key-2")) as server, ExitStack() as stack:
+        stack.enter_context(begun(server, key="first-key-1"))
+        refused = server.ask("/v1/audio/speech", {"input": TEXT}, authorization="Bearer first-key-1")
+        assert refused.status == 429 and refused.json["error"]["code"] == "key_limit"
+        assert server.ask("/v1/audio/speech", {"input": TEXT}, authorization="Bearer second-key-2").status == 200
+
+
+def test_slow_readers_stall_themselves_alone(model: omniggml.Model) -> None:
+    """Three of four slots belong to clients who don't read; the fourth goes on, and theirs are spoken no further than
+    what is kept for them."""
+    with served(model, slots=4, queue=8) as server, ExitStack() as stack:
+        for _ in range(3):
+            stack.enter_context(begun(server))
+        assert [speech(server) for _ in range(3)] == [pcm16(model.speak(TEXT).samples)] * 3
+        frames = [spoken(server), spoken(server)]
+        while frames[-1] != frames[-2]:
+            time.sleep(0.5)
+            frames.append(spoken(server))
+        assert frames[-1] < 3 * 400, "they rest"
+
+
+def spoken(server: Served) -> float:
+    """Frames so far."""
+    page = server.ask("/metrics").data.decode()
+    return float(page.partition("\nomniggml_frames_total ")[2].split()[0])
+
+
+def test_who_does_not_read_is_given_up(model: omniggml.Model) -> None:
+    with served(model, slots=1, queue=0, idle_seconds=1) as server, begun(server, LONG * 20):
+        assert eventually(lambda: server.service.speeches == 0)
+        assert speech(server)
+
+
+def test_a_text_that_can_not_be_spoken_frees_its_place(model: omniggml.Model) -> None:
+    with served(model, slots=1, queue=0) as server:
+        for _ in range(3):
+            assert server.ask("/v1/audio/speech", {"input": "  "}).status == 400
+        assert speech(server) and server.service.speeches == 0
+
+
+def test_it_takes_no_longer_than_it_may(model: omniggml.Model) -> None:
+    with served(model, max_seconds=1) as server:
+        with pytest.raises((http.client.IncompleteRead, ConnectionError)):
+            speech(server, LONG * 20)
+        assert eventually(lambda: server.service.speeches == 0)

@@ -33,7 +33,7 @@ LEVELS: tuple[tuple[str, ...], ...] = (
     ("engine",),
     ("streamed_reply",),
     ("model",),
-    ("native_log", "ray_cluster"),
+    ("native_log", "ray_cluster", "c_interface"),
     ("loading",),
     ("conversion",),
     ("quantization", "comparison"),

@@ -114,8 +114,12 @@ void Probe::record(const std::string & name, Axes axes, ProbeChunk chunk) {
         return;
     }
     std::lock_guard<std::mutex> lock(mutex_);
-    ProbeSeries &               series = captured_[name];
-    series.axes                        = axes;
+    if (sink_) {
+        sink_(name, axes, chunk);
+        return;
+    }
+    ProbeSeries & series = captured_[name];
+    series.axes          = axes;
     series.chunks.push_back(std::move(chunk));
 }
 

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -56,6 +57,12 @@ class Probe {
     bool captures(const std::string & name) const;
     bool replaces(const std::string & name) const;
 
+    // From now on what is captured goes to `sink`, in the thread that computes, and is not kept. Before any session has
+    // the probe.
+    using Sink = std::function<void(const std::string & name, Axes axes, const ProbeChunk & chunk)>;
+
+    void send_to(Sink sink) { sink_ = std::move(sink); }
+
     void record(const std::string & name, Axes axes, ProbeChunk chunk);
 
     // The next positions of the replacement for `name`, as many as `like` has, in our order of axes. Throws
@@ -79,6 +86,7 @@ class Probe {
 
     std::vector<std::string>           patterns_;
     std::shared_ptr<Probe>             outer_;
+    Sink                               sink_;
     mutable std::mutex                 mutex_;
     std::map<std::string, ProbeSeries> captured_;
     std::map<std::string, Replacement> replacements_;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <mutex>
 
 #include "core/finite.h"
 #include "core/parallel.h"
@@ -195,10 +196,39 @@ void Weights::check() const {
     refuse_unknown_tensors();
 }
 
-void Weights::load() {
+namespace {
+
+// Counts what is loaded, for whoever wants to know.
+class Counted {
+  public:
+    Counted(const LoadProgress & progress, size_t n) : progress_(progress), n_(n) {}
+
+    void one_more() {
+        if (!progress_) {
+            return;
+        }
+        std::lock_guard<std::mutex> lock(mutex_);
+        if (stopped_ || !progress_((double) ++done_ / (double) n_)) {
+            stopped_ = true;
+            throw Error(ErrorKind::input, "loading was stopped by the program");
+        }
+    }
+
+  private:
+    const LoadProgress & progress_;
+    std::mutex           mutex_;
+    size_t               n_;
+    size_t               done_    = 0;
+    bool                 stopped_ = false;
+};
+
+}  // namespace
+
+void Weights::load(const LoadProgress & progress) {
     refuse_unknown_tensors();
     allocate();
     const std::vector<Job> all = jobs();
+    Counted                counted(progress, all.size());
     // Other devices are fed by one thread: their drivers, and ggml's way to fail there, know no other.
     const int n_threads = computes_in_host_memory(device_) ? usable_cpus() : 1;
     run_jobs(all.size(), std::clamp(n_threads, 1, k_most_threads), [&](size_t i) {
@@ -207,6 +237,7 @@ void Weights::load() {
             all[ahead].entry->pages->prefetch(all[ahead].entry->offset + all[ahead].from, all[ahead].size);
         }
         load_job(all[i]);
+        counted.one_more();
     });
     check_intact();
 }

@@ -9,6 +9,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <set>
 #include <string>
 #include <vector>
@@ -17,6 +18,9 @@
 #include "gguf/gguf_file.h"
 
 namespace omni {
+
+// Told what part of the values is loaded, 0 to 1, by the threads that load, one at a time; false stops the loading.
+using LoadProgress = std::function<bool(double)>;
 
 // ggml's names hold 63 bytes; our files drop a trailing ".weight" from a longer one.
 std::string stored_name(const std::string & name);
@@ -57,8 +61,9 @@ class Weights {
     // Throws Error(file) for tensors nobody declared. With what declaring checks, that is all short of reading values.
     void check() const;
 
-    // Reads everything. Throws Error(file) for tensors nobody declared or for values that are not finite.
-    void load();
+    // Reads everything. Throws Error(file) for tensors nobody declared or for values that are not finite, Error(input)
+    // where `progress` stopped it.
+    void load(const LoadProgress & progress);
 
     // Throws Error(file) where a row of a `table` that loading did not read holds values that are not finite.
     void check_rows(const ggml_tensor * table, const std::vector<int32_t> & rows) const;

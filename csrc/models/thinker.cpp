@@ -54,9 +54,10 @@ ThinkerGeometry read_geometry(const GgufFile & file) {
 Thinker::Thinker(const std::string & path, const std::string & device, bool map) :
     Thinker(std::make_shared<GgufFile>(path), device, map) {}
 
-Thinker::Thinker(std::shared_ptr<const GgufFile> file, const std::string & device, bool map) :
+Thinker::Thinker(std::shared_ptr<const GgufFile> file, const std::string & device, bool map,
+                 const LoadProgress & progress) :
     Thinker(std::move(file), find_device(device), map) {
-    weights_->load();
+    weights_->load(progress);
 }
 
 void Thinker::check(std::shared_ptr<const GgufFile> file) {

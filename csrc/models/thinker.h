@@ -30,7 +30,8 @@ class Thinker {
     Thinker(const std::string & path, const std::string & device, bool map);
 
     // The same from an open file, in llama.cpp's layout or planned into it.
-    Thinker(std::shared_ptr<const GgufFile> file, const std::string & device, bool map);
+    Thinker(std::shared_ptr<const GgufFile> file, const std::string & device, bool map,
+            const LoadProgress & progress = {});
 
     // Throws what loading would throw, short of reading values. Allocates next to nothing.
     static void check(std::shared_ptr<const GgufFile> file);

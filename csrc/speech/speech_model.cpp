@@ -1,6 +1,7 @@
 #include "speech/speech_model.h"
 
 #include <algorithm>
+#include <cctype>
 
 #include "error/error.h"
 
@@ -35,9 +36,14 @@ SpeechModel::SpeechModel(const std::string & path, const std::string & device, V
     SpeechModel(std::make_shared<GgufFile>(path), device, precision, map) {}
 
 SpeechModel::SpeechModel(std::shared_ptr<const GgufFile> file, const std::string & device, VocoderPrecision precision,
-                         bool map) :
+                         bool map, const LoadProgress & progress) :
     SpeechModel(std::move(file), find_device(device), precision, map) {
-    weights_->load();
+    weights_->load(progress);
+}
+
+bool SpeechModel::is_speech_file(const GgufFile & file) {
+    const GgufValue * arch = file.find("general.architecture");
+    return arch != nullptr && *arch == GgufValue(k_architecture);
 }
 
 void SpeechModel::check(std::shared_ptr<const GgufFile> file) {
@@ -79,6 +85,25 @@ const std::shared_ptr<const CodePredictor> & SpeechModel::predictor() const {
 const TextTokens & SpeechModel::text_tokens() const {
     require_speech();
     return text_tokens_;
+}
+
+std::string SpeechModel::default_speaker() const {
+    const auto &      speakers = talker()->geometry().speakers;
+    const std::string key      = k_keys + "talker.default_speaker";
+    const GgufValue * told     = file().find(key);
+    const bool        named    = told != nullptr && std::holds_alternative<std::string>(*told);
+    if (named && speakers.count(std::get<std::string>(*told)) > 0) {
+        return std::get<std::string>(*told);
+    }
+    for (const auto & [name, id] : speakers) {
+        std::string lower = name;
+        std::transform(lower.begin(), lower.end(), lower.begin(),
+                       [](unsigned char c) { return (char) std::tolower(c); });
+        if (lower == "ethan") {
+            return name;
+        }
+    }
+    return speakers.empty() ? "" : speakers.begin()->first;
 }
 
 CodeTables SpeechModel::code_tables() const {

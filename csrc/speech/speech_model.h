@@ -23,7 +23,11 @@ class SpeechModel {
     SpeechModel(const std::string & path, const std::string & device, VocoderPrecision precision, bool map);
 
     // The same from an open file, of our layout or planned into it.
-    SpeechModel(std::shared_ptr<const GgufFile> file, const std::string & device, VocoderPrecision precision, bool map);
+    SpeechModel(std::shared_ptr<const GgufFile> file, const std::string & device, VocoderPrecision precision, bool map,
+                const LoadProgress & progress = {});
+
+    // Whether it says that it is a file of our layout.
+    static bool is_speech_file(const GgufFile & file);
 
     // Throws what loading would throw, short of reading values. Allocates next to nothing.
     static void check(std::shared_ptr<const GgufFile> file);
@@ -42,6 +46,9 @@ class SpeechModel {
     const std::shared_ptr<const Talker> &        talker() const;
     const std::shared_ptr<const CodePredictor> & predictor() const;
     const TextTokens &                           text_tokens() const;
+
+    // The speaker where none is named: the file's, else "ethan" as in the reference, or the first.
+    std::string default_speaker() const;
 
     // By which the codes of a frame are read.
     CodeTables code_tables() const;

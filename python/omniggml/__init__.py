@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from omniggml.audio import Audio, Recorded
     from omniggml.benchmark.measurement import BenchKeywords, bench
     from omniggml.benchmark.report import BenchReport
+    from omniggml.c_interface import get_include
     from omniggml.comparison.agreement import Agreement, Gate
     from omniggml.comparison.comparing import Comparison, Row, compare
     from omniggml.conversion.checkpoint_to_gguf import convert
@@ -105,6 +106,7 @@ _LAZY = {
     "convert": "conversion.checkpoint_to_gguf",
     "devices": "_native",
     "diagnose": "doctor.examination",
+    "get_include": "c_interface",
     "ggml_version": "_native",
     "imatrix": "quantization.imatrix",
     "inspect": "files.inspection",
@@ -172,6 +174,7 @@ __all__ = [
     "convert",
     "devices",
     "diagnose",
+    "get_include",
     "ggml_version",
     "imatrix",
     "inspect",

@@ -1,0 +1,30 @@
+#include "capi/loading.h"
+
+#include <atomic>
+
+#include "capi/status.h"
+
+namespace omni {
+
+omni_status load_file(const char * path, const omni_model_params * params,
+                      const std::function<void(const LoadRequest &)> & load) {
+    std::atomic<bool> stopped{ false };
+    const omni_status status = guarded([&] {
+        required(path, "the path");
+        const omni_model_params chosen = checked_params(params, omni_model_default_params());
+        LoadRequest request{ std::make_shared<GgufFile>(path), chosen.device != nullptr ? chosen.device : "auto",
+                             chosen.mmap, nullptr };
+        if (chosen.progress != nullptr) {
+            request.progress = [&](double part) {
+                const bool goes_on = chosen.progress((float) part, chosen.progress_data);
+                stopped            = stopped || !goes_on;
+                return goes_on;
+            };
+        }
+        load(request);
+        return OMNI_OK;
+    });
+    return status != OMNI_OK && stopped ? OMNI_ERROR_STOPPED : status;
+}
+
+}  // namespace omni

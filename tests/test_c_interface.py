@@ -27,7 +27,7 @@ pytestmark = pytest.mark.skipif(
 
 
 def run(*command: object, **options: object) -> str:
-    done = subprocess.run([str(word) for word in command], capture_output=True, text=True, check=False, **options)  # type: ignore[call-overload]
+    done = subprocess.run([str(word) for word in command], capture_output=True, text=True, check=False, **options)  # ty
     assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
     return str(done.stdout)
 
@@ -95,7 +95,7 @@ def test_every_function(program: Path, tiny_files: Files, tmp_path: Path) -> Non
     said = run(program, tiny_files.speech, tiny_files.thinker, damaged, TEXT, tmp_path, cwd="/")
     assert "every function was called" in said
 
-    model = omniggml.load(tiny_files.speech, thinker=tiny_files.thinker, n_threads=1, precision="f32")
+    model = omniggml.load(tiny_files.speech, thinker=tiny_files.thinker, n_threads=1, vocoder_precision="f32")
     assert list(map(int, (tmp_path / "tokens.txt").read_text().split())) == model.tokenizer.encode(TEXT)
     geometry = model.geometry["code2wav"]
     codes = np.arange(geometry["num_quantizers"] * 24).reshape(-1, 24) * 31 % geometry["codebook_size"]
@@ -239,7 +239,7 @@ def test_another_ggml_beside_ours() -> None:
     assert len(said) == 1
 
 
-# --- llama.cpp in one process, on one ggml ------------------------------------------------------------------------------
+# --- llama.cpp in one process, on one ggml ----------------------------------------------------------------------------
 
 
 @pytest.mark.slow

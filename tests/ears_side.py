@@ -127,13 +127,14 @@ def our_answer(
 ) -> tuple[list[int], list[int], Audio]:
     """The conversation's tokens, the answer's, and its audio, as the reference would speak it."""
     asked = model._heard(messages)
-    tokens, stop, hidden = model._answer(asked, TextOptions(greedy=True, max_tokens=max_text), None)
+    generator = model._text_generator(asked.tokens, TextOptions(greedy=True, max_tokens=max_text), asked.media)
+    tokens = list(iter(generator.next, -1))
     # The reference never speaks the last token it generated: it takes it for the end of the turn.
-    spoken = tokens if stop == "eos" else tokens[:-1]
+    spoken = tokens if generator.stop_reason == "eos" else tokens[:-1]
     pieces = model.stream_answer(
         asked.tokens,
         spoken,
-        thinker_hidden=hidden,
+        thinker_hidden=generator.prompt_hidden,
         speaker=speaker,
         greedy=True,
         max_frames=max_frames,

@@ -228,7 +228,7 @@ macro(omniggml_add_ggml)
         set(GGML_NATIVE ON CACHE BOOL "ggml: optimize the build for the current system")
     endif()
     # OFF: no OpenMP library; see omniggml_give_ggml_threads().
-    set(GGML_OPENMP OFF CACHE BOOL "ggml: use OpenMP")
+    set(GGML_OPENMP OFF CACHE BOOL "ggml: use OpenMP" FORCE)
     if(NOT DEFINED GGML_CCACHE)
         find_program(OMNIGGML_CCACHE NAMES ccache sccache)
         mark_as_advanced(OMNIGGML_CCACHE)

@@ -61,6 +61,10 @@ std::unique_ptr<BoundEngine> engine(std::shared_ptr<SpeechModel> model, int64_t 
 struct BoundSpeech {
     std::shared_ptr<EngineSpeech> speech;
     int64_t                       groups;
+
+    // A signal's handler may raise between `read` and what its caller does with the piece.
+    py::object newest  = py::none();
+    int64_t    n_given = 0;
 };
 
 using Prompt = std::tuple<FloatArray, FloatArray, FloatArray>;
@@ -90,8 +94,12 @@ BoundSpeech begin(BoundEngine & self, const SpeechParams & params, const std::ve
         require_columns(pad, geometry.decoder.hidden, "the pad of a talker prompt");
         request.prompt = TalkerPrompt{ to_vector(inputs), to_vector(trailing), to_vector(pad) };
     }
-    const LockReleased release;
-    return { self.engine().begin(std::move(request)), self.model().predictor()->geometry().n_groups };
+    std::shared_ptr<EngineSpeech> speech;
+    {
+        const LockReleased release;
+        speech = self.engine().begin(std::move(request));
+    }
+    return { std::move(speech), self.model().predictor()->geometry().n_groups };
 }
 
 py::object read(BoundSpeech & self, std::optional<double> timeout) {
@@ -110,9 +118,11 @@ py::object read(BoundSpeech & self, std::optional<double> timeout) {
         if (piece) {
             const auto frames  = (py::ssize_t) piece->n_frames;
             const auto samples = (py::ssize_t) piece->samples.size();
-            return py::make_tuple(to_array(std::move(piece->samples), { samples }),
-                                  to_array(std::move(piece->codes), { (py::ssize_t) self.groups, frames }),
-                                  stop_name(piece->stop));
+            self.newest = py::make_tuple(to_array(std::move(piece->samples), { samples }),
+                                         to_array(std::move(piece->codes), { (py::ssize_t) self.groups, frames }),
+                                         stop_name(piece->stop));
+            ++self.n_given;
+            return self.newest;
         }
         if (PyErr_CheckSignals() != 0) {
             throw py::error_already_set();
@@ -161,6 +171,8 @@ raises meanwhile, after which it can be read on.)")
         .def(
             "cancel", [](BoundSpeech & self, bool drop) { self.speech->cancel(drop); }, py::kw_only(),
             py::arg("drop") = false, release, "Ends it within a frame. `drop`: what was spoken won't be read.")
+        .def_readonly("newest", &BoundSpeech::newest, "What `read` gave last, for callers that a signal kept from it.")
+        .def_readonly("n_given", &BoundSpeech::n_given, "Pieces that `read` has given.")
         .def_property_readonly(
             "ended", [](const BoundSpeech & self) { return self.speech->ended(); }, "Whether all was read.")
         .def_property_readonly(

@@ -6,7 +6,7 @@ namespace omni {
 
 MediaEncoders::MediaEncoders(std::shared_ptr<const GgufFile> file, const std::string & device, bool map) :
     MediaEncoders(std::move(file), find_device(device), map) {
-    weights_->load();
+    weights_->load({});
 }
 
 void MediaEncoders::check(std::shared_ptr<const GgufFile> file) {

@@ -182,6 +182,7 @@ class Speaking:
         self._fed = 0  # tokens of the newest span that its speech has
         self._speeches: list[_native.EngineSpeech] = []
         self._at = 0  # the span that is being read
+        self._heard = 0  # pieces of it
         self._joined = Joined()
         self._left = options.max_frames
         self._cancelled = self._over = False
@@ -278,7 +279,11 @@ class Speaking:
             except BaseException as raised:
                 self._interruption = self._interruption or raised
                 self.cancel()
-                continue
+                # It may have been given already.
+                speech = self._speeches[self._at]
+                piece = speech.newest if speech.n_given > self._heard else None
+                if piece is None:
+                    continue
             return self._next(piece) if piece is not None else None
         if self._interruption is not None:
             interruption, self._interruption = self._interruption, None
@@ -308,6 +313,7 @@ class Speaking:
 
     def _next(self, piece: tuple[object, object, str]) -> Audio:
         audio = Audio(piece[0], self._side.sample_rate, piece[1], piece[2])  # type: ignore[arg-type]
+        self._heard = self._speeches[self._at].n_given
         with self._lock:
             if self._at == len(self._spans):
                 self._end()
@@ -324,7 +330,7 @@ class Speaking:
                 if self._joined.over:
                     self._end()
                 else:
-                    self._at += 1
+                    self._at, self._heard = self._at + 1, 0
                     self._begin_next()
                     self._give()
         return joined

@@ -70,8 +70,10 @@ def _with_ears(path: Path, options: LoadOptions) -> LoadOptions:
     if options.mmproj is not None:
         return options
     for suffix in (_SPEECH_SUFFIX, _THINKER_SUFFIX):
+        if not path.name.endswith(suffix):
+            continue
         beside = path.with_name(path.name.removesuffix(suffix) + _MMPROJ_SUFFIX)
-        if path.name.endswith(suffix) and beside.exists():
+        if beside.exists():
             return dataclasses.replace(options, mmproj=beside)
     return options
 

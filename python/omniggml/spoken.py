@@ -16,8 +16,9 @@ def spoken(speech: _native.EngineSpeech, sample_rate: int) -> Iterator[Audio]:
     and then it is raised.
     """
     interruption: BaseException | None = None
+    heard = 0
     try:
-        while not speech.ended:
+        while not speech.ended or speech.n_given > heard:
             try:
                 piece = speech.read()
             except OmniError:
@@ -25,8 +26,10 @@ def spoken(speech: _native.EngineSpeech, sample_rate: int) -> Iterator[Audio]:
             except BaseException as raised:
                 interruption = interruption or raised
                 speech.cancel()
-                continue
+                # It may have been given already.
+                piece = speech.newest if speech.n_given > heard else None
             if piece is not None:
+                heard = speech.n_given
                 yield Audio(piece[0], sample_rate, piece[1], piece[2])
     finally:
         speech.cancel(drop=True)

@@ -1,5 +1,8 @@
 #include <pybind11/stl.h>
 
+#include <atomic>
+#include <thread>
+
 #include "bindings/arrays.h"
 #include "bindings/bindings.h"
 #include "bindings/interpreter_lock.h"
@@ -51,11 +54,29 @@ class BoundEngine {
     std::unique_ptr<SpeechEngine> engine_;
 };
 
+// The thread in which the program ends, once it does.
+std::atomic<std::thread::id> ending_thread{};
+
+// A daemon thread that speaks on while the program ends is not told so: it would only complain on its way out.
+template <typename Work> auto unless_the_program_ends(const Work & work) {
+    try {
+        return work();
+    } catch (const Error &) {
+        const std::thread::id ending = ending_thread;
+        if (ending != std::thread::id{} && ending != std::this_thread::get_id()) {
+            sleep_until_the_process_ends();
+        }
+        throw;
+    }
+}
+
 std::unique_ptr<BoundEngine> engine(std::shared_ptr<SpeechModel> model, int64_t n_slots, int n_threads,
                                     int64_t queue_limit, std::shared_ptr<Probe> probe) {
     const LockReleased release;
-    return std::make_unique<BoundEngine>(std::move(model),
-                                         EngineParams{ n_slots, n_threads, queue_limit, std::move(probe) });
+    return unless_the_program_ends([&] {
+        return std::make_unique<BoundEngine>(std::move(model),
+                                             EngineParams{ n_slots, n_threads, queue_limit, std::move(probe) });
+    });
 }
 
 struct BoundSpeech {
@@ -97,7 +118,7 @@ BoundSpeech begin(BoundEngine & self, const SpeechParams & params, const std::ve
     std::shared_ptr<EngineSpeech> speech;
     {
         const LockReleased release;
-        speech = self.engine().begin(std::move(request));
+        speech = unless_the_program_ends([&] { return self.engine().begin(std::move(request)); });
     }
     return { std::move(speech), self.model().predictor()->geometry().n_groups };
 }
@@ -235,6 +256,7 @@ before any other. Raises InputError for what makes no sense, BusyError where the
     bind_speech(m);
     // Before the interpreter goes: its threads, which know nothing of it, must not be at work when statics are gone.
     py::module_::import("atexit").attr("register")(py::cpp_function([] {
+        ending_thread = std::this_thread::get_id();
         const LockReleased releasing;
         SpeechEngine::stop_all();
     }));

@@ -1,6 +1,11 @@
 #include "speech/engine.h"
 
+#include <atomic>
 #include <set>
+
+#if !defined(_WIN32)
+#include <pthread.h>
+#endif
 
 #include "error/error.h"
 #include "speech/engine_core.h"
@@ -13,9 +18,15 @@ namespace {
 struct Engines {
     std::mutex                                             mutex;
     std::set<std::weak_ptr<EngineCore>, std::owner_less<>> known;
+    bool                                                   over = false;
 
-    void add(const std::shared_ptr<EngineCore> & core) {
+    // Once all were stopped for good, nobody would stop its threads.
+    void start(const std::shared_ptr<EngineCore> & core) {
         std::lock_guard<std::mutex> lock(mutex);
+        if (over) {
+            throw Error(ErrorKind::input, "the program ends, so that nothing can be spoken any more");
+        }
+        core->start();
         known.insert(core);
     }
 
@@ -24,8 +35,9 @@ struct Engines {
         known.erase(core);
     }
 
-    std::vector<std::shared_ptr<EngineCore>> all() {
-        std::lock_guard<std::mutex>              lock(mutex);
+    std::vector<std::shared_ptr<EngineCore>> end() {
+        std::lock_guard<std::mutex> lock(mutex);
+        over = true;
         std::vector<std::shared_ptr<EngineCore>> out;
         for (const auto & one : known) {
             if (auto core = one.lock()) {
@@ -36,10 +48,24 @@ struct Engines {
     }
 };
 
+// Never destroyed: outlives whoever still has an engine.
+std::atomic<Engines *> the_engines{ nullptr };
+
 Engines & engines() {
-    static auto * const all = new Engines;  // outlives whoever still has an engine
-    return *all;
+    Engines * known = the_engines;
+    if (known == nullptr) {
+        auto made = std::make_unique<Engines>();
+        if (the_engines.compare_exchange_strong(known, made.get())) {
+            known = made.release();
+        }
+    }
+    return *known;
 }
+
+#if !defined(_WIN32)
+// In the child of a fork the lock is as another thread left it, and none of these engines can be used.
+const int watching_forks = pthread_atfork(nullptr, nullptr, [] { the_engines = nullptr; });
+#endif
 
 // In a process that was forked the threads are missing and the mutex may be held by one of them: what can't be ended is
 // left.
@@ -112,8 +138,7 @@ SpeechTimings EngineSpeech::timings() const {
 
 SpeechEngine::SpeechEngine(std::shared_ptr<const SpeechModel> model, const EngineParams & params) :
     core_(std::make_shared<EngineCore>(std::move(model), params)) {
-    core_->start();
-    engines().add(core_);
+    engines().start(core_);
 }
 
 SpeechEngine::~SpeechEngine() {
@@ -183,7 +208,7 @@ size_t SpeechEngine::cache_nbytes() const {
 }
 
 void SpeechEngine::stop_all() {
-    for (const auto & core : engines().all()) {
+    for (const auto & core : engines().end()) {
         if (core->in_own_process()) {
             core->stop();
         }

@@ -112,7 +112,8 @@ class SpeechEngine {
 
     size_t cache_nbytes() const;
 
-    // Stops every engine of this process, whoever has it: before a host's runtime goes down.
+    // Stops every engine of this process, whoever has it, for good: before a host's runtime goes down. A further one
+    // throws Error(input).
     static void stop_all();
 
   private:

@@ -21,6 +21,7 @@ PathLike = str | os.PathLike[str]
 FloatArray = npt.NDArray[np.float32]
 
 _ROLE_TOKENS = 3  # the header of the answer
+_PADS = 4
 # The checkpoint's names, which transformers had as module paths before 5.0 and still saves.
 _MOVED = ("thinker.model.language_model.", "thinker.model.")
 
@@ -105,15 +106,16 @@ class TransformersSide:
         config, talker = self.model.config, self.model.talker
         tts = [config.tts_pad_token_id, config.tts_bos_token_id, config.tts_eos_token_id]
         user, header = script.conversation[:-_ROLE_TOKENS], script.conversation[-_ROLE_TOKENS:]
-        tokens = [*header, *tts, *script.answer, *user]
+        # In the engine's order, in which a probe sees them: the marks, the prompt, the rest of the answer.
+        tokens = [*tts, *user, *header, *[tts[0]] * _PADS, tts[1], *script.answer]
         with recording(talker, "talker", outputs, only="text_projection"):
             rows = talker.text_projection(self.model.thinker.get_input_embeddings()(_row(tokens)))[0].numpy()
-        ends = np.cumsum([len(header), len(tts), len(script.answer)])
-        role, (pad, bos, eos), spoken, question = np.split(rows, ends)
+        ends = np.cumsum([len(tts), len(user), len(header), _PADS + 1])
+        (pad, bos, eos), question, role, _, spoken = np.split(rows, ends)
         codec = config.talker_config
         ids = [codec.codec_nothink_id, codec.codec_think_bos_id, codec.codec_think_eos_id, codec.speaker_id[speaker]]
         codes = talker.get_input_embeddings()(_row([*ids, codec.codec_pad_id, codec.codec_bos_id]))[0].numpy()
-        head = np.stack([*[pad] * 4, bos, spoken[0]]) + codes
+        head = np.stack([*[pad] * _PADS, bos, spoken[0]]) + codes
         inputs = np.concatenate([question, role, head])
         return TalkerPrompt(inputs, np.concatenate([spoken[1:], eos[None]]), pad[None])
 

@@ -434,9 +434,6 @@ MODULE_DIFFERS_IN_F32 = Threshold(
 MODULE_ROUNDED = Threshold(
     "dump.rounded", 1e-9, "share", "the same, that another order of sums explains", ("vocoder.*",)
 )
-MODULE_ROUNDED_TO_16_BITS = Threshold(
-    "dump.rounded-16", 1e-4, "share", "the same, that rounding to 16 bits explains", ("vocoder.*",)
-)
 DUMP_MISTAKE_BEATS = Threshold(
     "dump.mistake-beats", 0.1, "times", "what a mistake leaves over of a module, against the right one", ("vocoder.*",)
 )

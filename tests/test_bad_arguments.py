@@ -145,6 +145,8 @@ TEXTS = [
     ("model.speak('word ' * 5000, split='never')", "4096", "shorter text"),
     ("model.speak('hello', prompt='word ' * 5000)", "4096", "shorter prompt"),
     ("model.speak('hello', prompt='word ' * 500_000)", "4096", "bytes", "shorter prompt"),
+    ("model.speaking(prompt='word ' * 5000)", "4096", "shorter prompt"),
+    ("model.speaking(prompt='word ' * 500_000)", "4096", "bytes", "shorter prompt"),
     ("model.chat('word ' * 5000)", "4096"),
     ("model.chat([])", "messages"),
     ("model.chat([{'role': 'user'}])", "content"),

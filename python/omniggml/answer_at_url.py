@@ -117,16 +117,12 @@ class AnswerAtUrl(Iterator[str]):
                     raise InputError(f"the server at {self._base} left off: {error!r:.200}") from None
                 if not line:
                     return
-                data = line.strip().removeprefix(b"data:").strip()
-                if not line.startswith(b"data:") or data in (b"", b"[DONE]"):
-                    continue
                 try:
-                    event = json.loads(data)
-                except (ValueError, RecursionError):
-                    event = None
-                if not isinstance(event, dict):
-                    raise InputError(f"the server at {self._base} sends what is no event: {data[:80]!r}")
-                yield event
+                    event = event_of(line)
+                except ValueError as error:
+                    raise InputError(f"the server at {self._base} sends what is no event: {error}") from None
+                if event is not None:
+                    yield event
 
     def _post(self, path: str, body: Mapping[str, Any]) -> HTTPResponse:
         request = Request(
@@ -140,6 +136,21 @@ class AnswerAtUrl(Iterator[str]):
             reason = getattr(error, "reason", error)
             raise InputError(f"no server answers at {self._base}: {reason!s:.200}") from None
         return response
+
+
+def event_of(line: bytes) -> dict[str, Any] | None:
+    """The JSON that a line of server-sent events holds; None where it holds none. Raises ValueError, with the beginning
+    of what came, for what is no JSON object."""
+    data = line.strip().removeprefix(b"data:").strip()
+    if not line.startswith(b"data:") or data in (b"", b"[DONE]"):
+        return None
+    try:
+        event = json.loads(data)
+    except (ValueError, RecursionError):
+        event = None
+    if not isinstance(event, dict):
+        raise ValueError(repr(data[:80]))
+    return event
 
 
 def _without_end(tokens: list[int], tokenizer: Tokenizer) -> list[int]:

@@ -64,10 +64,10 @@ class BeginSpan(Protocol):
         self,
         engine: _native.SpeechEngine,
         conversation: Sequence[int],
-        tokens: Sequence[int],
+        answer: Sequence[int],
         options: SpeechOptions,
-        thinker_hidden: FloatArray | None,
         *,
+        thinker_hidden: FloatArray | None,
         finished: bool,
         after: int,
     ) -> _native.EngineSpeech: ...
@@ -255,8 +255,15 @@ class Speaking:
         options = replace(self._options, max_frames=self._left)
         whole = span.pause is not None
         before = self._speeches[-1].id if self._speeches else 0
-        about = self._engine._native, self._conversation, span.tokens, options, self._thinker_hidden
-        speech = self._side.begin(*about, finished=whole, after=before)
+        speech = self._side.begin(
+            self._engine._native,
+            self._conversation,
+            span.tokens,
+            options,
+            thinker_hidden=self._thinker_hidden,
+            finished=whole,
+            after=before,
+        )
         self._speeches.append(speech)
         self._fed = len(span.tokens)
         if whole:

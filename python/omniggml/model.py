@@ -284,15 +284,9 @@ class Model:
         conversation, spans = self._verbatim(text, chosen)
         return self._in_turn(conversation, spans, chosen)
 
-    def _in_turn(
-        self,
-        conversation: list[int],
-        spans: list[Planned],
-        options: SpeechOptions,
-        hidden: FloatArray | None = None,
-    ) -> Iterator[Audio]:
+    def _in_turn(self, conversation: list[int], spans: list[Planned], options: SpeechOptions) -> Iterator[Audio]:
         def begin(span: Planned, max_frames: int | None) -> Iterator[Audio]:
-            return self._stream_answer(conversation, span.tokens, replace(options, max_frames=max_frames), hidden)
+            return self._stream_answer(conversation, span.tokens, replace(options, max_frames=max_frames))
 
         return spoken_in_turn(spans, begin, options.max_frames)
 
@@ -334,7 +328,7 @@ class Model:
         """
         check_integer("slots", slots, 1, MOST_SLOTS)
         check_integer("queue", queue, 0, MOST_WAITING)
-        side = SpeechSide(self._begin_span, self._verbatim, self._coming, self.sample_rate)
+        side = SpeechSide(self._begin, self._verbatim, self._coming, self.sample_rate)
         return SpeechEngine(self._engine(slots, queue), side)
 
     def speaking(self, **options: Unpack[SpeechKeywords]) -> Speaking:
@@ -355,9 +349,7 @@ class Model:
         """The tokens up to the header of the answer, and the text that comes."""
         if options.ssml:
             raise InputError("SSML can't be spoken while it is written: give the whole to `speak`")
-
-        conversation = self._conversation([{"role": "user", "content": options.prompt}])
-        return conversation, self._coming_text(options, self._written)
+        return self._prompted(options.prompt), self._coming_text(options, self._written)
 
     def _coming_text(self, options: SpeechOptions, written: Normalization) -> ComingText:
         @lru_cache(maxsize=256)
@@ -367,21 +359,6 @@ class Model:
 
         longest, writes_out = self._longest(options), written is not AS_IT_IS
         return ComingText(encoded, longest, options.split, written_out=writes_out, vocabulary=self.tokenizer)
-
-    def _begin_span(
-        self,
-        engine: _native.SpeechEngine,
-        conversation: Sequence[int],
-        tokens: Sequence[int],
-        options: SpeechOptions,
-        thinker_hidden: FloatArray | None,
-        *,
-        finished: bool,
-        after: int,
-    ) -> _native.EngineSpeech:
-        return self._begin(
-            engine, conversation, tokens, options, thinker_hidden=thinker_hidden, finished=finished, after=after
-        )
 
     def _joined(self, spans: list[Planned], spoken: list[Audio], max_frames: int | None) -> Audio:
         """The spans of one text as one speech, cut where `stream` would have cut it."""
@@ -403,9 +380,7 @@ class Model:
             raise InputError("there is no text to speak")
         if options.split == "never":
             self._check_length(text)
-        conversation = self._conversation([{"role": "user", "content": self._short_enough(options.prompt)}])
-        if len(conversation) > self._context:
-            raise InputError(self._prompt_too_long(f"{len(conversation)} tokens"))
+        conversation = self._prompted(options.prompt)
         ssml = is_ssml(text) if options.ssml is None else options.ssml
         passages = passages_of(text) if ssml else [Passage(self._written.plain(text))]
         left_out: dict[str, None] = {}
@@ -472,12 +447,15 @@ class Model:
         if len(text) > some and len(self.tokenizer.encode(self._written.written(text[:some]).text)) > context + 1:
             raise InputError(self._too_long(f"more than {context} tokens in its first {some} letters"))
 
-    def _short_enough(self, prompt: str) -> str:
-        """Raises InputError where a prompt is longer than the context by its bytes alone."""
+    def _prompted(self, prompt: str) -> list[int]:
+        """The tokens up to the header of the answer to a prompt. Raises InputError for one longer than the context."""
         nbytes = len(prompt.encode())
         if nbytes > self._context * _MOST_BYTES_A_TOKEN:
             raise InputError(self._prompt_too_long(f"{nbytes} bytes"))
-        return prompt
+        conversation = self._conversation([{"role": "user", "content": prompt}])
+        if len(conversation) > self._context:
+            raise InputError(self._prompt_too_long(f"{len(conversation)} tokens"))
+        return conversation
 
     def _prompt_too_long(self, length: str) -> str:
         return f"the prompt has {length} and the talker's context is {self._context} positions; give a shorter prompt"

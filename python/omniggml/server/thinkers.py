@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 import httpx
 
+from omniggml.answer_at_url import event_of
 from omniggml.model import Model
 from omniggml.options import TextOptions
 from omniggml.server.api_error import ApiError
@@ -176,16 +177,12 @@ async def _events(response: httpx.Response) -> AsyncGenerator[dict[str, Any], No
         if len(left) > _LONGEST_EVENT:
             raise ApiError(502, "the thinker sends an event without an end", code="thinker")
         for line in lines:
-            data = line.strip().removeprefix(b"data:").strip()
-            if not line.startswith(b"data:") or data in (b"", b"[DONE]"):
-                continue
             try:
-                event = json.loads(data)
-            except (ValueError, RecursionError):
-                event = None
-            if not isinstance(event, dict):
-                raise ApiError(502, f"the thinker sends what is no event: {data[:80]!r}", code="thinker")
-            yield event
+                event = event_of(line)
+            except ValueError as error:
+                raise ApiError(502, f"the thinker sends what is no event: {error}", code="thinker") from None
+            if event is not None:
+                yield event
 
 
 def _told(event: Mapping[str, Any], answer: Answer) -> str:

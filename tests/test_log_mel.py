@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +115,18 @@ def test_files_of_other_formats(tmp_path: Path, ending: str, subtype: str | None
     path = tmp_path / f"clip.{ending}"
     soundfile.write(path, clip("voice", 22050, 22050), 22050, subtype=subtype)
     assert abs(len(read_samples(path)) - 16000) < 1600  # codecs with frames add some
+
+
+@pytest.mark.parametrize(
+    ("kind", "subtype"),
+    [("WAV", "PCM_16"), ("WAV", "ULAW"), ("AU", "ULAW"), ("W64", "FLOAT"), ("VOC", "PCM_16"), ("FLAC", "PCM_16")],
+)
+def test_what_libsndfile_reads_needs_nothing_else(monkeypatch: pytest.MonkeyPatch, kind: str, subtype: str) -> None:
+    monkeypatch.setitem(sys.modules, "av", None)
+    samples = clip("voice", 16000)
+    file = io.BytesIO()
+    soundfile.write(file, samples, 16000, format=kind, subtype=subtype)
+    np.testing.assert_allclose(read_samples(file.getvalue()), samples, rtol=0.07, atol=1e-3)
 
 
 def test_what_libsndfile_does_not_read(tmp_path: Path) -> None:

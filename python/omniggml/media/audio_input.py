@@ -114,8 +114,12 @@ def _of_file(source: str | io.BytesIO, what: str) -> FloatArray:
             _check_rate(file.samplerate, what)
             _check_channels(file.channels, what)
             _check_length(max(file.frames, 0), file.samplerate, what)
-            blocks = iter(lambda: file.read(_FRAMES_AT_ONCE, dtype="float32", always_2d=True), None)
-            return _resampled(blocks, file.samplerate, what)
+
+            def blocks() -> Iterator[FloatArray]:
+                while True:
+                    yield file.read(_FRAMES_AT_ONCE, dtype="float32", always_2d=True)
+
+            return _resampled(blocks(), file.samplerate, what)
     except (soundfile.LibsndfileError, RuntimeError, TypeError, ValueError) as error:
         reason = str(error)
     if isinstance(source, io.BytesIO):

@@ -1,7 +1,8 @@
-"""Processes that a process has started."""
+"""What other processes do: those they have started, what they have written so far."""
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -15,3 +16,13 @@ def below(pid: int, title: bytes) -> list[int]:
             if title in Path(f"/proc/{child}/cmdline").read_bytes():
                 found.append(child)
     return found
+
+
+def written_aside(directory: Path) -> int:
+    """Bytes of the largest file in it that isn't whole yet. One of no bytes comes and goes while a command looks
+    whether it may write there."""
+    sizes = [0]
+    for path in directory.glob(".*.part"):
+        with suppress(FileNotFoundError):
+            sizes.append(path.stat().st_size)
+    return max(sizes)

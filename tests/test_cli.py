@@ -18,6 +18,7 @@ import soundfile
 
 from conftest import Files
 from gguf_edit import GgufEdit
+from processes import written_aside
 from sentences import one_sentence
 
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux")
@@ -402,7 +403,7 @@ def spoken_until_interrupted(
     """Interrupts the command once it has written some audio aside."""
     process = subprocess.Popen(command(*arguments), stdout=stdout, stderr=subprocess.PIPE)
     deadline = time.monotonic() + DEADLINE
-    while not any(path.stat().st_size > 2000 for path in directory.glob(".*.part")):
+    while written_aside(directory) <= 2000:
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline, "nothing was spoken"
         time.sleep(0.05)

@@ -4,6 +4,7 @@ refused in one sentence that names the parameter. A new door is covered without 
 
 from __future__ import annotations
 
+import asyncio
 import collections.abc
 import contextlib
 import inspect
@@ -191,6 +192,8 @@ def called(parameter: Parameter, value: Any, given: dict[str, Any]) -> None:
         if p.kind is p.POSITIONAL_ONLY and p.name != "self"
     ]
     result = door(*positional, **arguments)
+    if inspect.iscoroutine(result):
+        asyncio.run(result)
     if isinstance(result, contextlib.AbstractContextManager) and not isinstance(result, Path):
         with result:
             pass

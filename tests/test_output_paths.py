@@ -24,6 +24,7 @@ from omniggml.quantization.imatrix import Statistics, write_imatrix
 from omniggml.quantization.policy_file import write_policy
 from omniggml.spec.policy import read_policy
 from omniggml.whole_file import WholeFile, write_whole
+from processes import written_aside
 from sentences import one_sentence
 
 if sys.platform == "win32":
@@ -236,7 +237,7 @@ sys.argv[1:] = {list(map(str, arguments))!r}
 sys.exit(program())
 """
     process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True)
-    while not any(path.stat().st_size > 2000 for path in tmp_path.glob(".*.part")):
+    while written_aside(tmp_path) <= 2000:
         assert process.poll() is None, process.communicate()
         time.sleep(0.02)
     process.send_signal(number)

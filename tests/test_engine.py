@@ -421,6 +421,37 @@ def test_a_mixture_of_speakers(model: Model) -> None:
     assert not np.array_equal(prompt[one], prompt[other])
 
 
+def test_a_vector_speaks_as_the_speaker_that_it_stands_for(model: Model) -> None:
+    one, other = model.speakers[:2]
+    for name in (one, f"{one}:1,{other}:3"):
+        said = model.talker(model.talker_prompt(*texts(model), speaker=name), max_frames=6)
+        vector = model.speaker_vector(name)
+        assert vector.shape == (model.geometry["talker"]["hidden_size"],)
+        for given in (vector, vector.tolist(), vector.astype(np.float64)):
+            prompt = model.talker_prompt(*texts(model), speaker=given)
+            np.testing.assert_array_equal(model.talker(prompt, max_frames=6), said)
+        whole = model.speak("one two", speaker=name, max_frames=5).samples
+        np.testing.assert_array_equal(model.speak("one two", speaker=vector, max_frames=5).samples, whole)
+    assert omniggml.SpeechOptions(speaker=vector) == omniggml.SpeechOptions(speaker=vector.tolist())
+
+
+def test_what_is_no_vector_of_a_speaker_is_refused(model: Model) -> None:
+    width = model.geometry["talker"]["hidden_size"]
+    for given, said in [
+        (np.zeros(width - 1), f"a vector of {width} finite numbers; this one has {width - 1}"),
+        (np.zeros((1, width)), "one row of numbers"),
+        (np.full(width, np.nan), "NaN"),
+        ([], "a vector of"),
+        (["ethan"], "speaker is"),
+    ]:
+        with pytest.raises(omniggml.InputError, match=said):
+            model.speak("one", speaker=given)  # type: ignore[arg-type]
+
+
+def texts(model: Model) -> tuple[list[int], list[int]]:
+    return model._conversation([{"role": "user", "content": ""}]), [5, 6]
+
+
 # --- processes --------------------------------------------------------------------------------------------------------
 
 _BEGINNING = """

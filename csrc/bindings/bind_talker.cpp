@@ -4,6 +4,7 @@
 #include "bindings/bindings.h"
 #include "bindings/interpreter_lock.h"
 #include "speech/prompt.h"
+#include "speech/speaker.h"
 #include "speech/speech_model.h"
 
 namespace py = pybind11;
@@ -59,6 +60,16 @@ py::array_t<float> embed_codec(BoundTalker & self, const std::vector<int32_t> & 
         out = self.session.embed_codec(ids);
     }
     return to_rows(std::move(out), self.geometry().decoder.hidden);
+}
+
+py::array_t<float> embed_speaker(BoundTalker & self, const Speaker & speaker) {
+    std::vector<float> out;
+    {
+        LockReleased release;
+        out = embedding_of(self.session, speaker);
+    }
+    const auto width = (py::ssize_t) out.size();
+    return to_array(std::move(out), { width });
 }
 
 py::tuple prompt(BoundTalker & self, int64_t sequence, const FloatArray & inputs) {
@@ -118,6 +129,8 @@ void bind_talker(py::module_ & m) {
              "hidden_projection of the thinker's states [n, thinker hidden] -> float32 [n, hidden].")
         .def("embed_codec", &embed_codec, py::arg("ids"),
              "The talker's embedding of codec ids [n] -> float32 [n, hidden]. Raises InputError for ids there aren't.")
+        .def("embed_speaker", &embed_speaker, py::arg("speaker"),
+             "What stands for a speaker in the prompt, float32 [hidden].")
         .def("assemble_prompt", &assemble, py::arg("conversation"), py::arg("answer"), py::arg("speaker"),
              py::kw_only(), py::arg("thinker_hidden") = py::none(),
              R"(Token ids -> inputs [n, hidden], trailing [m, hidden] and pad [1, hidden], float32.

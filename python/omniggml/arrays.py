@@ -48,6 +48,14 @@ def finite_floats(name: str, values: npt.ArrayLike) -> FloatArray:
     return narrowed
 
 
+def vector_of(name: str, values: npt.ArrayLike) -> tuple[float, ...]:
+    """Finite numbers in one row, as float32 holds them. Raises InputError for anything else, by `name`."""
+    array = finite_floats(name, values)
+    if array.ndim != 1:
+        raise InputError(f"{name} has the shape {list(array.shape)}; expected one row of numbers")
+    return tuple(array.tolist())
+
+
 def as_array(name: str, values: npt.ArrayLike) -> npt.NDArray[Any]:
     """Raises InputError where the values are no array, by `name`."""
     try:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from omniggml import _native
 from omniggml.answer_text import AnswerText
-from omniggml.arrays import as_array, finite_floats, token_ids
+from omniggml.arrays import as_array, finite_floats, token_ids, vector_of
 from omniggml.audio import Audio
 from omniggml.checked import checked
 from omniggml.coming_text import ComingText
@@ -32,6 +32,7 @@ from omniggml.media.parts import HeardPart, parted
 from omniggml.options import (
     LoadOptions,
     PathLike,
+    SpeakerLike,
     SpeechKeywords,
     SpeechOptions,
     TextOptions,
@@ -595,7 +596,10 @@ class Model:
             warn(warning_of(written.left_out))
         return written.text
 
-    def _speaker(self, name: str | None) -> _native.Speaker:
+    def _speaker(self, speaker: SpeakerLike | None) -> _native.Speaker:
+        if speaker is not None and not isinstance(speaker, str):
+            return self._speech.speaker_of_vector(np.array(vector_of("speaker", speaker), np.float32))
+        name = speaker
         return self._speech.find_speaker((name or self.default_speaker).encode(errors="backslashreplace"))
 
     def _silence(self) -> Audio:
@@ -713,7 +717,7 @@ class Model:
         conversation: Sequence[int],
         answer: Sequence[int],
         *,
-        speaker: str | None = None,
+        speaker: SpeakerLike | None = None,
         thinker_hidden: npt.ArrayLike | None = None,
     ) -> TalkerPrompt:
         """Tokens -> the talker's inputs. Arguments as in `stream_answer`."""
@@ -721,6 +725,13 @@ class Model:
         hidden = None if thinker_hidden is None else finite_floats("thinker_hidden", thinker_hidden)
         tokens = token_ids(conversation), token_ids(answer)
         return TalkerPrompt(*session.assemble_prompt(*tokens, self._speaker(speaker), thinker_hidden=hidden))
+
+    def speaker_vector(self, speaker: str | None = None) -> FloatArray:
+        """What stands for a speaker, or a mixture of them, in the talker's prompt: float32 [talker hidden]. Such a
+        vector speaks where it is given as `speaker`. None: the default speaker. Raises InputError for an unknown one.
+        """
+        session = _native.TalkerSession(self._speech, 1, self._n_threads, active.get())
+        return session.embed_speaker(self._speaker(speaker))
 
     def talker(self, prompt: TalkerPrompt, /, **options: Unpack[SpeechKeywords]) -> IntArray:
         """The talker's inputs -> codes int32 [groups, frames]. `options`: see `SpeechOptions`."""

@@ -9,14 +9,16 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, TypedDict, TypeVar, cast
 
 import numpy as np
+import numpy.typing as npt
 
 from omniggml import _native
+from omniggml.arrays import vector_of
 from omniggml.checked import checked
 from omniggml.errors import InputError
 from omniggml.paths import as_path
@@ -95,10 +97,14 @@ class LoadOptions:
         return known[self.vocoder_precision]
 
 
+SpeakerLike = str | Sequence[float] | npt.NDArray[Any]
+"""A speaker's name, a mixture of names, or what stands for one in the talker's prompt: a vector [hidden]."""
+
+
 class SpeechKeywords(TypedDict, total=False):
     """Keywords of whatever speaks; see `SpeechOptions`."""
 
-    speaker: str | None
+    speaker: SpeakerLike | None
     seed: int
     greedy: bool
     temperature: float | None
@@ -122,11 +128,13 @@ class SpeechKeywords(TypedDict, total=False):
 class SpeechOptions:
     """Options of one speech. None: the model file's own default.
 
-    `speaker`: a name from `Model.speakers`. `seed`: the same seed gives the same audio, whatever the chunking, the
-    thread count or what else runs. `greedy`: the most probable codes, no drawing. `temperature`, `top_k`, `top_p` and
-    `repetition_penalty` are the talker's, the others the code predictor's; naming a temperature, `top_k` or `top_p`
-    asks for drawing where the file doesn't. `max_frames`: the longest speech, in frames (12.5 a second in the published
-    model). `chunk_frames`: frames a streamed piece; None starts small and grows.
+    `speaker`: a name from `Model.speakers`; a mixture of them, "ethan:0.7,chelsie:0.3"; or a vector of the talker's
+    width that stands for one, as `Model.speaker_vector` gives it (kept as a tuple). `seed`: the same seed gives the
+    same audio, whatever the chunking, the thread count or what else runs. `greedy`: the most probable codes, no
+    drawing. `temperature`, `top_k`, `top_p` and `repetition_penalty` are the talker's, the others the code
+    predictor's; naming a temperature, `top_k` or `top_p` asks for drawing where the file doesn't. `max_frames`: the
+    longest speech, in frames (12.5 a second in the published model). `chunk_frames`: frames a streamed piece; None
+    starts small and grows.
     `prompt`: what the user is taken to have said, for a text spoken verbatim. `ignore_eos`: speak on to `max_frames`
     whatever the model says; for measuring.
 
@@ -135,7 +143,7 @@ class SpeechOptions:
     span, in tokens of text. `ssml`: whether the text is SSML; None where it has a <speak> root.
     """
 
-    speaker: str | None = None
+    speaker: SpeakerLike | None = None
     seed: int = 0
     greedy: bool = False
     temperature: float | None = None
@@ -154,6 +162,9 @@ class SpeechOptions:
     ssml: bool | None = None
 
     def __post_init__(self) -> None:
+        if self.speaker is not None and not isinstance(self.speaker, str):
+            # Equal options compare and hash as equal, which arrays don't.
+            object.__setattr__(self, "speaker", vector_of("speaker", self.speaker))
         check_integer("seed", self.seed, 0, 2**64 - 1)
         if self.split not in SPLITS:
             raise InputError(f"split is {self.split!r:.80}; it can be {', '.join(SPLITS)}")

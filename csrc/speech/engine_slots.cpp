@@ -1,0 +1,163 @@
+// Who has a slot, who waits, who leaves, and what a turn does: decided under the lock.
+#include "speech/engine_core.h"
+
+#include <algorithm>
+
+#include "speech/engine_time.h"
+
+namespace omni {
+
+namespace {
+
+constexpr size_t  k_tokens_to_start = 4;
+constexpr int64_t k_waited_for      = 8;   // frames of a first piece that the talker waits for, to be heard soon
+constexpr int64_t k_text_a_turn     = 32;  // tokens, where others would wait
+
+}  // namespace
+
+void EngineCore::note_change() {
+    ++changes_;
+    work_.notify_one();
+}
+
+bool EngineCore::startable(const SpeechJob & job) const {
+    const auto is_before = [&job](const Job & other) { return other && other->id == job.request.after; };
+    return (job.finished || job.text.size() >= k_tokens_to_start) &&
+           std::none_of(slots_.begin(), slots_.end(), is_before) &&
+           std::none_of(waiting_.begin(), waiting_.end(), is_before);
+}
+
+// In the order of their coming; one that has no text yet lets others pass.
+void EngineCore::admit() {
+    for (auto & slot : slots_) {
+        const auto next =
+            std::find_if(waiting_.begin(), waiting_.end(), [this](const Job & job) { return startable(*job); });
+        if (next == waiting_.end()) {
+            return;
+        }
+        if (slot == nullptr) {
+            slot                  = *next;
+            slot->admitted        = true;
+            slot->admitted_at     = EngineClock::now();
+            slot->timings.waiting = seconds_since(slot->begun);
+            waiting_.erase(next);
+        }
+    }
+}
+
+void EngineCore::leave_slot(int64_t slot) {
+    Job & job = slots_[(size_t) slot];
+    note_rest(*job, false);
+    learn(slot_seconds_, seconds_since(job->admitted_at));
+    if (!job->said_all) {
+        leaving_.push_back(job);
+    }
+    job.reset();
+    finished_.notify_all();
+}
+
+void EngineCore::end_cancelled() {
+    for (auto it = waiting_.begin(); it != waiting_.end();) {
+        if ((*it)->cancelled) {
+            say_last(**it, StopReason::cancelled, nullptr);
+            it = waiting_.erase(it);
+            finished_.notify_all();
+        } else {
+            ++it;
+        }
+    }
+    for (size_t i = 0; i < slots_.size(); ++i) {
+        const Job job = slots_[i];
+        if (!job || !job->cancelled) {
+            continue;
+        }
+        if (job->dropped) {
+            job->works.clear();
+            job->pending.clear();
+            job->n_pending = 0;
+        }
+        if (!job->dropped && !job->said_all) {
+            send(*job, StopReason::cancelled);
+        } else if (!job->vocoding && !job->said_all) {
+            say_last(*job, StopReason::cancelled, nullptr);
+        }
+        if (job->opened) {
+            batch_->close((int64_t) i);
+        }
+        leave_slot((int64_t) i);
+    }
+    for (auto it = leaving_.begin(); it != leaving_.end();) {
+        SpeechJob & job = **it;
+        if (job.dropped && !job.vocoding && !job.said_all) {
+            job.works.clear();
+            say_last(job, StopReason::cancelled, nullptr);
+        }
+        it = job.said_all ? leaving_.erase(it) : it + 1;
+    }
+    if (idle()) {
+        finished_.notify_all();
+    }
+}
+
+bool EngineCore::listener_keeps_up(const SpeechJob & job) const {
+    return job.most_buffered == 0 || job.n_spoken - job.n_taken < job.most_buffered;
+}
+
+// Alone, and its first piece is so short that it should be heard before more is spoken.
+bool EngineCore::first_is_waited_for(const SpeechJob & job) const {
+    const auto others = n_slots() - std::count(slots_.begin(), slots_.end(), nullptr) - 1;
+    return overlaps_ && others == 0 && job.n_pieces == 1 && job.n_vocoded == 0 && job.n_pending == 0 &&
+           job.n_spoken <= k_waited_for && job.request.vocoded;
+}
+
+void EngineCore::note_rest(SpeechJob & job, bool rests) const {
+    if (rests && !job.resting) {
+        job.resting_since = EngineClock::now();
+    } else if (!rests && job.resting) {
+        job.timings.idle += seconds_since(job.resting_since);
+    }
+    job.resting = rests;
+}
+
+EngineCore::Turn EngineCore::next_turn() {
+    Turn    turn;
+    int64_t oldest = 0;
+    for (size_t i = 0; i < slots_.size(); ++i) {
+        const Job &   job  = slots_[i];
+        const int64_t slot = (int64_t) i;
+        if (!job) {
+            continue;
+        }
+        if (!job->opened) {
+            const bool known = !job->text.empty();
+            turn.opening.push_back(
+                { job, slot, known ? job->text.front() : 0, job->finished && job->text.size() == 1 });
+            continue;
+        }
+        if (job->n_given < job->text.size() || (job->finished && !job->all_given)) {
+            const size_t end  = std::min(job->text.size(), job->n_given + (size_t) k_text_a_turn);
+            const bool   last = job->finished && end == job->text.size();
+            turn.text.push_back(
+                { job,
+                  slot,
+                  { job->text.begin() + (std::ptrdiff_t) job->n_given, job->text.begin() + (std::ptrdiff_t) end },
+                  last });
+        }
+        if (!batch_->prompt_read(slot)) {
+            if (turn.prompt < 0 || job->id < oldest) {
+                turn.prompt = slot;
+                oldest      = job->id;
+            }
+            continue;
+        }
+        const bool steps = batch_->can_step(slot) && listener_keeps_up(*job);
+        if (steps && !first_is_waited_for(*job)) {
+            turn.stepping.push_back(slot);
+        }
+        note_rest(*job, !steps);
+    }
+    turn.others = !turn.stepping.empty();
+    return turn;
+}
+
+}  // namespace omni

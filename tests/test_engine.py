@@ -311,6 +311,40 @@ def test_a_full_queue_refuses(model: Model) -> None:
     assert speeches[0].read(10) is not None
 
 
+def test_what_goes_on_from_another_has_the_slots_that_nobody_wants(model: Model) -> None:
+    """But for one, which is for who comes next; and nobody is refused for what waits so."""
+    engine = _native.SpeechEngine(model._speech, n_slots=3, n_threads=1, queue_limit=1)
+    first = endless(model, engine)
+    second = endless(model, engine, after=first.id)
+    third = endless(model, engine, after=second.id)
+    assert first.read(10) is not None and second.read(10) is not None
+    assert not third.admitted and engine.n_speaking == 2 and engine.n_waiting == 0
+    other = endless(model, engine)
+    assert other.read(10) is not None and not third.admitted
+    waiting = endless(model, engine)
+    with pytest.raises(omniggml.BusyError, match="1 speeches wait already"):
+        endless(model, engine)
+    first.cancel()
+    assert waiting.read(10) is not None and not third.admitted, "who waits goes before what is ahead of its turn"
+    second.cancel()
+    assert third.read(10) is not None
+
+
+def test_texts_of_many_spans_go_round(model: Model) -> None:
+    engine = _native.SpeechEngine(model._speech, n_slots=1, n_threads=1)
+    first = endless(model, engine)
+    assert first.read(10) is not None
+    second = endless(model, engine, after=first.id)
+    third = endless(model, engine, after=second.id)
+    other = endless(model, engine)
+    first.cancel()
+    assert second.read(10) is not None, "it waits since the one before it has the slot"
+    second.cancel()
+    assert other.read(10) is not None and not third.admitted
+    other.cancel()
+    assert third.read(10) is not None
+
+
 def test_a_cancelled_speech_frees_its_slot(model: Model) -> None:
     engine = _native.SpeechEngine(model._speech, n_slots=1, n_threads=1)
     first, second = endless(model, engine), endless(model, engine)

@@ -108,6 +108,16 @@ def spoken(server: Served) -> float:
     return float(page.partition("\nomniggml_frames_total ")[2].split()[0])
 
 
+def test_long_texts_hold_nobody_up(model: omniggml.Model) -> None:
+    """Every slot has one that goes on for long; a short one is answered between two sentences of theirs."""
+    with served(model, slots=2) as server, ThreadPoolExecutor(2) as threads:
+        long = [threads.submit(speech, server, LONG) for _ in range(2)]
+        assert eventually(lambda: server.service.speeches == 2 and spoken(server) > 0)
+        assert speech(server) == pcm16(model.speak(TEXT).samples)
+        assert not any(one.done() for one in long)
+        assert len({one.result() for one in long}) == 1
+
+
 def test_who_does_not_read_is_given_up(model: omniggml.Model) -> None:
     with served(model, slots=1, queue=0, idle_seconds=1) as server, begun(server, LONG * 20):
         assert eventually(lambda: server.service.speeches == 0)

@@ -220,6 +220,22 @@ def test_an_engine_speaks_for_many_coroutines(model: Model) -> None:
         np.testing.assert_array_equal(said.samples, whole.samples)
 
 
+@pytest.mark.parametrize("limit", [None, 1, 25, 70, 71, 10_000])
+def test_spans_side_by_side_sound_as_one_after_another(voice: Model, limit: int | None) -> None:
+    text = "The cat sat. A dog ran up the hill. We saw a bird.\n\nIt was late. We went home, and it rained. Good night!"
+    options: omniggml.SpeechKeywords = {"split": "sentence", "seed": 4, "max_frames": limit}
+    whole = Audio.join(list(voice.stream(text, **options)))
+    with voice.engine(slots=4) as engine:
+        said = engine.begin(text, **options)
+        fed = engine.begin(**options)
+        for letter in text:
+            fed.feed(letter)
+        fed.finish()
+        for audio in (Audio.join(list(said)), Audio.join(list(fed))):
+            same(audio, whole)
+            assert audio.segments == whole.segments and audio.missing == whole.missing
+
+
 def test_a_cancelled_task_frees_its_slot(model: Model) -> None:
     async def endless(engine: omniggml.SpeechEngine) -> None:
         async with engine.begin(TEXT, ignore_eos=True, max_frames=4000) as speaking:

@@ -223,8 +223,8 @@ void bind_engine(py::module_ & m) {
              R"(A speech of `text`, token ids of which more may follow unless `finished`; other arguments as in
 TalkerSession.assemble_prompt. `prompt`: inputs [n, hidden], trailing [m, hidden] and pad [1, hidden] in the place of all that.
 `piece_frames`: frames a piece, the last again and again. `buffered_frames`: frames ahead of the listener, 0 for any number.
-`vocoded`: whether there are samples beside codes. `after`: the id of a speech that this one goes on from, whose slot it takes
-before any other. Raises InputError for what makes no sense, BusyError where there is no room.)")
+`vocoded`: whether there are samples beside codes. `after`: the id of a speech that this one goes on from: never refused,
+it takes its turn when that one ends, and before that a slot that nobody waits for. Raises InputError for what makes no sense, BusyError where there is no room.)")
         .def_property_readonly(
             "n_slots", [](BoundEngine & self) { return self.engine().n_slots(); }, "Speeches side by side.")
         .def_property_readonly(

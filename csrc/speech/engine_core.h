@@ -86,6 +86,9 @@ class EngineCore {
         bool empty() const { return opening.empty() && text.empty() && prompt < 0 && stepping.empty(); }
     };
 
+    // When a speech that goes on from another may have a slot: while the listener hears that one, or later.
+    enum class Turns { its_own, ahead, later };
+
     void check(const SpeechRequest & request) const;
     void check_room(const SpeechJob & job, size_t n_tokens) const;
 
@@ -94,25 +97,26 @@ class EngineCore {
     void begin_thread();
 
     // Under the lock.
-    void   end_cancelled();
-    void   end_all(StopReason stop, const std::exception_ptr & error);
-    void   admit();
-    Turn   next_turn();
-    bool   startable(const SpeechJob & job) const;
-    bool   listener_keeps_up(const SpeechJob & job) const;
-    bool   first_is_waited_for(const SpeechJob & job) const;
-    void   note_rest(SpeechJob & job, bool rests) const;
-    void   add_frame(SpeechJob & job, const std::vector<int32_t> & frame) const;
-    void   send(SpeechJob & job, StopReason stop);
-    void   deliver(SpeechJob & job, SpeechPiece piece);
-    void   say_last(SpeechJob & job, StopReason stop, std::exception_ptr error);
-    void   announce(SpeechJob & job);
-    void   note_change();
-    void   leave_slot(int64_t slot);
-    void   fail_slots(std::exception_ptr error);
-    Job    most_urgent() const;
-    size_t n_works() const;
-    bool   idle() const;
+    void    end_cancelled();
+    void    end_all(StopReason stop, const std::exception_ptr & error);
+    void    admit();
+    Turn    next_turn();
+    Turns   turn_of(const SpeechJob & job) const;
+    bool    listener_keeps_up(const SpeechJob & job) const;
+    bool    first_is_waited_for(const SpeechJob & job) const;
+    void    note_rest(SpeechJob & job, bool rests) const;
+    void    add_frame(SpeechJob & job, const std::vector<int32_t> & frame) const;
+    void    send(SpeechJob & job, StopReason stop);
+    void    deliver(SpeechJob & job, SpeechPiece piece);
+    void    say_last(SpeechJob & job, StopReason stop, std::exception_ptr error);
+    void    announce(SpeechJob & job);
+    void    note_change();
+    void    leave_slot(int64_t slot);
+    void    fail_slots(std::exception_ptr error);
+    Job     most_urgent() const;
+    size_t  n_works() const;
+    bool    idle() const;
+    int64_t n_first_waiting() const;
 
     // Without it, in the engine's thread.
     void compute(const Turn & turn);

@@ -76,19 +76,20 @@ std::shared_ptr<SpeechJob> EngineCore::begin(SpeechRequest request) {
         // Who is cancelled goes with the next frame.
         const auto gone    = [](const Job & other) { return !other || other->cancelled; };
         const auto free    = std::count_if(slots_.begin(), slots_.end(), gone);
-        const auto waiting = (int64_t) waiting_.size() - std::count_if(waiting_.begin(), waiting_.end(), gone);
+        const auto waiting = std::count_if(waiting_.begin(), waiting_.end(), [&gone](const Job & other) {
+            return !gone(other) && other->request.after == 0;
+        });
         if (job->request.after == 0 && waiting >= params_.queue_limit + free) {
             throw Error(ErrorKind::busy, std::to_string(waiting) +
                                              " speeches wait already; no more than that are taken, try again later");
         }
-        job->id    = next_id_++;
-        job->begun = EngineClock::now();
+        const auto before = jobs_.find(job->request.after);
+        const Job  known  = before == jobs_.end() ? nullptr : before->second.lock();
+        job->id           = next_id_++;
+        job->first_id     = known ? known->first_id : job->id;
+        job->begun        = EngineClock::now();
         jobs_.emplace(job->id, job);
-        if (job->request.after != 0) {
-            waiting_.push_front(job);
-        } else {
-            waiting_.push_back(job);
-        }
+        waiting_.push_back(job);
         note_change();
     }
     return job;
@@ -184,13 +185,18 @@ int64_t EngineCore::n_speaking() const {
 
 int64_t EngineCore::n_waiting() const {
     const Lock lock(mutex_);
-    return (int64_t) waiting_.size();
+    return n_first_waiting();
+}
+
+// Those that go on from another one are its own affair.
+int64_t EngineCore::n_first_waiting() const {
+    return std::count_if(waiting_.begin(), waiting_.end(), [](const Job & job) { return job->request.after == 0; });
 }
 
 double EngineCore::expected_wait() const {
     const Lock lock(mutex_);
     const auto free  = std::count(slots_.begin(), slots_.end(), nullptr);
-    const auto ahead = (int64_t) waiting_.size() + 1 - free;
+    const auto ahead = n_first_waiting() + 1 - free;
     return ahead <= 0 ? 0.0 : (double) ahead / (double) n_slots() * slot_seconds_;
 }
 

@@ -20,28 +20,49 @@ void EngineCore::note_change() {
     work_.notify_one();
 }
 
-bool EngineCore::startable(const SpeechJob & job) const {
-    const auto is_before = [&job](const Job & other) { return other && other->id == job.request.after; };
-    return (job.finished || job.text.size() >= k_tokens_to_start) &&
-           std::none_of(slots_.begin(), slots_.end(), is_before) &&
-           std::none_of(waiting_.begin(), waiting_.end(), is_before);
+EngineCore::Turns EngineCore::turn_of(const SpeechJob & job) const {
+    const auto is_before = [&job](const Job & other) {
+        return other && other->first_id == job.first_id && other->id < job.id;
+    };
+    if (std::any_of(waiting_.begin(), waiting_.end(), is_before)) {
+        return Turns::later;
+    }
+    Turns turn = Turns::its_own;
+    for (const Job & other : slots_) {
+        if (is_before(other)) {
+            // Nothing may hold up what is heard first.
+            const bool heard = other->n_vocoded > 0 || !other->request.vocoded;
+            turn             = heard && turn != Turns::later ? Turns::ahead : Turns::later;
+        }
+    }
+    return turn;
 }
 
-// In the order of their coming; one that has no text yet lets others pass.
+// In the order of their coming; one that has no text yet lets others pass. What goes on from another is ahead of its
+// turn while that one speaks, and gets a slot that nobody waits for; one is left for who comes next.
 void EngineCore::admit() {
-    for (auto & slot : slots_) {
-        const auto next =
-            std::find_if(waiting_.begin(), waiting_.end(), [this](const Job & job) { return startable(*job); });
+    for (auto free = std::count(slots_.begin(), slots_.end(), nullptr); free > 0; --free) {
+        const auto of = [this](Turns turn) {
+            return std::find_if(waiting_.begin(), waiting_.end(), [&](const Job & job) {
+                return (job->finished || job->text.size() >= k_tokens_to_start) && turn_of(*job) == turn;
+            });
+        };
+        auto next = of(Turns::its_own);
+        if (next == waiting_.end() && free > 1) {
+            next = of(Turns::ahead);
+        }
         if (next == waiting_.end()) {
             return;
         }
-        if (slot == nullptr) {
-            slot                  = *next;
-            slot->admitted        = true;
-            slot->admitted_at     = EngineClock::now();
-            slot->timings.waiting = seconds_since(slot->begun);
-            waiting_.erase(next);
-        }
+        const Job job = *next;
+        waiting_.erase(next);
+        *std::find(slots_.begin(), slots_.end(), nullptr) = job;
+        job->admitted                                     = true;
+        job->admitted_at                                  = EngineClock::now();
+        job->timings.waiting                              = seconds_since(job->begun);
+        // What follows it queues up behind those who wait already, so that all texts go on by turns.
+        const auto follows = [&job](const Job & other) { return other->request.after != job->id; };
+        std::stable_partition(waiting_.begin(), waiting_.end(), follows);
     }
 }
 

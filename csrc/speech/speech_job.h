@@ -24,8 +24,9 @@ struct VocoderWork {
 
 // The engine's mutex guards all but what is said to be a thread's own.
 struct SpeechJob {
-    int64_t       id = 0;
-    SpeechRequest request;  // never changed once the job is made, but for what is moved out when it is admitted
+    int64_t       id       = 0;
+    int64_t       first_id = 0;  // of the speech that it goes on from, and that from another, back to the first
+    SpeechRequest request;       // never changed once the job is made, but for what is moved out when it is admitted
     int64_t       prompt_positions = 0;
     int64_t       most_buffered    = 0;  // frames; 0: any number
 

@@ -27,7 +27,8 @@ struct SpeechRequest {
 
     std::optional<TalkerPrompt> prompt;  // in the place of all that
 
-    // The id of a speech that this one goes on from: it takes that one's slot before any other, and is never refused.
+    // The id of a speech that this one goes on from: it is never refused, takes its turn when that one ends, and before
+    // that a slot that nobody waits for.
     int64_t after = 0;
 
     // Frames a piece of audio, the first ones and then the last again and again: small first ones are heard soon.

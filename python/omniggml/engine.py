@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 FloatArray = npt.NDArray[np.float32]
 
 MOST_SLOTS, MOST_WAITING = 1024, 1 << 20
+_MOST_AHEAD = 8
+"""Spans of a text that are spoken, whole, while the one before them is heard: as many as slots, but no more seconds of
+audio than this for a listener who is slow."""
 _LOOKED_AGAIN = 0.5
 """Seconds until the thread that waits for audio looks whether its engine is still there."""
 
@@ -68,6 +71,7 @@ class BeginSpan(Protocol):
         options: SpeechOptions,
         *,
         thinker_hidden: FloatArray | None,
+        ahead: bool,
         finished: bool,
         after: int,
     ) -> _native.EngineSpeech: ...
@@ -76,11 +80,12 @@ class BeginSpan(Protocol):
 @dataclass(frozen=True)
 class SpeechSide:
     """What an engine needs to know of its model: how a speech is begun, a whole text cut into spans, a text that is
-    still being written made tokens, and the samples a second."""
+    still being written made tokens, the samples of so many frames, and those a second."""
 
     begin: BeginSpan
     planned: Callable[[str, SpeechOptions], tuple[list[int], list[Planned]]]
     coming: Callable[[SpeechOptions], tuple[list[int], ComingText]]
+    n_samples: Callable[[int], int]
     sample_rate: int
 
 
@@ -182,7 +187,7 @@ class Speaking:
         self._fed = 0  # tokens of the newest span that its speech has
         self._speeches: list[_native.EngineSpeech] = []
         self._at = 0  # the span that is being read
-        self._heard = 0  # pieces of it
+        self._heard = self._frames = self._samples = 0  # pieces of it, and what was in them
         self._joined = Joined()
         self._left = options.max_frames
         self._cancelled = self._over = False
@@ -244,30 +249,26 @@ class Speaking:
         self._begin_next()
 
     def _begin_next(self) -> None:
-        """The next span, as soon as it is known: it waits for the slot of the one before. How many frames it may have
-        is known once that has ended, where there is a limit."""
-        number = len(self._speeches)
-        if self._cancelled or number == len(self._spans):
-            return
-        if number and (number > self._at + 1 or (self._left is not None and number != self._at)):
-            return
-        span = self._spans[number]
-        options = replace(self._options, max_frames=self._left)
-        whole = span.pause is not None
-        before = self._speeches[-1].id if self._speeches else 0
-        speech = self._side.begin(
-            self._engine._native,
-            self._conversation,
-            span.tokens,
-            options,
-            thinker_hidden=self._thinker_hidden,
-            finished=whole,
-            after=before,
-        )
-        self._speeches.append(speech)
-        self._fed = len(span.tokens)
-        if whole:
-            self._finished.add(number)
+        """The next spans, as soon as they are known: while one is heard, those behind it take the slots that nobody
+        else wants. What a limit of frames leaves of them is seen when it is their turn."""
+        ahead = min(self._engine.slots - 1, _MOST_AHEAD)
+        while not self._cancelled and len(self._speeches) < min(len(self._spans), self._at + max(1, ahead) + 1):
+            number = len(self._speeches)
+            span, whole = self._spans[number], self._spans[number].pause is not None
+            speech = self._side.begin(
+                self._engine._native,
+                self._conversation,
+                span.tokens,
+                replace(self._options, max_frames=self._left),
+                thinker_hidden=self._thinker_hidden,
+                ahead=number > self._at and ahead > 0,
+                finished=whole,
+                after=self._speeches[-1].id if number else 0,
+            )
+            self._speeches.append(speech)
+            self._fed = len(span.tokens)
+            if whole:
+                self._finished.add(number)
 
     # --- audio out --------------------------------------------------------------------------------------------------
 
@@ -325,9 +326,8 @@ class Speaking:
             if self._at == len(self._spans):
                 self._end()
                 return replace(audio, stop_reason=self._joined.reason)
+            audio = self._limited(audio)
             span = self._spans[self._at]
-            if self._left is not None:
-                self._left -= audio.codes.shape[1]
             rest = [one.text.strip() for one in self._spans[self._at + 1 :]]
             stop = self._left is not None and self._left <= 0
             if audio.stop_reason and rest and self._cancelled:
@@ -337,10 +337,23 @@ class Speaking:
                 if self._joined.over:
                     self._end()
                 else:
-                    self._at, self._heard = self._at + 1, 0
+                    self._at, self._heard, self._frames, self._samples = self._at + 1, 0, 0, 0
                     self._begin_next()
                     self._give()
         return joined
+
+    def _limited(self, audio: Audio) -> Audio:
+        """As much of it as the limit for all spans has room for."""
+        if self._left is None:
+            return audio
+        if audio.codes.shape[1] >= self._left:
+            end = self._side.n_samples(self._frames + self._left) - self._samples
+            audio = replace(
+                audio, samples=audio.samples[:end], codes=audio.codes[:, : self._left], stop_reason="frame_limit"
+            )
+        self._left -= audio.codes.shape[1]
+        self._frames, self._samples = self._frames + audio.codes.shape[1], self._samples + len(audio.samples)
+        return audio
 
     @property
     def ended(self) -> bool:
@@ -370,15 +383,16 @@ class Speaking:
         return any(speech.admitted for speech in self._speeches)
 
     def timings(self) -> SpeechTimings:
-        """What it has taken so far; of several spans the sum."""
+        """What it has taken so far; of several spans the sum, and how long the first one waited."""
         parts = [speech.timings() for speech in self._speeches]
 
         def total(name: str) -> float:
             return float(sum(part[name] for part in parts))
 
-        stages = ("waiting", "prompt", "talker", "predictor", "sampling", "vocoder", "idle")
+        stages = ("prompt", "talker", "predictor", "sampling", "vocoder", "idle")
         return SpeechTimings(
             **{name: total(name) for name in stages},
+            waiting=parts[0]["waiting"],
             first=parts[0]["first"],
             frames=int(total("n_frames")),
             prompt_positions=int(total("prompt_positions")),

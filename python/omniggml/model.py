@@ -329,7 +329,7 @@ class Model:
         """
         check_integer("slots", slots, 1, MOST_SLOTS)
         check_integer("queue", queue, 0, MOST_WAITING)
-        side = SpeechSide(self._begin, self._verbatim, self._coming, self.sample_rate)
+        side = SpeechSide(self._begin, self._verbatim, self._coming, self._speech.n_samples, self.sample_rate)
         return SpeechEngine(self._engine(slots, queue), side)
 
     def speaking(self, **options: Unpack[SpeechKeywords]) -> Speaking:
@@ -634,6 +634,7 @@ class Model:
         thinker_hidden: npt.ArrayLike | None = None,
         chunk_frames: int | None = None,
         buffered_frames: int = _BUFFERED,
+        ahead: bool = False,
         finished: bool = True,
         after: int = 0,
     ) -> _native.EngineSpeech:
@@ -645,7 +646,8 @@ class Model:
             speaker=self._speaker(options.speaker),
             thinker_hidden=None if thinker_hidden is None else finite_floats("thinker_hidden", thinker_hidden),
             piece_frames=[chunk] if chunk else [*_CHUNKS, _LARGEST_CHUNK],
-            buffered_frames=buffered_frames,
+            # What is ahead of its turn is spoken to its end: a slot is for who speaks.
+            buffered_frames=0 if ahead else buffered_frames,
             finished=finished,
             after=after,
         )

@@ -24,14 +24,13 @@ class Desk:
 
     def __init__(self, model: Model, settings: ServerSettings, metrics: Metrics) -> None:
         self._room = settings.slots + settings.queue
-        # Who may wait is decided here, by speeches. The engine also counts the sentences behind one that is being
-        # spoken, and, for a frame, what was cancelled.
-        self._engine = model.engine(slots=settings.slots, queue=2 * self._room)
+        # Who may wait is decided here.
+        self._engine = model.engine(slots=settings.slots, queue=self._room)
         self._settings, self.metrics = settings, metrics
         self._of_key: Counter[str] = Counter()
         metrics.slots.set(settings.slots)
         metrics.slots_busy.set_function(lambda: self._engine.speaking)
-        metrics.waiting.set_function(lambda: max(0, self.speeches - self._engine.speaking))
+        metrics.waiting.set_function(lambda: self._engine.waiting)
 
     @property
     def speeches(self) -> int:

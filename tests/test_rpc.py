@@ -188,3 +188,29 @@ for piece in model.stream("hello world", max_frames=4000, chunk_frames=1):
     assert speaking.returncode not in (0, None)
     assert errors.startswith("omniggml: "), errors
     one_sentence(errors.strip())
+
+
+def test_a_program_outlives_its_server(server: Server, tiny_files: Files) -> None:
+    """As docs/devices.md shows it: the child dies, what it spoke until then was heard."""
+    command = [
+        sys.executable,
+        "-m",
+        "omniggml",
+        "speak",
+        "hello world",
+        "-m",
+        str(tiny_files.speech),
+        "--raw",
+        "-o",
+        "-",
+    ]
+    limits = ["--max-frames", "4000", "--chunk-frames", "1", "--threads", "1"]
+    with subprocess.Popen(
+        [*command, *limits, "--device", server.endpoint, "--raw", "-o", "-"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as child:
+        assert child.stdout is not None and len(child.stdout.read(200)) == 200
+        server.stop()
+        child.communicate(timeout=DEADLINE)
+    assert child.returncode not in (0, None)

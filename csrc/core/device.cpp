@@ -35,10 +35,20 @@ ggml_backend_dev_t cpu_device() {
     return device;
 }
 
+// A graphics driver that computes on the CPU, and slower than ggml does there.
+bool is_software(ggml_backend_dev_t device) {
+    const std::string description = lower(ggml_backend_dev_description(device));
+    const auto        named       = [&](const char * name) { return description.find(name) != std::string::npos; };
+    return named("llvmpipe") || named("softpipe") || named("swiftshader") || named("basic render driver");
+}
+
 ggml_backend_dev_t preferred_device() {
     for (auto type : { GGML_BACKEND_DEVICE_TYPE_GPU, GGML_BACKEND_DEVICE_TYPE_IGPU }) {
-        if (ggml_backend_dev_t device = ggml_backend_dev_by_type(type)) {
-            return device;
+        for (size_t i = 0; i < ggml_backend_dev_count(); ++i) {
+            ggml_backend_dev_t device = ggml_backend_dev_get(i);
+            if (ggml_backend_dev_type(device) == type && !is_software(device)) {
+                return device;
+            }
         }
     }
     return cpu_device();

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from native_module import internals
+from omniggml.c_interface import get_include, get_library
+from omniggml.loading import BUILT_IN
 
 
 @pytest.mark.skipif(sys.platform != "linux" or platform.machine() != "x86_64", reason="names of x86-64, told by Linux")
@@ -37,3 +39,24 @@ def test_a_lesser_cpu_gets_a_sentence() -> None:
     (said,) = done.stderr.splitlines()
     assert said.startswith("omniggml: this build of omniggml needs instructions that this CPU does not have (")
     assert "avx2" in said and "OMNIGGML_PORTABLE" in said
+
+
+@pytest.mark.skipif(shutil.which("qemu-x86_64") is None, reason="needs qemu-x86_64")
+@pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler")
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="an x86-64 build")
+def test_a_lesser_cpu_gets_a_sentence_in_c_too(tmp_path: Path) -> None:
+    (tmp_path / "load.c").write_text(
+        "#include <omniggml.h>\n#include <stdio.h>\n"
+        "int main(int n, char ** arguments) {\n"
+        "    omni_model * model = NULL;\n"
+        "    const omni_status status = omni_model_load(arguments[n - 1], NULL, &model);\n"
+        "    puts(omni_last_error());\n"
+        "    return status == OMNI_ERROR_INTERNAL && model == NULL ? 3 : 0;\n"
+        "}\n"
+    )
+    options = [f"-I{get_include()}", f"-L{get_library()}", f"-Wl,-rpath,{get_library()}", "-lomniggml"]
+    subprocess.run(["cc", tmp_path / "load.c", *options, "-o", tmp_path / "load"], check=True)
+    command = ["qemu-x86_64", "-cpu", "Nehalem", tmp_path / "load", BUILT_IN]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 3, done
+    assert "instructions that this CPU does not have (" in done.stdout and "avx2" in done.stdout

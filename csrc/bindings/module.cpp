@@ -9,16 +9,9 @@ namespace {
 
 // Before ggml is met, which would end the process.
 void require_instructions() {
-    std::string missing;
-    for (const auto & name : omni::missing_instructions(omni::k_needed_instructions)) {
-        missing += (missing.empty() ? "" : ", ") + name;
-    }
-    if (!missing.empty()) {
-        throw pybind11::import_error("this build of omniggml needs instructions that this CPU does not have (" +
-                                     missing +
-                                     "): install it again on this machine with pip install --no-binary omniggml "
-                                     "omniggml, or build it for any x86-64 CPU from 2013 on with "
-                                     "-Ccmake.define.OMNIGGML_PORTABLE=ON");
+    const std::string refusal = omni::refusal();
+    if (!refusal.empty()) {
+        throw pybind11::import_error(refusal);
     }
 }
 

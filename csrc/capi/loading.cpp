@@ -3,10 +3,18 @@
 #include <atomic>
 
 #include "capi/status.h"
+#include "kernels/needed_instructions.h"
 
 namespace omni {
 
 namespace {
+
+void check_cpu() {
+    const std::string said = refusal();
+    if (!said.empty()) {
+        throw Error(ErrorKind::internal, said);
+    }
+}
 
 // Where the program brings ggml, it may be another than the one whose headers this was compiled with.
 void check_ggml() {
@@ -23,6 +31,7 @@ omni_status load_file(const char * path, const omni_model_params * params,
                       const std::function<void(const LoadRequest &)> & load) {
     std::atomic<bool> stopped{ false };
     const omni_status status = guarded([&] {
+        check_cpu();
         check_ggml();
         required(path, "the path");
         const omni_model_params chosen = checked_params(params, omni_model_default_params());

@@ -14,4 +14,7 @@ enum class Bf16 { none, avx512, amx };
 // The fastest of them.
 Bf16 best_bf16();
 
+// AVX-512 with its products of 8-bit integers.
+bool has_vnni();
+
 }  // namespace omni

@@ -115,4 +115,15 @@ std::vector<std::string> missing_instructions(const char * const * names) {
     return missing;
 }
 
+std::string refusal() {
+    std::string names;
+    for (const std::string & name : missing_instructions(k_needed_instructions)) {
+        names += (names.empty() ? "" : ", ") + name;
+    }
+    return names.empty() ? ""
+                         : "this build of omniggml needs instructions that this CPU does not have (" + names +
+                               "): install it again on this machine with pip install --no-binary omniggml omniggml, "
+                               "or build it for any x86-64 CPU from 2013 on with -Ccmake.define.OMNIGGML_PORTABLE=ON";
+}
+
 }  // namespace omni

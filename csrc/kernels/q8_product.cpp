@@ -2,7 +2,6 @@
 
 #if defined(__x86_64__)
 
-#include <cpuid.h>
 #include <immintrin.h>
 
 #include <algorithm>
@@ -28,11 +27,6 @@ constexpr int64_t k_record  = k_scales + 16 * (int64_t) sizeof(float);
 // as a tile has rows.
 constexpr int64_t k_ahead_rows  = 8;
 constexpr int64_t k_ahead_bytes = 8192;
-
-bool cpu_has_vnni() {
-    unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
-    return __get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) != 0 && (ecx & (1u << 11)) != 0;
-}
 
 OMNI_VNNI inline float largest(__m256 a) {
     __m128 m = _mm_max_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
@@ -191,8 +185,7 @@ template <int COLUMNS> OMNI_VNNI void rows(const Q8Job & job, const char * const
 }  // namespace
 
 bool has_q8_product() {
-    static const bool has = best_simd() == Simd::avx512 && cpu_has_vnni();
-    return has;
+    return has_vnni();
 }
 
 void q8_quantize(const float * x, int64_t n, char * column) {

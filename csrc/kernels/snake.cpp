@@ -5,6 +5,13 @@
 
 #define OMNI_INLINE static inline __attribute__((always_inline))
 
+// Before a loop whose passes don't meet in memory.
+#if defined(__clang__)
+#define OMNI_INDEPENDENT _Pragma("clang loop vectorize(assume_safety)")
+#else
+#define OMNI_INDEPENDENT _Pragma("GCC ivdep")
+#endif
+
 namespace omni {
 
 namespace {
@@ -64,7 +71,7 @@ template <typename T> OMNI_INLINE void snake_rows(const SnakeJob & job, T * y) {
         const float * x = job.x + row * job.channels;
         T *           z = y + row * job.channels;
         if (largest_argument(job, x) <= k_largest) {
-#pragma GCC ivdep
+            OMNI_INDEPENDENT
             for (int64_t c = 0; c < job.channels; ++c) {
                 put(z + c, x[c] + magnitude[c] * sine_squared(x[c] * frequency[c]));
             }

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import struct
+import sys
 from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import suppress
@@ -83,6 +84,9 @@ def _rendered(template: Template, variables: dict[str, Any]) -> str:
 
 def _limited() -> Callable[[], None]:
     """Set what bounds this process, and return what sets the processor time of one more rendering."""
+    if sys.platform == "win32":
+        return lambda: None  # it has no such limits; who waits for the answer ends what takes too long
+
     import resource
 
     def set_limit(which: int, most: int) -> None:

@@ -146,7 +146,7 @@ def test_without_the_library(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     with pytest.raises(InputError) as error:
         omniggml.load("org/voice")
-    one_sentence(str(error.value), "install huggingface_hub")
+    one_sentence(str(error.value), "pip install 'huggingface_hub")
 
 
 NAMES: dict[str, Any] = {

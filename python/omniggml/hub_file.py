@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from omniggml.errors import InputError, ModelFileError
+from omniggml.extras import install_command
 from omniggml.paths import as_path
 
 PathLike = str | os.PathLike[str]
@@ -50,7 +51,7 @@ def local_file(given: PathLike) -> Path:
         import huggingface_hub
     except ImportError as error:
         raise InputError(
-            f"{os.fspath(given)} is no file; to take it from the Hugging Face hub, install huggingface_hub"
+            f"{os.fspath(given)} is no file; to take it from the Hugging Face hub: {install_command('hub')}"
         ) from error
     return _fetched(huggingface_hub, named)
 

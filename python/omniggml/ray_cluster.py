@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from omniggml.errors import InputError
+from omniggml.extras import install_command
 
 LOCAL = "local"
 """In the place of an address: a cluster of one's own, on this machine, that ends with the process."""
@@ -16,7 +17,7 @@ def connect(address: str) -> None:
     try:
         import ray
     except ModuleNotFoundError as error:
-        raise InputError(f"many machines need {error.name}: pip install 'omniggml[ray]'") from None
+        raise InputError(f"many machines need {error.name}: {install_command('ray')}") from None
     local = {"_node_ip_address": "127.0.0.1", "include_dashboard": False} if address == LOCAL else {}
     try:
         if not ray.is_initialized():

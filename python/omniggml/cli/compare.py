@@ -25,7 +25,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "--transformers",
         action="store_true",
-        help="let transformers compute B, a checkpoint, instead of converting it (pip install 'omniggml[reference]')",
+        help="let transformers compute B, a checkpoint, instead of converting it (needs torch and transformers)",
     )
     parser.add_argument("--device", default="cpu", help="A's device")
     parser.add_argument("--threads", type=int, default=0, metavar="N")

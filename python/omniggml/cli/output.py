@@ -22,6 +22,7 @@ from omniggml.cli.exit_codes import CUT
 from omniggml.cli.interruption import uninterrupted
 from omniggml.cli.saying import say
 from omniggml.errors import InputError
+from omniggml.extras import install_command
 from omniggml.printable import printable
 from omniggml.segments import Segment, kind_of_subtitles, subtitles
 from omniggml.whole_file import STANDARD_OUTPUT, check_target, write_whole
@@ -235,7 +236,7 @@ def _sound_device() -> Any:
     try:
         import sounddevice
     except ImportError as error:
-        raise InputError("--play needs sounddevice: pip install 'omniggml[play]'") from error
+        raise InputError(f"--play needs sounddevice: {install_command('play')}") from error
     except OSError as error:
         raise InputError(f"--play needs the system's PortAudio library: {error}") from error
     return sounddevice

@@ -8,6 +8,7 @@ from typing import Any
 from omniggml.cli.arguments import add_model, load_keywords, load_model
 from omniggml.cli.saying import say
 from omniggml.errors import InputError
+from omniggml.extras import install_command
 from omniggml.options import check_integer
 from omniggml.text.decoding import read_text
 
@@ -60,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
         from omniggml.server.serving import serve
         from omniggml.server.settings import ServerSettings
     except ModuleNotFoundError as error:
-        raise InputError(f"a server needs {error.name}: pip install 'omniggml[server]'") from None
+        raise InputError(f"a server needs {error.name}: {install_command('server')}") from None
     settings = ServerSettings(
         host=args.host,
         port=args.port,

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from omniggml.comparison.script import Outputs, Script
 from omniggml.errors import InputError
+from omniggml.extras import install_command
 from omniggml.model import TalkerPrompt
 
 PathLike = str | os.PathLike[str]
@@ -35,7 +36,7 @@ def load_reference(checkpoint: PathLike) -> Any:
         import torch
         import transformers
     except ImportError as error:
-        raise InputError(f"{error}; install what it needs: pip install 'omniggml[reference]'") from error
+        raise InputError(f"{error}; install what it needs: {install_command('reference')}") from error
     transformers.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
     try:

@@ -17,6 +17,7 @@ from omniggml.arrays import as_array
 from omniggml.audio import Audio
 from omniggml.checked import checked
 from omniggml.errors import InputError
+from omniggml.extras import install_command
 from omniggml.options import check_integer
 
 FloatArray = npt.NDArray[np.float32]
@@ -134,7 +135,7 @@ def _by_ffmpeg(source: str | io.BytesIO, what: str, reason: str) -> FloatArray:
     except ImportError:
         raise InputError(
             f"{what} is no audio that can be read: {reason}; for AAC, WebM and videos install what reads them: "
-            "pip install 'omniggml[codecs]'"
+            f"{install_command('codecs')}"
         ) from None
     try:
         with av.open(source, "r", options=_FFMPEG_OPTIONS) as container:

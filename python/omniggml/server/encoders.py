@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 
+from omniggml.extras import install_command
 from omniggml.server.api_error import ApiError
 
 FloatArray = npt.NDArray[np.float32]
@@ -53,7 +54,7 @@ def new_encoder(kind: str, sample_rate: int) -> Encoder:
     if importlib.util.find_spec("av") is None:
         raise ApiError(
             400,
-            f"{kind} needs PyAV, which this server hasn't: pip install 'omniggml[codecs]' there, or ask for mp3, flac, "
+            f"{kind} needs PyAV, which this server hasn't: {install_command('codecs')} there, or ask for mp3, flac, "
             "wav or pcm",
             param="response_format",
         )

@@ -16,6 +16,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from omniggml.errors import InputError, OmniError
+from omniggml.extras import install_command
 from omniggml.model import Model
 from omniggml.printable import printable
 from omniggml.server.app import create_app
@@ -126,7 +127,7 @@ class DrainingServer(uvicorn.Server):
         try:
             from omniggml.server.wyoming_door import open_wyoming
         except ModuleNotFoundError as error:
-            raise InputError(f"Wyoming needs {error.name}: pip install 'omniggml[wyoming]'") from None
+            raise InputError(f"Wyoming needs {error.name}: {install_command('wyoming')}") from None
         host = self._service.settings.host
         if not is_loopback(host) and not self._service.settings.unprotected:
             raise InputError(f"Wyoming knows no keys, and {host} can be reached from other machines: --unprotected")

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from omniggml.extras import install_command
 from omniggml.server.api_error import ApiError
 
 FloatArray = npt.NDArray[np.float32]
@@ -29,7 +30,7 @@ class Tempo:
         if importlib.util.find_spec("av") is None:
             raise ApiError(
                 400,
-                f"speed {speed:g} needs PyAV, which this server hasn't: pip install 'omniggml[codecs]' there, or leave "
+                f"speed {speed:g} needs PyAV, which this server hasn't: {install_command('codecs')} there, or leave "
                 "speed at 1.0",
                 param="speed",
             )

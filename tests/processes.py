@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import suppress
 from pathlib import Path
+
+
+def others_environment() -> dict[str, str]:
+    """For other people's programs: without the sanitizers' libraries, which hang in a browser."""
+    return {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}
 
 
 def below(pid: int, title: bytes) -> list[int]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import base64
 import json
 import re
-import shutil
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,14 +15,13 @@ import pytest
 import soundfile
 
 import omniggml
+from browser import CHROMIUM
 from conftest import Files
 from omniggml import InputError, diagnose, plots
 from omniggml.audio import read_audio
 from omniggml.doctor.html_report import Given, html_report, write_html
+from processes import others_environment
 
-CHROMIUM = next(
-    (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), ""
-)
 WIDTH, HEIGHT = 480, 4000
 
 
@@ -90,8 +89,9 @@ def test_a_browser_shows_it(page: Path, tmp_path: Path) -> None:
     shot = tmp_path / "shot.png"
     browser = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}"]
     size = f"--window-size={WIDTH},{HEIGHT}"
-    subprocess.run([*browser, f"--screenshot={shot}", size, page.as_uri()], capture_output=True, check=True)
-    dom = subprocess.run([*browser, "--dump-dom", page.as_uri()], capture_output=True, text=True, check=True).stdout
+    asked = partial(subprocess.run, env=others_environment(), capture_output=True, text=True, check=True, timeout=120)
+    asked([*browser, f"--screenshot={shot}", size, page.as_uri()])
+    dom = asked([*browser, "--dump-dom", page.as_uri()]).stdout
     assert "broken: The groups are in reverse order" in dom and dom.count("<img ") == 3
 
     from matplotlib.image import imread

@@ -21,6 +21,7 @@ pytest.importorskip("fastapi")
 
 import omniggml
 from omniggml.server.encoders import pcm16
+from processes import others_environment
 from served import Served, served
 
 CLIENTS = Path(__file__).parent / "data" / "clients"
@@ -72,7 +73,7 @@ def test_curl(server: Served, tmp_path: Path) -> None:
     sound = tmp_path / "a.wav"
     body = json.dumps({"input": TEXT, "response_format": "wav"})
     command = [curl, "-sSf", "-H", "Content-Type: application/json", "-d", body, "-o", str(sound)]
-    subprocess.run([*command, f"{server.url}/v1/audio/speech"], check=True)
+    subprocess.run([*command, f"{server.url}/v1/audio/speech"], check=True, timeout=60, env=others_environment())
     # Of unknown length, as streams are.
     assert sound.read_bytes()[4:8] == b"\xff\xff\xff\xff" and len(soundfile.read(sound)[0]) > 12000
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import omniggml
-from omniggml import Audio, Model
+from omniggml import Audio, InputError, Model
 from omniggml.coming_text import ComingText
 from parity.files import ModelFiles
 
@@ -114,6 +114,18 @@ def test_a_long_text_is_spoken_in_spans_of_sentences(model: Model) -> None:
     fed("one two three four five six", tight, random.Random(3))
     assert all(len(span.tokens) <= len(encode("one two three")) for span in tight.spans)
     assert " ".join(span.text for span in tight.spans) == "one two three four five six"
+
+
+def test_what_is_no_text_is_refused_before_anything_looks_at_it(voice: Model) -> None:
+    """Half of a surrogate pair, a zero byte; what was fed before stays."""
+    with voice.speaking(max_frames=2) as speaking:
+        speaking.feed("one ")
+        for part in ("a\ud800b", "\ude00", "a\0b"):
+            with pytest.raises(InputError, match=r"the text to speak (?:is not valid Unicode|holds a zero byte)"):
+                speaking.feed(part)
+        speaking.feed("two")
+        speaking.finish()
+        assert Audio.join(list(speaking)).segments[0].text == "one two"
 
 
 # --- speech -----------------------------------------------------------------------------------------------------------

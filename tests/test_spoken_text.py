@@ -5,13 +5,18 @@ from __future__ import annotations
 import importlib
 import random
 import re
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from omniggml.text.spoken_english import spoken_text
+from omniggml.text import english_numbers
+from omniggml.text.spans import sentences
+from omniggml.text.spoken_english import spoken_text, write_out
+from omniggml.text.transliteration import said_for
 
 LINES = (Path(__file__).parent / "data" / "spoken_cases.tsv").read_text(encoding="utf-8").splitlines()
 CASES = [line.split("\t") for line in LINES if not line.startswith("#")]
@@ -34,6 +39,39 @@ def test_leaves_only_what_the_voice_knows(text: str) -> None:
     said = spoken_text(text)
     assert re.fullmatch(r"[a-z'.,?! ]*", said)
     assert spoken_text(said) == said
+
+
+_PIECES = """$ \u00a3 \u20ac \u20b9 R$ USD . , : ; - \u2013 \u2212 + / ' " % ^ ~ # * = ( ) [ ] < > _ \u00b0 \u00b2
+\u207b \u2044 \u2018 \u00bd a b k m M am pm e E T Z II XIV No. St. Jan March Mon km m/s kg ft in oz
+0 00 1 007 5 10 99 1990s 1,000 31st 2025-09 1e9"""
+
+
+@settings(deadline=None, max_examples=400)
+@given(st.lists(st.sampled_from([*_PIECES.split(), " ", " ", "\n"]), max_size=14).map("".join))
+def test_no_figures_and_signs_end_a_text(text: str) -> None:
+    """What a library doesn't take is said figure by figure: nothing that one raises gets out, and no figure is lost."""
+    said = spoken_text(text)
+    assert re.fullmatch(r"[a-z'.,?! ]*", said)
+    assert spoken_text(said) == said
+    assert said or not re.search(r"\d", text)
+
+
+def test_nothing_that_a_library_raises_gets_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever one raises: the text is spoken, figure by figure where need be."""
+
+    def fails(*_: object) -> str:
+        raise RuntimeError("a library's own")
+
+    monkeypatch.setattr(english_numbers, "_engine", lambda: SimpleNamespace(number_to_words=fails))
+    monkeypatch.setitem(sys.modules, "anyascii", SimpleNamespace(anyascii=fails))
+    monkeypatch.setitem(sys.modules, "sentencex", SimpleNamespace(segment=fails))
+    said_for.cache_clear()
+    assert spoken_text("$10.50 on May 21 at 7:05") == (
+        "one zero dollars and five zero cents on may number two one at seven oh five"
+    )
+    assert write_out("one \u0436").left_out == "\u0436"
+    assert sentences("One. Two.") == ["One. Two."]
+    said_for.cache_clear()
 
 
 def test_what_the_voice_was_trained_on_stays_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,6 +28,7 @@ from omniggml.coming_text import ComingSpan, ComingText
 from omniggml.errors import InputError, OmniError
 from omniggml.in_turn import Joined, Planned
 from omniggml.options import SpeechKeywords, SpeechOptions, from_keywords
+from omniggml.text.soundness import check_text
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -201,7 +202,7 @@ class Speaking:
         """More of the text: words, parts of words, anything. Raises InputError after `finish`, for a speech that was
         begun with its text, and for text that is no valid Unicode or holds zero bytes."""
         with self._lock:
-            self._text_to_come().feed(text)
+            self._text_to_come().feed(check_text("the text to speak", text))
             self._give()
 
     def feed_tokens(self, tokens: Sequence[int]) -> None:

@@ -10,6 +10,8 @@ NUMBER = r"(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?"
 """Figures, grouped by commas or not, with or without decimals."""
 
 _LONGEST = 18
+_FIGURES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+_SAID = "0123456789."
 _ROMAN = re.compile(r"M{0,3}(CM|CD|D?C{0,3})(XC|XL|L?X{0,3})(IX|IV|V?I{0,3})")
 _ROMAN_VALUES = {"I": 1, "V": 5, "X": 10, "L": 50, "C": 100, "D": 500, "M": 1000}
 
@@ -29,18 +31,34 @@ def cardinal(figures: str | int) -> str:
     if plain.startswith("."):
         plain = f"0{plain}"
     if len(plain) > _LONGEST or re.match(r"0\d", plain):
-        return " ".join("point" if figure == "." else cardinal(figure) for figure in plain)
-    return str(_engine().number_to_words(plain)).replace("-", " ")
+        return figure_by_figure(plain)
+    return _in_words(plain) or figure_by_figure(plain)
 
 
 def ordinal(value: int) -> str:
     """3 -> "third"."""
-    return str(_engine().number_to_words(_engine().ordinal(value))).replace("-", " ")
+    return _in_words(f"{value}th") or f"number {figure_by_figure(str(value))}"
+
+
+def figure_by_figure(figures: str) -> str:
+    """ "1.50" -> "one point five zero": what can be said of any figures."""
+    return " ".join(
+        "point" if figure == "." else _FIGURES[int(figure)] for figure in figures if figure in "0123456789."
+    )
+
+
+def _in_words(figures: str) -> str:
+    """As the library says it; "" where it doesn't. What it raises is about its own inside, and no text ends by it."""
+    try:
+        said = _engine().number_to_words(figures)
+    except Exception:  # of any kind: it checks types as it goes, and its grammar may be handed anything
+        return ""
+    return str(said).replace("-", " ")
 
 
 def by_figures(figures: str) -> str:
     """ "0800 12" -> "zero eight zero zero, one two": groups are parted by whatever is no figure."""
-    return ", ".join(" ".join(cardinal(figure) for figure in group) for group in re.findall(r"\d+", figures))
+    return ", ".join(figure_by_figure(group) for group in re.findall(r"\d+", figures))
 
 
 def year(figures: str) -> str:

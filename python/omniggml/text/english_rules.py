@@ -201,6 +201,7 @@ def _per(found: re.Match[str], said: str) -> str:
 def _amount(figures: str, currency: tuple[str, str, str, str]) -> str:
     one, many, cent, cents = currency
     whole, _, rest = figures.replace(",", "").partition(".")
+    whole = whole or "0"
     if len(rest) != 2 or not cent:
         return f"{cardinal(figures)} {one if figures == '1' else many}"
     small = f"{cardinal(int(rest))} {cent if int(rest) == 1 else cents}"

@@ -50,11 +50,9 @@ def _lines(paragraph: str) -> list[str]:
 
 def sentences(text: str) -> list[str]:
     """The sentences of one paragraph, without the space around them. The number of a list item stays with it."""
-    from sentencex import segment
-
     found: list[str] = []
     number = ""
-    for piece in segment("en", text):
+    for piece in _segments(text):
         piece = f"{number} {piece.strip()}".strip()
         number = ""
         if not piece:
@@ -67,6 +65,15 @@ def sentences(text: str) -> list[str]:
         else:
             found.append(piece)
     return [*found, number] if number else found
+
+
+def _segments(text: str) -> list[str]:
+    from sentencex import segment
+
+    try:
+        return list(segment("en", text))
+    except Exception:  # of any kind: a text that a library stumbles over is one sentence
+        return [text]
 
 
 def sentence_ends(text: str) -> list[int]:

@@ -73,4 +73,7 @@ def _transliterated(letter: str) -> str | None:
         return None
     from anyascii import anyascii
 
-    return str(anyascii(letter)) or None
+    try:
+        return str(anyascii(letter)) or None
+    except Exception:  # of any kind: a letter that a library stumbles over is one without a sound
+        return None

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from omniggml.text import english_numbers
+from omniggml.text.english import numbers
 from omniggml.text.spans import sentences
 from omniggml.text.spoken_english import spoken_text, write_out
 from omniggml.text.transliteration import said_for
@@ -62,7 +62,7 @@ def test_nothing_that_a_library_raises_gets_out(monkeypatch: pytest.MonkeyPatch)
     def fails(*_: object) -> str:
         raise RuntimeError("a library's own")
 
-    monkeypatch.setattr(english_numbers, "_engine", lambda: SimpleNamespace(number_to_words=fails))
+    monkeypatch.setattr(numbers, "_engine", lambda: SimpleNamespace(number_to_words=fails))
     monkeypatch.setitem(sys.modules, "anyascii", SimpleNamespace(anyascii=fails))
     monkeypatch.setitem(sys.modules, "sentencex", SimpleNamespace(segment=fails))
     said_for.cache_clear()

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 import unicodedata
 
-from omniggml.text.english_rules import RULES
-from omniggml.text.english_signs import SHORTENED, SIGNS
+from omniggml.text.english.abbreviations import SHORTENED
+from omniggml.text.english.rules import RULES
+from omniggml.text.english.signs import SIGNS
 from omniggml.text.markup import without_markup
 from omniggml.text.transliteration import said_for
 from omniggml.text.written import Written

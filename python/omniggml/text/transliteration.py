@@ -5,7 +5,7 @@ from __future__ import annotations
 import unicodedata
 from functools import lru_cache
 
-from omniggml.text.english_signs import EMOJI, SIGNS
+from omniggml.text.english.signs import EMOJI, SIGNS
 
 # Scripts whose letters stand for sounds, so that a transliteration says the word. A Chinese character is another word
 # in Japanese, and Arabic and Hebrew leave the vowels out.

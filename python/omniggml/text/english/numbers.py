@@ -9,6 +9,9 @@ from typing import Any
 NUMBER = r"(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?"
 """Figures, grouped by commas or not, with or without decimals."""
 
+QUANTITY = rf"(?:\d+ )?\d+/\d+|{NUMBER}|\.\d+"
+"""A number, or one with a fraction."""
+
 _LONGEST = 18
 _FIGURES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 _SAID = "0123456789."
@@ -86,6 +89,15 @@ def fraction(top: str, bottom: str) -> str:
     if above == 1:
         return f"one {part}"
     return f"{cardinal(above)} {'halves' if below == 2 else f'{part}s'}"
+
+
+def quantity(figures: str) -> str:
+    """ "1 1/2" -> "one and one half", "1/2" -> "one half", "2.5" -> "two point five"."""
+    top, slash, bottom = figures.rpartition("/")
+    if not slash:
+        return cardinal(figures)
+    whole, space, top = top.rpartition(" ")
+    return f"{cardinal(whole)} and {fraction(top, bottom)}" if space else fraction(top, bottom)
 
 
 def power(exponent: str) -> str:

@@ -1,0 +1,68 @@
+"""What is written shorter than it is said, and the words among which figures and capitals are read otherwise."""
+
+from __future__ import annotations
+
+TITLES = {
+    "Dr": "doctor", "Mr": "mister", "Mrs": "missus", "Ms": "miz", "Prof": "professor", "Gen": "general",
+    "Sgt": "sergeant", "Capt": "captain", "Lt": "lieutenant", "Col": "colonel", "Gov": "governor", "Sen": "senator",
+    "Rev": "reverend", "Mt": "mount", "Ft": "fort",
+}  # fmt: skip
+"""Before a name."""
+
+ENDINGS = {
+    "Jr": "junior", "Sr": "senior", "Inc": "incorporated", "Ltd": "limited", "Corp": "corporation", "Co": "company",
+    "Ave": "avenue", "Rd": "road", "Blvd": "boulevard", "St": "street", "Dept": "department", "dept": "department",
+    "Esq": "esquire",
+}  # fmt: skip
+"""Behind a name."""
+
+BEFORE_FIGURES = {
+    "No": "number", "no": "number", "Nos": "numbers", "Fig": "figure", "fig": "figure", "Figs": "figures", "p": "page",
+    "pp": "pages", "vol": "volume", "Vol": "volume", "ch": "chapter", "Ch": "chapter", "sec": "section",
+    "Sec": "section", "Eq": "equation", "eq": "equation", "ca": "about", "c": "about", "Art": "article",
+}  # fmt: skip
+
+ANYWHERE = {
+    r"\be\.\s?g\.,?": "for example",
+    r"\bi\.\s?e\.,?": "that is",
+    r"\bw/o\b": "without",
+    r"\bw/(?=\s)": "with",
+    r"\band/or\b": "and or",
+    r"\b24/7\b": "twenty four seven",
+    r"\b9/11\b": "nine eleven",
+    r"\bPh\.?D\b\.?": "p h d",
+    r"\bB\.?Sc\b\.?": "b s c",
+    r"\bM\.?Sc\b\.?": "m s c",
+    r"\bC\+\+": "c plus plus",
+    r"\b([CF])#": r"\1 sharp",
+    r"&&": "and",
+    r"\|\|": "or",
+}
+"""Pattern -> what is said."""
+
+SHORTENED = {"ok": "okay", "etc": "et cetera", "vs": "versus", "approx": "approximately"}
+"""Words that are said longer than they are written, with or without a full stop."""
+
+LETTER_BY_LETTER = frozenset((
+    "US", "USA", "UK", "UAE", "EU", "UN", "FBI", "CIA", "BBC", "CEO", "CFO", "CTO", "COO", "CPU", "GPU", "USB", "URL",
+    "URI", "HTML", "CSS", "HTTP", "HTTPS", "API", "SQL", "PDF", "DVD", "CD", "TV", "PC", "AI", "UI", "UX", "ATM",
+    "DIY", "FAQ", "VIP", "IBM", "DNA", "RNA", "GDP", "GPS", "SMS", "UFO", "MBA", "IQ", "EQ", "HIV", "ABC", "NBC",
+    "CBS", "CNN", "NHS", "EV", "ID", "IP", "IO", "OS", "IOS", "ISO", "IEEE", "AC", "AM", "PM", "AD", "BC", "BCE", "CE",
+    "LED", "LCD", "LLM", "AGI", "ETA", "RSVP", "IOU", "NYU", "UCLA", "AKA", "IPA", "APA",
+))  # fmt: skip
+"""Capitals that are read as letters, though they could be read as a word."""
+
+ROMAN_AFTER = frozenset((
+    "chapter", "part", "book", "volume", "act", "scene", "section", "war", "type", "phase", "stage", "article",
+    "title", "appendix", "figure", "table", "level", "class", "grade", "mark", "episode", "season", "round", "version",
+    "group", "category", "schedule", "step", "unit", "lesson", "psalm", "canto", "edition",
+))  # fmt: skip
+"""Words behind which a Roman numeral is a number."""
+
+RULERS = frozenset((
+    "henry", "elizabeth", "charles", "louis", "george", "edward", "william", "richard", "james", "john", "paul",
+    "benedict", "pius", "francis", "philip", "peter", "catherine", "nicholas", "alexander", "napoleon", "frederick",
+    "wilhelm", "leo", "gregory", "clement", "innocent", "urban", "mary", "ivan", "otto", "ferdinand", "ramses",
+    "ptolemy", "darius", "cyrus", "xerxes", "alfonso", "christian", "gustav", "carl",
+))  # fmt: skip
+"""Names behind which it is an ordinal."""

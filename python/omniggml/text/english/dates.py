@@ -1,0 +1,109 @@
+"""Days, months and years."""
+
+from __future__ import annotations
+
+import re
+
+from omniggml.text.english.numbers import cardinal, decade, ordinal, year
+from omniggml.text.english.rule import ANY_CASE, Rule, rule, said
+
+MONTHS = (
+    "january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november",
+    "december",
+)  # fmt: skip
+
+WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+
+_CAPITAL_MONTHS = "|".join(rf"{name[:3]}(?:{name[3:]})?".capitalize() for name in MONTHS)
+_SMALL_MONTHS = "|".join(name for name in MONTHS if name not in ("march", "may"))
+_MONTH = rf"(?P<month>(?:Sept|{_CAPITAL_MONTHS})\b\.?|(?:{_SMALL_MONTHS}|{_SMALL_MONTHS.upper()})\b)"
+_YEAR = r"(?:1[1-9]\d\d|20\d\d)"
+
+
+def _month(name: str) -> str:
+    return next(month for month in MONTHS if month.startswith(name.lower().rstrip(".")[:3]))
+
+
+def _iso_date(found: re.Match[str]) -> str:
+    return _date(int(found["day"]), int(found["number"]), found["year"]) or found[0]
+
+
+def _date(day: int, month: int, figures: str) -> str:
+    if not (1 <= day <= 31 and 1 <= month <= 12):
+        return ""
+    return said(MONTHS[month - 1], f"{ordinal(day)},", year(figures))
+
+
+def _slashed_date(found: re.Match[str]) -> str:
+    """Day or month first, where one of them is no month; else nobody knows, and the numbers are read."""
+    one, other, figures = int(found[1]), int(found[3]), found[4]
+    if found[2] == "." or one > 12:
+        words = _date(one, other, figures)
+    elif other > 12:
+        words = _date(other, one, figures)
+    else:
+        words = ""
+    return words or said(f"{cardinal(one)},", f"{cardinal(other)},", year(figures))
+
+
+def _month_day(found: re.Match[str]) -> str:
+    day = int(found["day"])
+    if not 1 <= day <= 31:
+        return found[0]
+    figures = found["year"]
+    return said(_month(found["month"]), ordinal(day) + ("," if figures else ""), *([year(figures)] if figures else []))
+
+
+def _day_month(found: re.Match[str]) -> str:
+    day = int(found["day"])
+    if not 1 <= day <= 31:
+        return found[0]
+    figures = found["year"]
+    return said(ordinal(day), "of", _month(found["month"]), *([year(figures)] if figures else []))
+
+
+def _month_year(found: re.Match[str]) -> str:
+    return said(_month(found["month"]) + (found["comma"] or ""), year(found["year"]))
+
+
+def _weekday(found: re.Match[str]) -> str:
+    return next(day for day in WEEKDAYS if day.startswith(found[1].lower())) + ","
+
+
+def _era(found: re.Match[str]) -> str:
+    figures = found[1]
+    return said(year(figures) if len(figures) == 4 else cardinal(figures), *found[2].replace(".", "").lower())
+
+
+DAYS: tuple[Rule, ...] = (
+    rule(rf"\b({'|'.join(day[:3] for day in WEEKDAYS)})\.?,(?=\s+\d|\s+[A-Z])", _weekday, ANY_CASE),
+    rule(r"(?<![\d-])(?P<year>\d{4})(?P<mark>[-/])(?P<number>\d\d)(?P=mark)(?P<day>\d\d)(?![\d-])", _iso_date),
+    rule(r"(?<![\d./])(\d{1,2})([./])(\d{1,2})\2(\d{4})(?![\d/])", _slashed_date),
+    rule(rf"\b{_MONTH}\s+(?P<day>\d{{1,2}})(?:st|nd|rd|th)?\b(?!:)(?:,?\s+(?P<year>{_YEAR})\b)?(?!\s*%)", _month_day),
+    rule(rf"\b(?P<day>\d{{1,2}})\s+{_MONTH}(?:,?\s+(?P<year>{_YEAR})\b)?", _day_month),
+    rule(rf"\b{_MONTH}(?P<comma>,)?\s+(?P<year>{_YEAR})\b", _month_year),
+)
+
+DECADES: tuple[Rule, ...] = (rule(r"(?<!\w)'?((?:1[1-9]|20)\d0|[2-9]0)'?s\b", lambda found: said(decade(found[1]))),)
+
+YEARS: tuple[Rule, ...] = (
+    rule(r"\b(\d{1,4})\s?(AD|BCE|BC|CE|A\.D\.|B\.C\.)(?!\w)", _era),
+    rule(
+        rf"\b((?:from|between)\s+)({_YEAR})(\s+(?:to|and)\s+)({_YEAR})\b",
+        lambda found: f"{found[1]}{year(found[2])}{found[3]}{year(found[4])}",
+        ANY_CASE,
+    ),
+    rule(
+        rf"(?<![\w,.])({_YEAR})( +to +)({_YEAR})(?![\w,])", lambda found: f"{year(found[1])}{found[2]}{year(found[3])}"
+    ),
+    rule(
+        rf"(?<![\w,.])({_YEAR})( +to +)(\d\d)(?![\w,])", lambda found: f"{year(found[1])}{found[2]}{cardinal(found[3])}"
+    ),
+    rule(rf"(?<=\bin )(1[1-9]\d\d|20[1-9]\d)(?![\w,]|\.\d)|(?<=\()({_YEAR})(?=\))", lambda found: said(year(found[0]))),
+    rule(
+        r"\b((?:since|until|till|circa|year|early|late|mid)[ -])(1\d\d\d|20\d\d)(?![\w,]|\.\d)",
+        lambda found: found[1] + year(found[2]),
+        ANY_CASE,
+    ),
+    rule(rf"(?<=\u00a9 )({_YEAR})\b", lambda found: said(year(found[0]))),
+)

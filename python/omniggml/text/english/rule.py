@@ -1,0 +1,38 @@
+"""A pattern, and what is said for what it finds.
+
+No rule's words hold a figure, a capital or a sign, so that no later rule takes them for its own.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+
+Rule = tuple[re.Pattern[str], Callable[[re.Match[str]], str]]
+
+ANY_CASE = re.IGNORECASE
+
+
+def rule(pattern: str, words: Callable[[re.Match[str]], str] | str, flags: int = 0) -> Rule:
+    """`words`: what is said, or a template for it, as `re.Match.expand` takes it."""
+    return re.compile(pattern, flags), _constant(words) if isinstance(words, str) else words
+
+
+def _constant(words: str) -> Callable[[re.Match[str]], str]:
+    return lambda found: f" {found.expand(words).lower()} "
+
+
+def said(*words: str) -> str:
+    """Words apart from whatever is around them."""
+    return f" {' '.join(words)} "
+
+
+def either(words: Iterable[str]) -> str:
+    """A pattern of any of them, the longest first."""
+    return "|".join(map(re.escape, sorted(words, key=len, reverse=True)))
+
+
+def stop(found: re.Match[str]) -> str:
+    """The full stop of an abbreviation ends a sentence too, where the text or a capital follows."""
+    rest = found.string[found.end() :]
+    return "." if re.match(r"\s*$|\s+[\"'(]?[A-Z]", rest) else ""

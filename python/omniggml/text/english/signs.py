@@ -1,0 +1,37 @@
+"""What signs and pictures are called."""
+
+from __future__ import annotations
+
+SIGNS = {
+    "&": "and", "+": "plus", "=": "equals", "%": "percent", "@": "at", "*": "star", "\u00d7": "times",
+    "\u00f7": "divided by", "\u2212": "minus", "\u00b1": "plus or minus", "\u2248": "about",
+    "\u2260": "is not equal to", "\u2264": "less than or equal to", "\u2265": "greater than or equal to",
+    "<": "less than", ">": "greater than", "\u221a": "square root of", "\u221e": "infinity", "\u2211": "sum of",
+    "\u220f": "product of", "\u222b": "integral of", "\u2202": "partial", "\u2208": "in", "\u2209": "not in",
+    "\u222a": "union", "\u2229": "intersection", "\u2227": "and", "\u2228": "or", "\u00ac": "not",
+    "\u2200": "for all", "\u2203": "there is", "\u2205": "empty set", "\u00a7": "section", "\u00b6": "paragraph",
+    "\u00a9": "copyright", "\u00ae": "registered", "\u2122": "trademark", "\u2117": "recording copyright",
+    "\u2190": "left arrow", "\u2191": "up arrow", "\u2192": "arrow", "\u2193": "down arrow",
+    "\u2194": "both ways arrow", "\u21d2": "implies", "\u21d4": "equivalent to", "\u00b0": "degrees",
+    "\u2030": "per mille", "\u00a2": "cents", "#": "hash", "_": "underscore", "/": "slash", "\\": "backslash",
+    "~": "tilde", "^": "caret", "\u2020": "dagger", "\u2021": "double dagger", "\u203b": "note",
+    "\u2031": "per ten thousand", "\u2605": "star", "\u2606": "star", "\u2713": "check mark",
+    "\u2714": "check mark", "\u2717": "cross mark", "\u2718": "cross mark", "\u2116": "number", "\u00b5": "micro",
+    "\u2044": "over", "\u266f": "sharp", "\u266d": "flat", "\u2640": "female", "\u2642": "male", "\u20ac": "euros",
+    "\u00a3": "pounds", "$": "dollars", "\u00a5": "yen", "\u20b9": "rupees", "\u20bf": "bitcoins",
+    "\u20bd": "roubles", "\u20a9": "won", "\u20ba": "liras",
+}  # fmt: skip
+"""Signs that no rule before has said."""
+
+IN_ADDRESSES = {
+    ".": "dot", "/": "slash", "-": "dash", "_": "underscore", "?": "question mark", "=": "equals", "&": "and",
+    ":": "colon", "#": "hash", "%": "percent", "~": "tilde", "+": "plus", "@": "at", ",": "comma", ";": "semicolon",
+    "!": "exclamation mark", "*": "star", "$": "dollar", "(": "bracket", ")": "bracket", "'": "apostrophe",
+    "|": "bar", "[": "bracket", "]": "bracket",
+}  # fmt: skip
+
+EMOJI = {
+    "\U0001f44d": "thumbs up", "\U0001f44e": "thumbs down", "\u2764": "red heart", "\u2b50": "star",
+    "\u263a": "smiling face", "\u2728": "sparkles", "\u2705": "check mark", "\u274c": "cross mark",
+}  # fmt: skip
+"""Pictures whose Unicode name nobody says."""

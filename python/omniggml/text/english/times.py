@@ -1,0 +1,46 @@
+"""Hours, minutes and seconds."""
+
+from __future__ import annotations
+
+import re
+
+from omniggml.text.english.numbers import cardinal
+from omniggml.text.english.rule import Rule, rule, said, stop
+
+_HALF_DAY = r"(?P<half>[aApP])\.?\s?[mM]\b(?P<dot>\.?)"
+
+
+def _clock(found: re.Match[str]) -> str:
+    hour, minute, second, half = int(found["hour"]), int(found["minute"] or 0), found["second"], found["half"]
+    if hour > 24 or minute > 59:
+        return said(cardinal(hour), "to", cardinal(found["minute"] or "0"))
+    if second:
+        return said(f"{_counted(hour, 'hour')},", _counted(minute, "minute"), "and", _counted(int(second), "second"))
+    return said(_time(hour, minute, half)) + (stop(found) if found["dot"] else "")
+
+
+def _time(hour: int, minute: int, half: str | None) -> str:
+    if minute:
+        words = f"{cardinal(hour)} {'oh ' if minute < 10 else ''}{cardinal(minute)}"
+    elif half:
+        words = cardinal(hour)
+    else:
+        words = f"{cardinal(hour)} hundred" if hour > 12 else f"{cardinal(hour)} o'clock"
+    return f"{words} {half.lower()} m" if half else words
+
+
+def _hours_and_minutes(found: re.Match[str]) -> str:
+    return said(_counted(int(found[1]), "hour"), _counted(int(found[2]), "minute"))
+
+
+def _counted(value: int, unit: str) -> str:
+    return f"{cardinal(value)} {unit}{'' if value == 1 else 's'}"
+
+
+RULES: tuple[Rule, ...] = (
+    rule(r"\b12:00\s+(noon|midnight)", lambda found: said("twelve", found[1])),
+    rule(rf"(?<![\d:.])(?P<hour>\d{{1,2}}):(?P<minute>\d\d)(?::(?P<second>\d\d))?(?!\d)(?:\s?{_HALF_DAY})?", _clock),
+    rule(rf"(?<![\d:.,])(?P<hour>1?\d)(?P<minute>)(?P<second>)\s?{_HALF_DAY}", _clock),
+    rule(r"(?<=\d):(?=\d)", "to"),
+    rule(r"(?<![\w.])(\d+)\s?h\s?(\d+)(?:\s?m(?:in)?)?\b", _hours_and_minutes),
+)

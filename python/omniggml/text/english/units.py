@@ -1,0 +1,54 @@
+"""Numbers with what they count behind them."""
+
+from __future__ import annotations
+
+import re
+
+from omniggml.text.english import unit_names
+from omniggml.text.english.numbers import NUMBER, QUANTITY, cardinal, quantity
+from omniggml.text.english.rule import Rule, either, rule, said
+
+_UNITS = either(unit_names.UNITS)
+
+
+def _unit(found: re.Match[str]) -> str:
+    one, many = unit_names.UNITS[found["unit"]]
+    figures = found["amount"]
+    single = figures == "1" or found["hyphen"] == "-" or ("/" in figures and " " not in figures)
+    return said(quantity(figures), one if single else many)
+
+
+def _feet_and_inches(found: re.Match[str]) -> str:
+    return said(cardinal(found[1]), "foot", cardinal(found[2]))
+
+
+def _square(found: re.Match[str]) -> str:
+    one, many = unit_names.UNITS[found[0]]
+    return said(one if re.search(r"(?:\bper|\ba|/)\s*$", found.string[: found.start()]) else many)
+
+
+def _inches(found: re.Match[str]) -> str:
+    # Behind a figure within quotation marks it is the closing one.
+    if found.string.count('"', 0, found.start()) % 2:
+        return found[0]
+    # Before a noun it is one: a fifteen inch screen.
+    alone = found[1] != "1" and re.match(
+        r"\s*(?:$|[^\w\s]|(?:or|and|to|of|long|wide|tall|high|deep)\b)", found.string[found.end() :]
+    )
+    return said(cardinal(found[1]), "inches" if alone else "inch")
+
+
+def _magnitude(found: re.Match[str]) -> str:
+    return said(cardinal(found[1]), {"k": "thousand", "M": "million", "bn": "billion"}[found[2]])
+
+
+RULES: tuple[Rule, ...] = (
+    rule(r"(?<![\w.])(\d+)'\s?(\d+)(?:\"|'')", _feet_and_inches),
+    rule(r"(?<![\w.])(\d+(?:\.\d+)?)\"", _inches),
+    rule(
+        rf"(?<![\w./])(?P<amount>{QUANTITY})(?P<hyphen>[ \u00a0\u202f-]?)(?P<unit>{_UNITS})(?![\w\u00b2\u00b3/])",
+        _unit,
+    ),
+    rule(r"(?<!\w)[kcm]?m[\u00b2\u00b3](?!\w)", _square),
+    rule(rf"(?<![\w.])({NUMBER})(k|M|bn)\b", _magnitude),
+)

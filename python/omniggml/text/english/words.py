@@ -1,0 +1,85 @@
+"""Words that are written otherwise than they are said: abbreviations, titles, Roman numerals, capitals."""
+
+from __future__ import annotations
+
+import re
+
+from omniggml.text.english.abbreviations import ANYWHERE, ENDINGS, LETTER_BY_LETTER, ROMAN_AFTER, RULERS, TITLES
+from omniggml.text.english.numbers import cardinal, ordinal, roman
+from omniggml.text.english.rule import Rule, either, rule, said, stop
+
+
+def _ending(found: re.Match[str]) -> str:
+    # "St. James" is a saint, "James St." a street.
+    word = ENDINGS[found[1]]
+    if (
+        found[1] == "St"
+        and re.match(r"\s+[A-Z]", found.string[found.end() :])
+        and not found.string[: found.start()].strip()
+    ):
+        return "saint"
+    if found[1] == "St" and re.match(r"\s+[A-Z]", found.string[found.end() :]):
+        before = re.search(r"([A-Za-z]+)\W*$", found.string[: found.start()])
+        if before is None or not before[1][0].isupper():
+            return "saint"
+    return word + (stop(found) if found[0].endswith(".") else "")
+
+
+def _roman(found: re.Match[str]) -> str:
+    word, letters = found[1], found[2]
+    value = roman(letters)
+    if value is None:
+        return found[0]
+    if word.lower() in ROMAN_AFTER:
+        return f"{word} {cardinal(value)} "
+    if word.lower() in RULERS and (letters != "I" or re.match(r"\W*$|[.,;:)]| of ", found.string[found.end() :])):
+        return f"{word} the {ordinal(value)} "
+    if len(letters) > 1 and word[0].isupper() and value < 40:
+        return f"{word} {cardinal(value)} "
+    return found[0]
+
+
+def _roman_century(found: re.Match[str]) -> str:
+    value = roman(found[1])
+    return found[0] if value is None else f"{ordinal(value)} century"
+
+
+def _capitals(found: re.Match[str]) -> str:
+    word = found[1]
+    spelled = word in LETTER_BY_LETTER or (2 <= len(word) <= 5 and not re.search("[AEIOUY]", word))
+    # Among words of capitals alone nothing stands out.
+    alone = re.search(r"[a-z]", found.string) or len(re.findall(r"[A-Z]{2,}", found.string)) == 1
+    if not spelled or not alone:
+        return found[0]
+    return said(*word.lower()) + (found[2] or "")
+
+
+def _dotted_letters(found: re.Match[str]) -> str:
+    # Behind these a capital is mostly a name: the U.S. Army.
+    return said(*found[0].replace(".", "").lower()) + ("." if found.end() == len(found.string) else "")
+
+
+def _initials(found: re.Match[str]) -> str:
+    return said(*re.findall("[A-Z]", found[0])).lower()
+
+
+FIXED: tuple[Rule, ...] = (
+    *(rule(pattern, words) for pattern, words in ANYWHERE.items()),
+    rule(r"\b([A-Z]{1,3})&([A-Z]{1,3})\b", lambda found: said(*found[1].lower(), "and", *found[2].lower())),
+)
+
+RULES: tuple[Rule, ...] = (
+    rule(rf"\b({either(TITLES)})\.(?=\s+(?:[A-Z]|and\b))", lambda found: TITLES[found[1]]),
+    rule(r"\b(Dr|Mr|Mrs|Ms|Prof)(?=\s+[A-Z])", lambda found: TITLES[found[1]]),
+    rule(r"\bSt(?=\s+[A-Z])", "saint"),
+    rule(rf"\b({either(ENDINGS)})\.", _ending),
+    rule(r"\b([A-Za-z]+) ([IVXLCDM]+)\b(?!')", _roman),
+    rule(r"\b([IVX]+) century\b", _roman_century),
+    rule(r"\b(?:[A-Za-z]\.){2,}", _dotted_letters),
+    rule(r"\b(?:[A-Z]\. ){2,}(?=[A-Z])|^[A-HJ-Z]\. (?=[A-Z][a-z])", _initials),
+    rule(r"\b([A-Z][a-z]+) ([A-Z])\.(?= [A-Z][a-z])", lambda found: f"{found[1]} {found[2].lower()}"),
+    rule(r"\b([A-Z]{2,5})(s?)(?![A-Za-z'])", _capitals),
+    # Names of files, options, and so on.
+    rule(r"(?<=[A-Za-z0-9])\.(?=[a-z])|(?<![\w.)\]\"'!?])\.(?=[A-Za-z])", "dot"),
+    rule(r":(?=\\)", "colon"),
+)

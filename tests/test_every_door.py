@@ -159,12 +159,14 @@ def given(tiny_files: Files, tmp_path_factory: pytest.TempPathFactory) -> dict[s
     own = [
         engine, speaking,
         model, audio, model.tokenizer, model.talker_prompt(conversation, conversation), omniggml.LoadOptions(),
+        omniggml.ThinkerServer("http://127.0.0.1:9"),
         statistics, omniggml.SpeechOptions(), omniggml.TextOptions(), omniggml.read_policy("q8_0"),
         omniggml.Gate(1.0, 1.0, 1.0), omniggml.Agreement(1.0, 0.0, 1.0, 0.0), omniggml.Damage(1.0, 1.0, 1.0, 1.0, 1.0),
     ]  # fmt: skip
     missing = tmp_path_factory.mktemp("doors") / "missing.gguf"
     native = [model._speech, model._thinker.loaded() if model._thinker else None]
-    return {type(one).__name__: one for one in [*own, *native]} | {"path": missing}
+    writing = model.answer("hi", omniggml.TextOptions(max_tokens=1))
+    return {type(one).__name__: one for one in [*own, *native]} | {"path": missing, "Writing": writing}
 
 
 SHORT = {"max_frames": 1, "text_options": omniggml.TextOptions(max_tokens=1), "frames": 2, "repetitions": 1}

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import contextlib
+import http.client
 import io
 import json
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -20,7 +23,11 @@ pytest.importorskip("fastapi")
 
 import omniggml
 from ears_side import Ears
-from omniggml import TextOptions
+from omniggml import TextOptions, ThinkerServer
+from omniggml.server.encoders import pcm16
+from omniggml.server.input_audio import recording_of
+from omniggml.server.within import within
+from parity.files import ModelFiles
 from served import Answer, Served, served
 from test_log_mel import clip
 
@@ -103,10 +110,58 @@ def test_audio_in_chunks(server: Served, expected: str, kind: str) -> None:
     assert sum("data" in one for one in audio) > 1 and audio[-2]["expires_at"] > time.time()
 
 
+CONVERSATIONS = [
+    TURNS,
+    [{"role": "system", "content": "be brief"}, *TURNS],
+    [*TURNS, {"role": "assistant", "content": "Paris."}, {"role": "user", "content": "what is the opposite of big"}],
+]
+
+
+AS_SAMPLES = {"format": "pcm16"}
+
+
+def aloud(server: Served, turns: Any, **fields: Any) -> bytes:
+    """The samples of an answer."""
+    answer = chat(server, messages=turns, **{"modalities": ["text", "audio"], "audio": AS_SAMPLES, **fields})
+    assert answer.status == 200, answer.data
+    return base64.b64decode(answer.json["choices"][0]["message"]["audio"]["data"])
+
+
+@pytest.mark.parametrize("turns", CONVERSATIONS)
+def test_it_is_spoken_in_its_conversation(server: Served, model: omniggml.Model, turns: Any) -> None:
+    for fields, options in (({"temperature": 0, "seed": 3}, {"greedy": True}), ({"temperature": 0.9, "seed": 5}, {})):
+        text_options = TextOptions(seed=fields["seed"], **(options or {"temperature": 0.9}), max_tokens=1024)
+        own = model.chat(turns, text_options=text_options, seed=fields["seed"])
+        assert aloud(server, turns, **fields) == pcm16(own.audio.samples)
+    cut = model.chat(turns, text_options=TextOptions(greedy=True, max_tokens=2))
+    assert aloud(server, turns, max_tokens=2) == pcm16(cut.audio.samples)
+
+
+def test_the_conversation_is_heard_in_how_it_is_spoken(model_files: ModelFiles) -> None:
+    """Random weights hear any difference: the same words after two questions are said in two ways."""
+    speech, thinker = model_files.gguf("odd", "f32")
+    model = omniggml.load(speech, thinker=thinker, n_threads=1)
+    with told_by("one two three four five six") as url, served(model, thinker=ThinkerServer(url), max_frames=20) as one:
+        said = [aloud(one, [{"role": "user", "content": text}], seed=1) for text in ("one", "two three", "one")]
+        assert said[0] == said[2] != said[1]
+        own = model.stream_chat("two three", thinker_url=url, seed=1, max_frames=20)
+        assert said[1] == pcm16(omniggml.Audio.join(list(own.pieces)).samples)
+
+
+@contextlib.contextmanager
+def told_by(text: str) -> Iterator[str]:
+    """A thinker elsewhere that says always the same."""
+    with thinker(200, told({"choices": [{"delta": {"content": text}, "finish_reason": "stop"}]})) as (url, _):
+        yield url
+
+
 def test_stop(server: Served, expected: str) -> None:
     word = expected.split()[2]
     assert chat(server, stop=word).json["choices"][0]["message"]["content"] == expected[: expected.index(word)]
     assert chat(server, stop=["nowhere", word]).json["choices"][0]["finish_reason"] == "stop"
+    # What is spoken is cut there, too.
+    whole, cut = aloud(server, TURNS), aloud(server, TURNS, stop=word)
+    assert 0 < len(cut) < len(whole)
 
 
 @pytest.mark.parametrize(
@@ -133,21 +188,34 @@ def test_what_is_wrong_is_named(server: Served, fields: dict[str, Any], param: s
     assert answer.status == 400 and answer.json["error"]["param"] == param
 
 
-def test_recordings_are_heard(tmp_path: Path) -> None:
-    ears = Ears(tmp_path)
+@pytest.fixture(scope="module")
+def ears(tmp_path_factory: pytest.TempPathFactory) -> Ears:
+    return Ears(tmp_path_factory.mktemp("ears"))
+
+
+def test_recordings_are_heard(ears: Ears, tmp_path: Path) -> None:
     model = omniggml.load(ears.files()[0], n_threads=1)
     path = tmp_path / "q.wav"
     soundfile.write(path, clip("voice", 9000), 16000)
     sound = {"data": base64.b64encode(path.read_bytes()).decode(), "format": "wav"}
     parts = [{"type": "input_audio", "input_audio": sound}, {"type": "text", "text": "what?"}]
     expected = "".join(model.stream_text([{"role": "user", "content": parts}], TextOptions(greedy=True, max_tokens=5)))
-    with served(model, slots=1) as running:
+    with served(model, slots=1, max_frames=30) as running:
 
         def ask(content: Any) -> Answer:
             return chat(running, messages=[{"role": "user", "content": content}], max_tokens=5)
 
         assert ask(parts).json["choices"][0]["message"]["content"] == expected
         assert ask(parts).json["usage"]["prompt_tokens"] > ask("what?").json["usage"]["prompt_tokens"]
+        asked = [{"role": "user", "content": parts}]
+        own = model.chat(asked, text_options=TextOptions(greedy=True, max_tokens=5), seed=4, max_frames=30)
+        said = [aloud(running, asked, max_tokens=5, seed=4) for _ in range(2)]
+        assert said == [pcm16(own.audio.samples)] * 2, "what was heard is heard in how it is spoken"
+        url = f"data:audio/wav;base64,{sound['data']}"
+        by_url = [{"type": "audio_url", "audio_url": {"url": url}}, parts[1]]
+        assert ask(by_url).json["choices"][0]["message"]["content"] == expected
+        for wrong in ("file:///etc/passwd", "/etc/passwd", str(path), "http://127.0.0.1:9/q.wav", "data:,x", None):
+            assert ask([{"type": "audio_url", "audio_url": {"url": wrong}}]).status == 400
         for wrong in ({}, {"data": "$"}, {"data": "YWJj"}, {"data": 3}):
             answer = ask([{"type": "input_audio", "input_audio": wrong}])
             assert answer.status == 400 and answer.json["error"]["message"]
@@ -204,11 +272,11 @@ def test_a_thinker_elsewhere(model: omniggml.Model) -> None:
     bits = [{"choices": [{"delta": {"content": bit}, "finish_reason": None}]} for bit in ("two ", "cats ", "sleep.")]
     usage = {"prompt_tokens": 5, "completion_tokens": 3}
     body = told(*bits, {"choices": [{"delta": {}, "finish_reason": "stop"}]}, {"choices": [], "usage": usage})
-    with thinker(200, body) as (url, asked), served(model, thinker_url=url, thinker_model="llama") as server:
+    with thinker(200, body) as (url, asked), served(model, thinker=ThinkerServer(url, "a-key", "llama")) as server:
         answer = chat(server, modalities=["text", "audio"]).json
         assert answer["choices"][0]["message"]["audio"]["transcript"] == "two cats sleep."
         assert answer["usage"]["prompt_tokens"] == 5
-        path, sent = asked[0]
+        path, sent = asked[-1]
         assert path == "/v1/chat/completions" and sent["messages"] == TURNS and sent["model"] == "llama"
 
 
@@ -225,15 +293,45 @@ def test_a_thinker_elsewhere(model: omniggml.Model) -> None:
     ],
 )
 def test_a_thinker_that_fails(model: omniggml.Model, status: int, body: bytes, expected_status: int) -> None:
-    with thinker(status, body) as (url, _), served(model, thinker_url=url) as server:
+    with thinker(status, body) as (url, _), served(model, thinker=ThinkerServer(url)) as server:
         answer = chat(server)
         assert answer.status == expected_status and answer.json["error"]["message"].isprintable()
+
+
+def test_a_thinker_elsewhere_is_told_that_nobody_waits(model: omniggml.Model) -> None:
+    """Its connection ends with its client's, even while its next token is waited for."""
+    silent, gone = socket.create_server(("127.0.0.1", 0)), threading.Event()
+
+    def think() -> None:
+        for answered in (False, True):
+            connection, _ = silent.accept()
+            with connection:
+                connection.recv(65536)
+                if not answered:
+                    connection.sendall(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
+                    continue
+                connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n" + told({"choices": [{"delta": {"content": "a"}}]})[:-14])
+                while connection.recv(65536):
+                    pass
+                gone.set()
+
+    thread = threading.Thread(target=think)
+    thread.start()
+    url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+    with silent, served(model, thinker=ThinkerServer(url)) as server:
+        client = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
+        body = json.dumps({"messages": TURNS, "stream": True})
+        client.request("POST", "/v1/chat/completions", body, {"Content-Type": "application/json"})
+        assert client.getresponse().readline().startswith(b"data: ")
+        client.close()
+        assert gone.wait(30)
+        thread.join(30)
 
 
 def test_no_thinker_at_all(model: omniggml.Model) -> None:
     with served(omniggml.load(thinker=False, n_threads=1)) as server:
         assert chat(server).json["error"]["code"] == "no_thinker"
-    with served(model, thinker_url="http://127.0.0.1:9") as server:
+    with served(model, thinker=ThinkerServer("http://127.0.0.1:9")) as server:
         assert chat(server).status == 502
 
 
@@ -247,7 +345,7 @@ def test_llama_server_as_thinker(model: omniggml.Model, tmp_path: Path) -> None:
     params.cpuparams.n_threads = 1
     own = "".join(model.stream_text(QUESTION, TextOptions(greedy=True)))
     llama = xllamacpp.Server(params)
-    with served(model, thinker_url=llama.listening_address) as server:
+    with served(model, thinker=ThinkerServer(llama.listening_address)) as server:
         answer = chat(server, modalities=["text", "audio"], audio={"voice": "ethan", "format": "wav"}).json
     audio = answer["choices"][0]["message"]["audio"]
     assert audio["transcript"].strip() == own.strip() and len(base64.b64decode(audio["data"])) > 24000
@@ -335,7 +433,7 @@ def test_realtime(server: Served) -> None:
 def test_barge_in(model: omniggml.Model) -> None:
     """A cancelled response ends, its slot is free, and the next one is answered."""
     bits = [{"choices": [{"delta": {"content": "the dog runs in the garden. "}}]}] * 40
-    with thinker(200, told(*bits)) as (url, _), served(model, slots=1, queue=0, thinker_url=url) as server:
+    with thinker(200, told(*bits)) as (url, _), served(model, slots=1, queue=0, thinker=ThinkerServer(url)) as server:
         with Realtime(server) as client:
             client.say(QUESTION)
             for _ in range(3):
@@ -355,6 +453,67 @@ def test_barge_in(model: omniggml.Model) -> None:
         while server.service.speeches and time.monotonic() < deadline:
             time.sleep(0.01)
         assert server.service.speeches == 0, "a client that has gone frees its slot"
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields", "code"),
+    [
+        ("input_audio_buffer.append", {"audio": "!!"}, "invalid_audio"),
+        ("input_audio_buffer.append", {"audio": 3}, "invalid_audio"),
+        ("input_audio_buffer.append", {}, "invalid_audio"),
+        ("input_audio_buffer.append", {"audio": "A" * 5000}, "too_long"),
+        ("input_audio_buffer.commit", {}, "input_audio_buffer_commit_empty"),
+        (
+            "conversation.item.create",
+            {"item": {"role": "user", "content": [{"type": "input_audio", "audio": "AAAA"}]}},
+            "invalid_audio",
+        ),
+        ("conversation.item.create", {"item": {"role": "user", "content": [{"type": "input_audio"}]}}, None),
+    ],
+)
+def test_sound_that_is_wrong(ears: Ears, kind: str, fields: dict[str, Any], code: str | None) -> None:
+    model = omniggml.load(ears.files()[0], n_threads=1)
+    with served(model, max_body=2048) as running, Realtime(running) as client:
+        client.send(kind, **fields)
+        answer = client.next()
+        assert answer["type"] == "error" and answer["error"]["code"] == code
+
+
+def test_realtime_hears(ears: Ears) -> None:
+    """Samples that are appended, and then a turn; or a turn that holds them."""
+    model = omniggml.load(ears.files()[0], n_threads=1)
+    sound = pcm16(clip("voice", 24000))
+    recording = {"type": "input_audio", "input_audio": recording_of(sound).model_dump()}
+    options = TextOptions(max_tokens=6)
+    expected = "".join(model.stream_text([{"role": "user", "content": [recording]}], options))
+    with served(model, slots=1, max_frames=20) as running, Realtime(running) as client:
+        assert client.created["session"]["audio"]["input"]["format"] == {"type": "audio/pcm", "rate": 24000}
+
+        def answered() -> str:
+            client.send("response.create", response={"output_modalities": ["text"], "max_output_tokens": 6})
+            output = client.until("response.done")[-1]["response"]["output"][0]
+            client.send("conversation.item.delete", item_id=output["id"])
+            return str(output["content"][0]["text"])
+
+        client.send("input_audio_buffer.append", audio=base64.b64encode(b"x" * 999).decode())
+        client.send("input_audio_buffer.clear")
+        assert client.next()["type"] == "input_audio_buffer.cleared"
+        for at in range(0, len(sound), 10_001):
+            client.send("input_audio_buffer.append", audio=base64.b64encode(sound[at : at + 10_001]).decode())
+        client.send("input_audio_buffer.commit")
+        events = client.until("conversation.item.done")
+        assert kinds(events) == [
+            "input_audio_buffer.committed",
+            "conversation.item.added",
+            "conversation.item.done",
+        ]
+        assert events[0]["item_id"] == events[2]["item"]["id"] and len(json.dumps(events)) < 2000
+        assert answered() == expected
+        part = {"type": "input_audio", "audio": base64.b64encode(sound).decode()}
+        client.send("conversation.item.delete", item_id=events[0]["item_id"])
+        client.send("conversation.item.create", item={"type": "message", "role": "user", "content": [part]})
+        assert client.until("conversation.item.done")[-1]["item"]["role"] == "user"
+        assert answered() == expected
 
 
 @pytest.mark.parametrize(
@@ -386,6 +545,41 @@ def test_events_that_are_wrong(server: Served, sent: str | bytes) -> None:
         answer = client.next()
         assert answer["type"] == "error" and answer["error"]["message"].isprintable()
         assert client.say("x")[-1]["type"] == "conversation.item.done"
+
+
+def test_a_cancellation_is_never_lost() -> None:
+    """Not even one that comes together with what was waited for."""
+
+    async def goes_on() -> None:
+        assert await within(60, asyncio.sleep(0, "x")) == "x"
+        with pytest.raises(asyncio.TimeoutError):
+            await within(0.01, asyncio.sleep(60))
+        with pytest.raises(ValueError, match="wrong"):
+            await within(60, fails())
+        for steps in range(6):
+            assert await cancelled_after(steps)
+
+    async def fails() -> None:
+        raise ValueError("wrong")
+
+    async def cancelled_after(steps: int) -> bool:
+        going = True
+
+        async def sends() -> None:
+            while going:
+                await within(60, asyncio.sleep(0))
+
+        task = asyncio.create_task(sends())
+        for _ in range(10 + steps):
+            await asyncio.sleep(0)
+        task.cancel()
+        for _ in range(20):
+            await asyncio.sleep(0)
+        done, going = task.done(), False
+        await asyncio.wait({task})
+        return done
+
+    asyncio.run(goes_on())
 
 
 def test_keys_and_origins_of_websockets(model: omniggml.Model) -> None:

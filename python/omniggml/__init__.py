@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from omniggml.segments import Segment
     from omniggml.spec.policy import Policy, policy_names, read_policy
     from omniggml.streamed_reply import StreamedReply
+    from omniggml.thinker_server import ThinkerServer
     from omniggml.tokenizer import Tokenizer
 
 _LAZY = {
@@ -99,6 +100,7 @@ _LAZY = {
     "TalkerStates": "model",
     "TextOptions": "options",
     "ThinkerOutput": "model",
+    "ThinkerServer": "thinker_server",
     "Tokenizer": "tokenizer",
     "__version__": "_native",
     "bench": "benchmark.measurement",
@@ -167,6 +169,7 @@ __all__ = [
     "TalkerStates",
     "TextOptions",
     "ThinkerOutput",
+    "ThinkerServer",
     "Tokenizer",
     "__version__",
     "bench",

@@ -3,109 +3,203 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Generator, Iterator, Mapping, Sequence
-from http.client import HTTPException, HTTPResponse
+import socket
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import suppress
+from http import HTTPStatus
+from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from typing import Any
-from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
-from urllib.request import Request, urlopen
 
 from omniggml.errors import InputError
 from omniggml.options import TextOptions
+from omniggml.printable import printable
+from omniggml.thinker_server import ThinkerServer
 from omniggml.tokenizer import Tokenizer
+from omniggml.writing import Conversation, Writing
 
 Turns = Sequence[Mapping[str, Any]]
 
 _LONGEST_LINE = 1 << 20
+_LONGEST_REFUSAL = 200
+_CONNECT_SECONDS = 10.0
 _PATIENCE = 600.0
 """Between two tokens a server may think for long."""
 _PROBE = "The first words of a text, to see whether the server has this vocabulary: 12 caf\u00e9s."
 
 
-class AnswerAtUrl(Iterator[str]):
-    """Bits of an answer's text as they come. `tokens` so far, in the model's own ids, where the server has its
-    vocabulary and tells them; else none. `stop_reason`: empty until the end, then "eos" or "token_limit"."""
+class ThinkerServerError(InputError):
+    """What a server that was to write an answer did instead. `status`: of its refusal, 0 where it sent none."""
 
-    def __init__(self, url: str, turns: Turns, options: TextOptions, tokenizer: Tokenizer) -> None:
-        """Asks the server. Raises InputError where none answers, or with what it says instead."""
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.netloc:
-            raise InputError(f"{url!r:.80} is no address of a server; expected http://HOST:PORT")
-        self._base = url.rstrip("/").removesuffix("/v1")
-        self._tokenizer = tokenizer
+    def __init__(self, message: str, status: int = 0) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class _Connections:
+    """To a server: each request has one of its own."""
+
+    def __init__(self, server: ThinkerServer) -> None:
+        self.base = server.base
+        parts = urlsplit(server.base)
+        self._kind = HTTPSConnection if parts.scheme == "https" else HTTPConnection
+        self._address, self._path = (parts.hostname or "", parts.port), parts.path
+        self._headers = {"Content-Type": "application/json", "Connection": "close"}
+        if server.key:
+            self._headers["Authorization"] = f"Bearer {server.key}"
+
+    def open(self) -> HTTPConnection:
+        """Raises ThinkerServerError where nobody listens."""
+        connection = self._kind(*self._address, timeout=_CONNECT_SECONDS)
+        try:
+            connection.connect()
+        except (OSError, HTTPException, ValueError) as error:
+            raise ThinkerServerError(f"no server answers at {self.base}: {error!s:.200}") from None
+        connection.sock.settimeout(_PATIENCE)
+        return connection
+
+    def post(self, connection: HTTPConnection, path: str, body: Mapping[str, Any]) -> HTTPResponse:
+        """The answer to JSON. Raises ThinkerServerError where there is none, or a refusal."""
+        try:
+            connection.request("POST", self._path + path, json.dumps(body), self._headers)
+            response = connection.getresponse()
+            if response.status == HTTPStatus.OK:
+                return response
+            told = response.read(_LONGEST_LINE)
+        except (OSError, HTTPException, ValueError) as error:
+            connection.close()
+            raise ThinkerServerError(f"no server answers at {self.base}: {error!s:.200}") from None
+        connection.close()
+        raise ThinkerServerError(
+            f"the server at {self.base} answers with {response.status}: {_reason(told)}", response.status
+        )
+
+    def told(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """What one request is answered with; nothing where that is a refusal or no JSON."""
+        try:
+            with self.post(self.open(), path, body) as response:
+                told = json.loads(response.read(_LONGEST_LINE))
+        except ThinkerServerError as error:
+            if not error.status:
+                raise
+            return {}
+        except (OSError, HTTPException, ValueError, RecursionError):
+            return {}
+        return told if isinstance(told, dict) else {}
+
+
+class AnswerAtUrl(Writing):
+    """Bits of an answer's text as they come; the server is asked for the first by `ask`, or when it is drawn. `tokens`
+    so far, in the model's own ids, where the server has its vocabulary and tells them; else none. `n_prompt`,
+    `n_tokens`: as far as it tells. `stop_reason`: empty until the end, then "eos" or "token_limit"."""
+
+    def __init__(
+        self,
+        server: ThinkerServer,
+        turns: Turns,
+        options: TextOptions,
+        tokenizer: Tokenizer,
+        conversation: Conversation,
+    ) -> None:
+        self._model, self._connections = server.model, _Connections(server)
+        self._turns, self._options, self._tokenizer = turns, options, tokenizer
+        self.conversation = conversation
         self.tokens: list[int] = []
-        self.stop_reason = ""
+        self.n_prompt = self._n_told = 0
+        self._stop_reason = ""
+        self._events: Generator[dict[str, Any], None, None] | None = None
+        self._socket: socket.socket | None = None
+        self._closed = False
+
+    @property
+    def n_tokens(self) -> int:
+        return max(self._n_told, len(self.tokens))
+
+    @property
+    def stop_reason(self) -> str:
+        return self._stop_reason
+
+    def ask(self) -> None:
+        """Raises InputError where no server answers, or with what it says instead."""
+        options = self._options
         asked: dict[str, Any] = {
             "stream": True,
+            "model": self._model,
             "seed": options.seed,
             "temperature": 0.0 if options.greedy else options.temperature,
             "top_k": options.top_k,
             "top_p": options.top_p,
             "repeat_penalty": options.repetition_penalty,
         }
-        prompt = self._llama_prompt(turns)
-        if prompt is not None and self._has_this_vocabulary():
+        prompt = self._llama_prompt()
+        if prompt is not None:
             asked |= {"prompt": prompt, "n_predict": options.max_tokens, "return_tokens": True}
             self._events = self._read_events("/completion", asked)
         else:
-            asked |= {"messages": list(turns), "max_tokens": options.max_tokens}
+            asked |= {"messages": list(self._turns), "max_tokens": options.max_tokens}
+            asked |= {"stream_options": {"include_usage": True}}
             self._events = self._read_events("/v1/chat/completions", asked)
 
+    def close(self) -> None:
+        """Nobody wants the rest: the server is told, by the end of the connection, even while its next token is waited
+        for. From any thread."""
+        self._closed = True
+        if self._socket is not None:
+            with suppress(OSError):
+                self._socket.shutdown(socket.SHUT_RDWR)
+
     def __next__(self) -> str:
-        while not self.stop_reason:
-            event = next(self._events, None)
-            if event is None:
-                raise InputError(f"the server at {self._base} left off in the middle of its answer")
+        if self._events is None:
+            self.ask()
+        assert self._events is not None
+        for event in self._events:
             bit = self._bit(event)
             if bit:
                 return bit
-        self._events.close()
+        if not self._stop_reason:
+            raise ThinkerServerError(f"the server at {self._connections.base} left off in the middle of its answer")
         raise StopIteration
 
     def _bit(self, event: Mapping[str, Any]) -> str:
         try:
             if event.get("error"):
-                raise InputError(f"the server at {self._base} failed: {event['error']!r:.200}")
+                raise ThinkerServerError(f"the server at {self._connections.base} failed: {event['error']!r:.200}")
+            if usage := event.get("usage"):
+                self.n_prompt, self._n_told = int(usage["prompt_tokens"]), int(usage["completion_tokens"])
             if "choices" in event:
                 choice = event["choices"][0] if event["choices"] else {}
                 if choice.get("finish_reason"):
-                    self.stop_reason = "token_limit" if choice["finish_reason"] == "length" else "eos"
+                    self._stop_reason = "token_limit" if choice["finish_reason"] == "length" else "eos"
                 return str((choice.get("delta") or {}).get("content") or "")
             self.tokens += [int(token) for token in event.get("tokens") or []]
             if event.get("stop"):
-                self.stop_reason = "token_limit" if event.get("stop_type") == "limit" else "eos"
+                self._stop_reason = "token_limit" if event.get("stop_type") == "limit" else "eos"
                 self.tokens = _without_end(self.tokens, self._tokenizer)
+                self.n_prompt = int(event.get("tokens_evaluated") or 0)
             return str(event.get("content") or "")
-        except (KeyError, TypeError, ValueError, AttributeError, IndexError):
-            raise InputError(f"the server at {self._base} sends what is no answer: {event!r:.80}") from None
+        except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError):
+            raise ThinkerServerError(
+                f"the server at {self._connections.base} sends what is no answer: {event!r:.80}"
+            ) from None
 
-    def _llama_prompt(self, turns: Turns) -> str | None:
-        """The conversation as llama.cpp's server writes it for its model; None where it is another server."""
-        told = self._told("/apply-template", {"messages": list(turns)})
-        prompt = told.get("prompt") if told else None
+    def _llama_prompt(self) -> str | None:
+        """The conversation as llama.cpp's server writes it for its model; None where it is another server, has another
+        vocabulary, or is to take in more than text."""
+        if not all(isinstance(turn.get("content"), str) for turn in self._turns):
+            return None
+        told = self._connections.told
+        if told("/tokenize", {"content": _PROBE}).get("tokens") != self._tokenizer.encode(_PROBE):
+            return None
+        prompt = told("/apply-template", {"messages": list(self._turns)}).get("prompt")
         return prompt if isinstance(prompt, str) else None
 
-    def _has_this_vocabulary(self) -> bool:
-        told = self._told("/tokenize", {"content": _PROBE})
-        return bool(told) and told is not None and told.get("tokens") == self._tokenizer.encode(_PROBE)
-
-    def _told(self, path: str, body: Mapping[str, Any]) -> dict[str, Any] | None:
-        """What one request is answered with; None where that is a refusal or no JSON."""
-        try:
-            with self._post(path, body) as response:
-                told = json.loads(response.read(_LONGEST_LINE))
-        except (HTTPError, ValueError):
-            return None
-        return told if isinstance(told, dict) else None
-
     def _read_events(self, path: str, asked: Mapping[str, Any]) -> Generator[dict[str, Any], None, None]:
+        connection = self._connections.open()
+        self._socket = connection.sock
+        if self._closed:
+            self.close()
         body = {name: value for name, value in asked.items() if value is not None}
-        try:
-            response = self._post(path, body)
-        except HTTPError as error:
-            told = error.read(200).decode(errors="replace")
-            raise InputError(f"the server at {self._base} answers with {error.code}: {told}") from None
-        return self._events_of(response)
+        return self._events_of(self._connections.post(connection, path, body))
 
     def _events_of(self, response: HTTPResponse) -> Generator[dict[str, Any], None, None]:
         """The JSON of server-sent events."""
@@ -113,36 +207,30 @@ class AnswerAtUrl(Iterator[str]):
             while True:
                 try:
                     line = response.readline(_LONGEST_LINE)
-                except (OSError, HTTPException) as error:
-                    raise InputError(f"the server at {self._base} left off: {error!r:.200}") from None
+                except (OSError, HTTPException, ValueError) as error:
+                    raise ThinkerServerError(
+                        f"the server at {self._connections.base} left off: {error!r:.200}"
+                    ) from None
                 if not line:
                     return
+                if line.strip() == b"data: [DONE]":
+                    self._stop_reason = self._stop_reason or "eos"
+                    return
                 try:
-                    event = event_of(line)
+                    event = _event_of(line)
                 except ValueError as error:
-                    raise InputError(f"the server at {self._base} sends what is no event: {error}") from None
+                    raise ThinkerServerError(
+                        f"the server at {self._connections.base} sends what is no event: {error}"
+                    ) from None
                 if event is not None:
                     yield event
 
-    def _post(self, path: str, body: Mapping[str, Any]) -> HTTPResponse:
-        request = Request(
-            self._base + path, json.dumps(body).encode(), {"Content-Type": "application/json"}, method="POST"
-        )
-        try:
-            response: HTTPResponse = urlopen(request, timeout=_PATIENCE)
-        except HTTPError:
-            raise
-        except (URLError, OSError, HTTPException, ValueError) as error:
-            reason = getattr(error, "reason", error)
-            raise InputError(f"no server answers at {self._base}: {reason!s:.200}") from None
-        return response
 
-
-def event_of(line: bytes) -> dict[str, Any] | None:
+def _event_of(line: bytes) -> dict[str, Any] | None:
     """The JSON that a line of server-sent events holds; None where it holds none. Raises ValueError, with the beginning
     of what came, for what is no JSON object."""
     data = line.strip().removeprefix(b"data:").strip()
-    if not line.startswith(b"data:") or data in (b"", b"[DONE]"):
+    if not line.startswith(b"data:") or not data:
         return None
     try:
         event = json.loads(data)
@@ -151,6 +239,15 @@ def event_of(line: bytes) -> dict[str, Any] | None:
     if not isinstance(event, dict):
         raise ValueError(repr(data[:80]))
     return event
+
+
+def _reason(told: bytes) -> str:
+    """Why a server refuses: the message of OpenAI's form, or the beginning of what it sent."""
+    try:
+        message = str(json.loads(told)["error"]["message"])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        message = told.decode(errors="replace")
+    return printable(message, _LONGEST_REFUSAL)
 
 
 def _without_end(tokens: list[int], tokenizer: Tokenizer) -> list[int]:

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from omniggml import _native
 from omniggml.tokenizer import Tokenizer
+from omniggml.writing import Conversation, Writing
 
 
-class AnswerText(Iterator[str]):
+class AnswerText(Writing):
     """Bits of an answer's text, each of whole letters; leaving off early costs nothing. `tokens` so far; `n_prompt`:
     tokens of the conversation; `stop_reason`: empty until the end, then as `Reply.stop_reason`."""
 
-    def __init__(self, generator: _native.TextGenerator, tokenizer: Tokenizer, n_prompt: int) -> None:
+    def __init__(self, generator: _native.TextGenerator, tokenizer: Tokenizer, conversation: Conversation) -> None:
         self.tokens: list[int] = []
-        self.n_prompt = n_prompt
+        self.conversation = conversation
+        self.n_prompt = len(conversation.tokens)
         self._generator, self._tokenizer = generator, tokenizer
         self._shown = ""
+
+    @property
+    def n_tokens(self) -> int:
+        return len(self.tokens)
 
     @property
     def stop_reason(self) -> str:

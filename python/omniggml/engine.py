@@ -29,6 +29,7 @@ from omniggml.errors import InputError, OmniError
 from omniggml.in_turn import Joined, Planned
 from omniggml.options import SpeechKeywords, SpeechOptions, from_keywords
 from omniggml.text.soundness import check_text
+from omniggml.writing import Conversation, Writing
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -81,11 +82,12 @@ class BeginSpan(Protocol):
 @dataclass(frozen=True)
 class SpeechSide:
     """What an engine needs to know of its model: how a speech is begun, a whole text cut into spans, a text that is
-    still being written made tokens, the samples of so many frames, and those a second."""
+    still being written made tokens, that of an answer, the samples of so many frames, and those a second."""
 
     begin: BeginSpan
     planned: Callable[[str, SpeechOptions], tuple[list[int], list[Planned]]]
     coming: Callable[[SpeechOptions], tuple[list[int], ComingText]]
+    answered: Callable[[Writing, SpeechOptions], ComingText]
     n_samples: Callable[[int], int]
     sample_rate: int
 
@@ -113,9 +115,16 @@ class SpeechEngine:
     def begin_with(self, text: str | None, options: SpeechOptions) -> Speaking:
         """The same with the options in one."""
         if text is None:
-            return Speaking(self, options, *self._side.coming(options))
+            conversation, coming = self._side.coming(options)
+            return Speaking(self, options, Conversation(conversation), coming)
         conversation, planned = self._side.planned(text, options)
-        return Speaking(self, options, conversation, [ComingSpan(one.text, one.tokens, one.pause) for one in planned])
+        spans = [ComingSpan(one.text, one.tokens, one.pause) for one in planned]
+        return Speaking(self, options, Conversation(conversation), spans)
+
+    def begin_answer(self, answer: Writing, options: SpeechOptions) -> Speaking:
+        """A speech of an answer that is being written (`Model.answer`), in its conversation, as `Model.chat` speaks it.
+        It is fed by a `Dictation`."""
+        return Speaking(self, options, answer.conversation, self._side.answered(answer, options))
 
     @property
     def slots(self) -> int:
@@ -175,13 +184,12 @@ class Speaking:
         self,
         engine: SpeechEngine,
         options: SpeechOptions,
-        conversation: Sequence[int],
+        conversation: Conversation,
         text: ComingText | Sequence[ComingSpan],
-        thinker_hidden: FloatArray | None = None,
     ) -> None:
         """Made by `SpeechEngine.begin` and `Model.speaking`."""
         self._engine, self._side, self._options = engine, engine._side, options
-        self._conversation, self._thinker_hidden = conversation, thinker_hidden
+        self._conversation = conversation
         self._coming = text if isinstance(text, ComingText) else None
         self._spans = text.spans if isinstance(text, ComingText) else text
         self._lock = threading.Lock()
@@ -258,10 +266,10 @@ class Speaking:
             span, whole = self._spans[number], self._spans[number].pause is not None
             speech = self._side.begin(
                 self._engine._native,
-                self._conversation,
+                self._conversation.tokens,
                 span.tokens,
                 replace(self._options, max_frames=self._left),
-                thinker_hidden=self._thinker_hidden,
+                thinker_hidden=self._conversation.thinker_hidden,
                 ahead=number > self._at and ahead > 0,
                 finished=whole,
                 after=self._speeches[-1].id if number else 0,
@@ -313,9 +321,10 @@ class Speaking:
                 piece = self.read(0)
                 if piece is not None or self._over:
                     return piece
-                await asyncio.wait_for(waiter.future, None if until is None else max(0.0, until - loop.time()))
-            except asyncio.TimeoutError:
-                return None
+                # Not by `wait_for`: before Python 3.12 it loses a cancellation that comes together with the result.
+                await asyncio.wait({waiter.future}, timeout=None if until is None else max(0.0, until - loop.time()))
+                if not waiter.future.done():
+                    return None
             finally:
                 self._engine._readable.forget(waiter)
         return None

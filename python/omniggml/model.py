@@ -28,7 +28,7 @@ from omniggml.late_thinker import LateThinker
 from omniggml.media.audio_input import AudioLike
 from omniggml.media.hearing import AUDIO_PAD, Heard, encode_audio, heard
 from omniggml.media.late_encoders import LateEncoders
-from omniggml.media.parts import HeardPart, parted
+from omniggml.media.parts import HeardPart, parted, text_alone
 from omniggml.options import (
     LoadOptions,
     PathLike,
@@ -43,14 +43,16 @@ from omniggml.probe import Reading, active, new_probe
 from omniggml.spec import speech_file, thinker_file
 from omniggml.spec.model_config import SAMPLE_RATE
 from omniggml.spoken import spoken
-from omniggml.streamed_reply import StreamedReply, Writing
+from omniggml.streamed_reply import StreamedReply
 from omniggml.text.normalization import AS_IT_IS, Normalization, normalization_of
 from omniggml.text.soundness import check_text
 from omniggml.text.spans import spans_of
 from omniggml.text.ssml import Passage, is_ssml, passages_of
 from omniggml.text.written import warning_of
+from omniggml.thinker_server import ThinkerServer
 from omniggml.tokenizer import Tokenizer
 from omniggml.warning import warn
+from omniggml.writing import Conversation, Writing
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -329,7 +331,9 @@ class Model:
         """
         check_integer("slots", slots, 1, MOST_SLOTS)
         check_integer("queue", queue, 0, MOST_WAITING)
-        side = SpeechSide(self._begin, self._verbatim, self._coming, self._speech.n_samples, self.sample_rate)
+        side = SpeechSide(
+            self._begin, self._verbatim, self._coming, self._answered, self._speech.n_samples, self.sample_rate
+        )
         return SpeechEngine(self._engine(slots, queue), side)
 
     def speaking(self, **options: Unpack[SpeechKeywords]) -> Speaking:
@@ -492,7 +496,7 @@ class Model:
         *,
         text_options: TextOptions | None = None,
         written: Callable[[str], object] | None = None,
-        thinker_url: str | None = None,
+        thinker_url: str | ThinkerServer | None = None,
         **options: Unpack[SpeechKeywords],
     ) -> StreamedReply:
         """As `chat`, but the reply's `pieces` are yielded while it is written and spoken. `written` is called with each
@@ -502,25 +506,33 @@ class Model:
         `thinker_url`: the address of llama.cpp's server, or of any OpenAI-compatible one, which writes the answer in
         the place of the model's own thinker. Raises InputError where none answers there."""
         chosen = from_keywords(SpeechOptions, options)
-        answer: Writing
-        hidden: FloatArray | None = None
-        if thinker_url is None:
-            asked = self._heard(messages)
-            conversation = asked.tokens
-            generator = self._text_generator(conversation, text_options, asked.media)
-            answer, hidden = AnswerText(generator, self.tokenizer, len(conversation)), generator.prompt_hidden
-        else:
-            from omniggml.answer_at_url import AnswerAtUrl  # with what speaks HTTP
-
-            turns = checked_turns(messages)
-            conversation = self._conversation(turns)
-            answer = AnswerAtUrl(thinker_url, turns, text_options or TextOptions(), self.tokenizer)
-        if not self.has_voice:
-            return StreamedReply(answer, None, written, self._silence)
-        # What this model's thinker writes are words; what another's does is written out where the voice needs that.
-        text = self._coming_text(chosen, self._written if thinker_url else AS_IT_IS)
-        voice = Speaking(self.engine(slots=1), chosen, conversation, text, hidden)
+        answer = self.answer(messages, text_options, thinker_url=thinker_url)
+        answer.ask()
+        voice = self.engine(slots=1).begin_answer(answer, chosen) if self.has_voice else None
         return StreamedReply(answer, voice, written, self._silence)
+
+    def answer(
+        self,
+        messages: str | Sequence[Mapping[str, Any]],
+        text_options: TextOptions | None = None,
+        *,
+        thinker_url: str | ThinkerServer | None = None,
+    ) -> Writing:
+        """The answer's text alone, bit by bit, by whoever writes it: as `stream_text`, or from a server as in
+        `stream_chat`, which is asked when the first bit is drawn. `SpeechEngine.begin_answer` speaks it."""
+        if thinker_url is None:
+            return self.stream_text(messages, text_options)
+        from omniggml.answer_at_url import AnswerAtUrl  # with what speaks HTTP
+
+        server = thinker_url if isinstance(thinker_url, ThinkerServer) else ThinkerServer(thinker_url)
+        turns = checked_turns(messages)
+        # Its states of what is heard are the server's own: the talker reads what is written.
+        conversation = Conversation(self._conversation(text_alone(turns)), words=False)
+        return AnswerAtUrl(server, turns, text_options or TextOptions(), self.tokenizer, conversation)
+
+    def _answered(self, answer: Writing, options: SpeechOptions) -> ComingText:
+        # What this model's thinker writes are words; what another's does is written out where the voice needs that.
+        return self._coming_text(options, AS_IT_IS if answer.conversation.words else self._written)
 
     def _longest(self, options: SpeechOptions) -> int:
         return options.longest_span or self.longest_span
@@ -534,7 +546,7 @@ class Model:
         """
         asked = self._heard(messages)
         generator = self._text_generator(asked.tokens, text_options, asked.media)
-        return AnswerText(generator, self.tokenizer, len(asked.tokens))
+        return AnswerText(generator, self.tokenizer, Conversation(asked.tokens, generator.prompt_hidden))
 
     def _heard(self, messages: str | Sequence[Mapping[str, Any]]) -> Heard:
         """A conversation's tokens, and what is heard in it."""

@@ -3,23 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Protocol
 
 from omniggml.audio import Audio
 from omniggml.engine import Speaking
-
-
-class Writing(Protocol):
-    """An answer that is being written: bits of its text, and its tokens in the model's ids, where they are known."""
-
-    tokens: list[int]
-
-    @property
-    def stop_reason(self) -> str: ...
-
-    def __next__(self) -> str: ...
-
-    def __iter__(self) -> Iterator[str]: ...
+from omniggml.writing import Dictation, Writing
 
 
 class StreamedReply:
@@ -35,8 +22,8 @@ class StreamedReply:
     ) -> None:
         """Made by `Model.stream_chat`. `voice`: who speaks it, if anybody; `silence`: an answer without words."""
         self._answer, self._voice, self._written, self._silence = answer, voice, written, silence
+        self._dictation = None if voice is None else Dictation(answer, voice)
         self._text = ""
-        self._fed = 0
         self._complete = False
         self.pieces = self._spoken()
 
@@ -65,22 +52,17 @@ class StreamedReply:
             self._text += bit
             if self._written is not None:
                 self._written(bit)
-        self._feed(bit or "")
+        if self._dictation is not None:
+            self._dictation.go_on(bit or "")
         if bit is None:
             self._complete = True
-            if self._voice is not None and self._fed:
-                self._voice.finish()
+            if self._dictation is not None:
+                self._dictation.finish()
 
-    def _feed(self, bit: str) -> None:
-        tokens = self._answer.tokens
-        if self._voice is None:
-            return
-        if self._fed < len(tokens):
-            self._voice.feed_tokens(tokens[self._fed :])
-            self._fed = len(tokens)
-        elif not tokens and bit:
-            self._voice.feed(bit)
-            self._fed = self._fed or bool(self._text.strip())
+    @property
+    def _says(self) -> bool:
+        """Whether there was anything to say so far."""
+        return self._dictation is not None and self._dictation.begun
 
     def _write_all(self) -> None:
         while not self._complete:
@@ -90,13 +72,14 @@ class StreamedReply:
         try:
             while not self._complete:
                 self._write_on()
-                piece = self._voice.read(0) if self._voice is not None and self._fed else None
+                piece = self._voice.read(0) if self._voice is not None and self._says else None
                 if piece is not None:
                     yield piece
-            if self._voice is None or not self._fed:
+            if self._voice is None or not self._says:
                 yield self._silence()
             else:
                 yield from self._voice
         finally:
+            self._answer.close()
             if self._voice is not None:
                 self._voice.cancel(drop=True)

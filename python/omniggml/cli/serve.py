@@ -11,6 +11,7 @@ from omniggml.errors import InputError
 from omniggml.extras import install_command
 from omniggml.options import check_integer
 from omniggml.text.decoding import read_text
+from omniggml.thinker_server import ThinkerServer
 
 _NUMBERS = {
     "slots": (4, "speeches at a time"),
@@ -69,9 +70,7 @@ def run(args: argparse.Namespace) -> int:
         unprotected=args.unprotected,
         hosts=tuple(args.allow_host),
         cors=tuple(args.cors),
-        thinker_url=args.thinker_url,
-        thinker_key=args.thinker_key,
-        thinker_model=args.thinker_model,
+        thinker=_thinker(args),
         **{name.replace("-", "_"): getattr(args, name.replace("-", "_")) for name in _NUMBERS},
     )
     if args.ray is None:
@@ -85,6 +84,12 @@ def run(args: argparse.Namespace) -> int:
         check_integer("replicas", args.replicas, 1, _MOST_REPLICAS)
     serve_on_ray(settings, args.model, load_keywords(args), args.ray, args.replicas, say)
     return 0
+
+
+def _thinker(args: argparse.Namespace) -> ThinkerServer | None:
+    if args.thinker_url is None:
+        return None
+    return ThinkerServer(args.thinker_url, args.thinker_key, args.thinker_model)
 
 
 def _keys(path: str | None) -> list[str]:

@@ -43,6 +43,16 @@ def parted(turns: Sequence[Any]) -> Parted:
     return Parted(plain, tuple(heard))
 
 
+def text_alone(turns: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The same conversation without what is no text in it."""
+    return [
+        {**turn, "content": [part for part in turn["content"] if isinstance(part, Mapping) and "text" in part]}
+        if isinstance(turn.get("content"), (list, tuple))
+        else turn
+        for turn in turns
+    ]
+
+
 def _turn(number: int, turn: Any, heard: list[HeardPart]) -> Any:
     content = turn.get("content") if isinstance(turn, Mapping) else None
     if not isinstance(content, (list, tuple)):

@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from omniggml.server.api_error import ApiError
 from omniggml.server.service import Service
 from omniggml.server.settings import LOOPBACK_NAMES, is_loopback
+from omniggml.server.within import within
 
 _PUBLIC = ("/", "/health", "/page/")
 """The page, which asks for a key itself, and whether the server lives."""
@@ -134,7 +135,7 @@ class Access:
         try:
             while True:
                 left = end - asyncio.get_running_loop().time()
-                message = await asyncio.wait_for(receive(), max(0.0, left))
+                message = await within(max(0.0, left), receive())
                 if message["type"] == "http.disconnect":
                     return None
                 read += message.get("body", b"")

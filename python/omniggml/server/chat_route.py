@@ -157,7 +157,7 @@ def chat_routes(service: Service) -> APIRouter:
             options = service.speech_options(voice, asked.seed or 0)
             kind = "pcm16" if asked.stream and spoken.format == "wav" else spoken.format
             encoder = new_encoder(kind, service.model.sample_rate)
-            speech = await service.desk.begin(None, options, key_of(request))
+            speech = service.desk.expect(options, key_of(request))
         begun = _Chat(service, answer, encoder, None if spoken is None else f"audio_{secrets.token_hex(12)}")
         ready = spoken_answer(answer, speech)
         if asked.stream:

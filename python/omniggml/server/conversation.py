@@ -18,7 +18,8 @@ LIFETIME = 3600
 """Seconds in which an answer's audio can be named in a later turn."""
 _MOST_KEPT = 4096
 
-_NOT_YET = ("input_audio", "audio_url", "image_url", "input_image", "video_url", "file", "image", "audio", "video")
+_HEARD = ("input_audio", "audio_url")
+_UNKNOWN = (*_HEARD, "image_url", "input_image", "video_url", "file", "image", "audio", "video")
 
 
 class Recording(BaseModel):
@@ -29,6 +30,13 @@ class Recording(BaseModel):
     format: str | None = None
 
 
+class DataUrl(BaseModel):
+    """A file in a URL: data:TYPE;base64,DATA. No other URL is fetched."""
+
+    model_config = ConfigDict(strict=True)
+    url: str | None = None
+
+
 class MessagePart(BaseModel):
     """A part of a message; text, or for a model that hears a recording."""
 
@@ -36,6 +44,7 @@ class MessagePart(BaseModel):
     type: str = "text"
     text: str | None = None
     input_audio: Recording | None = None
+    audio_url: DataUrl | None = None
 
 
 class AudioId(BaseModel):
@@ -100,12 +109,12 @@ def text_of(turns: Sequence[dict[str, Any]]) -> str:
 
 
 def _holds_recordings(message: Message) -> bool:
-    return isinstance(message.content, list) and any(part.type == "input_audio" for part in message.content)
+    return isinstance(message.content, list) and any(part.type in _HEARD for part in message.content)
 
 
 def _heard(message: Message) -> list[dict[str, Any]]:
     assert isinstance(message.content, list)
-    return [_recording(part) if part.type == "input_audio" else _written(part) for part in message.content]
+    return [_recording(part) if part.type in _HEARD else _written(part) for part in message.content]
 
 
 def _written(part: MessagePart) -> dict[str, Any]:
@@ -113,6 +122,12 @@ def _written(part: MessagePart) -> dict[str, Any]:
 
 
 def _recording(part: MessagePart) -> dict[str, Any]:
+    if part.type == "audio_url":
+        url = None if part.audio_url is None else part.audio_url.url
+        # Anything else would be a path of this machine, or somebody else's server.
+        if url is None or url[:5].lower() != "data:":
+            raise ApiError(400, "a message has audio_url without a data: URL; no other is fetched", param="messages")
+        return {"type": "audio_url", "audio_url": {"url": url}}
     held = part.input_audio
     if held is None or held.data is None:
         raise ApiError(400, 'a message has input_audio without "data", a file in base64', param="messages")
@@ -128,10 +143,11 @@ def _text(message: Message, transcripts: Transcripts) -> str:
 
 
 def _part_text(part: MessagePart) -> str:
-    if part.type in _NOT_YET:
+    if part.type in _UNKNOWN:
+        kind = "hear" if part.type in (*_HEARD, "audio") else "see" if part.type != "file" else "open files"
         raise ApiError(
             400,
-            f"a message has a part of type {part.type}: this server's model reads text, and neither hears nor sees yet",
+            f"a message has a part of type {part.type}, and this server's model does not {kind}: send text",
             param="messages",
             code="unsupported_content",
         )

@@ -5,16 +5,18 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
+from collections.abc import Callable, Sequence
 from types import TracebackType
 
 from omniggml.audio import Audio
-from omniggml.engine import Speaking
+from omniggml.engine import Speaking, SpeechEngine
 from omniggml.errors import BusyError, OmniError
 from omniggml.model import Model
 from omniggml.options import SpeechOptions
 from omniggml.server.api_error import ApiError
 from omniggml.server.metrics import Metrics
 from omniggml.server.settings import ServerSettings
+from omniggml.writing import Writing
 
 _SOONEST = 1.0  # seconds until a client that was refused may try again
 
@@ -42,25 +44,22 @@ class Desk:
 
         Raises ApiError 429 where there is no room for one more, InputError for a text that can't be spoken.
         """
-        if self.speeches >= self._room:
-            raise self._refusal("queue_full", f"{self.speeches} speeches speak or wait, and there is no room for more")
-        if self._settings.per_key and self._of_key[key] >= self._settings.per_key:
-            raise self._refusal(
-                "key_limit", f"this key has {self._of_key[key]} speeches already, and may not have more"
-            )
-        self._of_key[key] += 1
-        try:
-            # A long text takes a while to cut into sentences.
-            speech = await asyncio.to_thread(self._engine.begin_with, text, options)
-        except BusyError as error:
-            self.ended(key)
-            raise self._refusal("queue_full", str(error)) from None
-        except BaseException:
-            self.ended(key)
-            raise
-        return BegunSpeech(self, speech, key)
+        speech = self.expect(options, key)
+        # A long text takes a while to cut into sentences.
+        await speech.begin(lambda engine: engine.begin_with(text, options))
+        return speech
 
-    def _refusal(self, code: str, message: str) -> ApiError:
+    def expect(self, options: SpeechOptions, key: str = "") -> BegunSpeech:
+        """The speech of an answer, which is begun once its conversation was read. Raises ApiError as `begin` does."""
+        if self.speeches >= self._room:
+            raise self.refusal("queue_full", f"{self.speeches} speeches speak or wait, and there is no room for more")
+        if self._settings.per_key and self._of_key[key] >= self._settings.per_key:
+            raise self.refusal("key_limit", f"this key has {self._of_key[key]} speeches already, and may not have more")
+        self._of_key[key] += 1
+        return BegunSpeech(self, self._engine, options, key)
+
+    def refusal(self, code: str, message: str) -> ApiError:
+        """What somebody is told for whom there is no room."""
         self.metrics.refused.inc()
         return ApiError(429, message, code=code, retry_after=max(_SOONEST, self._engine.expected_wait))
 
@@ -78,27 +77,52 @@ class Desk:
 class BegunSpeech:
     """One speech; leaving its block cancels what is left of it."""
 
-    def __init__(self, desk: Desk, speech: Speaking, key: str) -> None:
-        self._desk, self._speech, self._key = desk, speech, key
+    def __init__(self, desk: Desk, engine: SpeechEngine, options: SpeechOptions, key: str) -> None:
+        self._desk, self._engine, self._options, self._key = desk, engine, options, key
+        self._speech: Speaking | None = None
         self._begun = time.monotonic()
         self._first: float | None = None
         self._length = 0.0
         self._over = False
 
+    async def begin(self, begin: Callable[[SpeechEngine], Speaking]) -> None:
+        """Begin it, in a thread. Raises ApiError, InputError; then it is over."""
+        try:
+            self._speech = await asyncio.to_thread(begin, self._engine)
+        except BusyError as error:
+            self._end()
+            raise self._desk.refusal("queue_full", str(error)) from None
+        except BaseException:
+            self._end()
+            raise
+
+    async def begin_answer(self, answer: Writing) -> None:
+        """Begin that of an answer, whose conversation was read. Raises as `begin` does."""
+        await self.begin(lambda engine: engine.begin_answer(answer, self._options))
+
     def feed(self, text: str) -> None:
         """More of the text. Raises InputError for what is no text."""
-        self._speech.feed(text)
+        self._spoken.feed(text)
+
+    def feed_tokens(self, tokens: Sequence[int]) -> None:
+        """More of it as tokens. Raises InputError for ids that there aren't."""
+        self._spoken.feed_tokens(tokens)
 
     def finish(self) -> None:
         """No more text comes. Raises InputError where there was nothing to say."""
-        self._speech.finish()
+        self._spoken.finish()
+
+    @property
+    def _spoken(self) -> Speaking:
+        assert self._speech is not None
+        return self._speech
 
     async def read(self) -> Audio | None:
         """The next piece; None behind the last. Raises OmniError."""
         metrics = self._desk.metrics
         asked = time.monotonic()
         try:
-            piece = await self._speech.aread()
+            piece = await self._spoken.aread()
         except OmniError:
             metrics.failed.inc()
             self._end()
@@ -122,7 +146,8 @@ class BegunSpeech:
     def cancel(self) -> None:
         """Nothing of it is wanted any more: its slot is free within a frame."""
         if not self._over:
-            self._speech.cancel(drop=True)
+            if self._speech is not None:
+                self._speech.cancel(drop=True)
             self._desk.metrics.cancelled.inc()
             self._end()
 

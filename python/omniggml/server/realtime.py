@@ -19,9 +19,11 @@ from omniggml.server.access import key_of
 from omniggml.server.api_error import ApiError, as_api_error
 from omniggml.server.conversation import Message, MessagePart, turns_of
 from omniggml.server.encoders import as_base64, pcm16
+from omniggml.server.input_audio import RATE, InputAudio, recording_of, samples_of
 from omniggml.server.service import Service
 from omniggml.server.spoken_answer import spoken_answer
 from omniggml.server.thinkers import TextWish
+from omniggml.server.within import within
 
 _MOST_ITEMS = 1000
 _SILENCES = 10
@@ -53,6 +55,12 @@ class SessionWish(BaseModel):
     voice: str | None = Field(default=None, description="where clients of the beta put it")
 
 
+class ItemPart(MessagePart):
+    """A part of a turn; `audio`: samples in base64, as they are appended."""
+
+    audio: str | None = None
+
+
 class Item(BaseModel):
     """A turn of the conversation."""
 
@@ -60,7 +68,7 @@ class Item(BaseModel):
     id: str | None = Field(default=None, max_length=100)
     type: Literal["message"] = "message"
     role: Literal["system", "user", "assistant"]
-    content: list[MessagePart] = Field(min_length=1, max_length=100)
+    content: list[ItemPart] = Field(min_length=1, max_length=100)
 
 
 class _SessionUpdate(BaseModel):
@@ -93,7 +101,7 @@ def realtime_routes(service: Service) -> APIRouter:
         await socket.accept(subprotocol=subprotocol)
         session = _Session(service, socket)
         try:
-            await asyncio.wait_for(session.run(), service.settings.max_seconds)
+            await within(service.settings.max_seconds, session.run())
         except asyncio.TimeoutError:
             await _closed(socket, _TOO_LONG)
         except (WebSocketDisconnect, OSError, RuntimeError):
@@ -102,6 +110,12 @@ def realtime_routes(service: Service) -> APIRouter:
             await session.interrupt()
 
     return router
+
+
+def _with_recording(part: ItemPart) -> ItemPart:
+    if part.audio is None:
+        return part
+    return part.model_copy(update={"audio": None, "input_audio": recording_of(samples_of(part.audio))})
 
 
 async def _closed(socket: WebSocket, code: int) -> None:
@@ -117,14 +131,15 @@ class _Session:
         self._id = f"sess_{secrets.token_hex(10)}"
         self._wish = SessionWish(instructions="", output_modalities=["audio"])
         self._items: dict[str, Item] = {}
+        self._input = InputAudio(service.settings.max_body)
         self._response: asyncio.Task[None] | None = None
         self._handlers: dict[str, Callable[[dict[str, Any]], Awaitable[None]]] = {
             "session.update": self._update,
             "conversation.item.create": self._create_item,
             "conversation.item.delete": self._delete_item,
             "conversation.item.truncate": self._truncate_item,
-            "input_audio_buffer.append": self._hear,
-            "input_audio_buffer.commit": self._hear,
+            "input_audio_buffer.append": self._append,
+            "input_audio_buffer.commit": self._commit,
             "input_audio_buffer.clear": self._clear,
             "response.create": self._create_response,
             "response.cancel": self._cancel_response,
@@ -135,7 +150,7 @@ class _Session:
         await self._send("session.created", session=self._shown())
         silence = _SILENCES * self._service.settings.idle_seconds
         while True:
-            message = await asyncio.wait_for(self._socket.receive(), silence)
+            message = await within(silence, self._socket.receive())
             if message["type"] == "websocket.disconnect":
                 return
             await self._take(message.get("text") or message.get("bytes") or b"")
@@ -168,10 +183,11 @@ class _Session:
     async def _send(self, kind: str, **fields: Any) -> None:
         event = {"type": kind, "event_id": f"event_{secrets.token_hex(10)}", **fields}
         # A client that does not read holds up its own conversation alone, and not for ever.
-        await asyncio.wait_for(self._socket.send_text(json.dumps(event)), self._service.settings.idle_seconds)
+        await within(self._service.settings.idle_seconds, self._socket.send_text(json.dumps(event)))
 
     def _shown(self) -> dict[str, Any]:
         rate = self._service.model.sample_rate
+        heard = {"format": {"type": "audio/pcm", "rate": RATE}, "turn_detection": None}
         return {
             "id": self._id,
             "type": "realtime",
@@ -181,7 +197,7 @@ class _Session:
             "output_modalities": self._wish.output_modalities,
             "max_output_tokens": self._wish.max_output_tokens or "inf",
             "audio": {
-                "input": None,
+                "input": heard if self._hears else None,
                 "output": {"format": {"type": "audio/pcm", "rate": rate}, "voice": self._voice(self._wish)},
             },
         }
@@ -205,9 +221,17 @@ class _Session:
 
     async def _create_item(self, event: dict[str, Any]) -> None:
         item = _ItemCreate.model_validate(event).item
-        turns_of([Message(role=item.role, content=item.content)], self._service.transcripts)  # or an error
-        length = sum(len(part.text or "") for one in (*self._items.values(), item) for part in one.content)
-        if len(self._items) >= _MOST_ITEMS or length > self._service.settings.max_characters:
+        await self._add_said(item.model_copy(update={"content": [_with_recording(part) for part in item.content]}))
+
+    async def _add_said(self, item: Item) -> None:
+        """A turn of the client's. Raises ApiError for one that can't be answered, or is too long."""
+        message = Message(role=item.role, content=list(item.content))
+        turns_of([message], self._service.transcripts, hears=self._hears)  # or an error
+        parts = [part for one in (*self._items.values(), item) for part in one.content]
+        letters = sum(len(part.text or "") for part in parts)
+        nbytes = sum(len(part.input_audio.data or "") for part in parts if part.input_audio is not None)
+        settings = self._service.settings
+        if len(self._items) >= _MOST_ITEMS or letters > settings.max_characters or nbytes > 2 * settings.max_body:
             raise ApiError(400, "the conversation is as long as it may be; delete items of it", code="too_long")
         await self._add(item)
 
@@ -215,7 +239,8 @@ class _Session:
         previous = next(reversed(self._items), None)
         name = item.id or f"item_{secrets.token_hex(10)}"
         self._items[name] = item.model_copy(update={"id": name})
-        shown = {**item.model_dump(exclude_none=True), "id": name, "object": "realtime.item", "status": "completed"}
+        plain = item.model_dump(exclude_none=True, exclude={"content": {"__all__": {"audio", "input_audio"}}})
+        shown = {**plain, "id": name, "object": "realtime.item", "status": "completed"}
         if not finished:
             shown |= {"status": "in_progress", "content": []}
         await self._send("conversation.item.added", previous_item_id=previous, item=shown)
@@ -238,10 +263,23 @@ class _Session:
         shown = end if isinstance(end, int) and 0 <= end < 1 << 40 else 0
         await self._send("conversation.item.truncated", item_id=name, content_index=0, audio_end_ms=shown)
 
-    async def _hear(self, _: dict[str, Any]) -> None:
-        raise ApiError(400, "this server's model does not hear yet: send text", code="unsupported_content")
+    @property
+    def _hears(self) -> bool:
+        return self._service.thinker.hears
+
+    async def _append(self, event: dict[str, Any]) -> None:
+        if not self._hears:
+            raise ApiError(400, "this server's model does not hear: send text", code="unsupported_content")
+        self._input.append(event.get("audio"))
+
+    async def _commit(self, _: dict[str, Any]) -> None:
+        part = ItemPart(type="input_audio", input_audio=self._input.take())
+        name, previous = f"item_{secrets.token_hex(10)}", next(reversed(self._items), None)
+        await self._send("input_audio_buffer.committed", previous_item_id=previous, item_id=name)
+        await self._add_said(Item(id=name, role="user", content=[part]))
 
     async def _clear(self, _: dict[str, Any]) -> None:
+        self._input.clear()
         await self._send("input_audio_buffer.cleared")
 
     async def _create_response(self, event: dict[str, Any]) -> None:
@@ -284,8 +322,8 @@ class _Session:
     def turns(self, wish: SessionWish) -> list[dict[str, Any]]:
         """What the thinker reads."""
         instructions = [Message(role="system", content=wish.instructions)] if wish.instructions else []
-        said = [Message(role=item.role, content=item.content) for item in self._items.values()]
-        return turns_of([*instructions, *said], self._service.transcripts)
+        said = [Message(role=item.role, content=list(item.content)) for item in self._items.values()]
+        return turns_of([*instructions, *said], self._service.transcripts, hears=self._hears)
 
     def voice(self, wish: SessionWish) -> str:
         return self._voice(wish)
@@ -295,14 +333,14 @@ class _Session:
 
     async def begin_answer(self, item_id: str) -> dict[str, Any]:
         """An item of the conversation that is being said."""
-        return await self._add(Item(id=item_id, role="assistant", content=[MessagePart(text="")]), finished=False)
+        return await self._add(Item(id=item_id, role="assistant", content=[ItemPart(text="")]), finished=False)
 
     def end_answer(self, item_id: str, text: str) -> None:
         """What was said of it stays in the conversation; nothing, if that is nothing."""
         if not text.strip():
             self._items.pop(item_id, None)
         elif item_id in self._items:
-            self._items[item_id] = Item(id=item_id, role="assistant", content=[MessagePart(text=text)])
+            self._items[item_id] = Item(id=item_id, role="assistant", content=[ItemPart(text=text)])
 
 
 class _Response:
@@ -355,7 +393,7 @@ class _Response:
         speech = None
         if self._aloud:
             options = service.speech_options(session.voice(self._wish))
-            speech = await service.desk.begin(None, options, session.key)
+            speech = service.desk.expect(options, session.key)
         ready = spoken_answer(answer, speech)
         try:
             item = await session.begin_answer(self._item)

@@ -16,7 +16,7 @@ from omniggml.server.conversation import Transcripts
 from omniggml.server.desk import Desk
 from omniggml.server.metrics import Metrics
 from omniggml.server.settings import ServerSettings
-from omniggml.server.thinkers import ChatThinker, OwnThinker, ThinkerAtUrl
+from omniggml.server.thinkers import ChatThinker
 from omniggml.server.voices import speaker_of
 
 BUILT_IN_NAME = "omniggml"
@@ -49,11 +49,9 @@ class Service:
             return
         settings = self.settings
         self._desk = Desk(self._model, settings, self.metrics)
-        self._thinker = (
-            OwnThinker(self._model, settings.slots)
-            if settings.thinker_url is None
-            else ThinkerAtUrl(settings.thinker_url, settings.thinker_key, settings.thinker_model)
-        )
+        # A thinker elsewhere has its own idea of how many it writes at a time.
+        at_a_time = settings.slots if settings.thinker is None else settings.slots + settings.queue
+        self._thinker = ChatThinker(self._model, at_a_time, settings.thinker)
         if self.status == "loading":
             self.status = "ready"
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import ipaddress
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 from omniggml.errors import InputError
 from omniggml.options import check_integer
+from omniggml.thinker_server import ThinkerServer
 
 LOOPBACK_NAMES = ("localhost", "localhost.localdomain")
 _SHORTEST_KEY = 8
@@ -24,8 +24,7 @@ class ServerSettings:
     bytes of a request, `max_connections`, `max_seconds` that one answer may take, and `idle_seconds` that a client may
     keep silent or stop reading in the middle of a request. `drain_seconds`: how long answers may go on after SIGTERM.
 
-    `thinker_url`: an OpenAI-compatible server that writes the answers of chats in the model's place; `thinker_key` is
-    sent to it, `thinker_model` named.
+    `thinker`: the server that writes the answers of chats in the model's place.
     """
 
     host: str = "127.0.0.1"
@@ -44,9 +43,7 @@ class ServerSettings:
     max_seconds: int = 3600
     idle_seconds: int = 60
     drain_seconds: int = 60
-    thinker_url: str | None = None
-    thinker_key: str | None = None
-    thinker_model: str | None = None
+    thinker: ThinkerServer | None = None
 
     def __post_init__(self) -> None:
         check_integer("port", self.port, 0, 65535)
@@ -64,8 +61,6 @@ class ServerSettings:
                 f"{self.host} can be reached from other machines: name an --api-key that they have to send, or say "
                 "--unprotected"
             )
-        if self.thinker_url is not None and urlsplit(self.thinker_url).scheme not in ("http", "https"):
-            raise InputError(f"the thinker's URL is {self.thinker_url!r:.200}; expected http://HOST:PORT")
 
 
 def is_loopback(host: str) -> bool:

@@ -11,6 +11,7 @@ from omniggml.audio import Audio
 from omniggml.errors import InputError, OmniError
 from omniggml.server.desk import BegunSpeech
 from omniggml.server.thinkers import Answer
+from omniggml.writing import Dictation
 
 _AHEAD = 8
 """Pieces that are kept for a client that reads slowly; then thinker and voice wait."""
@@ -21,11 +22,12 @@ Ready = str | Audio | OmniError | None
 async def spoken_answer(answer: Answer, speech: BegunSpeech | None) -> AsyncGenerator[str | Audio, None]:
     """Bits of the text and, where there is a speech, its audio. Leaving off early cancels both. Raises OmniError."""
     ready: asyncio.Queue[Ready] = asyncio.Queue(_AHEAD)
+    begun: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
     async with AsyncExitStack() as stack:
-        workers = [asyncio.create_task(_write(answer, speech, ready))]
+        workers = [asyncio.create_task(_write(answer, speech, begun, ready))]
         if speech is not None:
             await stack.enter_async_context(speech)
-            workers.append(asyncio.create_task(_speak(speech, ready)))
+            workers.append(asyncio.create_task(_speak(speech, begun, ready)))
         try:
             for _ in workers:
                 while (one := await ready.get()) is not None:
@@ -39,23 +41,38 @@ async def spoken_answer(answer: Answer, speech: BegunSpeech | None) -> AsyncGene
             await answer.bits.aclose()
 
 
-async def _write(answer: Answer, speech: BegunSpeech | None, ready: asyncio.Queue[Ready]) -> None:
+async def _write(
+    answer: Answer, speech: BegunSpeech | None, begun: asyncio.Future[bool], ready: asyncio.Queue[Ready]
+) -> None:
+    """The text to whoever reads, and to whoever speaks it. `begun`: whether anything is spoken."""
+    dictation: Dictation | None = None
     try:
         async for bit in answer.bits:
             if speech is not None:
-                speech.feed(bit)
+                dictation = dictation or await _begun(answer, speech)
+                dictation.go_on(bit)
+                if dictation.begun and not begun.done():
+                    begun.set_result(True)
             await ready.put(bit)
+        if dictation is not None:
+            with contextlib.suppress(InputError):  # an answer without anything to say: a smile, or nothing
+                dictation.finish()
     except OmniError as error:
         await ready.put(error)
-    if speech is not None:
-        with contextlib.suppress(InputError):  # an answer without anything to say: a smile, or nothing
-            speech.finish()
+    if not begun.done():
+        begun.set_result(False)
     await ready.put(None)
 
 
-async def _speak(speech: BegunSpeech, ready: asyncio.Queue[Ready]) -> None:
+async def _begun(answer: Answer, speech: BegunSpeech) -> Dictation:
+    assert answer.writing is not None
+    await speech.begin_answer(answer.writing)
+    return Dictation(answer.writing, speech, by_text=answer.cut)
+
+
+async def _speak(speech: BegunSpeech, begun: asyncio.Future[bool], ready: asyncio.Queue[Ready]) -> None:
     try:
-        while (piece := await speech.read()) is not None:
+        while await begun and (piece := await speech.read()) is not None:
             await ready.put(piece)
     except OmniError as error:
         await ready.put(error)

@@ -1,26 +1,25 @@
-"""Who writes the answers of a chat: the model's own thinker, or any OpenAI-compatible server."""
+"""Who writes the answers of a chat: the model's own thinker, or a server that writes in its place."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
-import httpx
-
-from omniggml.answer_at_url import event_of
+from omniggml.answer_at_url import ThinkerServerError
 from omniggml.model import Model
 from omniggml.options import TextOptions
 from omniggml.server.api_error import ApiError
+from omniggml.thinker_server import ThinkerServer
+from omniggml.writing import Writing
 
 Turns = Sequence[Mapping[str, Any]]
 
-_CONNECT_SECONDS = 10.0
-_LONGEST_EVENT = 1 << 20
 _DEFAULT_TOKENS = 1024
+_PASSED_ON = (400, 413, 429, 503)
+"""Refusals of a thinker elsewhere that are its client's own; any other is this server's 502."""
 
 
 @dataclass(frozen=True)
@@ -36,63 +35,78 @@ class TextWish:
 
 @dataclass
 class Answer:
-    """One answer. `bits` of its text come as they are written; the rest is known at their end: `finish_reason` ("stop"
-    or "length"), tokens read and written, 0 where the writer doesn't tell."""
+    """One answer. `bits` of its text come as they are written; `writing`: who writes it, from the first bit on, or the
+    end where there is none; `cut`: whether its text may end before its tokens do. `finish_reason`: "stop" or "length",
+    known at the end."""
 
     bits: AsyncGenerator[str, None]
-    finish_reason: str = "stop"
-    n_prompt: int = 0
-    n_tokens: int = 0
-
-
-class ChatThinker(Protocol):
-    """Writes answers."""
+    cut: bool
+    writing: Writing | None = None
 
     @property
-    def hears(self) -> bool:
-        """Whether recordings in a conversation are passed on to it."""
+    def finish_reason(self) -> str:
+        reason = "" if self.writing is None else self.writing.stop_reason
+        return "stop" if reason in ("", "eos") else "length"
 
-    def answer(self, turns: Turns, wish: TextWish) -> Answer:
-        """The answer to a conversation; its bits raise OmniError where there is none."""
+    @property
+    def n_prompt(self) -> int:
+        return 0 if self.writing is None else self.writing.n_prompt
 
-    async def close(self) -> None:
-        """Write no more."""
+    @property
+    def n_tokens(self) -> int:
+        return 0 if self.writing is None else self.writing.n_tokens
 
 
-class OwnThinker:
-    """The model's; so many answers at a time, each in a thread."""
+class ChatThinker:
+    """Writes so many answers at a time, each in a thread. `server`: None for the model's own thinker."""
 
-    def __init__(self, model: Model, at_a_time: int) -> None:
-        self._model = model
+    def __init__(self, model: Model, at_a_time: int, server: ThinkerServer | None = None) -> None:
+        self._model, self._server = model, server
         self._pool = ThreadPoolExecutor(at_a_time, "omniggml-thinker")
+        self._open: set[Writing] = set()
 
     @property
     def hears(self) -> bool:
-        return self._model.has_ears
+        """Whether recordings in a conversation are passed on; another server says itself what it can't take in."""
+        return self._server is not None or self._model.has_ears
 
     def answer(self, turns: Turns, wish: TextWish) -> Answer:
-        """As `ChatThinker.answer`. Raises ApiError where the model has no thinker."""
-        if not self._model.has_thinker:
+        """The answer to a conversation; its bits raise OmniError where there is none. Raises ApiError where nobody
+        writes answers here."""
+        if self._server is None and not self._model.has_thinker:
             raise ApiError(
                 400,
                 "this server has no thinker, which writes the answers: it needs a NAME-thinker.gguf or --thinker-url; "
                 "/v1/audio/speech speaks a given text",
                 code="no_thinker",
             )
-        answer = Answer(_nothing())
-        answer.bits = stopped_at(self._bits(turns, wish, answer), wish.stop)
+        answer = Answer(_nothing(), cut=bool(wish.stop))
+        answer.bits = stopped_at(self._bits(turns, _text_options(wish), answer), wish.stop)
         return answer
 
-    async def _bits(self, turns: Turns, wish: TextWish, answer: Answer) -> AsyncGenerator[str, None]:
+    async def _bits(self, turns: Turns, options: TextOptions, answer: Answer) -> AsyncGenerator[str, None]:
         loop = asyncio.get_running_loop()
-        text = await loop.run_in_executor(self._pool, self._model.stream_text, turns, _text_options(wish))
-        answer.n_prompt = text.n_prompt
-        while (bit := await loop.run_in_executor(self._pool, next, text, None)) is not None:
-            answer.n_tokens = len(text.tokens)
-            yield bit
-        answer.finish_reason = "stop" if text.stop_reason == "eos" else "length"
+
+        def begun() -> Writing:
+            return self._model.answer(turns, options, thinker_url=self._server)
+
+        try:
+            answer.writing = writing = await loop.run_in_executor(self._pool, begun)
+            self._open.add(writing)
+            try:
+                while (bit := await loop.run_in_executor(self._pool, next, writing, None)) is not None:
+                    yield bit
+            finally:
+                self._open.discard(writing)
+                writing.close()
+        except ThinkerServerError as error:
+            status = error.status if error.status in _PASSED_ON else 502
+            raise ApiError(status, f"the thinker is no help: {error}", code="thinker") from error
 
     async def close(self) -> None:
+        """Write no more."""
+        for writing in self._open:
+            writing.close()
         self._pool.shutdown(wait=False, cancel_futures=True)
 
 
@@ -105,100 +119,6 @@ def _text_options(wish: TextWish) -> TextOptions:
         top_p=None if greedy else wish.top_p,
         max_tokens=_DEFAULT_TOKENS if wish.max_tokens is None else wish.max_tokens,
     )
-
-
-class ThinkerAtUrl:
-    """An OpenAI-compatible server, llama-server for one. It is given the conversation as the client sent it."""
-
-    def __init__(self, url: str, key: str | None, model: str | None) -> None:
-        base = url.rstrip("/").removesuffix("/v1")
-        self._url, self._model = f"{base}/v1/chat/completions", model
-        headers = {"Authorization": f"Bearer {key}"} if key else {}
-        # Between two tokens a server may think for long; a client that has gone ends the request.
-        timeout = httpx.Timeout(None, connect=_CONNECT_SECONDS)
-        self._client = httpx.AsyncClient(headers=headers, timeout=timeout)
-
-    @property
-    def hears(self) -> bool:
-        """It says itself what it can't take in."""
-        return True
-
-    def answer(self, turns: Turns, wish: TextWish) -> Answer:
-        """As `ChatThinker.answer`."""
-        answer = Answer(_nothing())
-        answer.bits = stopped_at(self._bits(turns, wish, answer), wish.stop)
-        return answer
-
-    async def _bits(self, turns: Turns, wish: TextWish, answer: Answer) -> AsyncGenerator[str, None]:
-        asked = {"messages": list(turns), "stream": True, "stream_options": {"include_usage": True}}
-        asked |= {
-            "model": self._model,
-            "max_tokens": wish.max_tokens,
-            "temperature": wish.temperature,
-            "top_p": wish.top_p,
-            "seed": wish.seed,
-        }
-        body = {name: value for name, value in asked.items() if value is not None}
-        try:
-            async with self._client.stream("POST", self._url, json=body) as response:
-                if response.status_code != 200:
-                    raise await _refusal(response)
-                async for event in _events(response):
-                    if bit := _told(event, answer):
-                        yield bit
-        except httpx.HTTPError as error:
-            raise ApiError(
-                502, f"the thinker at {self._url} does not answer: {error!r:.200}", code="thinker"
-            ) from error
-
-    async def close(self) -> None:
-        await self._client.aclose()
-
-
-async def _refusal(response: httpx.Response) -> ApiError:
-    told = bytearray()
-    async for piece in response.aiter_bytes():
-        told += piece
-        if len(told) > _LONGEST_EVENT:
-            break
-    try:
-        message = str(json.loads(told)["error"]["message"])
-    except (ValueError, KeyError, TypeError, RecursionError):
-        message = told[:200].decode(errors="replace")
-    status = response.status_code if response.status_code in (400, 413, 429, 503) else 502
-    return ApiError(status, f"the thinker answers with {response.status_code}: {message}", code="thinker")
-
-
-async def _events(response: httpx.Response) -> AsyncGenerator[dict[str, Any], None]:
-    """The JSON of server-sent events. Raises ApiError for what is none."""
-    left = b""
-    async for piece in response.aiter_bytes():
-        *lines, left = (left + piece).split(b"\n")
-        if len(left) > _LONGEST_EVENT:
-            raise ApiError(502, "the thinker sends an event without an end", code="thinker")
-        for line in lines:
-            try:
-                event = event_of(line)
-            except ValueError as error:
-                raise ApiError(502, f"the thinker sends what is no event: {error}", code="thinker") from None
-            if event is not None:
-                yield event
-
-
-def _told(event: Mapping[str, Any], answer: Answer) -> str:
-    """The text that an event brings; what else it tells goes into the answer."""
-    try:
-        if event.get("error"):
-            raise ApiError(502, f"the thinker failed: {event['error']!r:.200}", code="thinker")
-        if usage := event.get("usage"):
-            answer.n_prompt, answer.n_tokens = int(usage["prompt_tokens"]), int(usage["completion_tokens"])
-        for choice in event.get("choices") or []:
-            if choice.get("finish_reason"):
-                answer.finish_reason = "length" if choice["finish_reason"] == "length" else "stop"
-            return str(choice["delta"].get("content") or "")
-    except (KeyError, TypeError, ValueError, AttributeError):
-        raise ApiError(502, "the thinker sends what is no answer of a chat", code="thinker") from None
-    return ""
 
 
 async def stopped_at(bits: AsyncGenerator[str, None], stops: Sequence[str]) -> AsyncGenerator[str, None]:

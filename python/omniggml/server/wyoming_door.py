@@ -24,6 +24,7 @@ from omniggml.errors import InputError, OmniError
 from omniggml.server.desk import BegunSpeech
 from omniggml.server.encoders import pcm16
 from omniggml.server.service import Service
+from omniggml.server.within import within
 from omniggml.text.soundness import check_text
 from omniggml.version import __version__
 
@@ -74,7 +75,7 @@ class _Conversation:
     async def run(self) -> None:
         idle = self._service.settings.idle_seconds
         try:
-            while (event := await asyncio.wait_for(async_read_event(self._reader), idle)) is not None:
+            while (event := await within(idle, async_read_event(self._reader))) is not None:
                 await self._handle(event)
         except (asyncio.TimeoutError, OSError, EOFError, ValueError, TypeError, KeyError, AttributeError, InputError):
             pass  # silent for too long, gone, or no Wyoming
@@ -156,7 +157,7 @@ class _Conversation:
         """All of it, sent."""
         assert self._sending is not None
         try:
-            await asyncio.wait_for(asyncio.shield(self._sending), self._service.settings.max_seconds)
+            await within(self._service.settings.max_seconds, self._sending)
         finally:
             self._drop()
 
@@ -175,4 +176,4 @@ class _Conversation:
         await self._send(AudioStop())
 
     async def _send(self, event: Eventable) -> None:
-        await asyncio.wait_for(async_write_event(event.event(), self._writer), self._service.settings.idle_seconds)
+        await within(self._service.settings.idle_seconds, async_write_event(event.event(), self._writer))

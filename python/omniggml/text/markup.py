@@ -45,15 +45,26 @@ _FENCE = re.compile(r"\s*(?:```+|~~~+)[\w+#.-]*\s*$")
 _RULE = re.compile(r"\s*(?:=+|(?:-\s*){3,}|(?:\*\s*){3,}|(?:_\s*){3,})\s*$")
 _HEADING = re.compile(r"\s{0,3}#{1,6}\s+(.*?)\s*#*\s*$")
 _QUOTATION = re.compile(r"\s{0,3}(?:>\s?)+")
+_COMPARISON = re.compile(r"\s*>\s?(?=[$\u00a3\u20ac]?\.?\d)")
+_GLUED = re.compile(r"\s*>[$\u00a3\u20ac]?\.?\d")
 _BULLET = re.compile(r"\s*[-*+\u2022\u2023\u25e6\u2043]\s+(?:\[[ xX]\]\s+)?(?=\S)")
 _NUMBERED = re.compile(r"\s*(\d{1,3})[.)]\s+(?=\S)")
 _ROW = re.compile(r"\s*\|(.+)\|\s*$")
 _BETWEEN_ROWS = re.compile(r"[\s|:-]+$")
 
 
+_SCRIPT = re.compile(r"<(sup|sub)\b[^<>]*>\s*([-+\u2212\u2013]?\d+|\d*[-+\u2212\u2013])\s*</\1\s*>", re.IGNORECASE)
+_RAISED = str.maketrans(
+    "0123456789+-\u2212\u2013",
+    "\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079\u207a\u207b\u207b\u207b",
+)
+_LOWERED = str.maketrans("0123456789", "\u2080\u2081\u2082\u2083\u2084\u2085\u2086\u2087\u2088\u2089")
+
+
 def without_markup(text: str) -> str:
     """The text without Markdown and tags, entities resolved. Nothing that a reader would see goes."""
     text = _AUTOLINK.sub(r"\1", _COMMENT.sub(" ", text))
+    text = _SCRIPT.sub(lambda found: found[2].translate(_RAISED if found[1].lower() == "sup" else _LOWERED), text)
     text = _TAG.sub(_tag, text)
     text = _ENTITY.sub(lambda found: html.unescape(found[0]), text)
     return "\n\n".join(_paragraph(lines) for lines in _paragraphs(_DEFINITION.sub("", text)))
@@ -78,7 +89,8 @@ def _paragraphs(text: str) -> list[list[str]]:
     """Lines of paragraphs, each a sentence or more of its own."""
     paragraphs: list[list[str]] = [[]]
     wrapped = False
-    for line in text.splitlines():
+    lines = text.splitlines()
+    for line, compares in zip(lines, _compared(lines), strict=True):
         if not line.strip() or _RULE.match(line):
             paragraphs.append([])
             wrapped = False
@@ -86,7 +98,7 @@ def _paragraphs(text: str) -> list[list[str]]:
         if _FENCE.match(line):
             wrapped = False
             continue
-        line, alone = _line(line)
+        line, alone = (line.strip(), "") if compares else _line(line)
         if wrapped and not alone and paragraphs[-1]:
             paragraphs[-1][-1] += f" {line}"
         elif line:
@@ -94,6 +106,13 @@ def _paragraphs(text: str) -> list[list[str]]:
         # The next line of a list item belongs to it; that of a heading or row does not.
         wrapped = alone != "whole"
     return [lines for lines in paragraphs if lines]
+
+
+def _compared(lines: list[str]) -> list[bool]:
+    """Which lines begin with a sign that compares: ">" before a figure, where no line beside it has one, too."""
+    quoted = [False, *(_QUOTATION.match(line) is not None for line in lines), False]
+    alone = [not quoted[n] and not quoted[n + 2] for n in range(len(lines))]
+    return [(_COMPARISON if one else _GLUED).match(line) is not None for line, one in zip(lines, alone, strict=True)]
 
 
 def _line(line: str) -> tuple[str, str]:
@@ -121,8 +140,13 @@ def _paragraph(lines: list[str]) -> str:
     return "\n".join(_inline(line) for line in lines)
 
 
+def _link(found: re.Match[str]) -> str:
+    # "[1][2]" are two notes, "a[i][j]" a place in a table.
+    return found[0] if found[0].endswith("]") and not re.search(r"[^\W\d_]{2}", found[1]) else found[1]
+
+
 def _inline(line: str) -> str:
-    line = _FOOTNOTE.sub("", _LINK.sub(r"\1", line))
+    line = _FOOTNOTE.sub("", _LINK.sub(_link, line))
     line = _CODE.sub(r"\2", line)
     for pattern in _EMPHASIS:
         line = pattern.sub(r"\2", line)

@@ -15,6 +15,7 @@ from omniggml.text.written import Written
 _KNOWN = re.compile(r"(?:[a-z']+[.,?!]? )*[a-z']+[.?!]?")
 _SPACE_IN_NUMBER = re.compile(
     r"(?<![\d.,])\d{1,3}(?:[\u00a0\u2009\u202f]\d{3})+(?!\d)|(?<![\d.,])\d{1,3}(?: \d{3})* 000(?!\d)"
+    r"|(?<![\d.,])\d{1,3}(?: \d{3})+(?=,\d\d(?![\d,]))"
 )
 _SUPERSCRIPTS = str.maketrans(
     "\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079\u207a\u207b", "0123456789+-"
@@ -23,6 +24,8 @@ _RAISED_FIGURE = re.compile("[\u2070\u00b9\u00b2\u00b3\u2074-\u2079]")
 _RAISED = re.compile(
     r"[\u2070\u00b9\u00b2\u00b3\u2074-\u2079]+|(?<=[\w)])[\u2070\u00b9\u00b2\u00b3\u2074-\u2079\u207a\u207b]+"
 )
+_LOWERED = re.compile("[\u2080-\u2089]+")
+_SUBSCRIPTS = str.maketrans("\u2080\u2081\u2082\u2083\u2084\u2085\u2086\u2087\u2088\u2089", "0123456789")
 _MARKS = str.maketrans(
     dict.fromkeys("\u2018\u2019\u02bc\u00b4`\u2032\uff07", "'")
     | dict.fromkeys('"\u201c\u201d\u00ab\u00bb\u201e\u201f\u2033', " ")
@@ -94,7 +97,8 @@ def _joined(plain: str) -> str:
 def _prepared(text: str) -> str:
     """The same with one character for each figure and common mark, and without what stands for figures."""
     text = _FLAGS.sub(lambda found: f", flag {found[0]}, ", text)
-    text = _SPACE_IN_NUMBER.sub(lambda found: re.sub(r"\s", ",", found[0]), text)
+    text = _SPACE_IN_NUMBER.sub(_grouped, text)
+    text = _LOWERED.sub(_lowered, text)
     text = "".join(_figure(letter) for letter in text)
     text = _DEGREES.sub(_in_minutes, text)
     text = _FEET.sub(lambda found: f"{found[1]} {'foot' if found[1] == '1' else 'feet'} ", text)
@@ -102,6 +106,18 @@ def _prepared(text: str) -> str:
     if not _GREEK_WORD.search(text):
         text = _GREEK_LETTER.sub(_greek, text)
     return _RAISED.sub(_raised, text)
+
+
+def _grouped(found: re.Match[str]) -> str:
+    # With a decimal comma, by points, as where commas are decimal.
+    mark = "." if re.match(r",\d\d?(?!\d)", found.string[found.end() :]) else ","
+    return re.sub(r"\s", mark, found[0])
+
+
+def _lowered(found: re.Match[str]) -> str:
+    """Part of a name; behind a number its base."""
+    figures = found[0].translate(_SUBSCRIPTS)
+    return f" base {figures} " if re.search(r"\d$", found.string[: found.start()]) else figures
 
 
 def _in_minutes(found: re.Match[str]) -> str:
@@ -123,6 +139,8 @@ def _figure(letter: str) -> str:
         return letter
     if "\uff01" <= letter <= "\uff5e":
         return chr(ord(letter) - 0xFEE0)
+    if "\ufe50" <= letter <= "\ufe6b":
+        return unicodedata.normalize("NFKC", letter)
     if letter.isdecimal():
         return str(unicodedata.decimal(letter))
     if 0x1D400 <= ord(letter) <= 0x1D7FF:  # letters and figures of mathematics
@@ -140,7 +158,8 @@ def _raised(found: re.Match[str]) -> str:
         return found[0]  # a unit
     figures = found[0].translate(_SUPERSCRIPTS)
     raised = before is not None and (before[1] == ")" or before[1].isdecimal() or len(before[1]) == 1)
-    return f"^{figures}" if raised else f" {figures} "
+    raised = raised or re.search(r"[-=+*/\u2212]\s*\w{1,3}$", found.string[: found.start()]) is not None
+    return f"^{figures}" if raised or figures[-1] in "+-" else f" {figures} "
 
 
 def _in_ascii(text: str) -> tuple[str, str]:

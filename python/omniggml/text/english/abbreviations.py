@@ -37,6 +37,8 @@ ANYWHERE = {
     r"\b([CF])#": r"\1 sharp",
     r"&&": "and",
     r"\|\|": "or",
+    # Bits per second, or hundredths of a percent.
+    r"(?<![A-Za-z])bps\b": "b p s",
 }
 """Pattern -> what is said."""
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterable
 
-from omniggml.text.english.numbers import cardinal, decade, ordinal, year
+from omniggml.text.english.numbers import NUMBER, cardinal, decade, ordinal, year
 from omniggml.text.english.rule import ANY_CASE, Rule, rule, said
 
 MONTHS = (
@@ -16,7 +17,11 @@ WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", 
 
 _CAPITAL_MONTHS = "|".join(rf"{name[:3]}(?:{name[3:]})?".capitalize() for name in MONTHS)
 _SMALL_MONTHS = "|".join(name for name in MONTHS if name not in ("march", "may"))
-_MONTH = rf"(?P<month>(?:Sept|{_CAPITAL_MONTHS})\b\.?|(?:{_SMALL_MONTHS}|{_SMALL_MONTHS.upper()})\b)"
+_ANY_MONTH = rf"(?:(?:Sept|{_CAPITAL_MONTHS})\b\.?|(?:{_SMALL_MONTHS}|{_SMALL_MONTHS.upper()})\b)"
+_MONTH = rf"(?P<month>{_ANY_MONTH})"
+_DAY = "|".join(rf"{day.capitalize()}|{day[:3].capitalize()}" for day in WEEKDAYS)
+_TO = r"\s?[-\u2013\u2014]\s?"
+_SUFFIX = r"(?:st|nd|rd|th)?"
 _YEAR = r"(?:1[1-9]\d\d|20\d\d)"
 
 
@@ -46,6 +51,46 @@ def _slashed_date(found: re.Match[str]) -> str:
     return words or said(f"{cardinal(one)},", f"{cardinal(other)},", year(figures))
 
 
+def _days_of_month(found: re.Match[str]) -> str:
+    """Several days of one month, either before the other."""
+    first, last = int(found["day"]), int(found["last"])
+    if not 1 <= first < last <= 31:
+        return found[0]
+    figures, month = found["year"], _month(found["month"])
+    behind = [year(figures)] if figures else []
+    if found.start("month") < found.start("day"):
+        return said(month, ordinal(first), "to", ordinal(last) + ("," if figures else ""), *behind)
+    return said(ordinal(first), "to", ordinal(last), "of", month, *behind)
+
+
+def _from_to(known: Iterable[str]) -> Callable[[re.Match[str]], str]:
+    """Names of days, or of months."""
+
+    def full(name: str) -> str:
+        return next(full for full in known if full.startswith(name.lower()[:3]))
+
+    return lambda found: said(full(found[1]), "to", full(found[2]), year(found[3]) if found[3] else "")
+
+
+def _to(found: re.Match[str]) -> str:
+    return f"{found[1]} to "
+
+
+def _day_without_year(found: re.Match[str]) -> str:
+    """Where one of them is no month; else nobody knows, and both are read."""
+    one, other = int(found[1]), int(found[2])
+    day, month = (one, other) if one > 12 else (other, one)
+    if day > 12:
+        return said("on", MONTHS[month - 1], ordinal(day)) if 1 <= month <= 12 and day <= 31 else found[0]
+    return said("on", cardinal(one), "slash", cardinal(other))
+
+
+def _season(found: re.Match[str]) -> str:
+    if (int(found[1]) + 1) % 100 != int(found[2]):
+        return found[0]
+    return said(year(found[1]), "to", cardinal(found[2]))
+
+
 def _month_day(found: re.Match[str]) -> str:
     day = int(found["day"])
     if not 1 <= day <= 31:
@@ -71,11 +116,28 @@ def _weekday(found: re.Match[str]) -> str:
 
 
 def _era(found: re.Match[str]) -> str:
-    figures = found[1]
+    figures = found[1].replace(",", "")
     return said(year(figures) if len(figures) == 4 else cardinal(figures), *found[2].replace(".", "").lower())
 
 
 DAYS: tuple[Rule, ...] = (
+    rule(rf"\b({_DAY}){_TO}({_DAY})\b()(?!-)", _from_to(WEEKDAYS)),
+    rule(rf"\b({_YEAR})[-\u2013](?=(?:present|now|today|date|current)\b)", lambda found: said(year(found[1]), "to")),
+    rule(rf"\b({_ANY_MONTH}){_TO}({_ANY_MONTH})(?:,?\s+({_YEAR})\b)?", _from_to(MONTHS)),
+    rule(
+        rf"\b{_MONTH}\s+(?P<day>\d{{1,2}}){_SUFFIX}{_TO}(?P<last>\d{{1,2}}){_SUFFIX}(?![\w:%-])"
+        rf"(?:,?\s+(?P<year>{_YEAR})\b)?",
+        _days_of_month,
+    ),
+    rule(
+        rf"(?<![\w-])(?P<day>\d{{1,2}}){_SUFFIX}{_TO}(?P<last>\d{{1,2}}){_SUFFIX}\s+{_MONTH}"
+        rf"(?:,?\s+(?P<year>{_YEAR})\b)?",
+        _days_of_month,
+    ),
+    rule(rf"\b({_ANY_MONTH}\s+\d{{1,2}}{_SUFFIX}){_TO}(?={_ANY_MONTH})", _to),
+    rule(rf"\b(\d{{1,2}}{_SUFFIX}\s+{_ANY_MONTH}){_TO}(?=\d{{1,2}}{_SUFFIX}\s+{_ANY_MONTH})", _to),
+    rule(r"\b[oO]n (\d{1,2})/(\d{1,2})(?![\w/])(?!\s+of\b)", _day_without_year),
+    rule(rf"(?<![\w/])({_YEAR})/(\d\d)(?![\w/])", _season),
     rule(rf"\b({'|'.join(day[:3] for day in WEEKDAYS)})\.?,(?=\s+\d|\s+[A-Z])", _weekday, ANY_CASE),
     rule(r"(?<![\d-])(?P<year>\d{4})(?P<mark>[-/])(?P<number>\d\d)(?P=mark)(?P<day>\d\d)(?![\d-])", _iso_date),
     rule(r"(?<![\d./])(\d{1,2})([./])(\d{1,2})\2(\d{4})(?![\d/])", _slashed_date),
@@ -84,10 +146,13 @@ DAYS: tuple[Rule, ...] = (
     rule(rf"\b{_MONTH}(?P<comma>,)?\s+(?P<year>{_YEAR})\b", _month_year),
 )
 
-DECADES: tuple[Rule, ...] = (rule(r"(?<!\w)'?((?:1[1-9]|20)\d0|[2-9]0)'?s\b", lambda found: said(decade(found[1]))),)
+DECADES: tuple[Rule, ...] = (
+    rule(r"(?<!\w)'?00'?s\b", "two thousands"),
+    rule(r"(?<!\w)'?((?:1[1-9]|20)\d0|[2-9]0)'?s\b", lambda found: said(decade(found[1]))),
+)
 
 YEARS: tuple[Rule, ...] = (
-    rule(r"\b(\d{1,4})\s?(AD|BCE|BC|CE|A\.D\.|B\.C\.)(?!\w)", _era),
+    rule(rf"(?<![\w.,])({NUMBER})\s?(AD|BCE|BC|CE|A\.D\.|B\.C\.)(?!\w)", _era),
     rule(
         rf"\b((?:from|between)\s+)({_YEAR})(\s+(?:to|and)\s+)({_YEAR})\b",
         lambda found: f"{found[1]}{year(found[2])}{found[3]}{year(found[4])}",

@@ -8,8 +8,12 @@ from omniggml.text.english.abbreviations import BEFORE_FIGURES
 from omniggml.text.english.numbers import NUMBER, cardinal, ordinal, power, quantity
 from omniggml.text.english.rule import Rule, either, rule, said
 
-_DASH = "[-\u2013\u2014]"
-_MINUS = "[-\u2212]"
+_BEHIND_NAMES = frozenset(
+    ("is", "was", "are", "were", "in", "on", "of", "and", "or", "has", "had", "at", "to", "by", "for", "with", "from")
+)
+_JUDGED = (
+    r"(?:[rR]at(?:ed?|ing)|[sS]cor(?:ed?|ing|es)|[gG]rade[ds]?|[gG]ave|[gG]ives?|[gG]ot|[eE]arned|[rR]eview(?:ed)?)"
+)
 
 
 def _grade(found: re.Match[str]) -> str:
@@ -20,6 +24,10 @@ def _fraction(found: re.Match[str]) -> str:
     if found[1] is None and found[2] == found[3]:
         return said(cardinal(found[2]), cardinal(found[3]))
     return said(quantity(found[0]))
+
+
+def _out_of(found: re.Match[str]) -> str:
+    return found[1] + said(cardinal(found[2]), "out of", cardinal(found[3]))
 
 
 def _scientific(found: re.Match[str]) -> str:
@@ -36,43 +44,88 @@ def _number(found: re.Match[str]) -> str:
     return said(cardinal(figures.rstrip("."))) + ("." if figures.endswith(".") else "")
 
 
-DECIMAL_COMMAS: tuple[Rule, ...] = (
-    # Where a unit or the points before it leave no doubt.
-    rule(r"(?<![\d.,])(\d{1,3}(?:\.\d{3})+),(\d\d)(?!\d)", lambda found: f"{found[1].replace('.', '')}.{found[2]}"),
-    rule(r"(?<![\d.,])(\d+),(\d{1,2})(?=\s?[%\u2030\u00b0\u20ac])", lambda found: f"{found[1]}.{found[2]}"),
+def _by_thousands(found: re.Match[str]) -> str:
+    """Grouped as the rules know it, whatever it was grouped by."""
+    groups = re.split(r"\D", found[0])
+    address = len(groups) == 4 and all(group == str(int(group)) and int(group) < 256 for group in groups)
+    return found[0] if address else f"{int(''.join(groups)):,}"
+
+
+def _mixed(found: re.Match[str]) -> str:
+    """ "1-1/2": a number and a fraction, written with a hyphen."""
+    return f"{found[1]} {found[2]}/{found[3]}" if int(found[2]) < int(found[3]) else found[0]
+
+
+def _point(found: re.Match[str]) -> str:
+    """A decimal comma as a point."""
+    return f"{found[1].replace('.', '')}.{found[2]}"
+
+
+def _minus_behind(found: re.Match[str]) -> str:
+    return f"{found[1]} minus "
+
+
+def _before_figure(found: re.Match[str]) -> str:
+    # "He said no. 5 people left."
+    behind = re.match(r"\s*\d[\d,.]*\s+([a-z]+)", found.string[found.end(1) + 1 :])
+    if found[1] == "no" and behind and behind[1] not in _BEHIND_NAMES:
+        return found[0]
+    return f"{BEFORE_FIGURES[found[1]]} "
+
+
+def _stars(found: re.Match[str]) -> str:
+    full, all_of_them = found[0].count("\u2605"), len(found[0])
+    return said(cardinal(full), *(["of", cardinal(all_of_them)] if full < all_of_them else []), "stars")
+
+
+def _raised_letters(found: re.Match[str]) -> str:
+    return said("to the power of", "minus" if found[1] else "", found[2].lower())
+
+
+GROUPS: tuple[Rule, ...] = (
+    rule(r"(?<![\w'.,])\d{1,3}(?:'\d{3})+(?![\w'])", _by_thousands),
+    rule(r"(?<![\w.,])\d{1,2}(?:,\d\d)+,\d{3}(?![\w,])", _by_thousands),
+    rule(r"(?<![\w.,])[1-9]\d{0,2}(?:\.\d{3}){2,}(?!\w|[.,]\d)", _by_thousands),
+    rule(r"(?<![\w/-])(\d+)-(\d+)/(\d+)(?![\w/])", _mixed),
+    # A decimal comma, where a unit or the points before it leave no doubt.
+    rule(r"(?<![\d.,])(\d{1,3}(?:\.\d{3})+),(\d+)(?![\d,])", _point),
+    rule(r"(?<=[$\u00a3\u20ac])(\s?\d+),(\d\d)(?![\d,])", _point),
+    rule(r"(?<![\d.,])(\d+),(\d{1,2})(?=\s?[%\u2030\u00b0\u20ac])", _point),
 )
 
 VARIABLES: tuple[Rule, ...] = (
+    rule(r"\bT-(?=\d+(?::\d|\s?(?:seconds?|minutes?|hours?|days?|weeks?|months?|years?|s|min|h)\b))", "t minus"),
     # Grades and variables: behind these a hyphen is a minus.
     rule(r"(?<![\w'.-])([A-F])-(?=[\s.,;:!?)]|$)(?!\s*(?:,|and\b|or\b|to\b)\s*\w+-\w)", _grade),
-    rule(r"(?<![\w'.-])((?:\d+ ?)?[a-z])-(?=\d+(?![\w-]))", lambda found: f"{found[1]} minus "),
+    rule(r"(?<![\w'.-])((?:\d+ ?)?[a-z])-(?=\d+(?![\w-]))", _minus_behind),
     rule(r"(?<!\S)(-{1,2})(?=[A-Za-z])", lambda found: said(*["dash"] * len(found[1]))),
 )
 
-RANGES: tuple[Rule, ...] = (
-    # What stands between two figures is "to".
-    rule(rf"(?:(?<=[\d%])|(?<=\u00b0[CF])|(?<=[ap]m)|(?<=\d[kKM]))(?:{_DASH}|\s\u2013\s)(?=[$\u00a3\u20ac]?\d)", "to"),
-)
-
 SIGNS: tuple[Rule, ...] = (
+    rule(r"(?<=\d)\s+[-\u2212]\s+(?=[-+\u2212]?\.?[\d(])|(?<=\d)\u2212(?=\d)", "minus"),
+    rule(r"(?<=[\d)])\s+[-\u2212]\s+(?=[b-z](?![\w'])|\()", "minus"),
+    rule(r"(?<![\w'])([b-hj-zB-HJ-Z])\s+[-\u2212]\s+(?=\d|\(|[a-zA-Z](?![\w']))", _minus_behind),
+    rule(r"([=(<>*/+]\s?)[-\u2212](?=[a-z](?![\w']))", _minus_behind),
+    rule(r"\^\{([^{}]*)\}", lambda found: f"^({found[1]})"),
     rule(r"(?<=[\w)])\^\(?([-+\u2212]?\d+)\)?", lambda found: said(power(found[1]))),
-    rule(r"(?<=\d)\s+[-\u2212]\s+(?=\d)|(?<=\d)\u2212(?=\d)", "minus"),
-    rule(rf"(?<![\w.)\]]){_MINUS}(?=\.?\d|[$\u00a3\u20ac\u00a5]\d)", "minus"),
+    rule(r"(?<=[\w)])\^\(?([-\u2212]?)([A-Za-z]+)\)?", _raised_letters),
+    rule(r"([$\u00a3\u20ac])[-\u2212](?=\.?\d)", lambda found: f" minus {found[1]}"),
+    rule(r"(?<![\w.)\]^])[-\u2212\u2013](?=\.?\d|[A-Z]{0,2}[$\u00a3\u20ac\u00a5\u20b9]\.?\d)", "minus"),
 )
 
 NUMBERED: tuple[Rule, ...] = (
     rule(r"(?<![\w.)\]])[~\u2248]\s?(?=\d)", "about"),
-    rule(r"#(?=\d)", "number"),
+    rule(r"#(?=\d|\s+of\b)", "number"),
     rule(r"#(?=[^\W\d])", "hashtag"),
-    rule(
-        rf"\b({either(BEFORE_FIGURES)})\.\s*(?=\d)",
-        lambda found: f"{BEFORE_FIGURES[found[1]]} ",
-    ),
+    rule(rf"\b({either(BEFORE_FIGURES)})\.\s*(?=\d)", _before_figure),
+    rule(r"[\u2605\u2606]{2,}", _stars),
 )
 
-SCIENTIFIC: tuple[Rule, ...] = (rule(rf"(?<![\w.])({NUMBER})[eE]([-+\u2212]?\d+)\b", _scientific),)
+SCIENTIFIC: tuple[Rule, ...] = (rule(rf"(?<![\w.])({NUMBER})[eE]([-+\u2212]?\d{{1,3}})\b", _scientific),)
 
 FRACTIONS: tuple[Rule, ...] = (
+    rule(rf"\b({_JUDGED}\b[^.\d/]{{0,20}})(\d+(?:\.\d+)?)/(5|10|20|100)(?![\w/])", _out_of),
+    rule(r"(?<![\w./])()(10|5|100)/(\2)(?![\w/])", _out_of),
     rule(r"(?<![\w.])(\d+)(?:[xX]|\u00d7)(?![\w\u00d7]|\s*\d)", lambda found: said(cardinal(found[1]), "times")),
     rule(r"(?<=\d)\s*[*\u00d7]\s*(?=\d)|(?<=\w) \* (?=\w)", "times"),
     rule(r"(?<![\w./])(?:(\d+) )?(\d+)/(\d+)(?![\w/])", _fraction),
@@ -90,6 +143,9 @@ REST: tuple[Rule, ...] = (
     rule(r">=|\u2265", "greater than or equal to"),
     rule(r"!=", "is not equal to"),
     rule(r"->|=>", "arrow"),
+    # The number of a note, or part of a name.
+    rule(r"(?<=[a-z])\.(?=\d+(?:\s+[A-Z]|\s*$))", lambda found: ". "),
+    rule(r"(?<=[A-Za-z])(?<!approx)\.(?=\d)", "dot"),
     # What is left of the figures.
     rule(rf"(?<![\d.]){NUMBER}(?:\.(?=\D|$))?|\.\d+", _number),
     rule(r"\d+", lambda found: said(cardinal(found[0]))),

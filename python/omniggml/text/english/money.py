@@ -6,6 +6,7 @@ import re
 
 from omniggml.text.english.numbers import NUMBER, cardinal
 from omniggml.text.english.rule import Rule, either, rule, said
+from omniggml.text.english.unit_names import UNITS
 
 CURRENCIES: dict[str, tuple[str, str, str, str]] = {
     "US$": ("u s dollar", "u s dollars", "cent", "cents"),
@@ -36,6 +37,19 @@ CURRENCIES: dict[str, tuple[str, str, str, str]] = {
     "CAD": ("canadian dollar", "canadian dollars", "cent", "cents"),
     "AUD": ("australian dollar", "australian dollars", "cent", "cents"),
     "INR": ("rupee", "rupees", "paisa", "paise"),
+    "\u20a6": ("naira", "naira", "kobo", "kobo"),
+    "\u20b5": ("cedi", "cedis", "pesewa", "pesewas"),
+    "\u20b8": ("tenge", "tenge", "", ""),
+    "\u20b1": ("peso", "pesos", "centavo", "centavos"),
+    "\u20a1": ("colon", "colones", "", ""),
+    "\u20ad": ("kip", "kip", "", ""),
+    "\u20ae": ("tugrik", "tugriks", "", ""),
+    "\u20b2": ("guarani", "guaranies", "", ""),
+    "\u20bc": ("manat", "manat", "", ""),
+    "\u20be": ("lari", "lari", "", ""),
+    "\u09f3": ("taka", "taka", "", ""),
+    "R$": ("real", "reais", "centavo", "centavos"),
+    "S$": ("singapore dollar", "singapore dollars", "cent", "cents"),
     "BTC": ("bitcoin", "bitcoins", "", ""),
 }
 """Sign or code -> one, many, one hundredth, many hundredths."""
@@ -63,7 +77,8 @@ def _money(found: re.Match[str]) -> str:
 
 
 def _per(found: re.Match[str], words: str) -> str:
-    return f"{words}per {found['per']} " if found["per"] else words
+    per = found["per"]
+    return f"{words}per {UNITS[per][0] if per in UNITS else per.lower()} " if per else words
 
 
 def _amount(figures: str, currency: tuple[str, str, str, str]) -> str:
@@ -84,16 +99,24 @@ def _money_behind(found: re.Match[str]) -> str:
     currency = CURRENCIES[found["sign"]]
     size = found["magnitude"]
     if size:
-        return said(cardinal(figures), MAGNITUDES.get(size, size), currency[1])
-    return said(_amount(figures, currency))
+        return _per(found, said(cardinal(figures), MAGNITUDES.get(size, size), currency[1]))
+    return _per(found, said(_amount(figures, currency)))
 
+
+_PER = r"(?:/(?P<per>[A-Za-z]+[\u00b2\u00b3]?))?"
+
+RUPEES: tuple[Rule, ...] = (
+    # "Rs. 500/-": a stroke that nothing can be added behind.
+    rule(r"\b(?:Rs\.?|\u20a8)\s?(?=\d)", lambda found: "\u20b9"),
+    rule(r"(\u20b9\s?\d[\d,.]*)/-(?!\w)", lambda found: found[1]),
+)
 
 RULES: tuple[Rule, ...] = (
     rule(
-        rf"(?P<sign>{_SIGN}|(?:{_CODE})(?=\s?\d))\s?(?P<amount>{NUMBER}|\.\d+)(?: to (?P<to>{NUMBER}))?"
-        rf"(?!\d|/\d){_MAGNITUDE}(?:/(?P<per>[a-z]+))?(?: (?P<noun>bill|note|coin)\b)?",
+        rf"(?<!\d)(?P<sign>{_SIGN}|(?:{_CODE})(?=\s?\d))\s?(?P<amount>{NUMBER}|\.\d+)(?: to (?P<to>{NUMBER}))?"
+        rf"(?!\d|/\d){_MAGNITUDE}{_PER}(?: (?P<noun>bill|note|coin)\b)?",
         _money,
     ),
-    rule(rf"(?<![\d.])(?P<amount>{NUMBER}){_MAGNITUDE}\s?(?P<sign>{_SIGN}|(?:{_CODE})\b)(?!\d)", _money_behind),
+    rule(rf"(?<![\d.])(?P<amount>{NUMBER}){_MAGNITUDE}\s?(?P<sign>{_SIGN}|(?:{_CODE})\b){_PER}(?!\d)", _money_behind),
     rule(r"\$+", "dollars"),
 )

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from omniggml.text.english import addresses, dates, figures, identifiers, money, times, units, words
+from omniggml.text.english import addresses, chemistry, dates, figures, identifiers, money, ranges, times, units, words
 from omniggml.text.english.rule import Rule
 
 RULES: tuple[Rule, ...] = (
     *addresses.RULES,
+    *identifiers.CHARACTERS,
     *words.FIXED,
-    *figures.DECIMAL_COMMAS,
+    *money.RUPEES,
+    *figures.GROUPS,
+    *chemistry.RULES,
     *figures.VARIABLES,
     *dates.DAYS,
     *identifiers.RULES,
-    *figures.RANGES,
+    *ranges.RULES,
     *times.RULES,
     *figures.SIGNS,
     *money.RULES,

@@ -11,7 +11,7 @@ _HALF_DAY = r"(?P<half>[aApP])\.?\s?[mM]\b(?P<dot>\.?)"
 
 
 def _clock(found: re.Match[str]) -> str:
-    hour, minute, second, half = int(found["hour"]), int(found["minute"] or 0), found["second"], found["half"]
+    hour, minute, second, half = (int(found["hour"]), int(found["minute"] or 0), found["second"], found["half"])
     if hour > 24 or minute > 59:
         return said(cardinal(hour), "to", cardinal(found["minute"] or "0"))
     if second:
@@ -37,7 +37,16 @@ def _counted(value: int, unit: str) -> str:
     return f"{cardinal(value)} {unit}{'' if value == 1 else 's'}"
 
 
+def _offset(found: re.Match[str]) -> str:
+    """From the time of Greenwich."""
+    minutes = cardinal(int(found[4])) if found[4] and int(found[4]) else ""
+    sign = "plus" if found[2] == "+" else "minus"
+    return said(*found[1].lower(), sign, cardinal(int(found[3])), minutes)
+
+
 RULES: tuple[Rule, ...] = (
+    rule(r"\b(UTC|GMT)\s?([-+\u2212\u2013])(\d{1,2})(?::?(\d\d))?(?!\d)", _offset),
+    rule(rf"(?<![\d:.,])(?P<hour>1?\d)\.(?P<minute>[0-5]\d)(?P<second>)\s?{_HALF_DAY}", _clock),
     rule(r"\b12:00\s+(noon|midnight)", lambda found: said("twelve", found[1])),
     rule(rf"(?<![\d:.])(?P<hour>\d{{1,2}}):(?P<minute>\d\d)(?::(?P<second>\d\d))?(?!\d)(?:\s?{_HALF_DAY})?", _clock),
     rule(rf"(?<![\d:.,])(?P<hour>1?\d)(?P<minute>)(?P<second>)\s?{_HALF_DAY}", _clock),

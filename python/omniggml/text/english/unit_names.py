@@ -36,7 +36,7 @@ UNITS: dict[str, tuple[str, str]] = {
     **{
         name: (one, many)
         for name, (one, many, _) in _PREFIXED.items()
-        if name not in ("B", "b", "J", "A", "F", "H", "N")
+        if name not in ("B", "b", "J", "A", "F", "H", "N", "bps")
     },
     **{
         prefix + name: (_PREFIXES[prefix] + one, _PREFIXES[prefix] + many)

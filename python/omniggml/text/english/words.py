@@ -39,6 +39,15 @@ def _roman(found: re.Match[str]) -> str:
     return found[0]
 
 
+def _romans(found: re.Match[str]) -> str:
+    """From one to the other: such a dash tells, or the word before it."""
+    values = roman(found[3]), roman(found[5])
+    one = (found[2] or "").lower()
+    if None in values or (found[4] == "-" and one not in ROMAN_AFTER and one.removesuffix("s") not in ROMAN_AFTER):
+        return found[0]
+    return f"{found[1] or ''}{cardinal(values[0] or 0)} to {cardinal(values[1] or 0)} "
+
+
 def _roman_century(found: re.Match[str]) -> str:
     value = roman(found[1])
     return found[0] if value is None else f"{ordinal(value)} century"
@@ -73,6 +82,7 @@ RULES: tuple[Rule, ...] = (
     rule(r"\b(Dr|Mr|Mrs|Ms|Prof)(?=\s+[A-Z])", lambda found: TITLES[found[1]]),
     rule(r"\bSt(?=\s+[A-Z])", "saint"),
     rule(rf"\b({either(ENDINGS)})\.", _ending),
+    rule(r"\b(([A-Za-z]+) )?([IVXLC]+)([-\u2013])([IVXLC]+)\b", _romans),
     rule(r"\b([A-Za-z]+) ([IVXLCDM]+)\b(?!')", _roman),
     rule(r"\b([IVX]+) century\b", _roman_century),
     rule(r"\b(?:[A-Za-z]\.){2,}", _dotted_letters),

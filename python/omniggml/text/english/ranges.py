@@ -1,0 +1,58 @@
+"""What stands between two figures: mostly "to"."""
+
+from __future__ import annotations
+
+import re
+
+from omniggml.text.english.rule import Rule, either, rule
+from omniggml.text.english.unit_names import UNITS
+
+_NUMERAL = r"\d[\d,]*(?:\.\d+)?"
+_DASH = "[-\u2013\u2014]"
+_AMOUNT = r"(?=[$\u00a3\u20ac\u20b9]?\.?\d)"
+
+
+def _ascends(one: str, other: str) -> bool:
+    return float(one.replace(",", "")) < float(other.replace(",", ""))
+
+
+def _spaced(found: re.Match[str]) -> str:
+    """Between numbers that grow it is "to", unless something is computed."""
+    computed = re.search(r"[-=+*/\u00d7\u00f7^<>\u221a\u2212]\s*$", found.string[: found.start()]) or re.match(
+        r"\s*[=+*/\u00d7\u00f7^<>]|\s+[-\u2212]\s", found.string[found.end() :]
+    )
+    return f"{found[1]} to {found[2]}" if not computed and _ascends(found[1], found[2]) else found[0]
+
+
+def _two_hyphens(found: re.Match[str]) -> str:
+    return f"{found[1]} {'to' if _ascends(found[1], found[2]) else 'minus minus'} {found[2]}"
+
+
+def _computed(found: re.Match[str]) -> str:
+    return found[0].replace("-", " minus ")
+
+
+def _to(found: re.Match[str]) -> str:
+    return f"{found[1]} to "
+
+
+RULES: tuple[Rule, ...] = (
+    # What is computed is no range.
+    rule(rf"(?<![\w.-]){_NUMERAL}(?:[-+*/]{_NUMERAL})+(?=\s?=)", _computed),
+    rule(rf"(?<![\w.-]){_NUMERAL}(?:[-+*]{_NUMERAL})*[+*]{_NUMERAL}(?:[-+*]{_NUMERAL})+(?!\w)", _computed),
+    rule(rf"(?<![\w.])({_NUMERAL})--({_NUMERAL})(?!\w)", _two_hyphens),
+    rule(rf"(?<![\w.])({_NUMERAL}) +- +({_NUMERAL})(?![\w-])", _spaced),
+    # What is behind the first of the figures may be a unit.
+    rule(
+        r"(?:(?<=[\d%\u00b0])|(?<=\u00b0[CF])|(?<=[apAP][mM])|(?<=[ap]\.m\.)|(?<=\d[kKMm])|(?<=\dbn)|(?<=\d0s)"
+        rf"|(?<=\d(?:st|nd|rd|th))|(?<=\d[$\u00a3\u20ac\u00a2]))(?:{_DASH}|\s\u2013\s){_AMOUNT}",
+        "to",
+    ),
+    rule(rf"(\d\s?(?:{either(UNITS)}))(?:{_DASH}|\s+[-\u2013]\s+){_AMOUNT}(?![^=.;]{{1,20}}=)", _to),
+    rule(r"(?<![\w-])(([A-Za-z]+)\d+)[-\u2013](?=\2\d)", _to),
+    rule(r"(\d\s?(?:BCE|BC|AD|CE))\s?[-\u2013]\s?(?=\d|AD|BC|CE)", _to),
+    rule(r"(?<=\d)[-\u2013]\s+(?=\d+/\d)|(?<=\d)\.{2,3}(?=\d)", "to"),
+    # Such a dash behind anything with a figure, or between letters.
+    rule(r"(?<=\d[a-zA-Z\"'])\u2013(?=[\w$\u00a3\u20ac])", "to"),
+    rule(r"(?<![\w'])([A-Za-z])\u2013(?=[A-Za-z](?![\w']))", _to),
+)

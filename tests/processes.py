@@ -6,6 +6,10 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
+SANITIZED = "asan" in os.environ.get("LD_PRELOAD", "")
+"""Whether the tests run under the address sanitizer, which reserves terabytes, and whose allocator keeps its locks in a
+child that was forked beside other threads."""
+
 
 def others_environment() -> dict[str, str]:
     """For other people's programs: without the sanitizers' libraries, which hang in a browser."""

@@ -13,6 +13,7 @@ import pytest
 from native_module import internals
 from omniggml.c_interface import get_include, get_library
 from omniggml.loading import BUILT_IN
+from processes import SANITIZED
 
 
 @pytest.mark.skipif(sys.platform != "linux" or platform.machine() != "x86_64", reason="names of x86-64, told by Linux")
@@ -31,6 +32,7 @@ def test_instructions_are_judged_as_the_system_judges_them() -> None:
 
 @pytest.mark.skipif(shutil.which("qemu-x86_64") is None, reason="needs qemu-x86_64")
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="an x86-64 build")
+@pytest.mark.skipif(SANITIZED, reason="the sanitizer reserves terabytes")
 def test_a_lesser_cpu_gets_a_sentence() -> None:
     """Nehalem has no AVX, which every build for x86-64 needs."""
     command = ["qemu-x86_64", "-cpu", "Nehalem", sys.executable, "-m", "omniggml", "devices"]
@@ -44,6 +46,7 @@ def test_a_lesser_cpu_gets_a_sentence() -> None:
 @pytest.mark.skipif(shutil.which("qemu-x86_64") is None, reason="needs qemu-x86_64")
 @pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler")
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="an x86-64 build")
+@pytest.mark.skipif(SANITIZED, reason="the sanitizer reserves terabytes")
 def test_a_lesser_cpu_gets_a_sentence_in_c_too(tmp_path: Path) -> None:
     (tmp_path / "load.c").write_text(
         "#include <omniggml.h>\n#include <stdio.h>\n"

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 
 import pytest
 
 from conftest import Files
+from processes import SANITIZED
 from sentences import one_sentence
 
 pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="limits of address space are Linux's"),
-    pytest.mark.skipif("asan" in os.environ.get("LD_PRELOAD", ""), reason="the sanitizer reserves terabytes"),
+    pytest.mark.skipif(SANITIZED, reason="the sanitizer reserves terabytes"),
 ]
 
 CODE = """

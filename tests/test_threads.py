@@ -12,6 +12,7 @@ import pytest
 
 from conftest import Files
 from native_module import internals
+from processes import SANITIZED
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="asks Linux")
 forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
@@ -216,6 +217,7 @@ def test_a_forked_child_speaks(tiny_files: Files, n_threads: int, way: str) -> N
 
 
 @forks
+@pytest.mark.skipif(SANITIZED, reason="the sanitizer's allocator is locked in the child")
 def test_a_child_forked_while_others_speak_speaks(tiny_files: Files) -> None:
     code = """
 import os, sys, threading

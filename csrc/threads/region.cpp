@@ -53,7 +53,9 @@ struct Region {
 
     void meet() {
         const uint32_t seen = passed.now();
-        if (arrived.fetch_add(1) == size - 1) {
+        // Looked at before arriving: with the last to arrive the region may be another's, of another size.
+        const int last = size - 1;
+        if (arrived.fetch_add(1) == last) {
             arrived.store(0);
             passed.advance();
         } else {

@@ -27,10 +27,11 @@ from omniggml.conversion.config_json import read_checkpoint_config
 from omniggml.conversion.lora_adapter import CONFIG_NAME, WEIGHTS_NAME, LoraAdapter, MergedCheckpoint
 from omniggml.conversion.safetensors_reader import Checkpoint
 from omniggml.errors import ConversionError
-from omniggml.spec.encoder_tensors import AUDIO_PREFIX, audio_encoder_tensors
+from omniggml.spec.encoder_tensors import audio_encoder_tensors, vision_encoder_tensors
 from omniggml.spec.expected_tensors import Named, speech_tensors, thinker_tensors
-from omniggml.spec.model_config import AudioEncoderConfig, ModelConfig
+from omniggml.spec.model_config import AudioEncoderConfig, ModelConfig, VisionEncoderConfig
 from omniggml.synthetic.ears import PUBLISHED_EARS, ears_for
+from omniggml.synthetic.eyes import PUBLISHED_EYES, eyes_for
 from omniggml.synthetic.geometries import PUBLISHED_GEOMETRY, Geometry
 from omniggml.synthetic.random_checkpoint import config_json
 
@@ -53,13 +54,9 @@ _RANK = 16
 
 
 def published_tensors(geometry: Geometry = PUBLISHED_GEOMETRY) -> Iterator[Named]:
-    """Name and shape of every tensor; of another geometry, with the published encoder for images."""
+    """Name and shape of every tensor."""
     yield from audio_encoder_tensors(_ears(geometry))
-    for part in tomllib.loads(TABLE.read_text(encoding="utf-8"))["encoder"]:
-        for n in range(part["times"]):
-            for name, shape in part["tensors"]:
-                if not part["prefix"].startswith(AUDIO_PREFIX):
-                    yield part["prefix"].format(n=n) + name, tuple(shape)
+    yield from vision_encoder_tensors(_eyes(geometry))
     yield from thinker_tensors(geometry.thinker)
     yield from speech_tensors(geometry.model_config())
 
@@ -68,11 +65,15 @@ def _ears(geometry: Geometry) -> AudioEncoderConfig:
     return PUBLISHED_EARS if geometry is PUBLISHED_GEOMETRY else ears_for(geometry)
 
 
+def _eyes(geometry: Geometry) -> VisionEncoderConfig:
+    return PUBLISHED_EYES if geometry is PUBLISHED_GEOMETRY else eyes_for(geometry)
+
+
 def write_checkpoint(directory: Path, variant: str, geometry: Geometry = PUBLISHED_GEOMETRY) -> Path:
     """Configuration, tokenizer, index and shards with holes in the place of values."""
     directory.mkdir(parents=True, exist_ok=True)
     geometry.tokenizer.write(directory)
-    config = config_json(geometry, _ears(geometry))
+    config = config_json(geometry, _ears(geometry), _eyes(geometry))
     tensors = ((name, shape, "BF16") for name, shape in published_tensors(geometry))
     config, changed = _CHANGES[variant](config, tensors)
     (directory / "config.json").write_text(json.dumps(config), encoding="utf-8")

@@ -126,7 +126,7 @@ def our_answer(
     model: Model, messages: list[dict[str, Any]], speaker: str, max_text: int, max_frames: int
 ) -> tuple[list[int], list[int], Audio]:
     """The conversation's tokens, the answer's, and its audio, as the reference would speak it."""
-    asked = model._heard(messages)
+    asked = model._placed(messages)
     generator = model._text_generator(asked.tokens, TextOptions(greedy=True, max_tokens=max_text), asked.media)
     tokens = list(iter(generator.next, -1))
     # The reference never speaks the last token it generated: it takes it for the end of the turn.
@@ -135,6 +135,7 @@ def our_answer(
         asked.tokens,
         spoken,
         thinker_hidden=generator.prompt_hidden,
+        positions=asked.positions,
         speaker=speaker,
         greedy=True,
         max_frames=max_frames,

@@ -24,7 +24,14 @@ LEVELS: tuple[tuple[str, ...], ...] = (
 )
 BELOW_QWEN = ("error", "kernels", "threads", "ops", "gguf", "core", "bench")
 # Of the models, what stands alone; what else is there is shared by them.
-PARTS = ("models/thinker", "models/talker", "models/code_predictor", "models/code2wav", "models/audio_encoder")
+PARTS = (
+    "models/thinker",
+    "models/talker",
+    "models/code_predictor",
+    "models/code2wav",
+    "models/audio_encoder",
+    "models/vision_encoder",
+)
 
 
 def sources() -> list[Path]:

@@ -11,10 +11,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import omniggml
 from omniggml import convert
 from omniggml.synthetic.ears import ears_for
+from omniggml.synthetic.eyes import eyes_for
 from omniggml.synthetic.geometries import GEOMETRIES
 from omniggml.synthetic.random_checkpoint import write_random_checkpoint
 
@@ -33,8 +35,8 @@ def blocks(page: Path, language: str) -> list[str]:
 def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A directory with what the examples name: a checkpoint, its files, codes, a recording."""
     path = tmp_path_factory.mktemp("docs")
-    audio = ears_for(GEOMETRIES["tiny"])
-    checkpoint = write_random_checkpoint("tiny", path / "Qwen3-Omni-30B-A3B-Instruct", audio=audio)
+    audio, vision = ears_for(GEOMETRIES["tiny"]), eyes_for(GEOMETRIES["tiny"])
+    checkpoint = write_random_checkpoint("tiny", path / "Qwen3-Omni-30B-A3B-Instruct", audio=audio, vision=vision)
     # Random weights never find an end, so the examples' speeches get one.
     defaults = checkpoint / "generation_config.json"
     defaults.write_text(json.dumps(json.loads(defaults.read_text()) | {"talker_max_new_tokens": 12}))
@@ -46,6 +48,8 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     omniggml.Audio(np.random.default_rng(1).uniform(-0.5, 0.5, 8000).astype(np.float32), 16000).save(
         path / "question.wav"
     )
+    pixels = np.random.default_rng(2).integers(0, 256, (48, 64, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(path / "photo.png")
     return path
 
 

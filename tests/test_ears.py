@@ -15,9 +15,8 @@ import soundfile
 
 import omniggml
 from ears_side import FRAMES, TOWER, Ears, answered, our_answer, recorded
-from gguf_edit import GgufEdit, Tensor
+from gguf_edit import GgufEdit
 from omniggml import InputError, ModelFileError, TextOptions, _native, convert
-from omniggml.files.encoders import open_encoders
 from omniggml.media.parts import parted
 from omniggml.spec.mmproj_file import ARCHITECTURE
 from omniggml.synthetic.ears import EARS
@@ -230,9 +229,8 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "no mapping": ("hello", "expected a mapping"),
     "audio without any": ({"type": "audio"}, "without one"),
     "text without any": ({"type": "text"}, "has to have a text"),
-    "an image": ({"type": "image", "image": "x.png"}, "can't see"),
-    "an image's address": ({"type": "image_url", "image_url": {"url": "data:image/png;base64,"}}, "can't see"),
-    "a video": ({"type": "video", "video": "x.mp4"}, "can't see"),
+    "an image, without eyes": ({"type": "image", "image": "x.png"}, "holds no encoder for images"),
+    "a video, without eyes": ({"type": "video", "video": "x.mp4"}, "holds no encoder for images"),
     "an address": (audio("https://example.com/a.wav"), "not downloaded"),
     "no base64": ({"type": "input_audio", "input_audio": {"data": "§§", "format": "wav"}}, "no base64"),
     "no data": ({"type": "input_audio", "input_audio": {}}, '"data"'),
@@ -268,7 +266,7 @@ def test_more_than_the_context_holds(model: omniggml.Model) -> None:
 def test_text_alone_is_left_as_it_is() -> None:
     turns = [{"role": "user", "content": "hm?"}, {"role": "user", "content": [{"type": "text", "text": "a", "b": 1}]}]
     plain = parted(turns)
-    assert plain.turns == turns and plain.audio == ()
+    assert plain.turns == turns and plain.media == ()
 
 
 def test_without_ears_or_a_token_for_them(ears: Ears) -> None:
@@ -349,7 +347,7 @@ def test_policies_keep_what_they_should(ears: Ears, tmp_path: Path) -> None:
 
 def test_a_checkpoint_without_ears_makes_none(tmp_path: Path, tiny_files: Any) -> None:
     checkpoint = tiny_files.speech.parent / "checkpoint"
-    with pytest.raises(omniggml.ConversionError, match="no weights of an audio encoder"):
+    with pytest.raises(omniggml.ConversionError, match="no weights of an encoder"):
         convert(checkpoint, tmp_path, only="mmproj")
 
 
@@ -362,29 +360,15 @@ def test_ears_alone(ears: Ears, tmp_path: Path) -> None:
 
 def test_other_models_files(ears: Ears) -> None:
     speech, thinker, mmproj = ears.files()
-    with pytest.raises(ModelFileError, match="is an mmproj file, through which a thinker hears"):
+    with pytest.raises(ModelFileError, match="is an mmproj file, through which a thinker hears and sees"):
         omniggml.load(mmproj)
-    with pytest.raises(ModelFileError, match="is an mmproj file, through which a thinker hears"):
+    with pytest.raises(ModelFileError, match="is an mmproj file, through which a thinker hears and sees"):
         omniggml.load(thinker=mmproj)
     with pytest.raises(ModelFileError, match="is no mmproj file"):
         omniggml.load(speech, mmproj=thinker)
     other = Ears(ears.root, "mini").files()
     with pytest.raises(ModelFileError, match="belong to different models"):
         omniggml.load(other[0], mmproj=mmproj)
-
-
-def test_an_encoder_for_images_is_left_out_aloud(ears: Ears, tmp_path: Path) -> None:
-    mmproj = ears.files()[2]
-    other = tmp_path / "both.gguf"
-    edit = GgufEdit.read(mmproj)
-    edit.tensors.append(Tensor("v.patch_embd.weight", [8, 4], 0, bytes(128)))
-    edit.write(other)
-    with pytest.warns(UserWarning, match="encoder for images, which is not used"):
-        source = open_encoders(other)
-    native = _native.MediaEncoders(source.native, "cpu")
-    features = ears.features(120)
-    rows = _native.AudioEncoderSession(native, 1, None).encode(features)
-    assert np.array_equal(rows, ears.encoded(features))
 
 
 @pytest.mark.parametrize(

@@ -26,11 +26,11 @@ from sentences import one_sentence
 RESULTS = {
     "AnswerText", "BenchReport", "Change", "Comparison", "Concern", "Diagnosis", "Finding", "FoundPolicy", "Inspection",
     "Quantized", "Reading", "Recorded", "Reply", "Row", "Segment", "Share", "Speaking", "SpeechEngine", "SpeechTimings",
-    "StreamedReply", "TalkerStates", "ThinkerOutput",
+    "Seen", "StreamedReply", "TalkerStates", "ThinkerOutput",
 }  # fmt: skip
 """Classes that nobody makes but us; their methods are doors all the same."""
 
-NOT_CALLED = {"AudioLike", "BenchKeywords", "LoadKeywords", "SpeechKeywords"}
+NOT_CALLED = {"AudioLike", "BenchKeywords", "ImageLike", "LoadKeywords", "SpeechKeywords"}
 """Names of types and keywords, for type checkers."""
 
 

@@ -35,6 +35,10 @@ def test_the_table_adds_up_to_the_published_checkpoint(copies: ModuleType) -> No
     the published ones too."""
     table = copies.tomllib.loads(copies.TABLE.read_text(encoding="utf-8"))
     tensors = dict(copies.published_tensors())
+    for part in table["encoder"]:
+        for n in range(part["times"]):
+            for name, shape in part["tensors"]:
+                assert tensors[part["prefix"].format(n=n) + name] == tuple(shape)
     assert len(tensors) == table["tensors"] == 28_010
     assert 2 * sum(prod(shape) for shape in tensors.values()) == table["total_bytes"] == 70_519_637_090
 

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "error/error.h"
+#include "models/rope_positions.h"
 
 namespace omni {
 
@@ -56,6 +57,17 @@ inline std::vector<float> thinker_states(const std::optional<FloatArray> & state
     }
     require_columns(*states, width, "thinker hidden states");
     return to_vector(*states);
+}
+
+// Positions [3, tokens] in time, height and width; none is an empty array.
+inline AxisPositions axis_positions(const std::optional<IntArray> & positions) {
+    if (!positions) {
+        return {};
+    }
+    if (positions->ndim() != 2 || positions->shape(0) != 3) {
+        throw Error(ErrorKind::input, "positions are an array [3, tokens]");
+    }
+    return { to_vector(*positions) };
 }
 
 }  // namespace omni

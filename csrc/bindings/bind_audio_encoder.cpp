@@ -30,6 +30,25 @@ py::object geometry(const MediaEncoders & self) {
     return out;
 }
 
+py::object vision_geometry(const MediaEncoders & self) {
+    if (self.vision() == nullptr) {
+        return py::none();
+    }
+    const VisionEncoderGeometry & g = self.vision()->geometry();
+    py::dict                      out;
+    out["depth"]                    = g.n_layers;
+    out["hidden_size"]              = g.hidden;
+    out["num_heads"]                = g.n_heads;
+    out["intermediate_size"]        = g.ffn_width;
+    out["patch_size"]               = g.patch;
+    out["temporal_patch_size"]      = 2;
+    out["spatial_merge_size"]       = g.merge;
+    out["num_position_embeddings"]  = g.side * g.side;
+    out["out_hidden_size"]          = g.output_width;
+    out["deepstack_visual_indexes"] = g.deepstack;
+    return out;
+}
+
 std::unique_ptr<AudioEncoderSession> session(const MediaEncoders & encoders, int n_threads,
                                              std::shared_ptr<Probe> probe) {
     if (encoders.audio() == nullptr) {
@@ -68,12 +87,16 @@ Raises ModelFileError for a file that can't be used, InputError for a device the
         .def_property_readonly("audio_geometry", &geometry,
                                "Sizes of the audio encoder, with the names of the Hugging Face configuration; None "
                                "where there is none.")
+        .def_property_readonly("vision_geometry", &vision_geometry,
+                               "Sizes of the vision encoder, with the names of the Hugging Face configuration; None "
+                               "where there is none.")
         .def(
             "audio_tokens",
             [](const MediaEncoders & self, int64_t frames) {
                 return self.audio() == nullptr ? 0 : self.audio()->geometry().n_tokens(frames);
             },
             py::arg("n_frames"), "Tokens that a clip of so many frames of features makes.")
+        .def_property_readonly("on_cpu", &MediaEncoders::on_cpu, "Whether all of it is computed by this CPU.")
         .def_property_readonly("nbytes", &MediaEncoders::nbytes, "Bytes of weights.");
 
     py::class_<AudioEncoderSession>(m, "AudioEncoderSession", "Not for two threads at once.")

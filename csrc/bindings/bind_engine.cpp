@@ -88,19 +88,20 @@ struct BoundSpeech {
     int64_t    n_given = 0;
 };
 
-using Prompt = std::tuple<FloatArray, FloatArray, FloatArray>;
+using Prompt = std::tuple<FloatArray, FloatArray, FloatArray, std::optional<IntArray>>;
 
 BoundSpeech begin(BoundEngine & self, const SpeechParams & params, const std::vector<int32_t> & conversation,
                   const std::vector<int32_t> & text, bool finished, const std::optional<Speaker> & speaker,
-                  const std::optional<FloatArray> & thinker_hidden, const std::optional<Prompt> & prompt,
-                  std::vector<int64_t> piece_frames, int64_t buffered_frames, bool vocoded, int64_t after) {
+                  const std::optional<FloatArray> & thinker_hidden, const std::optional<IntArray> & places,
+                  const std::optional<Prompt> & prompt, std::vector<int64_t> piece_frames, int64_t buffered_frames,
+                  bool vocoded, int64_t after) {
     const TalkerGeometry & geometry = self.model().talker()->geometry();
     SpeechRequest          request;
     request.params          = params;
     request.conversation    = conversation;
     request.text            = text;
     request.finished        = finished;
-    request.thinker_hidden  = thinker_states(thinker_hidden, geometry.thinker_hidden);
+    request.thinker         = { thinker_states(thinker_hidden, geometry.thinker_hidden), axis_positions(places) };
     request.piece_frames    = std::move(piece_frames);
     request.buffered_frames = buffered_frames;
     request.vocoded         = vocoded;
@@ -109,11 +110,11 @@ BoundSpeech begin(BoundEngine & self, const SpeechParams & params, const std::ve
         request.speaker = *speaker;
     }
     if (prompt) {
-        const auto & [inputs, trailing, pad] = *prompt;
+        const auto & [inputs, trailing, pad, at] = *prompt;
         require_columns(inputs, geometry.decoder.hidden, "the inputs of a talker prompt");
         require_columns(trailing, geometry.decoder.hidden, "the trailing text of a talker prompt");
         require_columns(pad, geometry.decoder.hidden, "the pad of a talker prompt");
-        request.prompt = TalkerPrompt{ to_vector(inputs), to_vector(trailing), to_vector(pad) };
+        request.prompt = TalkerPrompt{ to_vector(inputs), to_vector(trailing), to_vector(pad), axis_positions(at) };
     }
     std::shared_ptr<EngineSpeech> speech;
     {
@@ -217,11 +218,12 @@ void bind_engine(py::module_ & m) {
              "Raises InputError for slots or threads that can't be, OutOfMemoryError.")
         .def("begin", &begin, py::arg("params"), py::kw_only(), py::arg("conversation") = std::vector<int32_t>{},
              py::arg("text") = std::vector<int32_t>{}, py::arg("finished") = true, py::arg("speaker") = py::none(),
-             py::arg("thinker_hidden") = py::none(), py::arg("prompt") = py::none(),
+             py::arg("thinker_hidden") = py::none(), py::arg("positions") = py::none(), py::arg("prompt") = py::none(),
              py::arg("piece_frames") = std::vector<int64_t>{ 2, 4, 8, 16, 25 }, py::arg("buffered_frames") = 75,
              py::arg("vocoded") = true, py::arg("after") = 0, py::keep_alive<0, 1>(),
              R"(A speech of `text`, token ids of which more may follow unless `finished`; other arguments as in
-TalkerSession.assemble_prompt. `prompt`: inputs [n, hidden], trailing [m, hidden] and pad [1, hidden] in the place of all that.
+TalkerSession.assemble_prompt. `prompt`: inputs [n, hidden], trailing [m, hidden], pad [1, hidden] and positions [3, n] or None
+in the place of all that.
 `piece_frames`: frames a piece, the last again and again. `buffered_frames`: frames ahead of the listener, 0 for any number.
 `vocoded`: whether there are samples beside codes. `after`: the id of a speech that this one goes on from: never refused,
 it takes its turn when that one ends, and before that a slot that nobody waits for. Raises InputError for what makes no sense, BusyError where there is no room.)")

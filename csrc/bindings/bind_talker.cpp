@@ -72,13 +72,15 @@ py::array_t<float> embed_speaker(BoundTalker & self, const Speaker & speaker) {
     return to_array(std::move(out), { width });
 }
 
-py::tuple prompt(BoundTalker & self, int64_t sequence, const FloatArray & inputs) {
+py::tuple prompt(BoundTalker & self, int64_t sequence, const FloatArray & inputs,
+                 const std::optional<IntArray> & positions) {
     require_columns(inputs, self.geometry().decoder.hidden, "talker inputs");
     const auto   values = to_vector(inputs);
+    const auto   places = axis_positions(positions);
     TalkerOutput out;
     {
         LockReleased release;
-        out = self.session.prompt(sequence, values);
+        out = self.session.prompt(sequence, values, places);
         self.session.check_logits(out.logits);
     }
     return outputs(self, std::move(out));
@@ -104,16 +106,23 @@ py::tuple frame(BoundTalker & self, const IntArray & codes, const FloatArray & t
 }
 
 py::tuple assemble(BoundTalker & self, const std::vector<int32_t> & conversation, const std::vector<int32_t> & answer,
-                   const Speaker & speaker, const std::optional<FloatArray> & thinker_hidden) {
-    const auto   hidden = thinker_states(thinker_hidden, self.geometry().thinker_hidden);
-    TalkerPrompt made;
+                   const Speaker & speaker, const std::optional<FloatArray> & thinker_hidden,
+                   const std::optional<IntArray> & positions) {
+    const ThinkerStates states{ thinker_states(thinker_hidden, self.geometry().thinker_hidden),
+                                axis_positions(positions) };
+    TalkerPrompt        made;
     {
         LockReleased release;
-        made = assemble_prompt(self.session, self.geometry(), self.tokens, conversation, answer, speaker, hidden);
+        made = assemble_prompt(self.session, self.geometry(), self.tokens, conversation, answer, speaker, states);
     }
-    const int64_t width = self.geometry().decoder.hidden;
+    const int64_t width  = self.geometry().decoder.hidden;
+    py::object    places = py::none();
+    if (!made.places.empty()) {
+        const auto n = (py::ssize_t) made.places.n_tokens();
+        places       = to_array(std::move(made.places.values), { 3, n });
+    }
     return py::make_tuple(to_rows(std::move(made.inputs), width), to_rows(std::move(made.trailing), width),
-                          to_rows(std::move(made.pad), width));
+                          to_rows(std::move(made.pad), width), places);
 }
 
 }  // namespace
@@ -131,15 +140,18 @@ void bind_talker(py::module_ & m) {
              "The talker's embedding of codec ids [n] -> float32 [n, hidden]. Raises InputError for ids there aren't.")
         .def("embed_speaker", &embed_speaker, py::arg("speaker"),
              "What stands for a speaker in the prompt, float32 [hidden].")
-        .def("assemble_prompt", &assemble, py::arg("conversation"), py::arg("answer"), py::arg("speaker"),
-             py::kw_only(), py::arg("thinker_hidden") = py::none(),
-             R"(Token ids -> inputs [n, hidden], trailing [m, hidden] and pad [1, hidden], float32.
+        .def(
+            "assemble_prompt", &assemble, py::arg("conversation"), py::arg("answer"), py::arg("speaker"), py::kw_only(),
+            py::arg("thinker_hidden") = py::none(), py::arg("positions") = py::none(),
+            R"(Token ids -> inputs [n, hidden], trailing [m, hidden] and pad [1, hidden], float32, and positions of the inputs
+where those of the conversation are given.
 
 `conversation` ends with the answer's header; `thinker_hidden` [conversation, thinker hidden] is read where there is audio,
-image or video. Raises InputError for a conversation without that header and for an empty answer.)")
-        .def("prompt", &prompt, py::arg("sequence"), py::arg("inputs"),
-             "Appends inputs [n, hidden] to a sequence -> logits [1, vocabulary] and hidden [1, hidden] of the last "
-             "one.")
+image or video; `positions` int32 [3, conversation] are the thinker's, None for one after the other. Raises InputError for a conversation without that header and for an empty answer.)")
+        .def("prompt", &prompt, py::arg("sequence"), py::arg("inputs"), py::kw_only(),
+             py::arg("positions") = py::none(),
+             "Appends inputs [n, hidden] to a sequence, at positions [3, n] or one after the other -> logits "
+             "[1, vocabulary] and hidden [1, hidden] of the last one.")
         .def(
             "frame", &frame, py::arg("codes"), py::arg("text"), py::kw_only(), py::arg("sequences") = py::none(),
             R"(Appends a frame to every sequence, or to those that are named: codes [sequences, groups] and text [sequences,

@@ -73,9 +73,7 @@ ThinkerMedia media(const std::vector<int64_t> & at, const FloatArray & rows, con
     for (const auto & level : deepstack) {
         out.deepstack.push_back(to_vector(level));
     }
-    if (positions) {
-        out.positions.values = to_vector(*positions);
-    }
+    out.positions = axis_positions(positions);
     return out;
 }
 

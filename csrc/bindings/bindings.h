@@ -17,6 +17,7 @@ void bind_text_tokenizer(pybind11::module_ & m);
 void bind_log_mel(pybind11::module_ & m);
 void bind_thinker(pybind11::module_ & m);
 void bind_audio_encoder(pybind11::module_ & m);
+void bind_vision_encoder(pybind11::module_ & m);
 void bind_speech_model(pybind11::module_ & m);
 void bind_talker(pybind11::module_ & m);
 void bind_code_predictor(pybind11::module_ & m);

@@ -33,6 +33,7 @@ PYBIND11_MODULE(_native, m) {
     omni::bind_log_mel(m);
     omni::bind_thinker(m);
     omni::bind_audio_encoder(m);
+    omni::bind_vision_encoder(m);
     omni::bind_speech_model(m);
     omni::bind_talker(m);
     omni::bind_code_predictor(m);

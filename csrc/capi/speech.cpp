@@ -67,7 +67,7 @@ SpeechRequest request_of(const LoadedModel & loaded, const omni_speech_params & 
     request.conversation    = params.n_conversation > 0
                                   ? list_of(params.conversation, params.n_conversation, "the conversation")
                                   : conversation_of(loaded, params.prompt != nullptr ? params.prompt : "");
-    request.thinker_hidden  = list_of(params.thinker_hidden, params.n_thinker_hidden, "the thinker's hidden states");
+    request.thinker.hidden  = list_of(params.thinker_hidden, params.n_thinker_hidden, "the thinker's hidden states");
     return request;
 }
 

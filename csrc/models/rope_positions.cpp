@@ -20,8 +20,17 @@ int32_t AxisPositions::largest() const {
     return *std::max_element(values.begin(), values.end());
 }
 
+void AxisPositions::check(int64_t n) const {
+    if ((int64_t) values.size() != 3 * n ||
+        std::any_of(values.begin(), values.end(), [](int32_t at) { return at < 0 || at > 1 << 30; })) {
+        throw Error(ErrorKind::input,
+                    "positions are an array [3, " + std::to_string(n) + "] of numbers from 0 to 2^30");
+    }
+}
+
 void RopeOffset::after(int64_t first, int64_t n, int32_t largest) {
-    runs_.push_back({ first, first + n, largest + 1 - (first + n) });
+    largest = runs_.empty() ? largest : std::max(largest, runs_.back().largest);
+    runs_.push_back({ first, first + n, largest + 1 - (first + n), largest });
 }
 
 void RopeOffset::truncate(int64_t slot) {

@@ -20,12 +20,16 @@ struct AxisPositions {
     std::vector<int32_t> for_graph(int64_t first, int64_t count) const;
 
     int32_t largest() const;
+
+    // Throws Error(input) unless there are so many, each from 0 to 2^30.
+    void check(int64_t n_tokens) const;
 };
 
 // How far positions run ahead of the slots of a cache. Text adds nothing to it.
 class RopeOffset {
   public:
-    // A run of n tokens from slot `first` on was given positions up to `largest`.
+    // A run of n tokens from slot `first` on was given positions up to `largest`. Counting goes on from the largest of
+    // all runs.
     void after(int64_t first, int64_t n, int32_t largest);
 
     // Of tokens behind all runs.
@@ -37,6 +41,7 @@ class RopeOffset {
   private:
     struct Run {
         int64_t first, end, offset;
+        int32_t largest;
     };
 
     std::vector<Run> runs_;

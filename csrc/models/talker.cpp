@@ -55,6 +55,7 @@ TalkerGeometry read_geometry(const GgufFile & file, const std::string & p) {
     g.shared_width      = file.integer(p + "shared_expert_intermediate_size", 1, 1 << 20);
     g.renormalise       = file.boolean(p + "norm_topk_prob");
     check_decoder_geometry(file, "talker", g);
+    g.rope_sections = read_rope_sections(file, p + "mrope_section", g.head_dim);
 
     geometry.vocab            = file.integer(p + "vocab_size", 2, 1 << 24);
     geometry.suppressed_tail  = file.integer(p + "suppressed_tail", 0, geometry.vocab - 1);
@@ -126,6 +127,7 @@ TalkerSession::TalkerSession(std::shared_ptr<const Talker> talker, CodeTables ta
     backends_(talker_->weights().device(), n_threads),
     cache_(backends_, talker_->geometry().decoder, n_sequences),
     positions_((size_t) n_sequences, 0),
+    offsets_((size_t) n_sequences),
     rows_((size_t) n_sequences) {
     std::iota(rows_.begin(), rows_.end(), 0);
 }
@@ -176,9 +178,11 @@ void TalkerSession::finish_graph(Built & built, ggml_tensor * x) const {
     graph.finish();
 }
 
-std::shared_ptr<TalkerSession::Built> TalkerSession::build_prompt(int64_t sequence, int64_t n, int64_t slots) {
+std::shared_ptr<TalkerSession::Built> TalkerSession::build_prompt(int64_t sequence, int64_t n, int64_t slots,
+                                                                  bool three_axes) {
     const int64_t row   = rows_[(size_t) sequence];
-    auto          built = std::make_shared<Built>(backends_, probe_.get(), cache_.cache(), n, slots, row, 1);
+    const int64_t axes  = three_axes ? 4 : 1;
+    auto          built = std::make_shared<Built>(backends_, probe_.get(), cache_.cache(), n, slots, row, 1, axes);
     built->inputs       = built->graph.input(GGML_TYPE_F32, { talker_->geometry().decoder.hidden, n, 1 });
     finish_graph(*built, decode(built->graph, built->inputs, built->kv));
     return built;
@@ -225,24 +229,48 @@ void TalkerSession::check_logits(const std::vector<float> & logits) const {
     omni::check_logits(logits.data(), logits.size(), "talker", talker_->weights().file());
 }
 
-TalkerOutput TalkerSession::prompt(int64_t sequence, const std::vector<float> & inputs) {
+void TalkerSession::check_places(const AxisPositions & places, int64_t n) const {
+    if (places.empty()) {
+        return;
+    }
+    if (!talker_->geometry().decoder.has_three_axes()) {
+        throw Error(ErrorKind::input,
+                    "the speech file does not say, for heads of this size, which pairs positions in time, height and "
+                    "width rotate (mrope_section); convert it with omniggml");
+    }
+    places.check(n);
+}
+
+TalkerOutput TalkerSession::prompt(int64_t sequence, const std::vector<float> & inputs, const AxisPositions & places) {
     const int64_t hidden = talker_->geometry().decoder.hidden;
     const int64_t n      = (int64_t) inputs.size() / hidden;
     if (sequence < 0 || sequence >= n_sequences_ || n == 0 || n * hidden != (int64_t) inputs.size()) {
         throw Error(ErrorKind::input, "a talker prompt is an array [n, " + std::to_string(hidden) + "] with n > 0");
     }
+    check_places(places, n);
     int64_t & position = positions_[(size_t) sequence];
+    auto &    offset   = offsets_[(size_t) sequence];
     check_room(position + n, talker_->geometry().decoder, "talker", "the speech");
     cache_.reserve(position + n, [this] { frame_graphs_.clear(); });
-    TalkerOutput out;
+    const int64_t before = position;
+    TalkerOutput  out;
     for_each_stretch(n, [&](int64_t first, int64_t count) {
-        auto built = build_prompt(sequence, count, cache_.window(position + count));
+        auto built = build_prompt(sequence, count, cache_.window(position + count), !places.empty());
         built->graph.set(built->inputs, inputs.data() + first * hidden, (size_t) (count * hidden) * sizeof(float));
-        built->kv.set(built->graph, { position }, 0);
+        if (places.empty()) {
+            std::vector<int32_t> rotated((size_t) count);
+            std::iota(rotated.begin(), rotated.end(), (int32_t) (position + offset.value()));
+            built->kv.set(built->graph, { position }, 0, rotated);
+        } else {
+            built->kv.set(built->graph, { position }, 0, places.for_graph(first, count));
+        }
         built->graph.compute();
         position += count;
         out = result(*built);
     });
+    if (!places.empty()) {
+        offset.after(before, n, places.largest());
+    }
     return out;
 }
 
@@ -323,9 +351,11 @@ TalkerOutput TalkerSession::frame(const std::vector<int64_t> & sequences, const 
     move_to_front(sequences);
     std::vector<size_t>  row_of;
     std::vector<int64_t> starts((size_t) n);
+    std::vector<int32_t> rotated((size_t) n);
     for (const int64_t i : sequences) {
         row_of.push_back((size_t) rows_[(size_t) i]);
-        starts[row_of.back()] = positions_[(size_t) i];
+        starts[row_of.back()]  = positions_[(size_t) i];
+        rotated[row_of.back()] = (int32_t) (positions_[(size_t) i] + offsets_[(size_t) i].value());
     }
     const int64_t needed = 1 + *std::max_element(starts.begin(), starts.end());
     cache_.reserve(needed, [this] { frame_graphs_.clear(); });
@@ -339,7 +369,7 @@ TalkerOutput TalkerSession::frame(const std::vector<int64_t> & sequences, const 
     }
     const auto inputs = by_row(text, row_of, hidden);
     built.graph.set(built.inputs, inputs.data(), inputs.size() * sizeof(float));
-    built.kv.set(built.graph, starts, 0);
+    built.kv.set(built.graph, starts, 0, rotated);
     built.graph.compute();
     for (const int64_t i : sequences) {
         ++positions_[(size_t) i];

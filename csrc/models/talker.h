@@ -13,6 +13,7 @@
 #include "models/code_table.h"
 #include "models/decoder_session.h"
 #include "models/recently_used.h"
+#include "models/rope_positions.h"
 #include "models/sampling.h"
 
 namespace omni {
@@ -95,8 +96,9 @@ class TalkerSession {
     // Rows of the codec embedding: [n, hidden].
     std::vector<float> embed_codec(const std::vector<int32_t> & ids);
 
-    // Appends a run of inputs [n, hidden] to one sequence. Logits may be NaN: see check_logits.
-    TalkerOutput prompt(int64_t sequence, const std::vector<float> & inputs);
+    // Appends a run of inputs [n, hidden] to one sequence. `places`: of each in time, height and width; none: one after
+    // the other. Logits may be NaN: see check_logits.
+    TalkerOutput prompt(int64_t sequence, const std::vector<float> & inputs, const AxisPositions & places = {});
 
     // Appends one frame to each of these sequences, n different ones: the sum of the embeddings of its codes
     // ([n, groups]) plus text ([n, hidden]). The others rest and cost nothing. Logits may be NaN.
@@ -107,7 +109,10 @@ class TalkerSession {
     std::vector<int64_t> all() const;
 
     // Lets another speech begin in the place of this one.
-    void restart(int64_t sequence) { positions_[(size_t) sequence] = 0; }
+    void restart(int64_t sequence) {
+        positions_[(size_t) sequence] = 0;
+        offsets_[(size_t) sequence]   = {};
+    }
 
     // The same after one that computed NaN.
     void restart_clean(int64_t sequence) {
@@ -134,7 +139,8 @@ class TalkerSession {
     ggml_tensor * decode(Graph & graph, ggml_tensor * x, const KvInputs & kv) const;
     void          finish_graph(Built & built, ggml_tensor * x) const;
     TalkerOutput  result(Built & built) const;
-    std::shared_ptr<Built> build_prompt(int64_t sequence, int64_t n, int64_t slots);
+    void          check_places(const AxisPositions & places, int64_t n) const;
+    std::shared_ptr<Built> build_prompt(int64_t sequence, int64_t n, int64_t slots, bool three_axes);
     std::shared_ptr<Built> build_frame(int64_t n, int64_t slots);
     Built &                frame_graph(int64_t n, int64_t slots);
     std::vector<float>     project(const std::string & path, const Talker::Projection & projection,
@@ -147,6 +153,7 @@ class TalkerSession {
     Backends                      backends_;
     GrowingCache                  cache_;
     std::vector<int64_t>          positions_;
+    std::vector<RopeOffset>       offsets_;
     std::vector<int64_t>          rows_;  // where in the cache a sequence lies: those of a frame lie in front
 
     RecentlyUsed<std::shared_ptr<Built>> frame_graphs_{ k_batch_sizes };  // by how many speak

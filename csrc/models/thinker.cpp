@@ -218,12 +218,7 @@ void ThinkerSession::check_media(const ThinkerMedia & media, int64_t n_tokens) c
                     "the thinker file does not say, for heads of this size, which pairs positions in time, height and "
                     "width rotate (rope.dimension_sections); convert it with omniggml");
     }
-    const auto & values = media.positions.values;
-    if ((int64_t) values.size() != 3 * n_tokens ||
-        std::any_of(values.begin(), values.end(), [](int32_t at) { return at < 0 || at > 1 << 30; })) {
-        throw Error(ErrorKind::input,
-                    "positions are an array [3, " + std::to_string(n_tokens) + "] of numbers from 0 to 2^30");
-    }
+    media.positions.check(n_tokens);
 }
 
 void ThinkerSession::set_media(Built & built, const ThinkerMedia & media, int64_t first, int64_t n) const {

@@ -48,7 +48,7 @@ std::shared_ptr<SpeechJob> EngineCore::begin(SpeechRequest request) {
     job->request            = std::move(request);
     const SpeechRequest & r = job->request;
     if (r.prompt) {
-        const PromptReading reading(*model_->talker(), r.prompt->inputs);
+        const PromptReading reading(*model_->talker(), r.prompt->inputs, r.prompt->places);
         const auto          hidden = (size_t) model_->talker()->geometry().decoder.hidden;
         if (r.prompt->trailing.size() % hidden != 0 || r.prompt->pad.size() != hidden) {
             throw Error(ErrorKind::input, "the text of a talker prompt is trailing [m, " + std::to_string(hidden) +
@@ -60,7 +60,7 @@ std::shared_ptr<SpeechJob> EngineCore::begin(SpeechRequest request) {
     } else {
         // The first token is not known yet, and not looked at.
         const PromptReading reading(*model_->talker(), model_->text_tokens(), r.conversation,
-                                    r.text.empty() ? 0 : r.text[0], false, r.speaker, r.thinker_hidden);
+                                    r.text.empty() ? 0 : r.text[0], false, r.speaker, r.thinker);
         job->prompt_positions = reading.n_positions();
         job->text             = r.text;
         job->finished         = r.finished;

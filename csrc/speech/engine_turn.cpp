@@ -46,14 +46,15 @@ void EngineCore::open(const Turn::Opening & opening) {
     SpeechRequest & r = opening.job->request;
     try {
         if (r.prompt) {
-            batch_->open(opening.slot, r.params, PromptReading(*model_->talker(), std::move(r.prompt->inputs)));
+            batch_->open(opening.slot, r.params,
+                         PromptReading(*model_->talker(), std::move(r.prompt->inputs), std::move(r.prompt->places)));
             opening.job->opened = true;
             batch_->set_text(opening.slot, r.prompt->trailing, r.prompt->pad);
             opening.job->all_given = true;
         } else {
             batch_->open(opening.slot, r.params,
                          PromptReading(*model_->talker(), model_->text_tokens(), r.conversation, opening.first,
-                                       opening.alone, r.speaker, std::move(r.thinker_hidden)));
+                                       opening.alone, r.speaker, std::move(r.thinker)));
             opening.job->opened  = true;
             opening.job->n_given = 1;
         }

@@ -18,8 +18,12 @@ MediaEncoders::MediaEncoders(std::shared_ptr<const GgufFile> file, ggml_backend_
     const GgufFile & f = weights_->file();
     if (f.boolean_or("clip.has_audio_encoder", false)) {
         audio_ = std::make_shared<AudioEncoder>(weights_);
-    } else {
-        f.fail("holds no encoder of Qwen3-Omni's for audio");
+    }
+    if (f.boolean_or("clip.has_vision_encoder", false)) {
+        vision_ = std::make_shared<VisionEncoder>(weights_);
+    }
+    if (audio_ == nullptr && vision_ == nullptr) {
+        f.fail("holds no encoder of Qwen3-Omni's for audio or images");
     }
 }
 

@@ -1,4 +1,4 @@
-// An mmproj file: the encoders that turn audio into rows for the thinker.
+// An mmproj file: the encoders that turn audio and images into rows for the thinker.
 //
 // The one file that knows which encoders there are.
 #pragma once
@@ -7,6 +7,7 @@
 #include <string>
 
 #include "models/audio_encoder.h"
+#include "models/vision_encoder.h"
 
 namespace omni {
 
@@ -23,14 +24,20 @@ class MediaEncoders {
     // Null where the file holds none.
     const std::shared_ptr<const AudioEncoder> & audio() const { return audio_; }
 
+    const std::shared_ptr<const VisionEncoder> & vision() const { return vision_; }
+
+    // Whether all of it is computed by this machine's CPU.
+    bool on_cpu() const { return ggml_backend_dev_type(weights_->device()) == GGML_BACKEND_DEVICE_TYPE_CPU; }
+
     // Bytes of weights.
     size_t nbytes() const { return weights_->nbytes(); }
 
   private:
     MediaEncoders(std::shared_ptr<const GgufFile> file, ggml_backend_dev_t device, bool map);
 
-    std::shared_ptr<Weights>            weights_;
-    std::shared_ptr<const AudioEncoder> audio_;
+    std::shared_ptr<Weights>             weights_;
+    std::shared_ptr<const AudioEncoder>  audio_;
+    std::shared_ptr<const VisionEncoder> vision_;
 };
 
 }  // namespace omni

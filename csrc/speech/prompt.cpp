@@ -73,16 +73,20 @@ TextMarks text_marks(TalkerSession & talker, const TextTokens & t) {
 }
 
 PromptReading::PromptReading(const Talker & talker, const TextTokens & t, const std::vector<int32_t> & conversation,
-                             int32_t first, bool alone, Speaker speaker, std::vector<float> thinker_hidden) :
+                             int32_t first, bool alone, Speaker speaker, ThinkerStates states) :
     hidden_(talker.geometry().decoder.hidden),
     thinker_width_(talker.geometry().thinker_hidden),
     codec_(talker.geometry().codec),
-    thinker_hidden_(std::move(thinker_hidden)),
+    thinker_hidden_(std::move(states.hidden)),
     speaker_(std::move(speaker)),
     alone_(alone) {
     check_header(t, conversation);
     add_user_positions(t, conversation);
     add_answer_positions(t, conversation, first);
+    if (!states.places.empty()) {
+        states.places.check((int64_t) conversation.size());
+        place(states.places);
+    }
     for (const Position & position : positions_) {
         if (position.token >= 0 || position.state < 0) {
             check_ids({ position.token }, talker.geometry().text_vocab, "vocabulary token id");
@@ -90,23 +94,28 @@ PromptReading::PromptReading(const Talker & talker, const TextTokens & t, const 
     }
 }
 
-PromptReading::PromptReading(const Talker & talker, std::vector<float> inputs) :
+PromptReading::PromptReading(const Talker & talker, std::vector<float> inputs, AxisPositions places) :
     hidden_(talker.geometry().decoder.hidden),
     thinker_width_(talker.geometry().thinker_hidden),
     codec_(talker.geometry().codec),
-    given_(std::move(inputs)) {
+    given_(std::move(inputs)),
+    places_(std::move(places)) {
     if (given_.empty() || given_.size() % (size_t) hidden_ != 0) {
         throw Error(ErrorKind::input, "a talker prompt is inputs [n, " + std::to_string(hidden_) +
                                           "] with n > 0, trailing [m, " + std::to_string(hidden_) + "] and pad [" +
                                           std::to_string(hidden_) + "]");
     }
     positions_.resize(given_.size() / (size_t) hidden_);
+    if (!places_.empty()) {
+        places_.check(n_positions());
+    }
 }
 
 // Text goes through text_projection, other modalities through hidden_projection.
 void PromptReading::add_user_positions(const TextTokens & t, const std::vector<int32_t> & conversation) {
     for (const size_t at : user_positions(t, conversation)) {
         Position position;
+        position.from = (int64_t) at;
         if (!is_multimodal(t, conversation[at])) {
             position.token = conversation[at];
         } else if ((int64_t) thinker_hidden_.size() != (int64_t) conversation.size() * thinker_width_) {
@@ -120,6 +129,35 @@ void PromptReading::add_user_positions(const TextTokens & t, const std::vector<i
         }
         positions_.push_back(position);
     }
+}
+
+// The thinker's places without what the talker doesn't read, which is text and takes a place a token.
+void PromptReading::place(const AxisPositions & thinker) {
+    const int64_t n = n_positions();
+    places_.values.resize((size_t) (3 * n));
+    for (int64_t axis = 0; axis < 3; ++axis) {
+        int32_t next = 0;
+        for (int64_t i = 0; i < n; ++i) {
+            const int64_t from = positions_[(size_t) i].from;
+            if (from >= 0) {
+                next = thinker.values[(size_t) (axis * thinker.n_tokens() + from)] - (int32_t) (from - i);
+            }
+            places_.values[(size_t) (axis * n + i)] = next++;
+        }
+    }
+    places_.check(n);
+}
+
+AxisPositions PromptReading::places_from(int64_t begin) const {
+    AxisPositions out;
+    if (places_.empty()) {
+        return out;
+    }
+    for (int64_t axis = 0; axis < 3; ++axis) {
+        const auto first = places_.values.begin() + axis * n_positions();
+        out.values.insert(out.values.end(), first + begin, first + read_);
+    }
+    return out;
 }
 
 void PromptReading::add_answer_positions(const TextTokens & t, const std::vector<int32_t> & conversation,
@@ -222,16 +260,15 @@ std::vector<float> PromptReading::next(TalkerSession & talker, int64_t n) {
 
 TalkerPrompt assemble_prompt(TalkerSession & talker, const TalkerGeometry & geometry, const TextTokens & t,
                              const std::vector<int32_t> & conversation, const std::vector<int32_t> & answer,
-                             const Speaker & speaker, const std::vector<float> & thinker_hidden) {
+                             const Speaker & speaker, const ThinkerStates & states) {
     check_header(t, conversation);
     if (answer.empty()) {
         throw Error(ErrorKind::input, "there is no text to speak");
     }
     check_ids(answer, geometry.text_vocab, "vocabulary token id");
-    PromptReading reading(talker.talker(), t, conversation, answer.front(), answer.size() == 1, speaker,
-                          thinker_hidden);
+    PromptReading reading(talker.talker(), t, conversation, answer.front(), answer.size() == 1, speaker, states);
     const auto    marks = text_marks(talker, t);
-    TalkerPrompt  prompt{ reading.next(talker, reading.n_positions()), {}, marks.pad };
+    TalkerPrompt  prompt{ reading.next(talker, reading.n_positions()), {}, marks.pad, reading.places_from(0) };
     if (answer.size() > 1) {
         prompt.trailing = project_part(talker, { answer.begin() + 1, answer.end() });
     }

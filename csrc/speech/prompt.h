@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "models/rope_positions.h"
 #include "models/talker.h"
 #include "speech/speaker.h"
 #include "speech/text_tokens.h"
@@ -16,16 +17,21 @@ struct TalkerPrompt {
     std::vector<float> inputs;    // [n, hidden]: the user's segments, then nine positions
     std::vector<float> trailing;  // [m, hidden]: text that enters one position a frame, tts_eos last
     std::vector<float> pad;       // [hidden]: what enters once the text is used up
+    AxisPositions      places;    // of the inputs; none: one after the other
+};
+
+// What the thinker made of a conversation that is more than text; all of it may be empty where there is nothing else.
+struct ThinkerStates {
+    std::vector<float> hidden;  // [conversation, thinker_hidden], read only at audio, image and video positions
+    AxisPositions      places;  // of the conversation's tokens; none: one after the other
 };
 
 // `conversation`: token ids up to and including the header of the answer (im_start, assistant, newline).
 // `answer`: the tokens to speak, without the end of the turn; at least one.
-// `thinker_hidden`: [conversation, thinker_hidden], read only at audio, image and video positions; may be empty where
-// the conversation has none.
 // Throws Error(input) with one sentence for a conversation without an answer's header, an empty answer, an unknown id.
 TalkerPrompt assemble_prompt(TalkerSession & talker, const TalkerGeometry & geometry, const TextTokens & tokens,
                              const std::vector<int32_t> & conversation, const std::vector<int32_t> & answer,
-                             const Speaker & speaker, const std::vector<float> & thinker_hidden);
+                             const Speaker & speaker, const ThinkerStates & states);
 
 // The positions before the first frame, each made when it is read: a long conversation in pieces, and the same whatever
 // the pieces are.
@@ -33,10 +39,10 @@ class PromptReading {
   public:
     // `first`: the answer's first token; `alone`: whether there is no other. Throws as assemble_prompt does.
     PromptReading(const Talker & talker, const TextTokens & tokens, const std::vector<int32_t> & conversation,
-                  int32_t first, bool alone, Speaker speaker, std::vector<float> thinker_hidden);
+                  int32_t first, bool alone, Speaker speaker, ThinkerStates states);
 
     // Inputs assembled elsewhere, [n, hidden] with n > 0.
-    PromptReading(const Talker & talker, std::vector<float> inputs);
+    PromptReading(const Talker & talker, std::vector<float> inputs, AxisPositions places = {});
 
     int64_t n_positions() const { return (int64_t) positions_.size(); }
 
@@ -47,15 +53,20 @@ class PromptReading {
     // The next inputs, [at most n or one more, hidden]: a single position is never left behind.
     std::vector<float> next(TalkerSession & talker, int64_t n);
 
+    // Of the inputs from `begin` to where it has read.
+    AxisPositions places_from(int64_t begin) const;
+
   private:
     struct Position {
         int32_t token = -1;     // of the text vocabulary
         int64_t state = -1;     // or a row of thinker_hidden
         int32_t codec = -1;     // an id of the codec vocabulary that is added
         bool    voice = false;  // whether that is the speaker
+        int64_t from  = -1;     // the conversation's token, of the user's
     };
 
     void add_user_positions(const TextTokens & tokens, const std::vector<int32_t> & conversation);
+    void place(const AxisPositions & thinker);
     void add_answer_positions(const TextTokens & tokens, const std::vector<int32_t> & conversation, int32_t first);
     void add_codec(TalkerSession & talker, int64_t begin, int64_t end, std::vector<float> & inputs) const;
 
@@ -69,6 +80,7 @@ class PromptReading {
     int64_t               read_ = 0;
     std::vector<float>    given_;  // inputs assembled elsewhere
     std::vector<float>    thinker_hidden_;
+    AxisPositions         places_;
     int64_t               n_states_ = 0;
     Speaker               speaker_;
     bool                  alone_ = false;

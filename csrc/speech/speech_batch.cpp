@@ -63,7 +63,9 @@ void SpeechBatch::close(int64_t slot) {
 
 void SpeechBatch::read_prompt(int64_t slot, int64_t n) {
     SpeechState & speech = state(slot);
-    auto          output = talker_.prompt(slot, speech.prompt().next(talker_, n));
+    const int64_t begin  = speech.prompt().n_read();
+    const auto    inputs = speech.prompt().next(talker_, n);
+    auto          output = talker_.prompt(slot, inputs, speech.prompt().places_from(begin));
     if (!speech.prompt().at_end()) {
         return;
     }

@@ -19,8 +19,8 @@ struct EngineParams {
 // What to say, and how. Either a conversation with the answer's text, or a prompt assembled elsewhere.
 struct SpeechRequest {
     SpeechParams         params;
-    std::vector<int32_t> conversation;    // up to and including the header of the answer
-    std::vector<float>   thinker_hidden;  // [conversation, thinker_hidden]; see assemble_prompt
+    std::vector<int32_t> conversation;  // up to and including the header of the answer
+    ThinkerStates        thinker;       // of the conversation
     Speaker              speaker;
     std::vector<int32_t> text;             // what is known of the answer
     bool                 finished = true;  // nothing follows

@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from omniggml.files.inspection import Concern, Inspection, Share, inspect
     from omniggml.loading import load
     from omniggml.media.audio_input import AudioLike, log_mel
+    from omniggml.media.image_input import ImageLike
+    from omniggml.media.seeing import Seen
     from omniggml.model import Model, Reply, TalkerPrompt, TalkerStates, ThinkerOutput
     from omniggml.options import LoadKeywords, LoadOptions, SpeechKeywords, SpeechOptions, TextOptions
     from omniggml.plots import plot
@@ -119,6 +121,8 @@ _LAZY = {
     "quantize": "quantization.quantizer",
     "read_policy": "spec.policy",
     "search_policy": "quantization.search",
+    "ImageLike": "media.image_input",
+    "Seen": "media.seeing",
 }
 """Public name -> the module that has it."""
 
@@ -140,6 +144,7 @@ __all__ = [
     "Finding",
     "FoundPolicy",
     "Gate",
+    "ImageLike",
     "InputError",
     "Inspection",
     "LoadKeywords",
@@ -155,6 +160,7 @@ __all__ = [
     "Recorded",
     "Reply",
     "Row",
+    "Seen",
     "Segment",
     "Severity",
     "Share",

@@ -15,6 +15,7 @@ from omniggml.gguf.bfloat16 import from_bfloat16
 
 PathLike = str | os.PathLike[str]
 FloatArray = npt.NDArray[np.float32]
+IntArray = npt.NDArray[np.int32]
 
 
 def token_ids(tokens: Sequence[int]) -> list[int]:
@@ -54,6 +55,18 @@ def vector_of(name: str, values: npt.ArrayLike) -> tuple[float, ...]:
     if array.ndim != 1:
         raise InputError(f"{name} has the shape {list(array.shape)}; expected one row of numbers")
     return tuple(array.tolist())
+
+
+def axis_positions(positions: npt.ArrayLike | None) -> IntArray | None:
+    """Positions in time, height and width, int32 [3, n]. Raises InputError for anything else."""
+    if positions is None:
+        return None
+    array = as_array("positions", positions)
+    if array.ndim != 2 or len(array) != 3 or not np.issubdtype(array.dtype, np.integer):
+        raise InputError(f"positions are {array.dtype} of shape {list(array.shape)}; expected integers [3, tokens]")
+    if array.size and (array.min() < 0 or array.max() >= 2**30):
+        raise InputError("positions must be between 0 and 2^30 - 1")
+    return np.ascontiguousarray(array, dtype=np.int32)
 
 
 def as_array(name: str, values: npt.ArrayLike) -> npt.NDArray[Any]:

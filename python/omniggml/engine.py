@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 FloatArray = npt.NDArray[np.float32]
+IntArray = npt.NDArray[np.int32]
 
 MOST_SLOTS, MOST_WAITING = 1024, 1 << 20
 _MOST_AHEAD = 8
@@ -74,6 +75,7 @@ class BeginSpan(Protocol):
         *,
         thinker_hidden: FloatArray | None,
         ahead: bool,
+        positions: IntArray | None,
         finished: bool,
         after: int,
     ) -> _native.EngineSpeech: ...
@@ -270,6 +272,7 @@ class Speaking:
                 span.tokens,
                 replace(self._options, max_frames=self._left),
                 thinker_hidden=self._conversation.thinker_hidden,
+                positions=self._conversation.positions,
                 ahead=number > self._at and ahead > 0,
                 finished=whole,
                 after=self._speeches[-1].id if number else 0,

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from omniggml import _native
 from omniggml.answer_text import AnswerText
-from omniggml.arrays import as_array, finite_floats, token_ids, vector_of
+from omniggml.arrays import as_array, axis_positions, finite_floats, token_ids, vector_of
 from omniggml.audio import Audio
 from omniggml.checked import checked
 from omniggml.coming_text import ComingText
@@ -26,9 +26,12 @@ from omniggml.files.opening import open_files
 from omniggml.in_turn import Planned, spoken_in_turn
 from omniggml.late_thinker import LateThinker
 from omniggml.media.audio_input import AudioLike
-from omniggml.media.hearing import AUDIO_PAD, Heard, encode_audio, heard
+from omniggml.media.hearing import encode_audio
+from omniggml.media.image_input import ImageLike
 from omniggml.media.late_encoders import LateEncoders
-from omniggml.media.parts import HeardPart, parted, text_alone
+from omniggml.media.parts import HeardPart, SeenPart, parted, text_alone
+from omniggml.media.placing import Placed, placed
+from omniggml.media.seeing import Eyes, Seen
 from omniggml.options import (
     LoadOptions,
     PathLike,
@@ -93,12 +96,14 @@ class Reply:
 @checked
 @dataclass(frozen=True)
 class TalkerPrompt:
-    """What the talker reads: `inputs` [positions, hidden] before it speaks, one row of `trailing` [rows, hidden] with
-    each frame, then `pad` [1, hidden] with every further one. float32; hidden is the talker's width."""
+    """What the talker reads: `inputs` [n, hidden] before it speaks, one row of `trailing` [rows, hidden] with each
+    frame, then `pad` [1, hidden] with every further one. float32; hidden is the talker's width. `positions`: of the
+    inputs in time, height and width, int32 [3, n]; None for one after the other."""
 
     inputs: FloatArray
     trailing: FloatArray
     pad: FloatArray
+    positions: IntArray | None = None
 
 
 @dataclass(frozen=True)
@@ -204,8 +209,13 @@ class Model:
 
     @property
     def has_ears(self) -> bool:
-        """Whether an mmproj file was loaded, through which audio in messages is heard."""
-        return self._encoders is not None
+        """Whether an mmproj file was loaded through which audio in messages is heard."""
+        return self._encoders is not None and self._encoders.hears
+
+    @property
+    def has_eyes(self) -> bool:
+        """Whether an mmproj file was loaded through which images and videos in messages are seen."""
+        return self._encoders is not None and self._encoders.sees
 
     @property
     def has_voice(self) -> bool:
@@ -223,8 +233,10 @@ class Model:
             parts["code2wav"] = self._voice.code2wav_geometry
         if self._thinker is not None:
             parts["thinker"] = self._thinker.loaded().geometry
-        if self._encoders is not None:
-            parts["audio_encoder"] = self._encoders.loaded().audio_geometry or {}
+        if self.has_ears:
+            parts["audio_encoder"] = self._media_encoders().loaded().audio_geometry or {}
+        if self.has_eyes:
+            parts["vision_encoder"] = self._media_encoders().loaded().vision_geometry or {}
         return parts
 
     @property
@@ -480,8 +492,9 @@ class Model:
     ) -> Reply:
         """Let the thinker answer, and speak the answer; without a voice its audio is empty. `messages`: a question, or
         the turns of a conversation as [{"role": "system" | "user" | "assistant", "content": text}, ...], the last of
-        them the user's. A content may be a list of parts, of which the user's can hold audio: {"type": "text", "text":
-        ...}, {"type": "audio", "audio": path, bytes or array}, {"type": "input_audio", ...} (`docs/ears.md`).
+        them the user's. A content may be a list of parts, of which the user's can hold audio, images and videos:
+        {"type": "text", "text": ...}, {"type": "audio", "audio": path, bytes or array}, {"type": "image", "image":
+        ...}, {"type": "video", "video": ...}, {"type": "image_url", ...} and others (`docs/ears.md`, `docs/eyes.md`).
 
         `options`: see `SpeechOptions`; `text_options`: how the answer's text is drawn.
         Raises InputError without a thinker file or for a conversation longer than its context.
@@ -544,26 +557,24 @@ class Model:
 
         Raises InputError without a thinker file or for a conversation longer than its context.
         """
-        asked = self._heard(messages)
+        asked = self._placed(messages)
         generator = self._text_generator(asked.tokens, text_options, asked.media)
-        return AnswerText(generator, self.tokenizer, Conversation(asked.tokens, generator.prompt_hidden))
+        conversation = Conversation(asked.tokens, generator.prompt_hidden, positions=asked.positions)
+        return AnswerText(generator, self.tokenizer, conversation)
 
-    def _heard(self, messages: str | Sequence[Mapping[str, Any]]) -> Heard:
-        """A conversation's tokens, and what is heard in it."""
+    def _placed(self, messages: str | Sequence[Mapping[str, Any]]) -> Placed:
+        """A conversation's tokens, and what is heard and seen in it."""
         turns = parted(checked_turns(messages))
         conversation = self._conversation(turns.turns)
-        if not turns.audio:
-            return Heard(conversation)
-        pad = self.tokenizer.token_id(AUDIO_PAD)
-        if pad is None:
-            raise InputError(f"{self.path} has no token {AUDIO_PAD}; it is of a model that can't hear")
-        context = int(self._loaded_thinker().geometry["context"])
-        return heard(conversation, pad, turns.audio, self._ears(), self._n_threads, context)
+        if not turns.media:
+            return Placed(conversation)
+        encoders, context = self._media_encoders(), int(self._loaded_thinker().geometry["context"])
+        return placed(conversation, self.tokenizer, turns.media, encoders, self._n_threads, context)
 
-    def _ears(self) -> LateEncoders:
+    def _media_encoders(self) -> LateEncoders:
         if self._encoders is None:
             raise InputError(
-                f"{self.path} was loaded without an mmproj file, through which a thinker hears; load it with "
+                f"{self.path} was loaded without an mmproj file, through which a thinker hears and sees; load it with "
                 "mmproj=NAME-mmproj.gguf"
             )
         return self._encoders
@@ -574,13 +585,16 @@ class Model:
         answer: Sequence[int],
         *,
         thinker_hidden: npt.ArrayLike | None = None,
+        positions: npt.ArrayLike | None = None,
         **options: Unpack[SpeechKeywords],
     ) -> Iterator[Audio]:
         """Speak tokens that any program wrote. `conversation`: token ids up to and including the header of the answer;
         `answer`: its tokens. `thinker_hidden`: float32 [conversation, thinker hidden], needed where the conversation
-        holds audio, image or video positions. `options`: see `SpeechOptions`.
+        holds audio, image or video positions; `positions`: the thinker's, integers [3, conversation] in time, height
+        and width, where it holds images or videos. `options`: see `SpeechOptions`.
         """
-        return self._stream_answer(conversation, answer, from_keywords(SpeechOptions, options), thinker_hidden)
+        chosen = from_keywords(SpeechOptions, options)
+        return self._stream_answer(conversation, answer, chosen, thinker_hidden, positions)
 
     def _conversation(self, turns: Sequence[Mapping[str, Any]]) -> list[int]:
         if not self.tokenizer.has_chat_template:
@@ -626,9 +640,11 @@ class Model:
         answer: Sequence[int],
         options: SpeechOptions,
         thinker_hidden: npt.ArrayLike | None = None,
+        positions: npt.ArrayLike | None = None,
     ) -> Iterator[Audio]:
         engine = self._engine()
-        speech = self._begin(engine, token_ids(conversation), token_ids(answer), options, thinker_hidden=thinker_hidden)
+        tokens = token_ids(conversation), token_ids(answer)
+        speech = self._begin(engine, *tokens, options, thinker_hidden=thinker_hidden, positions=positions)
         return self._pieces(engine, speech)
 
     def _engine(self, n_slots: int = 1, queue: int = MOST_WAITING) -> _native.SpeechEngine:
@@ -644,6 +660,7 @@ class Model:
         options: SpeechOptions,
         *,
         thinker_hidden: npt.ArrayLike | None = None,
+        positions: npt.ArrayLike | None = None,
         chunk_frames: int | None = None,
         buffered_frames: int = _BUFFERED,
         ahead: bool = False,
@@ -657,6 +674,7 @@ class Model:
             text=answer,
             speaker=self._speaker(options.speaker),
             thinker_hidden=None if thinker_hidden is None else finite_floats("thinker_hidden", thinker_hidden),
+            positions=axis_positions(positions),
             piece_frames=[chunk] if chunk else [*_CHUNKS, _LARGEST_CHUNK],
             # What is ahead of its turn is spoken to its end: a slot is for who speaks.
             buffered_frames=0 if ahead else buffered_frames,
@@ -708,7 +726,18 @@ class Model:
         `sampling_rate`, 16 kHz where it isn't said. Raises InputError without an mmproj file, and for audio that can't
         be read.
         """
-        return encode_audio(self._ears(), HeardPart(audio, sampling_rate), self._n_threads, "the audio")
+        return encode_audio(self._media_encoders(), HeardPart(audio, sampling_rate), self._n_threads, "the audio")
+
+    def look(self, image: ImageLike, *, min_pixels: int | None = None, max_pixels: int | None = None) -> Seen:
+        """An image -> what the thinker reads in its place, and what is added behind its first layers: one token for
+        each 32 x 32 pixels with the published model.
+
+        `image`: a file's path or its bytes, pixels uint8 [height, width, 3], or a `PIL.Image.Image`. `min_pixels`,
+        `max_pixels`: bounds within which it is resized (`docs/eyes.md`). Raises InputError without an mmproj file that
+        has an encoder for images, without Pillow, and for an image that can't be read.
+        """
+        eyes = Eyes(self._media_encoders(), self._n_threads)
+        return eyes.see(eyes.image_patches(SeenPart(image, min_pixels, max_pixels), "the image"))
 
     def thinker(self, tokens: Sequence[int]) -> ThinkerOutput:
         """Tokens -> logits and hidden states of every position. Raises InputError without a thinker file."""
@@ -733,12 +762,15 @@ class Model:
         *,
         speaker: SpeakerLike | None = None,
         thinker_hidden: npt.ArrayLike | None = None,
+        positions: npt.ArrayLike | None = None,
     ) -> TalkerPrompt:
         """Tokens -> the talker's inputs. Arguments as in `stream_answer`."""
         session = _native.TalkerSession(self._speech, 1, self._n_threads, active.get())
         hidden = None if thinker_hidden is None else finite_floats("thinker_hidden", thinker_hidden)
         tokens = token_ids(conversation), token_ids(answer)
-        return TalkerPrompt(*session.assemble_prompt(*tokens, self._speaker(speaker), thinker_hidden=hidden))
+        places = axis_positions(positions)
+        made = session.assemble_prompt(*tokens, self._speaker(speaker), thinker_hidden=hidden, positions=places)
+        return TalkerPrompt(*made)
 
     def speaker_vector(self, speaker: str | None = None) -> FloatArray:
         """What stands for a speaker, or a mixture of them, in the talker's prompt: float32 [talker hidden]. Such a
@@ -757,6 +789,7 @@ class Model:
                 finite_floats("inputs", prompt.inputs),
                 finite_floats("trailing", prompt.trailing),
                 finite_floats("pad", prompt.pad),
+                axis_positions(prompt.positions),
             ),
             piece_frames=[_LARGEST_CHUNK],
             vocoded=False,
@@ -772,7 +805,8 @@ class Model:
         checked = self._checked_codes(codes)
         session = _native.TalkerSession(self._speech, 1, self._n_threads, active.get())
         trailing, pad = finite_floats("trailing", prompt.trailing), finite_floats("pad", prompt.pad)
-        states = [session.prompt(0, finite_floats("inputs", prompt.inputs))]
+        places = axis_positions(prompt.positions)
+        states = [session.prompt(0, finite_floats("inputs", prompt.inputs), positions=places)]
         for frame in range(checked.shape[1] - 1):
             text = trailing[frame : frame + 1] if frame < len(trailing) else pad
             states.append(session.frame(np.ascontiguousarray(checked[np.newaxis, :, frame]), text))

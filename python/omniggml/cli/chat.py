@@ -26,7 +26,12 @@ from omniggml.options import TextOptions
 def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser("chat", help="answer a question, in text and aloud")
     parser.add_argument("question", nargs="?", help="what to ask, - to read it from standard input")
-    parser.add_argument("--audio", action="append", default=[], metavar="FILE", help="a recording to hear; repeatable")
+    parser.add_argument("--audio", action=_Shown, metavar="FILE", help="a recording to hear; repeatable")
+    parser.add_argument("--image", action=_Shown, metavar="FILE", help="an image to see; repeatable")
+    parser.add_argument("--video", action=_Shown, metavar="FILE", help="a video to see, and hear; repeatable")
+    parser.add_argument("--fps", type=float, metavar="N", help="frames of videos a second (default 2)")
+    parser.add_argument("--max-pixels", type=int, metavar="N", help="pixels of an image, or of a frame, at most")
+    parser.set_defaults(shown=[])
     add_output(parser)
     add_model(parser)
     group = parser.add_argument_group("answer")
@@ -52,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
         temperature=args.text_temperature,
         max_tokens=args.max_tokens,
     )
-    inputs = [*files_read(args), *args.audio]
+    inputs = [*files_read(args), *(path for _, path in args.shown)]
     output.check(inputs)
     model = load_model(args)
     stream = sys.stderr if output.on_stdout else sys.stdout
@@ -80,15 +85,29 @@ def run(args: argparse.Namespace) -> int:
     return report(write_audio(pieces(), output, model.sample_rate, inputs), output)
 
 
+class _Shown(argparse.Action):
+    """Keeps recordings, images and videos in the order in which they are named."""
+
+    def __call__(self, parser: Any, namespace: argparse.Namespace, values: Any, option: str | None = None) -> None:
+        namespace.shown = [*namespace.shown, (self.dest, values)]
+
+
 def _asked(args: argparse.Namespace) -> str | list[dict[str, Any]]:
-    """The question; where there are recordings, these in front of it."""
-    if args.question is None and not args.audio:
+    """The question; where there is something to hear or see, this in front of it."""
+    if args.question is None and not args.shown:
         raise InputError("there is nothing to answer: give a question, or a recording with --audio")
     question = None if args.question is None else given_text(args.question)
-    if not args.audio:
+    if not args.shown:
         return question or ""
-    parts: list[dict[str, Any]] = [{"type": "audio", "audio": path} for path in args.audio]
+    parts = [_part(kind, path, args) for kind, path in args.shown]
     return parts if question is None else [*parts, {"type": "text", "text": question}]
+
+
+def _part(kind: str, path: str, args: argparse.Namespace) -> dict[str, Any]:
+    part: dict[str, Any] = {"type": kind, kind: path}
+    if kind != "audio":
+        part["max_pixels"] = args.max_pixels
+    return part | ({"fps": args.fps} if kind == "video" else {})
 
 
 def _output(args: argparse.Namespace) -> Output:

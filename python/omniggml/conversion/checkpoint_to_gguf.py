@@ -11,10 +11,10 @@ from omniggml import _native
 from omniggml._native import __version__
 from omniggml.checked import checked
 from omniggml.conversion import mtmd_gen_file
-from omniggml.conversion.audio_encoder_config import read_audio_config
 from omniggml.conversion.checkpoint_check import check_tensors
 from omniggml.conversion.config_json import NO_VOICE, read_checkpoint_config
 from omniggml.conversion.encode import ValueSource, encoded
+from omniggml.conversion.encoder_configs import Encoders, read_encoders
 from omniggml.conversion.hub import local_checkpoint
 from omniggml.conversion.lora_adapter import LoraAdapter, MergedCheckpoint
 from omniggml.conversion.mmproj_file import EncoderValues, mmproj_outputs
@@ -30,9 +30,14 @@ from omniggml.gguf.output import FileJob, Pieces, Progress, identity_of, write_f
 from omniggml.gguf.output_header import header_bytes
 from omniggml.paths import as_path
 from omniggml.spec import mmproj_file, speech_file, thinker_file
-from omniggml.spec.encoder_tensors import AUDIO_PREFIX, audio_encoder_tensors
-from omniggml.spec.expected_tensors import NOT_CONVERTED, TEXT_EMBEDDING, Named, thinker_tensors
-from omniggml.spec.model_config import AudioEncoderConfig, LanguageModel, ModelConfig, SpecialTokens
+from omniggml.spec.encoder_tensors import (
+    AUDIO_PREFIX,
+    VISION_PREFIX,
+    audio_encoder_tensors,
+    vision_encoder_tensors,
+)
+from omniggml.spec.expected_tensors import TEXT_EMBEDDING, Named, thinker_tensors
+from omniggml.spec.model_config import LanguageModel, ModelConfig, SpecialTokens
 from omniggml.spec.policy import CONVERSION_POLICIES, Policy, read_policy
 from omniggml.warning import warn
 
@@ -56,9 +61,9 @@ def convert(
 
     `source` is a directory, or the id of a checkpoint on the Hugging Face hub, which is downloaded if `huggingface_hub`
     is installed. `type` is one of f32, f16, bf16, q8_0, built-in policies. The files are `NAME-speech.gguf`,
-    `NAME-thinker.gguf` and, of a checkpoint that holds the audio encoder, `NAME-mmproj.gguf`, with `name` or else the
-    name of the source; `only` writes one of them, and then only the shards with its tensors are needed. Of a model
-    without a talker, as -Thinking and -Captioner, no speech file is written.
+    `NAME-thinker.gguf` and, of a checkpoint that holds encoders for audio or images, `NAME-mmproj.gguf`, with `name`
+    or else the name of the source; `only` writes one of them, and then only the shards with its tensors are needed. Of
+    a model without a talker, as -Thinking and -Captioner, no speech file is written.
     `layout="mtmd-gen"`: instead of these, `NAME-gen-mmproj.gguf`, code predictor and code2wav as llama.cpp's mmproj
     files have generated audio. `lora`: the directory of a PEFT adapter that is merged into the weights. `progress` is
     called as (tensor name, bytes written, bytes in all). The same input gives the same bytes.
@@ -77,17 +82,17 @@ def convert(
     if isinstance(config, LanguageModel):
         files = _without_voice(directory, files)
     checkpoint = Checkpoint(directory, lambda tensor: _is_needed(tensor, only))
-    audio = _audio_encoder(checkpoint, only)
-    if audio is None:
+    encoders = _encoders(checkpoint, only)
+    if not encoders.prefixes:
         files = tuple(file for file in files if file != "mmproj")
-    expected = [*_expected(config, files, audio)]
+    expected = [*_expected(config, files, encoders)]
     check_tensors(checkpoint, expected, _elsewhere(files))
     weights: Checkpoint | MergedCheckpoint = checkpoint
     if lora is not None:
         weights = MergedCheckpoint(checkpoint, LoraAdapter(as_path(lora)))
         weights.check({tensor for tensor, _ in expected}, _elsewhere(files))
     wanted = ("gen-mmproj",) if layout == "mtmd-gen" else files
-    jobs = [_job(file, target, stem, config, audio, weights, policy) for file in wanted]
+    jobs = [_job(file, target, stem, config, encoders, weights, policy) for file in wanted]
     write_files(jobs, progress, _check_loads)
     return [job.target for job in jobs]
 
@@ -125,27 +130,26 @@ def _without_voice(directory: Path, files: tuple[File, ...]) -> tuple[File, ...]
     return tuple(file for file in files if file != "speech")
 
 
-def _audio_encoder(checkpoint: Checkpoint, only: File | None) -> AudioEncoderConfig | None:
-    """The audio encoder that an mmproj file is made of; None where none is asked for, or the checkpoint has none."""
+def _encoders(checkpoint: Checkpoint, only: File | None) -> Encoders:
+    """The encoders that an mmproj file is made of; none where it isn't asked for, or the checkpoint has none."""
     if only not in (None, "mmproj"):
-        return None
-    if not any(name.startswith(AUDIO_PREFIX) for name in checkpoint.tensors):
-        if only is None:
-            return None
-        raise ConversionError(f"{checkpoint.directory} holds no weights of an audio encoder")
-    return read_audio_config(checkpoint.directory)
+        return Encoders()
+    encoders = read_encoders(checkpoint.directory, checkpoint.tensors)
+    if only == "mmproj" and not encoders.prefixes:
+        raise ConversionError(f"{checkpoint.directory} holds no weights of an encoder for audio or images")
+    return encoders
 
 
-def _expected(
-    config: ModelConfig | LanguageModel, files: tuple[File, ...], audio: AudioEncoderConfig | None
-) -> Iterator[Named]:
+def _expected(config: ModelConfig | LanguageModel, files: tuple[File, ...], encoders: Encoders) -> Iterator[Named]:
     if "thinker" in files:
         yield from thinker_tensors(config.thinker)
     if "speech" in files and isinstance(config, ModelConfig):
         tensors = speech_file.speech_file_tensors(config)
         yield from (named for named in tensors if named[0] != TEXT_EMBEDDING or "thinker" not in files)
-    if audio is not None:
-        yield from audio_encoder_tensors(audio)
+    if encoders.audio is not None:
+        yield from audio_encoder_tensors(encoders.audio)
+    if encoders.vision is not None:
+        yield from vision_encoder_tensors(encoders.vision)
 
 
 def _elsewhere(files: tuple[File, ...]) -> tuple[str, ...]:
@@ -156,10 +160,8 @@ def _elsewhere(files: tuple[File, ...]) -> tuple[str, ...]:
 
 def _is_needed(tensor: str, only: File | None) -> bool:
     """Is this tensor of the checkpoint needed for the files asked for? One that belongs nowhere is, to be refused."""
-    if tensor.startswith(AUDIO_PREFIX):
+    if tensor.startswith((AUDIO_PREFIX, VISION_PREFIX)):
         return only in (None, "mmproj")
-    if tensor.startswith(NOT_CONVERTED):
-        return False
     return (tensor == TEXT_EMBEDDING and only != "mmproj") or not tensor.startswith(_elsewhere(_wanted(only)))
 
 
@@ -179,7 +181,7 @@ def _job(
     out_dir: Path,
     stem: str,
     config: ModelConfig | LanguageModel,
-    audio: AudioEncoderConfig | None,
+    encoders: Encoders,
     checkpoint: Checkpoint | MergedCheckpoint,
     policy: Policy,
 ) -> FileJob:
@@ -190,9 +192,10 @@ def _job(
     elif file == "speech" and isinstance(config, ModelConfig):
         architecture, tensors = speech_file.ARCHITECTURE, speech_file_outputs(config, policy)
         own = speech_file.speech_metadata(config)
-    elif file == "mmproj" and audio is not None:
-        architecture, tensors = mmproj_file.ARCHITECTURE, mmproj_outputs(audio, policy)
-        own, values = mmproj_file.audio_metadata(audio), EncoderValues(checkpoint, audio)
+    elif file == "mmproj":
+        architecture, tensors = mmproj_file.ARCHITECTURE, mmproj_outputs(encoders, policy)
+        own = mmproj_file.encoders_metadata(encoders.audio, encoders.vision, encoders.images)
+        values = EncoderValues(checkpoint, encoders)
     else:
         language = config.language_model if isinstance(config, ModelConfig) else config
         architecture, tensors = thinker_file.ARCHITECTURE, thinker_file_outputs(config.thinker, policy)
@@ -228,7 +231,7 @@ def _check_loads(path: Path) -> None:
     """The engine's own look at a file that is about to get its name."""
     file = _native.GgufFile(os.fsencode(path))
     try:
-        if file.metadata().get("clip.has_audio_encoder"):
+        if any(file.metadata().get(key) for key in (mmproj_file.HAS_AUDIO, mmproj_file.HAS_VISION)):
             _native.MediaEncoders.check(file)
         elif file.metadata()["general.architecture"] == mtmd_gen_file.ARCHITECTURE:
             judged = judge(open_file(path))

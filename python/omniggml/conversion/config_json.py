@@ -87,6 +87,15 @@ class Section:
             raise self.error(key, repr(value), f"a finite number of at least {low}")
         return float(value)
 
+    def numbers(self, key: str, default: tuple[float, ...], low: float = -LARGEST) -> tuple[float, ...]:
+        """As many as the default has."""
+        value = self.values.get(key)
+        if value is None:
+            return default
+        if not isinstance(value, list) or len(value) != len(default):
+            raise self.error(key, repr(value)[:80], f"a list of {len(default)} numbers")
+        return tuple(Section({key: one}, self.file, self.path).number(key, low=low) for one in value)
+
     def boolean(self, key: str, default: bool) -> bool:
         value = self.values.get(key)
         if value is None:

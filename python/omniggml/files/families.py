@@ -14,7 +14,16 @@ from functools import cached_property
 
 import numpy as np
 
-from omniggml.spec.encoder_tensors import AUDIO_LAYER, AUDIO_POSITIONS, AUDIO_PREFIX
+from omniggml.spec.encoder_tensors import (
+    AUDIO_LAYER,
+    AUDIO_POSITIONS,
+    AUDIO_PREFIX,
+    MERGER,
+    PATCH_KERNEL,
+    VISION_BLOCK,
+    VISION_POSITIONS,
+    VISION_PREFIX,
+)
 from omniggml.spec.expected_tensors import NOT_CONVERTED, expert_prefix, stacked_name
 from omniggml.spec.llama_names import (
     ATTENTION,
@@ -69,8 +78,9 @@ class Place:
 
 @dataclass(frozen=True)
 class Family:
-    """`needs`: patterns, each of which some tensor has to fit; `holds`: stages. `aliases` in order of precedence;
-    `keeps_names`: names are the checkpoint's. `ignored`: prefixes of tensors that nothing here computes."""
+    """`needs`: patterns, each of which some tensor has to fit, or else each of `or_needs`; `holds`: stages. `aliases`
+    in order of precedence; `keeps_names`: names are the checkpoint's. `ignored`: prefixes of tensors that nothing here
+    computes."""
 
     name: str
     title: str
@@ -79,13 +89,15 @@ class Family:
     aliases: tuple[Alias, ...] = ()
     keeps_names: bool = False
     ignored: tuple[str, ...] = ()
+    or_needs: tuple[str, ...] = ()
 
     @cached_property
     def _patterns(self) -> list[tuple[re.Pattern[str], Alias]]:
         return [(_pattern(alias.theirs), alias) for alias in self.aliases]
 
     def fits(self, names: Collection[str]) -> bool:
-        return all(any(_pattern(need).fullmatch(name) for name in names) for need in self.needs)
+        ways = [way for way in (self.needs, self.or_needs) if way]
+        return any(all(any(_pattern(need).fullmatch(name) for name in names) for need in way) for way in ways)
 
     def first_shifted(self, names: Iterable[str]) -> int:
         """The number in a file's names that counts as 0 where an alias is shifted."""
@@ -249,6 +261,19 @@ def _separate_code2wav(*, in_advance: bool) -> Iterator[Alias]:
 # --- encoders beside a thinker, as llama.cpp's mmproj files have them ------------------------------------------------
 
 
+def _mmproj_vision() -> Iterator[Alias]:
+    yield Alias(encoder_name(VISION_POSITIONS), VISION_POSITIONS)
+    for ending in ("", ".1"):
+        yield Alias(encoder_name(PATCH_KERNEL) + ending, PATCH_KERNEL + ending)
+    yield Alias(encoder_name(f"{VISION_PREFIX}patch_embed.proj.bias"), f"{VISION_PREFIX}patch_embed.proj.bias")
+    modules = [
+        *(f"blocks.{{n}}.{path}" for path in VISION_BLOCK),
+        *(f"{merger}.{path}" for merger in ("merger", "merger_list.{n}") for path in MERGER),
+    ]
+    for path in modules:
+        yield from both(encoder_name(f"{VISION_PREFIX}{path}.")[:-1], f"{VISION_PREFIX}{path}")
+
+
 def _mmproj() -> Iterator[Alias]:
     yield Alias(encoder_name(AUDIO_POSITIONS), AUDIO_POSITIONS)
     for path in ("conv2d1", "conv2d2", "conv2d3", "ln_post", "proj1", "proj2"):
@@ -333,9 +358,9 @@ MMPROJ = Family(
     "mmproj",
     "encoders beside a thinker, as llama.cpp's mmproj files have them",
     ("a.conv2d.1.weight", "a.blk.{n}.attn_q.weight", "mm.a.mlp.1.weight"),
-    ("audio encoder",),
-    tuple(_mmproj()),
-    ignored=("thinker.visual.",),
+    ("audio encoder", "image encoder"),
+    (*_mmproj(), *_mmproj_vision()),
+    or_needs=("v.patch_embd.weight.1", "v.blk.{n}.attn_qkv.weight", "v.position_embd.weight", "mm.2.weight"),
 )
 
 FAMILIES = (SPEECH, ALL_IN_ONE, BUNDLED, MTP_TALKER, *VOCODERS, THINKER, MMPROJ)

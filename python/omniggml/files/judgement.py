@@ -56,7 +56,7 @@ def _judge_thinker(file: File) -> Judgement:
 
 
 def _judge_mmproj(file: File) -> Judgement:
-    """It is loaded beside a thinker, which hears through it."""
+    """It is loaded beside a thinker, which hears and sees through it."""
     _native.MediaEncoders.check(encoders_of(file).native)
     return Judgement(why_not_a_voice(file.header, file.family), NEEDS[families.MMPROJ.name])
 

@@ -13,7 +13,7 @@ MAKE_A_VOICE = f"`omniggml convert {PUBLISHED_REPOSITORY} -o DIR --only speech` 
 
 _PARTS = {
     families.MMPROJ.name: (
-        "is an mmproj file, through which a thinker hears: load it beside one, with mmproj=FILE or --mmproj"
+        "is an mmproj file, through which a thinker hears and sees: load it beside one, with mmproj=FILE or --mmproj"
     ),
     families.BUNDLED.name: (
         "is a talker with code2wav, without the table of text tokens, which a thinker's file has: load it beside one, "

@@ -52,6 +52,14 @@ def texts(values: list[str]) -> Entry:
     return values, ValueType.ARRAY, ValueType.STRING
 
 
+def reals(values: list[float]) -> Entry:
+    return values, ValueType.ARRAY, ValueType.FLOAT32
+
+
+def flags(values: list[bool]) -> Entry:
+    return values, ValueType.ARRAY, ValueType.BOOL
+
+
 def counts(values: list[int]) -> Entry:
     return values, ValueType.ARRAY, ValueType.UINT32
 

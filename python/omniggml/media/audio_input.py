@@ -33,7 +33,7 @@ _MOST_CHANNELS = 64
 _FRAMES_AT_ONCE = 1 << 18
 # Playlists and the like name other files and addresses; nothing that is heard may.
 _FFMPEG_FORMATS = "mov,mp4,m4a,3gp,matroska,webm,aac,ac3,eac3,amr,asf,avi,caf,flv,mpeg,mpegts,mp3,ogg,flac,wav,aiff"
-_FFMPEG_OPTIONS = {"format_whitelist": _FFMPEG_FORMATS, "protocol_whitelist": "file,pipe"}
+FFMPEG_OPTIONS = {"format_whitelist": _FFMPEG_FORMATS, "protocol_whitelist": "file,pipe"}
 _LOUDEST = 8.0  # of samples that run from -1 to 1; what is louder is in other units
 
 
@@ -138,7 +138,7 @@ def _by_ffmpeg(source: str | io.BytesIO, what: str, reason: str) -> FloatArray:
             f"{install_command('codecs')}"
         ) from None
     try:
-        with av.open(source, "r", options=_FFMPEG_OPTIONS) as container:
+        with av.open(source, "r", options=FFMPEG_OPTIONS) as container:
             if not container.streams.audio:
                 raise InputError(f"{what} holds no audio")
             stream = container.streams.audio[0]

@@ -5,17 +5,26 @@ from __future__ import annotations
 from threading import Lock
 
 from omniggml import _native
+from omniggml.errors import ModelFileError
 from omniggml.options import LoadOptions
+from omniggml.spec.mmproj_file import HAS_AUDIO, HAS_VISION, WIDTHS, vision_input
 
 
 class LateEncoders:
-    """Safe to use from several threads. `width`: of the rows they make, the thinker's."""
+    """Safe to use from several threads. `hears`, `sees`: which of them there are; `width`: of the rows they make, the
+    thinker's; `images`: what the vision encoder's input is."""
 
     def __init__(self, file: _native.GgufFile, options: LoadOptions) -> None:
         """Raises ModelFileError for a file that can't be loaded, short of its values."""
         _native.MediaEncoders.check(file)
         self.path = file.path
-        self.width = int(file.metadata()["clip.audio.projection_dim"])
+        metadata = file.metadata()
+        self.hears, self.sees = bool(metadata.get(HAS_AUDIO)), bool(metadata.get(HAS_VISION))
+        widths = [metadata[key] for key, there in zip(WIDTHS, (self.hears, self.sees), strict=True) if there]
+        if len(set(widths)) != 1:
+            raise ModelFileError(f"{file.path} makes rows of {widths[0]} values of audio and {widths[1]} of images")
+        self.width = int(widths[0])
+        self.images = vision_input(metadata)
         self._file, self._device, self._mmap = file, options.device, options.mmap
         self._loaded: _native.MediaEncoders | None = None
         self._lock = Lock()

@@ -21,7 +21,7 @@ TEXT_EMBEDDING = "thinker.model.embed_tokens.weight"
 EXPERT_PARTS = ("gate_proj", "up_proj", "down_proj")
 
 NOT_CONVERTED = ("thinker.audio_tower.", "thinker.visual.")
-"""Prefixes of the encoders for audio and images, which a checkpoint holds and neither file does."""
+"""Prefixes of the encoders for audio and images, which neither the speech file nor the thinker holds."""
 
 _KERNEL = 7
 _DECODER_KERNEL = 7

@@ -139,6 +139,33 @@ class AudioEncoderConfig:
 
 
 @dataclass(frozen=True)
+class VisionEncoderConfig:
+    """`thinker_config.vision_config`: images and frames of videos to rows for the thinker."""
+
+    depth: int
+    hidden_size: int
+    num_heads: int
+    intermediate_size: int
+    patch_size: int
+    spatial_merge_size: int
+    num_position_embeddings: int
+    out_hidden_size: int
+    deepstack_visual_indexes: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class VisionInputConfig:
+    """How images and frames are made the vision encoder's input, and how many positions a second of a video takes:
+    `preprocessor_config.json`, and `thinker_config.position_id_per_seconds`. The defaults are the published model's."""
+
+    image_mean: tuple[float, ...] = (0.5, 0.5, 0.5)
+    image_std: tuple[float, ...] = (0.5, 0.5, 0.5)
+    min_pixels: int = 3136
+    max_pixels: int = 12_845_056
+    position_id_per_seconds: int = 13
+
+
+@dataclass(frozen=True)
 class SpecialTokens:
     """Text token ids that the prompt is built from."""
 

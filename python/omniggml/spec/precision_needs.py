@@ -42,6 +42,8 @@ NEEDS = (
     Need("*_layer_scale.scale", 16, _LAYER, "sensitive", always=True),
     Need("*.gamma", 16, _LAYER, "sensitive", always=True),
     Need("*.positional_embedding.weight", 16, "tells every token where it is", "sensitive", always=True),
+    Need("*.pos_embed.weight", 16, "tells every patch where it is", "sensitive", always=True),
+    Need("*.patch_embed.proj.weight*", 16, "all that is seen comes through it", "vocoder_and_heads"),
     Need("*.mlp.gate.weight", 16, "small differences choose the experts", "sensitive"),
     Need("*.mlp.shared_expert_gate.weight", 16, "opens or shuts a whole expert", "sensitive"),
     # Tiny, and its output passes F16's range in trained weights.

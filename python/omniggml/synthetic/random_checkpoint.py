@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from omniggml.errors import InputError
-from omniggml.spec.encoder_tensors import audio_encoder_tensors
+from omniggml.spec.encoder_tensors import audio_encoder_tensors, vision_encoder_tensors
 from omniggml.spec.expected_tensors import speech_tensors, thinker_tensors
 from omniggml.spec.model_config import (
     TALKER_SAMPLING,
@@ -24,6 +24,7 @@ from omniggml.spec.model_config import (
     SpecialTokens,
     TalkerConfig,
     ThinkerConfig,
+    VisionEncoderConfig,
 )
 from omniggml.spec.speech_file import speech_file_tensors
 from omniggml.synthetic.geometries import GEOMETRIES, Geometry
@@ -39,9 +40,11 @@ def write_random_checkpoint(
     shard_bytes: int = 2_000_000,
     only: Literal["speech"] | None = None,
     audio: AudioEncoderConfig | None = None,
+    vision: VisionEncoderConfig | None = None,
 ) -> Path:
     """Write configuration, tokenizer and BF16 weights of `geometry` into `directory`, which is created if need be.
-    `only="speech"` leaves out the weights that a speech file has no use for; `audio`: an encoder to write as well.
+    `only="speech"` leaves out the weights that a speech file has no use for; `audio` and
+    `vision`: encoders to write as well.
 
     The same geometry and seed give the same bytes everywhere. Weights are made and written in small blocks, so that
     a model of the published size needs no more memory than a small one; raise `shard_bytes` for it.
@@ -55,11 +58,12 @@ def write_random_checkpoint(
     target = Path(directory)
     config = chosen.model_config()
     heard = () if audio is None else audio_encoder_tensors(audio)
-    whole = chain(thinker_tensors(chosen.thinker), speech_tensors(config), heard)
+    seen = () if vision is None else vision_encoder_tensors(vision)
+    whole = chain(thinker_tensors(chosen.thinker), speech_tensors(config), heard, seen)
     tensors = speech_file_tensors(config) if only == "speech" else whole
     try:
         target.mkdir(parents=True, exist_ok=True)
-        _write_json(target / "config.json", config_json(chosen, audio))
+        _write_json(target / "config.json", config_json(chosen, audio, vision))
         _write_json(target / "generation_config.json", _generation_json(chosen))
         chosen.tokenizer.write(target)
         write_sharded(target, tensors, lambda name, shape: weight_blocks(chosen, seed, name, shape), shard_bytes)
@@ -68,7 +72,9 @@ def write_random_checkpoint(
     return target
 
 
-def config_json(geometry: Geometry, audio: AudioEncoderConfig | None = None) -> dict[str, Any]:
+def config_json(
+    geometry: Geometry, audio: AudioEncoderConfig | None = None, vision: VisionEncoderConfig | None = None
+) -> dict[str, Any]:
     """`config.json` of a geometry, nested as in the published checkpoint."""
     tokens = geometry.tokenizer.special_tokens()
     return {
@@ -82,7 +88,7 @@ def config_json(geometry: Geometry, audio: AudioEncoderConfig | None = None) -> 
         "model_type": "qwen3_omni_moe",
         "system_token_id": tokens.system,
         "talker_config": _talker_json(geometry, geometry.talker, tokens),
-        "thinker_config": _thinker_json(geometry, geometry.thinker, tokens, audio),
+        "thinker_config": _thinker_json(geometry, geometry.thinker, tokens, audio, vision),
         "tts_bos_token_id": tokens.tts_bos,
         "tts_eos_token_id": tokens.tts_eos,
         "tts_pad_token_id": tokens.tts_pad,
@@ -91,7 +97,11 @@ def config_json(geometry: Geometry, audio: AudioEncoderConfig | None = None) -> 
 
 
 def _thinker_json(
-    geometry: Geometry, thinker: ThinkerConfig, tokens: SpecialTokens, audio: AudioEncoderConfig | None
+    geometry: Geometry,
+    thinker: ThinkerConfig,
+    tokens: SpecialTokens,
+    audio: AudioEncoderConfig | None,
+    vision: VisionEncoderConfig | None,
 ) -> dict[str, Any]:
     return {
         "audio_config": _audio_encoder_json(thinker.hidden_size) | (dataclasses.asdict(audio) if audio else {}),
@@ -117,7 +127,7 @@ def _thinker_json(
         },
         "user_token_id": tokens.user,
         "video_token_id": tokens.video,
-        "vision_config": _vision_encoder_json(thinker.hidden_size),
+        "vision_config": _vision_encoder_json(thinker.hidden_size) | (dataclasses.asdict(vision) if vision else {}),
         "vision_end_token_id": geometry.tokenizer.added["<|vision_end|>"],
         "vision_start_token_id": geometry.tokenizer.added["<|vision_start|>"],
     }

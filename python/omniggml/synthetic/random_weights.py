@@ -73,6 +73,8 @@ _RECIPES: tuple[tuple[str, Recipe | float], ...] = (
     # Queries and keys are normed, so these two set how sharply a head attends.
     (r".*\.[qk]_norm\.weight", Recipe(mean=1.5, deviation=0.2)),
     (r".*norm\.weight", Recipe(mean=1.0, deviation=0.15)),
+    (r"thinker\.visual\..*\.(norm[12]|ln_q)\.weight", Recipe(mean=1.0, deviation=0.15)),
+    (r"thinker\.visual\.pos_embed\.weight", Recipe(deviation=0.5)),
     (r".*\.1\.norm\.bias", Recipe(deviation=0.1)),
     (r".*layer_scale\.scale", Recipe(uniform=(0.1, 0.5))),
     (r".*\.gamma", Recipe(uniform=(0.1, 0.5))),

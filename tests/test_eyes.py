@@ -1,0 +1,296 @@
+"""Images and videos in, speech out: the vision encoder, its files, and all of it against transformers."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import omniggml
+from ears_side import our_answer
+from eyes_side import GRIDS, VISUAL, Eyes, Shown, answered, recorded, write_video
+from gguf_edit import GgufEdit
+from omniggml import InputError, ModelFileError, _native, convert
+from omniggml.media.parts import SeenPart, WatchedPart, parted
+from omniggml.media.seeing import Eyes as Eyes_
+from omniggml.synthetic.eyes import EYES
+from parity.metrics import GATES, agreement
+from test_log_mel import clip
+
+
+@pytest.fixture(scope="module")
+def eyes(tmp_path_factory: pytest.TempPathFactory) -> Eyes:
+    return Eyes(tmp_path_factory.mktemp("eyes"))
+
+
+# --- against transformers ---------------------------------------------------------------------------------------------
+
+# Of the reference's modules: the whole, tables, and a convolution in five dimensions that `patch_embed` hands on.
+WITHOUT_TENSOR = {VISUAL, f"{VISUAL}.patch_embed.proj", f"{VISUAL}.pos_embed", f"{VISUAL}.rotary_pos_emb"}
+
+
+@pytest.mark.reference
+@pytest.mark.parametrize("name", EYES)
+def test_every_module_of_the_encoder_agrees(eyes: Eyes, name: str) -> None:
+    pytest.importorskip("transformers", "5")
+    from omniggml.comparison.transformers_side import load_reference
+
+    these = Eyes(eyes.root, "tiny", name)
+    reference = load_reference(these.checkpoint)
+    for grid in GRIDS:
+        theirs = recorded(reference, these.patches(grid), grid)
+        for type_ in ("f32", "f16", "q8_0"):
+            ours = these.captured(grid, type_)
+            assert set(theirs) - set(ours) == WITHOUT_TENSOR
+            for module, array in ours.items():
+                assert array.shape == theirs[module].shape, (module, grid)
+                assert agreement(array, theirs[module]).inside(GATES[type_]), (module, grid, type_)
+
+
+class Pictures:
+    """A checkpoint's model, and what it is shown as the reference is given it."""
+
+    def __init__(self, model: omniggml.Model) -> None:
+        self.model = model
+        self.eyes = Eyes_(model._media_encoders(), 1)
+        self.n_mels = model.geometry["audio_encoder"]["num_mel_bins"]
+
+    def shown(self, messages: list[dict[str, Any]], *, with_sound: bool = False) -> Shown:
+        shown = Shown([], [], [], with_sound)
+        for part in parted(messages).media:
+            if isinstance(part, SeenPart):
+                shown.images.append(self.eyes.image_patches(part, "it"))
+            elif isinstance(part, WatchedPart):
+                frames, rate = self.eyes.frames(part, "it")
+                shown.videos.append((list(frames.pairs()), rate.step))
+                if with_sound:
+                    shown.clips.append(omniggml.log_mel(part.video, n_mels=self.n_mels))
+            else:
+                shown.clips.append(omniggml.log_mel(part.audio, n_mels=self.n_mels))
+        return shown
+
+
+def text(said: str) -> dict[str, Any]:
+    return {"type": "text", "text": said}
+
+
+def picture(height: int, width: int, seed: int = 0) -> Any:
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def image(given: Any, **more: Any) -> dict[str, Any]:
+    return {"type": "image", "image": given, **more}
+
+
+def video(given: Any, **more: Any) -> dict[str, Any]:
+    return {"type": "video", "video": given, **more}
+
+
+def asked(*parts: Any) -> list[dict[str, Any]]:
+    return [{"role": "user", "content": list(parts)}]
+
+
+def conversations(block: int, film: Path) -> list[tuple[list[dict[str, Any]], bool]]:
+    """Messages, and whether videos in them are heard. Sizes in blocks of pixels."""
+    small = {"max_pixels": 12 * block**2, "min_pixels": 1}
+    pictures = [
+        image(picture(rows * block, columns * block, rows), **small) for rows, columns in ((1, 2), (3, 2), (2, 5))
+    ]
+    frames = np.stack([picture(2 * block, 3 * block, seed) for seed in range(5)])
+    sound = {"type": "audio", "audio": clip("voice", 20000)}
+    silent = video(frames, fps=1, **small)
+    return [
+        (asked(pictures[0], text("what is seen?")), False),
+        (asked(text("what?"), pictures[1], sound, pictures[2]), False),
+        (asked(silent, text("what happens?")), False),
+        (
+            [
+                {"role": "system", "content": "Be brief."},
+                {"role": "user", "content": [pictures[2], text("one")]},
+                {"role": "assistant", "content": "one"},
+                {"role": "user", "content": "two"},
+                {"role": "assistant", "content": "three"},
+                {"role": "user", "content": [text("and"), silent, sound, pictures[0]]},
+            ],
+            False,
+        ),
+        (asked(video(film, **small), text("what is said?"), pictures[1]), True),
+    ]
+
+
+@pytest.mark.reference
+@pytest.mark.parametrize(
+    ("geometry", "name"),
+    [("tiny", "plain"), ("mini", "odd"), ("odd", "wide-heads"), ("grouped", "small-patches")],
+)
+def test_questions_about_pictures_are_answered_as_by_transformers(
+    eyes: Eyes, tmp_path: Path, geometry: str, name: str
+) -> None:
+    """Text, codes and audio, of images, videos with and without sound, and turns that mix them."""
+    pytest.importorskip("transformers", "5")
+    pytest.importorskip("av")
+    from omniggml.comparison.transformers_side import load_reference
+
+    these = Eyes(eyes.root, geometry, name)
+    model, reference = these.model(), load_reference(these.checkpoint)
+    seen = Pictures(model)
+    block = 2 * EYES[name]["patch_size"]
+    frames = np.stack([picture(2 * block, 3 * block, seed) for seed in range(7)])
+    film = write_video(tmp_path / "film.mkv", frames, 2, clip("voice", 50000))
+    for messages, with_sound in conversations(block, film):
+        speaker = model.speakers[0]
+        prompt, tokens, spoken = our_answer(model, messages, speaker, 12, 12)
+        ids, codes, samples = answered(reference, prompt, seen.shown(messages, with_sound=with_sound), speaker, 12, 12)
+        assert ids[: len(tokens)] == tokens
+        assert np.array_equal(spoken.codes, codes)
+        assert np.abs(spoken.samples - samples).max() < 1e-4
+
+
+# --- the encoder ------------------------------------------------------------------------------------------------------
+
+
+def test_a_row_for_each_block_of_patches(eyes: Eyes) -> None:
+    for grid in GRIDS:
+        rows, deepstack = eyes.seen(grid)
+        assert rows.shape == (np.prod(grid) // 4, 64)
+        assert len(deepstack) == 2 and all(level.shape == rows.shape for level in deepstack)
+
+
+def test_the_same_bits_however_many_threads_and_how_often(eyes: Eyes) -> None:
+    grid = (1, 16, 12)
+    rows, deepstack = eyes.seen(grid)
+    session = _native.VisionEncoderSession(eyes.encoders(), 2, None)
+    session.encode(eyes.patches((1, 2, 4)), (1, 2, 4))
+    again, deep_again = session.encode(eyes.patches(grid), grid)
+    assert np.array_equal(rows, again)
+    assert all(np.array_equal(a, b) for a, b in zip(deepstack, deep_again, strict=True))
+    assert np.array_equal(rows, eyes.seen(grid, threads=3)[0])
+
+
+def test_pairs_of_frames_see_nothing_of_each_other(eyes: Eyes) -> None:
+    grid = (2, 4, 6)
+    session, patches = _native.VisionEncoderSession(eyes.encoders(), 1, None), eyes.patches(grid)
+    rows, _ = session.encode(patches, grid)
+    second, _ = session.encode(patches[24:], (1, 4, 6))
+    assert np.array_equal(rows[6:], second)
+
+
+def test_probes_see_and_replace(eyes: Eyes) -> None:
+    grid, path = (1, 4, 16), f"{VISUAL}.blocks.1"
+    block = eyes.captured(grid)[path]
+    assert block.shape == (64, 64)
+
+    def with_block(array: Any) -> Any:
+        probe = omniggml.probe.new_probe((), {path: array})
+        return _native.VisionEncoderSession(eyes.encoders(), 1, probe).encode(eyes.patches(grid), grid)[0]
+
+    rows, _ = eyes.seen(grid)
+    assert np.array_equal(with_block(block), rows)
+    assert not np.array_equal(with_block(np.zeros_like(block)), rows)
+
+
+@pytest.mark.parametrize(
+    ("shape", "grid"),
+    [
+        ((4, 1536), (1, 2, 4)),
+        ((4, 1535), (1, 2, 2)),
+        ((4, 1536), (1, 1, 4)),
+        ((4, 1536), (1, 4, 1)),
+        ((0, 1536), (0, 2, 2)),
+        ((4, 1536), (-1, -2, 2)),
+        ((4, 1536), (1, 2**62, 2)),
+        ((4, 1536), (2**62, 2, 2)),
+    ],
+)
+def test_patches_that_are_none(eyes: Eyes, shape: Any, grid: Any) -> None:
+    session = _native.VisionEncoderSession(eyes.encoders(), 1, None)
+    with pytest.raises(InputError, match="patches"):
+        session.encode(np.zeros(shape, np.float32), grid)
+
+
+def test_patches_that_are_not_finite(eyes: Eyes) -> None:
+    session = _native.VisionEncoderSession(eyes.encoders(), 1, None)
+    with pytest.raises(InputError, match="NaN"):
+        session.encode(np.full((4, 1536), np.nan, np.float32), (1, 2, 2))
+
+
+# --- files ------------------------------------------------------------------------------------------------------------
+
+
+def test_what_inspect_says(eyes: Eyes) -> None:
+    seen = omniggml.inspect(eyes.files("f16")[2])
+    assert seen.family == "mmproj" and seen.loads and seen.needs == ("thinker",)
+    assert {share.stage for share in seen.shares} == {"audio encoder", "image encoder"}
+    assert seen.unknown == () and seen.concerns == ()
+    assert seen.geometry["clip"]["vision.block_count"] == 3
+
+
+@pytest.mark.parametrize("name", EYES)
+def test_eyes_alone(eyes: Eyes, tmp_path: Path, name: str) -> None:
+    alone = Eyes(eyes.root, "tiny", name, None)
+    (only,) = convert(alone.checkpoint, tmp_path, type="f32", name="x", only="mmproj")
+    seen = omniggml.inspect(only)
+    assert seen.family == "mmproj" and seen.loads and seen.unknown == ()
+    geometry = alone.encoders().vision_geometry
+    assert geometry is not None
+    expected = {"deepstack_visual_indexes": list(EYES[name]["deepstack_visual_indexes"]), "out_hidden_size": 64}
+    assert geometry | {"temporal_patch_size": 2} == EYES[name] | expected | {"temporal_patch_size": 2}
+    both, _ = Eyes(eyes.root, "tiny", name).seen((1, 4, 16))
+    assert np.array_equal(both, alone.seen((1, 4, 16))[0])
+
+
+def test_policies_keep_what_they_should(eyes: Eyes, tmp_path: Path) -> None:
+    quantized = omniggml.quantize(eyes.files()[2], tmp_path / "q-mmproj.gguf", policy="q8_0")
+    types = {change.name: change.after for change in quantized.changes}
+    assert types["v.position_embd.weight"] == types["v.blk.0.ln1.weight"] == types["v.post_ln.weight"] == "F32"
+    assert types["v.patch_embd.weight"] == types["v.patch_embd.weight.1"] == "F16"
+    assert types["v.blk.0.attn_qkv.weight"] == types["v.deepstack.0.fc1.weight"] == "Q8_0"
+
+
+def test_a_file_without_deepstack_is_used_aloud(eyes: Eyes, tmp_path: Path) -> None:
+    edit, path = GgufEdit.read(eyes.files()[2]), tmp_path / "shallow-mmproj.gguf"
+    edit.tensors = [tensor for tensor in edit.tensors if not tensor.name.startswith("v.deepstack.")]
+    edit.write(path)
+    with pytest.warns(UserWarning, match="seen less well"):
+        source = omniggml.files.encoders.open_encoders(path)
+    session = _native.VisionEncoderSession(_native.MediaEncoders(source.native, "cpu"), 1, None)
+    rows, deepstack = session.encode(eyes.patches((1, 4, 16)), (1, 4, 16))
+    assert deepstack == [] and np.array_equal(rows, eyes.seen((1, 4, 16))[0])
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("clip.vision.block_count", 2),
+        ("clip.vision.block_count", 4),
+        ("clip.vision.embedding_length", 32),
+        ("clip.vision.attention.head_count", 3),
+        ("clip.vision.attention.head_count", 0),
+        ("clip.vision.attention.head_count", 32),
+        ("clip.vision.feed_forward_length", 95),
+        ("clip.vision.projection_dim", 1),
+        ("clip.vision.projector_type", "gemma3"),
+        ("clip.vision.attention.layer_norm_epsilon", -1.0),
+        ("clip.vision.patch_size", 0),
+        ("clip.vision.patch_size", 8),
+        ("clip.vision.spatial_merge_size", 3),
+    ],
+)
+def test_files_that_do_not_add_up(eyes: Eyes, tmp_path: Path, key: str, value: Any) -> None:
+    path = tmp_path / "bad-mmproj.gguf"
+    GgufEdit.read(eyes.files()[2]).set(key, value).write(path)
+    with pytest.raises(ModelFileError, match=re.escape(str(path))):
+        omniggml.load(eyes.files()[0], mmproj=path)
+
+
+def test_a_part_of_a_vision_encoder_is_none(eyes: Eyes, tmp_path: Path) -> None:
+    edit, path = GgufEdit.read(eyes.files()[2]), tmp_path / "part-mmproj.gguf"
+    for lost in ("v.blk.1.ffn_up.bias", "v.patch_embd.weight.1", "v.position_embd.weight", "v.deepstack.2.fc1.weight"):
+        edit.tensors = [tensor for tensor in edit.tensors if tensor.name != lost]
+        edit.write(path)
+        with pytest.raises(ModelFileError, match=re.escape(lost)):
+            omniggml.load(eyes.files()[0], mmproj=path)
+        edit = GgufEdit.read(eyes.files()[2])

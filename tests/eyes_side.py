@@ -27,6 +27,14 @@ GRIDS = ((1, 2, 2), (1, 2, 4), (1, 4, 16), (2, 4, 6), (1, 16, 12), (5, 2, 2))
 """Pairs of frames, rows and columns of patches."""
 
 
+_FEWEST_FOR_GAIN = 20
+
+
+def held_to(type_: str, grid: tuple[int, int, int]) -> bool:
+    """Whether there are enough patches for the gate of a type: of a few rows, 8 bits change the norm by chance."""
+    return type_ != "q8_0" or int(np.prod(grid)) >= _FEWEST_FOR_GAIN
+
+
 @dataclass(frozen=True)
 class Eyes:
     """A geometry with a vision encoder, and an audio encoder beside it, as a checkpoint below `root`."""

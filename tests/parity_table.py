@@ -17,7 +17,10 @@ from typing import Any
 
 import omniggml
 from ears_side import FRAMES, Ears, recorded
+from eyes_side import GRIDS, Eyes, held_to
+from eyes_side import recorded as recorded_eyes
 from omniggml.synthetic.ears import EARS
+from omniggml.synthetic.eyes import EYES
 from omniggml.synthetic.geometries import GEOMETRIES
 from parity import engine_side, greedy
 from parity.cases import make_case
@@ -28,7 +31,8 @@ from parity.rows import Row, compare, worst_of_kind
 # The last of them speaks no frame.
 _WHOLE = [name for name in GEOMETRIES if name != "eos-first"]
 _EARS = {f"ears-{name}": name for name in EARS}
-_NAMES = [*_WHOLE, *_EARS]
+_EYES = {f"eyes-{name}": name for name in EYES}
+_NAMES = [*_WHOLE, *_EARS, *_EYES]
 
 _COLUMNS = "{:<16} {:<5} {:<68} {:>12} {:>9} {:>10}  {}"
 
@@ -56,6 +60,10 @@ def main(arguments: list[str] | None = None) -> int:
             n_different += _compare_greedy(files, name, transformers_side, reference)
         for name in (name for name in options.geometry if name in _EARS):
             some = list(_ears_rows(Ears(Path(directory), "tiny", _EARS[name]), options.type, transformers_side))
+            _print_rows(some if options.all_rows else worst_of_kind(some))
+            rows += some
+        for name in (name for name in options.geometry if name in _EYES):
+            some = list(_eyes_rows(Eyes(Path(directory), "tiny", _EYES[name]), options.type, transformers_side))
             _print_rows(some if options.all_rows else worst_of_kind(some))
             rows += some
     return _print_summary(rows, n_different)
@@ -97,6 +105,15 @@ def _ears_rows(ears: Ears, types: list[str], transformers_side: Any) -> Iterator
         outputs = recorded(reference, features)
         for type_ in types:
             yield from compare(f"ears-{ears.name}", type_, ears.captured(features, type_), outputs)
+
+
+def _eyes_rows(eyes: Eyes, types: list[str], transformers_side: Any) -> Iterator[Row]:
+    """Every module of one vision encoder, for images and videos of several sizes, each from its patches on."""
+    reference = transformers_side.load_reference(eyes.checkpoint)
+    for grid in GRIDS:
+        outputs = recorded_eyes(reference, eyes.patches(grid), grid)
+        for type_ in (type_ for type_ in types if held_to(type_, grid)):
+            yield from compare(f"eyes-{eyes.name}", type_, eyes.captured(grid, type_), outputs)
 
 
 def _compare_greedy(files: ModelFiles, name: str, transformers_side: Any, reference: Any) -> int:

@@ -11,9 +11,11 @@ from parity.metrics import GATES, Agreement, agreement
 
 # Modules of the reference whose output the engine has no tensor for.
 _WITHOUT_TENSOR = re.compile(
-    r"thinker|thinker\.audio_tower|thinker\.model|thinker\.model\.language_model"  # wrappers
+    r"thinker|thinker\.audio_tower|thinker\.visual|thinker\.model|thinker\.model\.language_model"  # wrappers
     r"|talker\.model|talker\.code_predictor\.model"
-    r"|.*\.rotary_emb"  # sines and cosines, not activations
+    r"|.*\.rotary_(pos_)?emb"  # sines and cosines, not activations
+    r"|thinker\.visual\.pos_embed"  # the rows of a table of which a position is the mean
+    r"|thinker\.visual\.patch_embed\.proj"  # in five dimensions what patch_embed hands on
     r"|.*\.layers\..*\.act_fn"  # one operation with the product that follows
     r"|code2wav\.(upsample\.\d+\.0|decoder\.\d+\.block\.1)\.conv"  # untrimmed; the engine never computes the margins
     r"|code2wav\..*\.[qk]_norm"  # identities
@@ -40,6 +42,8 @@ class Row:
             return "code predictor"
         if self.module.startswith("thinker.audio_tower."):
             return "audio encoder"
+        if self.module.startswith("thinker.visual."):
+            return "image encoder"
         return self.module.split(".")[0].split(" ")[0]
 
     @property

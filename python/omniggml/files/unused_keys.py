@@ -7,7 +7,7 @@ from functools import cache
 from omniggml.files import families
 from omniggml.files.opening import File
 from omniggml.files.told_settings import is_setting
-from omniggml.spec import speech_file, thinker_file
+from omniggml.spec import mmproj_file, speech_file, thinker_file
 from omniggml.spec.model_config import TEXT_NORMALIZATION_KEY
 from omniggml.spec.published import PUBLISHED
 
@@ -28,6 +28,8 @@ def _is_used(file: File, key: str) -> bool:
     if family is families.THINKER:
         ours = key.replace(f"{file.header.architecture}.", f"{thinker_file.ARCHITECTURE}.", 1)
         return ours in _of_thinkers()
+    if family is families.MMPROJ:
+        return key in mmproj_file.known_keys()
     return key in _of_speech() or is_setting(key, family)
 
 

@@ -7,6 +7,7 @@ Keys under `qwen3omni.` are extra; llama.cpp passes over keys it doesn't know.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import fields
 from math import isqrt
 from typing import Any
 
@@ -93,6 +94,13 @@ def _input_metadata(config: VisionInputConfig) -> Metadata:
     }
 
 
+def known_keys() -> frozenset[str]:
+    """All that an mmproj file may say of its encoders."""
+    audio = AudioEncoderConfig(*[1] * len(fields(AudioEncoderConfig)))
+    vision = VisionEncoderConfig(1, 1, 1, 1, 1, 1, 1, 1, ())
+    return frozenset((*encoders_metadata(audio, vision, VisionInputConfig()), f"{ARCHITECTURE}.projector_type"))
+
+
 def vision_input(metadata: Mapping[str, Any]) -> VisionInputConfig:
     """What a file says of the vision encoder's input; the published model's where it says nothing sensible."""
     default = VisionInputConfig()
@@ -113,9 +121,3 @@ def vision_input(metadata: Mapping[str, Any]) -> VisionInputConfig:
         number("max_pixels", default.max_pixels),
         number("position_id_per_seconds", default.position_id_per_seconds),
     )
-
-
-def deepstack_told(metadata: Mapping[str, Any]) -> int:
-    """How many blocks a file says to have further rows behind, whether it holds their weights or not."""
-    value = metadata.get(f"{_VISION}is_deepstack_layers")
-    return sum(bool(one) for one in value) if isinstance(value, list) else 0

@@ -19,7 +19,7 @@ import gguf
 import numpy as np
 import pytest
 
-from ears_side import Ears
+from eyes_side import Eyes
 from omniggml import convert
 from omniggml.conversion.config_json import read_model_config
 from omniggml.conversion.safetensors_reader import Checkpoint
@@ -226,19 +226,21 @@ def test_from_the_hub(scattered: Path, tmp_path: Path, monkeypatch: pytest.Monke
     assert "install huggingface_hub" in complaint(Path("Qwen/Tiny-Omni"), tmp_path / "none")
 
 
-def test_the_image_encoder_is_passed_over(copy: Path, tmp_path: Path) -> None:
+def test_a_tensor_of_no_part(copy: Path, tmp_path: Path) -> None:
     any_entry = {"dtype": "BF16", "shape": [2], "data_offsets": [0, 4]}
-    edit_shard(shards(copy)[0], lambda header: header | {"thinker.visual.patch_embed.proj.weight": any_entry})
-    assert len(convert(copy, tmp_path / "out")) == 2
     edit_shard(shards(copy)[0], lambda header: header | {"thinker.other.weight": any_entry})
     with pytest.raises(ConversionError, match=r"thinker\.other\.weight of shape \[2\] belongs to no part"):
         convert(copy, tmp_path / "out")
 
 
-def test_a_part_of_an_audio_encoder_is_none(copy: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("there", "missing"),
+    [("audio_tower.proj1.bias", "audio_tower.conv2d1.weight"), ("visual.pos_embed.weight", "visual.patch_embed.proj")],
+)
+def test_a_part_of_an_encoder_is_none(copy: Path, tmp_path: Path, there: str, missing: str) -> None:
     any_entry = {"dtype": "BF16", "shape": [2], "data_offsets": [0, 4]}
-    edit_shard(shards(copy)[0], lambda header: header | {"thinker.audio_tower.proj1.bias": any_entry})
-    with pytest.raises(ConversionError, match=r"thinker\.audio_tower\.conv2d1\.weight is missing"):
+    edit_shard(shards(copy)[0], lambda header: header | {f"thinker.{there}": any_entry})
+    with pytest.raises(ConversionError, match=rf"thinker\.{re.escape(missing)}.* is missing"):
         convert(copy, tmp_path / "out")
     assert len(convert(copy, tmp_path / "out", only="speech")) == 1
 
@@ -557,7 +559,7 @@ def test_the_document_lists_the_keys(converted: dict[str, list[Path]], copy: Pat
     optional = convert(copy, tmp_path / "optional")
     edit_config(copy, "enable_audio_output", False)
     optional += convert(copy, tmp_path / "voiceless", only="thinker")
-    optional += Ears(tmp_path).files()
+    optional += Eyes(tmp_path).files()
     written = {
         key
         for path in converted["q8_0"] + optional
@@ -569,7 +571,7 @@ def test_the_document_lists_the_keys(converted: dict[str, list[Path]], copy: Pat
 
 
 def test_the_document_lists_the_tensors(converted: dict[str, list[Path]], tmp_path: Path) -> None:
-    files = [*converted["f32"], Ears(tmp_path).files()[2]]
+    files = [*converted["f32"], Eyes(tmp_path).files()[2]]
     written = {numberless(tensor.name) for path in files for tensor in gguf.GGUFReader(path).tensors}
     names = documented(r"(thinker|talker|code2wav|blk|token_embd|output|output_norm|mm\.a|a(?!\.gen))\.")
     assert {numberless(name) for name in names} == written

@@ -99,7 +99,7 @@ def read_image(image: ImageLike, what: str) -> Image:
         return _of_file(io.BytesIO(bytes(image)), what)
     else:
         opened = PIL.Image.fromarray(pixels_of(image, what))
-    _check_size(*opened.size, what)
+    _check_size(opened.width, opened.height, what)
     return _as_rgb(opened, what)
 
 
@@ -121,7 +121,7 @@ def _of_file(source: Any, what: str) -> Image:
     PIL.Image.init()
     try:
         with PIL.Image.open(source, formats=[name for name in _FORMATS if name in PIL.Image.OPEN]) as opened:
-            _check_size(*opened.size, what)
+            _check_size(opened.width, opened.height, what)
             frames = getattr(opened, "n_frames", 1)
             if opened.format in _ANIMATIONS and frames > 1:
                 raise InputError(f"{what} is an animation of {frames} frames; give one of them, or a video of all")

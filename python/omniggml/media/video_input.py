@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -102,7 +102,7 @@ class VideoFrames:
     def _of_array(self) -> Iterator[Pixels]:
         """All of them: the rate says what they are."""
         PIL = pillow()
-        frames: Sequence[Any] = self._video if isinstance(self._video, (list, tuple)) else np.asarray(self._video)
+        frames: Any = self._video if isinstance(self._video, (list, tuple)) else np.asarray(self._video)
         shape: tuple[int, ...] | None = None
         for frame in frames:
             if isinstance(frame, PIL.Image.Image):
@@ -132,7 +132,8 @@ class VideoFrames:
 
     def _sampled(self, decoded: Iterator[Any]) -> Iterator[Pixels]:
         shown: Any = None
-        begin, n, size = None, 0, None
+        begin: Fraction | None = None
+        elapsed, n, size = Fraction(0), 0, None
         for frame in decoded:
             if frame.width * frame.height > MOST_PIXELS:
                 raise InputError(f"{self._what} has frames of {frame.width} x {frame.height} pixels")
@@ -141,13 +142,14 @@ class VideoFrames:
             size = frame.width, frame.height
             at = Fraction(frame.pts or 0) * Fraction(frame.time_base or 1)
             begin = at if begin is None else begin
-            if not 0 <= at - begin <= _MOST_SECONDS:
+            elapsed = at - begin
+            if not 0 <= elapsed <= _MOST_SECONDS:
                 raise InputError(f"{self._what} has frames that are out of order, or days apart; save it anew")
-            while shown is not None and Fraction(n) / self._rate.frames < at - begin:
+            while shown is not None and Fraction(n) / self._rate.frames < elapsed:
                 yield self._resized(shown)
                 n += 1
             shown = frame
-        if shown is not None and Fraction(n) / self._rate.frames <= at - begin:
+        if shown is not None and Fraction(n) / self._rate.frames <= elapsed:
             yield self._resized(shown)
 
     def _resized(self, frame: Any) -> Pixels:

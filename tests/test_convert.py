@@ -573,7 +573,7 @@ def test_the_document_lists_the_keys(converted: dict[str, list[Path]], copy: Pat
 def test_the_document_lists_the_tensors(converted: dict[str, list[Path]], tmp_path: Path) -> None:
     files = [*converted["f32"], Eyes(tmp_path).files()[2]]
     written = {numberless(tensor.name) for path in files for tensor in gguf.GGUFReader(path).tensors}
-    names = documented(r"(thinker|talker|code2wav|blk|token_embd|output|output_norm|mm\.a|a(?!\.gen))\.")
+    names = documented(r"(thinker|talker|code2wav|blk|token_embd|output|output_norm|mm\.(a|\d)|v|a(?!\.gen))\.")
     assert {numberless(name) for name in names} == written
 
 

@@ -88,7 +88,7 @@ struct BoundSpeech {
     int64_t    n_given = 0;
 };
 
-using Prompt = std::tuple<FloatArray, FloatArray, FloatArray, std::optional<IntArray>>;
+using Prompt = std::tuple<FloatArray, FloatArray, FloatArray>;
 
 BoundSpeech begin(BoundEngine & self, const SpeechParams & params, const std::vector<int32_t> & conversation,
                   const std::vector<int32_t> & text, bool finished, const std::optional<Speaker> & speaker,
@@ -110,11 +110,11 @@ BoundSpeech begin(BoundEngine & self, const SpeechParams & params, const std::ve
         request.speaker = *speaker;
     }
     if (prompt) {
-        const auto & [inputs, trailing, pad, at] = *prompt;
+        const auto & [inputs, trailing, pad] = *prompt;
         require_columns(inputs, geometry.decoder.hidden, "the inputs of a talker prompt");
         require_columns(trailing, geometry.decoder.hidden, "the trailing text of a talker prompt");
         require_columns(pad, geometry.decoder.hidden, "the pad of a talker prompt");
-        request.prompt = TalkerPrompt{ to_vector(inputs), to_vector(trailing), to_vector(pad), axis_positions(at) };
+        request.prompt = TalkerPrompt{ to_vector(inputs), to_vector(trailing), to_vector(pad), axis_positions(places) };
     }
     std::shared_ptr<EngineSpeech> speech;
     {
@@ -222,8 +222,8 @@ void bind_engine(py::module_ & m) {
              py::arg("piece_frames") = std::vector<int64_t>{ 2, 4, 8, 16, 25 }, py::arg("buffered_frames") = 75,
              py::arg("vocoded") = true, py::arg("after") = 0, py::keep_alive<0, 1>(),
              R"(A speech of `text`, token ids of which more may follow unless `finished`; other arguments as in
-TalkerSession.assemble_prompt. `prompt`: inputs [n, hidden], trailing [m, hidden], pad [1, hidden] and positions [3, n] or None
-in the place of all that.
+TalkerSession.assemble_prompt. `prompt`: inputs [n, hidden], trailing [m, hidden] and pad [1, hidden] in the place of all that,
+`positions` being those of its inputs.
 `piece_frames`: frames a piece, the last again and again. `buffered_frames`: frames ahead of the listener, 0 for any number.
 `vocoded`: whether there are samples beside codes. `after`: the id of a speech that this one goes on from: never refused,
 it takes its turn when that one ends, and before that a slot that nobody waits for. Raises InputError for what makes no sense, BusyError where there is no room.)")

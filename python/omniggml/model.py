@@ -789,8 +789,8 @@ class Model:
                 finite_floats("inputs", prompt.inputs),
                 finite_floats("trailing", prompt.trailing),
                 finite_floats("pad", prompt.pad),
-                axis_positions(prompt.positions),
             ),
+            positions=axis_positions(prompt.positions),
             piece_frames=[_LARGEST_CHUNK],
             vocoded=False,
         )

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from omniggml.array_file import existing_file
 from omniggml.errors import InputError
+from omniggml.extras import install_command
 from omniggml.spec.model_config import VisionInputConfig
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ def pillow() -> Any:
         import PIL.Image
         import PIL.ImageOps
     except ImportError:
-        raise InputError("images are read by Pillow, which isn't installed: pip install 'omniggml[images]'") from None
+        raise InputError(f"images are read by Pillow, which isn't installed: {install_command('images')}") from None
     return PIL
 
 

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from omniggml.array_file import existing_file
 from omniggml.errors import InputError
+from omniggml.extras import install_command
 from omniggml.media.audio_input import FFMPEG_OPTIONS
 from omniggml.media.image_input import (
     MOST_PIXELS,
@@ -119,7 +120,7 @@ class VideoFrames:
         try:
             import av
         except ImportError:
-            raise InputError("videos are read by PyAV, which isn't installed: pip install 'omniggml[codecs]'") from None
+            raise InputError(f"videos are read by PyAV, which isn't installed: {install_command('codecs')}") from None
         source = str(self._video) if isinstance(self._video, os.PathLike) else io.BytesIO(bytes(self._video))
         pillow()
         try:

@@ -17,9 +17,9 @@ IntArray = npt.NDArray[np.int32]
 @dataclass(frozen=True)
 class Conversation:
     """What the talker reads before an answer: `tokens` up to and including the answer's header, and `thinker_hidden`,
-    float32 [tokens, thinker hidden], where not all of it is text, and `positions`, int32 [3, tokens], where they are not
-    one after the other. `words`: whether the answer is written in words
-    alone, as the model's own thinker writes, so that nothing has to be written out."""
+    float32 [tokens, thinker hidden], where not all of it is text, and `positions`, int32 [3, tokens], where they don't
+    follow one after the other. `words`: whether the answer is written in words alone, as the model's own thinker
+    writes, so that nothing has to be written out."""
 
     tokens: Sequence[int]
     thinker_hidden: FloatArray | None = None

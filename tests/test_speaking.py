@@ -128,6 +128,32 @@ def test_what_is_no_text_is_refused_before_anything_looks_at_it(voice: Model) ->
         assert Audio.join(list(speaking)).segments[0].text == "one two"
 
 
+def test_letters_without_a_sound_are_named(voice: Model) -> None:
+    """In one warning, as `speak` does; where nothing is left to say, in the refusal."""
+    with voice.speaking(max_frames=2) as speaking:
+        for part in ("one \u4f60", "\u597d two", " \u4f60"):
+            speaking.feed(part)
+        with pytest.warns(UserWarning, match="no sounds for '\u4f60'.*'\u597d'") as warned:
+            speaking.finish()
+        assert len(warned) == 1
+    with voice.speaking() as speaking:
+        speaking.feed("\u4f60\u597d")
+        with pytest.raises(InputError, match="there is no text to speak: this voice has no sounds for '\u4f60'"):
+            speaking.finish()
+
+
+@pytest.mark.parametrize("size", [1, 7, 100])
+def test_ssml_is_refused_while_it_is_written(voice: Model, size: int) -> None:
+    document = " <speak>one<break time='300ms'/>two</speak>"
+    with voice.speaking() as speaking, pytest.raises(InputError, match="SSML can't be spoken while it is written"):
+        for at in range(0, len(document), size):
+            speaking.feed(document[at : at + size])
+    with voice.speaking(ssml=False, max_frames=2) as speaking:
+        speaking.feed(document)
+        speaking.finish()
+        assert Audio.join(list(speaking)).segments
+
+
 # --- speech -----------------------------------------------------------------------------------------------------------
 
 TEXT = "one two three four five six seven eight nine ten"

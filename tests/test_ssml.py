@@ -23,6 +23,13 @@ from omniggml.text.ssml import Passage, is_ssml, passages_of
         ('<speak><sub alias="doctor">Dr</sub> Brown</speak>', [Passage("doctor Brown")]),
         ('<speak><say-as interpret-as="characters">abc</say-as></speak>', [Passage("a b c")]),
         ('<speak><say-as interpret-as="ordinal">3</say-as> man</speak>', [Passage("3rd man")]),
+        ('<speak><say-as interpret-as="ordinal">IV</say-as></speak>', [Passage("4th")]),
+        ('<speak><say-as interpret-as="cardinal">XIV</say-as></speak>', [Passage("14")]),
+        ('<speak>call <say-as interpret-as="telephone">911</say-as></speak>', [Passage("call 9 1 1")]),
+        ('<say-as interpret-as="telephone">+1 (555) 0199</say-as>', [Passage("plus 1, 5 5 5, 0 1 9 9")]),
+        ('<say-as interpret-as="date" format="dmy">03/04/2025</say-as>', [Passage("April 3, 2025")]),
+        ('<say-as interpret-as="date" format="mdy">03/04/2025</say-as>', [Passage("March 4, 2025")]),
+        ('<say-as interpret-as="date" format="my">3-2025</say-as> on', [Passage("March 2025 on")]),
         ('<speak>in <say-as interpret-as="date">2025-01-02</say-as></speak>', [Passage("in 2025-01-02")]),
         ('<speak xmlns="http://www.w3.org/2001/10/synthesis">a &amp; b &lt; c</speak>', [Passage("a & b < c")]),
         ("no root<break time='1s'/> at all", [Passage("no root", 1.0), Passage("at all")]),
@@ -36,6 +43,21 @@ def test_passages(document: str, passages: list[Passage]) -> None:
 def test_other_tags_are_named() -> None:
     with pytest.warns(UserWarning, match="change nothing here: emphasis, prosody"):
         assert passages_of('<speak><prosody rate="slow"><emphasis>a</emphasis> b</prosody></speak>') == [Passage("a b")]
+
+
+@pytest.mark.parametrize(
+    ("document", "words", "named"),
+    [
+        ('a<break time="1s"/>', "a", "a break behind the last word"),
+        ('<break time="1s"/>a', "a", "a break before the first word"),
+        ('<say-as interpret-as="date" format="mdy">31/12/2025</say-as>', "31/12/2025", 'say-as format="mdy"'),
+        ('<say-as interpret-as="time" format="hms12">3:30</say-as>', "3:30", 'say-as format="hms12"'),
+        ('<say-as interpret-as="expletive">x</say-as>', "x", 'say-as interpret-as="expletive"'),
+    ],
+)
+def test_what_changes_nothing_is_named(document: str, words: str, named: str) -> None:
+    with pytest.warns(UserWarning, match=f"change nothing here: {named}"):
+        assert [passage.text for passage in passages_of(document)] == [words]
 
 
 @pytest.mark.parametrize(

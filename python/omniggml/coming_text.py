@@ -17,7 +17,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from omniggml.errors import InputError
 from omniggml.text.spans import PAUSE_IN_SENTENCE, PAUSE_PARAGRAPH, PAUSE_SENTENCE, sentence_ends
+from omniggml.text.ssml import is_ssml
 
 WORDS_HELD_BACK = 2
 """So many words behind what is given on have come, where figures and signs are written out."""
@@ -48,7 +50,8 @@ class Vocabulary(Protocol):
 class ComingText:
     """`encode`: the tokens of a text as they are spoken. `longest`: of a span, in tokens. `split`: as in
     `SpeechOptions`. `written_out`: whether `encode` writes figures and signs out. `vocabulary`: for tokens that are fed
-    in the place of text, as a language model writes them; the first span has them as they are."""
+    in the place of text, as a language model writes them; the first span has them as they are. `ssml_is_text`: whether
+    a <speak> root is text like any other."""
 
     def __init__(
         self,
@@ -58,9 +61,12 @@ class ComingText:
         *,
         written_out: bool = False,
         vocabulary: Vocabulary | None = None,
+        ssml_is_text: bool = False,
     ) -> None:
         self._encode_text, self._longest, self._split, self._written_out = encode, longest, split, written_out
-        self._vocabulary = vocabulary
+        self._vocabulary, self._ssml_is_text = vocabulary, ssml_is_text
+        self.left_out: dict[str, None] = {}
+        """Characters that there are no sounds for, as `encode` finds them."""
         self._ids: list[int] = []
         self._shown = ""  # what they say
         self._marks = [(0, 0)]  # letters of that, and the tokens that they are of
@@ -69,8 +75,10 @@ class ComingText:
         self.spans = [ComingSpan()]
 
     def feed(self, text: str) -> None:
-        """More of it. `spans` grow, the last of them or new ones behind it."""
+        """More of it. `spans` grow, the last of them or new ones behind it. Raises InputError for SSML."""
         self._text += text
+        if not self._ssml_is_text and len(self.spans) == 1 and not self.spans[0].tokens and is_ssml(self._text):
+            raise InputError("SSML can't be spoken while it is written: give the whole to `speak`, or ssml=False")
         self._go_on()
 
     def feed_tokens(self, tokens: Sequence[int]) -> None:

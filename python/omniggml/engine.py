@@ -29,6 +29,8 @@ from omniggml.errors import InputError, OmniError
 from omniggml.in_turn import Joined, Planned
 from omniggml.options import SpeechKeywords, SpeechOptions, from_keywords
 from omniggml.text.soundness import check_text
+from omniggml.text.written import warning_of
+from omniggml.warning import warn
 from omniggml.writing import Conversation, Writing
 
 if TYPE_CHECKING:
@@ -210,9 +212,17 @@ class Speaking:
 
     def feed(self, text: str) -> None:
         """More of the text: words, parts of words, anything. Raises InputError after `finish`, for a speech that was
-        begun with its text, and for text that is no valid Unicode or holds zero bytes."""
+        begun with its text, for text that is no valid Unicode or holds zero bytes, and, which ends the speech, for a
+        text with a <speak> root."""
         with self._lock:
-            self._text_to_come().feed(check_text("the text to speak", text))
+            coming = self._text_to_come()
+            check_text("the text to speak", text)
+            try:
+                coming.feed(text)
+            except InputError:
+                self._coming = None
+                self._cancel(drop=True)
+                raise
             self._give()
 
     def feed_tokens(self, tokens: Sequence[int]) -> None:
@@ -224,7 +234,8 @@ class Speaking:
             self._give()
 
     def finish(self) -> None:
-        """No more text. What was held back is spoken, and the speech ends when the model has said it all.
+        """No more text. What was held back is spoken, and the speech ends when the model has said it all. Characters
+        that the voice has no sounds for are named in a warning.
 
         Raises InputError where there was nothing to say at all, which ends the speech.
         """
@@ -232,13 +243,16 @@ class Speaking:
             coming = self._text_to_come()
             self._coming = None
             coming.finish()
+            left_out = "".join(coming.left_out)
             if len(self._speeches) > len(self._spans):
                 self._speeches[-1].cancel()  # nothing of it was left to say
             else:
                 self._give()
             if not any(span.tokens for span in self._spans):
                 self._cancel(drop=True)
-                raise InputError("there is no text to speak")
+                raise InputError("there is no text to speak" + (f": {warning_of(left_out)}" if left_out else ""))
+        if left_out:
+            warn(warning_of(left_out))
 
     def _text_to_come(self) -> ComingText:
         if self._coming is None:

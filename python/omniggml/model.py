@@ -371,11 +371,19 @@ class Model:
     def _coming_text(self, options: SpeechOptions, written: Normalization) -> ComingText:
         @lru_cache(maxsize=256)
         def encoded(part: str) -> list[int]:
-            check_text("the text to speak", part)
-            return self.tokenizer.encode(written.written(part).text)
+            said = written.written(check_text("the text to speak", part))
+            coming.left_out.update(dict.fromkeys(said.left_out))
+            return self.tokenizer.encode(said.text)
 
-        longest, writes_out = self._longest(options), written is not AS_IT_IS
-        return ComingText(encoded, longest, options.split, written_out=writes_out, vocabulary=self.tokenizer)
+        coming = ComingText(
+            encoded,
+            self._longest(options),
+            options.split,
+            written_out=written is not AS_IT_IS,
+            vocabulary=self.tokenizer,
+            ssml_is_text=options.ssml is False,
+        )
+        return coming
 
     def _joined(self, spans: list[Planned], spoken: list[Audio], max_frames: int | None) -> Audio:
         """The spans of one text as one speech, cut where `stream` would have cut it."""

@@ -37,8 +37,10 @@ _EMPHASIS = (
     re.compile(r"(?<![\w*])(\*{1,3})(?=[^\s*])(.+?)(?<=[^\s*])\1(?![\w*])"),
     re.compile(r"(\*\*)(?=[^\s*])(.+?)(?<=[^\s*])\1(?!\*)"),
     re.compile(r"(?<!\w)(_{1,3})(?=[^\s_])(.+?)(?<=[^\s_])\1(?!\w)"),
-    re.compile(r"(?<![\w~])(~~)(?=[^\s~])(.+?)(?<=[^\s~])\1(?!~)"),
 )
+_STRUCK = re.compile(r"(?<![\w~])(~~)(?=[^\s~])(.+?)(?<=[^\s~])\1(?!~)")
+_STRUCK_TAG = re.compile(r"<(s|del|strike)\b[^<>]*>([^<>\n]*[^<>\n.!?])</\1\s*>", re.IGNORECASE)
+_ALT = re.compile(r"\balt\s*=\s*(?:\"([^\"]*)\"|'([^']*)'|([^\s\"'<>]+))", re.IGNORECASE)
 _ESCAPE = re.compile(r"\\([\\`*_{}\[\]()#+.!~>|-])")
 
 _FENCE = re.compile(r"\s*(?:```+|~~~+)[\w+#.-]*\s*$")
@@ -47,9 +49,9 @@ _HEADING = re.compile(r"\s{0,3}#{1,6}\s+(.*?)\s*#*\s*$")
 _QUOTATION = re.compile(r"\s{0,3}(?:>\s?)+")
 _COMPARISON = re.compile(r"\s*>\s?(?=[$\u00a3\u20ac]?\.?\d)")
 _GLUED = re.compile(r"\s*>[$\u00a3\u20ac]?\.?\d")
-_BULLET = re.compile(r"\s*[-*+\u2022\u2023\u25e6\u2043]\s+(?:\[[ xX]\]\s+)?(?=\S)")
+_BULLET = re.compile(r"\s*[-*+\u2022\u2023\u25e6\u2043]\s+(?:\[(?P<task>[ xX])\]\s+)?(?=\S)")
 _NUMBERED = re.compile(r"\s*(\d{1,3})[.)]\s+(?=\S)")
-_ROW = re.compile(r"\s*\|(.+)\|\s*$")
+_ROW = re.compile(r"\s*\|(\s.*|[^|]+\|.*)\|\s*$")
 _BETWEEN_ROWS = re.compile(r"[\s|:-]+$")
 
 
@@ -65,13 +67,35 @@ def without_markup(text: str) -> str:
     """The text without Markdown and tags, entities resolved. Nothing that a reader would see goes."""
     text = _AUTOLINK.sub(r"\1", _COMMENT.sub(" ", text))
     text = _SCRIPT.sub(lambda found: found[2].translate(_RAISED if found[1].lower() == "sup" else _LOWERED), text)
+    text = _STRUCK_TAG.sub(_struck, text)
     text = _TAG.sub(_tag, text)
     text = _ENTITY.sub(lambda found: html.unescape(found[0]), text)
     return "\n\n".join(_paragraph(lines) for lines in _paragraphs(_DEFINITION.sub("", text)))
 
 
+def _struck(found: re.Match[str]) -> str:
+    return f"crossed out: {found[2]},"
+
+
+def _mentioned(found: re.Match[str]) -> bool:
+    """Whether the text speaks of a tag: "use the <b> tag"."""
+    before, behind = found.string[: found.start()], found.string[found.end() :]
+    name = found["name"].lower()
+    if re.match(r"[ \t]+(?:tag|element)s?\b", behind) or re.search(r"\b(?:tag|element)s?[ \t]+$", before):
+        return True
+    if name not in _INLINE.split() or name in _VOID.split() or found["rest"] or found[0].endswith("/>"):
+        return False
+    other = f"<{name}" if found[0].startswith("</") else f"</{name}"
+    apart = re.search(r"\S[ \t]+$", before) and re.match(r"[.,;:!?]?(?:[ \t]+\S|\s*$)", behind)
+    return apart is not None and other not in found.string.lower()
+
+
 def _tag(found: re.Match[str]) -> str:
     name = found["name"].lower()
+    if _mentioned(found):
+        return html.escape(found[0])
+    if name == "img" and (alt := _ALT.search(found["rest"])):
+        return f" {alt[1] or alt[2] or alt[3] or ''} "
     if name in _BLOCKS.split():
         return "\n\n"
     closed = found[0].startswith("</")
@@ -117,16 +141,17 @@ def _compared(lines: list[str]) -> list[bool]:
 
 def _line(line: str) -> tuple[str, str]:
     """The line without its mark, and whether it stands alone: "" no, "begins" it begins something, "whole"."""
-    if heading := _HEADING.match(line):
+    if (heading := _HEADING.match(line)) and not heading[1].startswith("of "):
         return _ended(heading[1]), "whole"
-    if row := _ROW.match(line):
+    if row := _ROW.match(line):  # "|x|" is none
         if _BETWEEN_ROWS.match(row[1]):
             return "", "whole"
         return _ended(", ".join(cell.strip() for cell in row[1].split("|") if cell.strip())), "whole"
     if quotation := _QUOTATION.match(line):
         line = line[quotation.end() :]
     if bullet := _BULLET.match(line):
-        return _ended(line[bullet.end() :].strip()), "begins"
+        task = {"": "", " ": "not checked: ", "x": "checked: "}[(bullet["task"] or "").lower()]
+        return _ended(task + line[bullet.end() :].strip()), "begins"
     if number := _NUMBERED.match(line):
         return _ended(f"{number[1]}. {line[number.end() :].strip()}"), "begins"
     return line.strip(), ""
@@ -147,7 +172,7 @@ def _link(found: re.Match[str]) -> str:
 
 def _inline(line: str) -> str:
     line = _FOOTNOTE.sub("", _LINK.sub(_link, line))
-    line = _CODE.sub(r"\2", line)
+    line = _STRUCK.sub(_struck, _CODE.sub(r"\2", line))
     for pattern in _EMPHASIS:
         line = pattern.sub(r"\2", line)
     return _ESCAPE.sub(r"\1", line)

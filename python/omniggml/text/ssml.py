@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from xml.parsers import expat
 
 from omniggml.errors import InputError
+from omniggml.text.say_as import read_as
 from omniggml.text.spans import PAUSE_PARAGRAPH, PAUSE_SENTENCE
 from omniggml.warning import warn
 
@@ -52,9 +53,10 @@ def passages_of(document: str) -> list[Passage]:
         parser.Parse(rooted.strip().encode(), True)
     except expat.ExpatError as error:
         raise InputError(f"the SSML can't be read: {error}") from None
+    passages = reader.passages()
     if reader.passed_over:
         warn(f"SSML tags that change nothing here: {', '.join(sorted(reader.passed_over))}")
-    return reader.passages()
+    return passages
 
 
 def _refuse_doctype(*_: object) -> None:
@@ -66,46 +68,52 @@ class _Reader:
         self.passed_over: set[str] = set()
         self._passages: list[Passage] = []
         self._words = ""
-        self._open: list[tuple[str, str]] = []  # how what is inside is said, and the alias that stands for it
-        self._inside = ""
+        self._open: list[tuple[str, str, str]] = []  # how what is inside is said, its form, and the words before it
+        self._broken = False  # whether a break is the last thing that came
 
     def start(self, name: str, attributes: dict[str, str]) -> None:
         name = name.rpartition(":")[2]
         if len(self._open) >= _DEEPEST:
             raise InputError(f"the SSML has tags {_DEEPEST} deep")
-        way = ""
+        way = form = ""
         if name in ("p", "s"):
             self._pause(None if not self._words.strip() else PAUSE_PARAGRAPH if name == "p" else PAUSE_SENTENCE)
         elif name == "break":
             self._pause(_break(attributes))
+            if not self._passages:
+                self.passed_over.add("a break before the first word")
+            self._broken = bool(self._passages)
         elif name == "sub":
             self._words += attributes.get("alias", "")
             way = "sub" if "alias" in attributes else ""
         elif name == "say-as":
-            way = attributes.get("interpret-as", "")
-            if way not in _WAYS and way not in _AS_WRITTEN:
-                self.passed_over.add(f'say-as interpret-as="{way}"')
+            way, form = f"say-as {attributes.get('interpret-as', '')}", attributes.get("format", "")
         elif name != "speak":
             self.passed_over.add(name)
-        self._open.append((way, self._words))
-        if way in _WAYS:
+        self._open.append((way, form, self._words))
+        if name == "say-as":
             self._words = ""
 
     def end(self, name: str) -> None:
         name = name.rpartition(":")[2]
-        way, before = self._open.pop()
+        way, form, before = self._open.pop()
         if way == "sub":
             self._words = before
-        elif way in _WAYS:
-            self._words = before + _WAYS[way](self._words)
+        elif way:
+            said, passed_over = read_as(self._words, way.removeprefix("say-as "), form)
+            self._words = before + said
+            self.passed_over |= {passed_over} - {""}
         if name in ("p", "s"):
             self._pause(PAUSE_PARAGRAPH if name == "p" else PAUSE_SENTENCE)
 
     def text(self, text: str) -> None:
         self._words += text
+        self._broken = self._broken and not text.strip()
 
     def passages(self) -> list[Passage]:
         self._pause(None)
+        if self._broken:
+            self.passed_over.add("a break behind the last word")
         return self._passages
 
     def _pause(self, seconds: float | None) -> None:
@@ -131,20 +139,3 @@ def _break(attributes: dict[str, str]) -> float:
     if seconds > _LONGEST_BREAK:
         raise InputError(f"a break of {seconds:g} s is longer than {_LONGEST_BREAK:g} s")
     return seconds
-
-
-def _letters(text: str) -> str:
-    return " ".join(" ".join(word) for word in text.split())
-
-
-def _ordinal(text: str) -> str:
-    figures = text.strip()
-    if not figures.isdecimal():
-        return text
-    ending = "th" if figures[-2:-1] == "1" else {"1": "st", "2": "nd", "3": "rd"}.get(figures[-1], "th")
-    return f"{figures}{ending}"
-
-
-_WAYS = {"characters": _letters, "spell-out": _letters, "verbatim": _letters, "digits": _letters, "ordinal": _ordinal}
-_AS_WRITTEN = frozenset(["cardinal", "number", "date", "time", "telephone", "currency", "unit", "fraction", "address"])
-"""What writing-out reads rightly as it stands."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from functools import lru_cache
 
@@ -23,6 +24,7 @@ _MARKS = {
 }  # fmt: skip
 """Part of a punctuation mark's name in Unicode -> what it becomes."""
 
+_SIGN_NAME = re.compile(r" (?:SIGN|OPERATOR|SYMBOL)$|^N-ARY ")
 _SKIN = range(0x1F3FB, 0x1F400)
 
 
@@ -43,6 +45,9 @@ def said_for(letter: str) -> str | None:
         return ", "
     if category == "Po":
         return _punctuation(unicodedata.name(letter, ""))
+    if category in ("Sm", "Sc"):
+        name = _words(_SIGN_NAME.sub("", unicodedata.name(letter, "")))
+        return f" {name} " if name else None
     plain = unicodedata.normalize("NFKD", letter)
     if plain.isascii():
         return plain

@@ -46,9 +46,7 @@ def _magnitude(found: re.Match[str]) -> str:
 
 def _by(found: re.Match[str]) -> str:
     between = "times" if re.match(r"\s*=", found.string[found.end() :]) else "by"
-    return re.sub(
-        r"(?<=[^a-z])\s*[xX]\s*(?=\d)|(?<=[a-z])\s+[xX]\s+(?=\d)|(?<=[a-z])[xX](?=\d)", f" {between} ", found[0]
-    )
+    return re.sub(r"\s*[xX]\s*(?=\d)", f" {between} ", found[0])
 
 
 def _feet(found: re.Match[str]) -> str:

@@ -7,6 +7,7 @@ import re
 from omniggml.text.english.abbreviations import ANYWHERE, ENDINGS, LETTER_BY_LETTER, ROMAN_AFTER, RULERS, TITLES
 from omniggml.text.english.numbers import cardinal, ordinal, roman
 from omniggml.text.english.rule import Rule, either, rule, said, stop
+from omniggml.text.english.signs import EMOTICONS
 
 
 def _ending(found: re.Match[str]) -> str:
@@ -73,6 +74,8 @@ def _initials(found: re.Match[str]) -> str:
 
 
 FIXED: tuple[Rule, ...] = (
+    rule(rf"(?<![^\s(])(?:{either(EMOTICONS)})(?=[\s.,;!?)]|$)", lambda found: f", {EMOTICONS[found[0]]}, "),
+    rule(r"(?<![\w|])\|([^\s|](?:[^|]{0,40}[^\s|])?)\|(?![\w|])", lambda found: f" absolute value of {found[1]} "),
     *(rule(pattern, words) for pattern, words in ANYWHERE.items()),
     rule(r"\b([A-Z]{1,3})&([A-Z]{1,3})\b", lambda found: said(*found[1].lower(), "and", *found[2].lower())),
 )

@@ -32,7 +32,7 @@ preload="$preload $("${CXX:-g++}" -print-file-name=libstdc++.so.6)"
 # before the process dies, and pytest's usual capture would take it along.
 ASAN_OPTIONS=detect_leaks=0:halt_on_error=1:abort_on_error=1:allocator_may_return_null=1 \
 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1:suppressions="$PWD/scripts/sanitize-suppressions.txt" \
-TSAN_OPTIONS=halt_on_error=1 \
+TSAN_OPTIONS=halt_on_error=1:die_after_fork=0 \
 OMNIGGML_TEST_BUILD_DIR="$dir/cmake" \
 LD_PRELOAD=${preload# } \
     exec "$dir/venv/bin/python" -m pytest -n 0 --capture=sys -m 'not slow' "$@"

@@ -54,6 +54,33 @@ def test_every_module_of_the_encoder_agrees(eyes: Eyes, name: str) -> None:
                 assert row.passes, (row, grid)
 
 
+def test_llama_cpp_sees_the_same_through_our_file(eyes: Eyes, tmp_path: Path) -> None:
+    """Without deepstack, which its Qwen3-Omni doesn't take: another program reads the layout and answers alike."""
+    pytest.importorskip("xllamacpp")
+    from test_llama_cpp_compat import llama_server, post
+
+    _, thinker, mmproj = Eyes(eyes.root, "mini", "plain", None).files("f16")
+    edit, shallow = GgufEdit.read(mmproj), tmp_path / "shallow-mmproj.gguf"
+    edit.tensors = [tensor for tensor in edit.tensors if not tensor.name.startswith("v.deepstack.")]
+    edit.write(shallow)
+    url = f"data:image/png;base64,{base64.b64encode(as_png(picture(128, 192))).decode()}"
+    shown = {"type": "image_url", "image_url": {"url": url}}
+    answers = []
+    with llama_server(thinker, shallow) as address:
+        for parts in ([text("what?")], [text("what?"), shown]):
+            answers.append(post(address, "/v1/chat/completions", {"messages": asked(*parts)} | SHORT))
+    lengths = [answer["usage"]["prompt_tokens"] for answer in answers]
+    assert lengths[1] - lengths[0] == 4 * 6 + 2
+    with pytest.warns(UserWarning, match="seen less well"):
+        ours = omniggml.load(thinker=thinker, mmproj=shallow)
+    said = "".join(ours.stream_text(asked(text("what?"), shown), TextOptions(greedy=True, max_tokens=4)))
+    theirs = answers[1]["choices"][0]["message"]["content"]
+    assert said.rstrip("\ufffd") and theirs.rstrip("\ufffd").startswith(said.rstrip("\ufffd"))
+
+
+SHORT = {"max_tokens": 6, "temperature": 0}
+
+
 class Pictures:
     """A checkpoint's model, and what it is shown as the reference is given it."""
 

@@ -148,7 +148,8 @@ def chat_routes(service: Service) -> APIRouter:
     )
     async def chat(request: Request, asked: ChatRequest) -> Response:
         asked.check()
-        turns = turns_of(asked.messages, service.transcripts, hears=service.thinker.hears)
+        thinker = service.thinker
+        turns = turns_of(asked.messages, service.transcripts, hears=thinker.hears, sees=thinker.sees)
         service.check_length(text_of(turns), "messages")
         spoken, speech, encoder = asked.spoken, None, None
         answer = service.thinker.answer(turns, asked.wish)

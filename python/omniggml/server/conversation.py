@@ -19,7 +19,8 @@ LIFETIME = 3600
 _MOST_KEPT = 4096
 
 _HEARD = ("input_audio", "audio_url")
-_UNKNOWN = (*_HEARD, "image_url", "input_image", "video_url", "file", "image", "audio", "video")
+_SEEN = ("image_url",)
+_UNKNOWN = (*_HEARD, *_SEEN, "input_image", "video_url", "file", "image", "audio", "video")
 
 
 class Recording(BaseModel):
@@ -38,13 +39,14 @@ class DataUrl(BaseModel):
 
 
 class MessagePart(BaseModel):
-    """A part of a message; text, or for a model that hears a recording."""
+    """A part of a message; text, for a model that hears a recording, for one that sees an image."""
 
     model_config = ConfigDict(strict=True)
     type: str = "text"
     text: str | None = None
     input_audio: Recording | None = None
     audio_url: DataUrl | None = None
+    image_url: DataUrl | None = None
 
 
 class AudioId(BaseModel):
@@ -89,13 +91,17 @@ class Transcripts:
         return text
 
 
-def turns_of(messages: Sequence[Message], transcripts: Transcripts, *, hears: bool = False) -> list[dict[str, Any]]:
-    """Turns of text, and where the model `hears` of recordings. Raises ApiError for what it can't take in."""
+def turns_of(
+    messages: Sequence[Message], transcripts: Transcripts, *, hears: bool = False, sees: bool = False
+) -> list[dict[str, Any]]:
+    """Turns of text, and where the model `hears` of recordings, where it `sees` of images. Raises ApiError for what it
+    can't take in."""
+    taken = (*(_HEARD if hears else ()), *(_SEEN if sees else ()))
     return [
         {
             "role": "system" if message.role == "developer" else message.role,
-            "content": _heard(message)
-            if hears and _holds_recordings(message)
+            "content": _parted(message, taken)
+            if _holds_any(message, taken)
             else check_text(f"message {number}", _text(message, transcripts)),
         }
         for number, message in enumerate(messages, 1)
@@ -108,26 +114,31 @@ def text_of(turns: Sequence[dict[str, Any]]) -> str:
     return "".join(part.get("text", "") for turn in parts for part in turn)
 
 
-def _holds_recordings(message: Message) -> bool:
-    return isinstance(message.content, list) and any(part.type in _HEARD for part in message.content)
+def _holds_any(message: Message, kinds: Sequence[str]) -> bool:
+    return isinstance(message.content, list) and any(part.type in kinds for part in message.content)
 
 
-def _heard(message: Message) -> list[dict[str, Any]]:
+def _parted(message: Message, taken: Sequence[str]) -> list[dict[str, Any]]:
     assert isinstance(message.content, list)
-    return [_recording(part) if part.type in _HEARD else _written(part) for part in message.content]
+    return [_media(part) if part.type in taken else _written(part) for part in message.content]
 
 
 def _written(part: MessagePart) -> dict[str, Any]:
     return {"type": "text", "text": check_text("a message", _part_text(part))}
 
 
+def _media(part: MessagePart) -> dict[str, Any]:
+    if part.type == "input_audio":
+        return _recording(part)
+    held = part.audio_url if part.type == "audio_url" else part.image_url
+    url = None if held is None else held.url
+    # Anything else would be a path of this machine, or somebody else's server.
+    if url is None or url[:5].lower() != "data:":
+        raise ApiError(400, f"a message has {part.type} without a data: URL; no other is fetched", param="messages")
+    return {"type": part.type, part.type: {"url": url}}
+
+
 def _recording(part: MessagePart) -> dict[str, Any]:
-    if part.type == "audio_url":
-        url = None if part.audio_url is None else part.audio_url.url
-        # Anything else would be a path of this machine, or somebody else's server.
-        if url is None or url[:5].lower() != "data:":
-            raise ApiError(400, "a message has audio_url without a data: URL; no other is fetched", param="messages")
-        return {"type": "audio_url", "audio_url": {"url": url}}
     held = part.input_audio
     if held is None or held.data is None:
         raise ApiError(400, 'a message has input_audio without "data", a file in base64', param="messages")

@@ -70,6 +70,11 @@ class ChatThinker:
         """Whether recordings in a conversation are passed on; another server says itself what it can't take in."""
         return self._server is not None or self._model.has_ears
 
+    @property
+    def sees(self) -> bool:
+        """The same of images."""
+        return self._server is not None or self._model.has_eyes
+
     def answer(self, turns: Turns, wish: TextWish) -> Answer:
         """The answer to a conversation; its bits raise OmniError where there is none. Raises ApiError where nobody
         writes answers here."""

@@ -575,7 +575,7 @@ def test_subtitles(model: list[str], tmp_path: Path) -> None:
         options = ["--max-frames", 5, "--subtitles", tmp_path / name]
         cut(run("speak", "hello there", "-o", tmp_path / "x.wav", *model, *options))
         lines = (tmp_path / name).read_text().splitlines()
-        assert lines[0] == first and "hello there" in lines
+        assert lines[0] == first and "hello there [cut off]" in lines
     for name in ("x.txt", "none/x.srt"):
         failed(run("speak", "hi", "-o", tmp_path / "y.wav", *model, "--subtitles", tmp_path / name), name)
 
@@ -589,6 +589,9 @@ def test_text_from_a_file(model: list[str], tmp_path: Path) -> None:
     by_file = (tmp_path / "x.wav").read_bytes()
     cut(run("speak", "hello", *arguments, cwd=tmp_path))
     assert (tmp_path / "x.wav").read_bytes() == by_file
+    for name in ("-", "/dev/stdin"):
+        cut(run("speak", "--file", name, *arguments, stdin=(tmp_path / "notes.txt").read_bytes()))
+        assert (tmp_path / "x.wav").read_bytes() == by_file
     failed(run("speak", "--file", "none.txt", *arguments, cwd=tmp_path), "none.txt")
 
 

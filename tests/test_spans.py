@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from omniggml.text.spans import PAUSE_PARAGRAPH, PAUSE_SENTENCE, sentences, spans_of
+from omniggml.text.spoken_english import spoken_text
 
 
 def squeezed(text: str) -> str:
@@ -34,6 +35,8 @@ def squeezed(text: str) -> str:
         ("What?! No way!! Really?", 3),
         ("hello there. how are you. i am fine.", 3),
         ("At 7 a.m. Mr. Brown woke. No. 5 was late.", 2),
+        ("Add two Tbsp. sugar and 3 tsp. salt. Stir.", 2),
+        ("He is 6 ft. tall. Apple Inc. (NASDAQ: AAPL) rose. It was 5 mi. Then we slept.", 4),
         ("", 0),
     ],
 )
@@ -89,3 +92,47 @@ def test_nothing_is_lost(text: str, longest: int, split: str) -> None:
     spans = spans_of(text, len, longest, split)
     assert squeezed("".join(span.text for span in spans)) == squeezed(text)
     assert all(len(span.text) <= longest or not span.text.strip() for span in spans)
+
+
+def length(text: str) -> int:
+    return len(spoken_text(text))
+
+
+@pytest.mark.parametrize(
+    ("text", "longest", "spans"),
+    [
+        ("7,512.30 points", 30, ["seven thousand, five hundred", "and twelve point three zero", "points"]),
+        ("On March 3, 2020 it was -5 °C.", 30, ["On March 3, 2020", "it was", "-5 °C."]),
+    ],
+)
+def test_what_is_read_together_is_never_cut(text: str, longest: int, spans: list[str]) -> None:
+    """What has to be cut even so is cut between the words that are said for it."""
+    assert [span.text for span in spans_of(text, length, longest, "auto", spoken_text)] == spans
+
+
+FIGURES = st.sampled_from(
+    [
+        "7,512.30",
+        "$1,234,567.89",
+        "-5",
+        "°C",
+        "March",
+        "3,",
+        "2020",
+        "it",
+        "was",
+        "example.com/red?x=12",
+        "km",
+        "1/2",
+        "and",
+    ]
+)
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.lists(FIGURES, min_size=1, max_size=12).map(" ".join), st.integers(12, 60))
+def test_spans_say_what_the_whole_says(text: str, longest: int) -> None:
+    spans = spans_of(text, length, longest, "auto", spoken_text)
+    said = " ".join(spoken_text(span.text) for span in spans)
+    assert re.findall("[a-z]+", said) == re.findall("[a-z]+", spoken_text(text))
+    assert all(length(span.text) <= longest for span in spans)

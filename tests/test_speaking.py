@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import re
 import signal
 import threading
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ import pytest
 import omniggml
 from omniggml import Audio, InputError, Model
 from omniggml.coming_text import ComingText
+from omniggml.text.spans import spans_of
 from parity.files import ModelFiles
 
 
@@ -152,6 +154,26 @@ def test_ssml_is_refused_while_it_is_written(voice: Model, size: int) -> None:
         speaking.feed(document)
         speaking.finish()
         assert Audio.join(list(speaking)).segments
+
+
+@pytest.mark.parametrize("longest", [12, 20, 40])
+def test_what_is_read_together_is_fed_to_one_span(voice: Model, longest: int) -> None:
+    """A sentence that is too long is cut as in the whole where nothing of it was given on, never within a figure."""
+    encode = voice.tokenizer.encode
+
+    def tokens(text: str) -> list[int]:
+        return encode(voice.written_out(text))
+
+    text = "On March 3, 2020 it was -5 \u00b0C, and 7,512.30 people saw that it cost $1,234,567.89 a day."
+    coming = ComingText(tokens, longest, written_out=True, said=voice.written_out)
+    spans = [span.text for span in spans_of(text, lambda part: len(tokens(part)), longest, "auto", voice.written_out)]
+    assert fed(text, coming, random.Random(longest), 40) == [tokens(span) for span in spans]
+    assert [span.text for span in coming.spans] == spans
+    text = "we saw in the old house by the river that " + text.removeprefix("On ")
+    begun = ComingText(tokens, longest, written_out=True, said=voice.written_out)
+    fed(text, begun, random.Random(longest), 40)
+    said = " ".join(voice.written_out(span.text) for span in begun.spans)
+    assert re.findall("[a-z]+", said) == re.findall("[a-z]+", voice.written_out(text))
 
 
 # --- speech -----------------------------------------------------------------------------------------------------------

@@ -74,6 +74,16 @@ def test_nothing_that_a_library_raises_gets_out(monkeypatch: pytest.MonkeyPatch)
     said_for.cache_clear()
 
 
+def test_columns_are_apart() -> None:
+    assert spoken_text("a\tb\t5") == "a, b, five"
+
+
+@pytest.mark.parametrize("part", ["1+", "1-", "1,", "1/", "1x", "1 - ", "1--", "C2H5", "<b> ", "[1]"])
+def test_no_pattern_is_tried_for_ever(part: str) -> None:
+    """Four times the text may take four times the steps, and some; a pattern that counts in squares shows here."""
+    assert spoken_text(part * 2000)
+
+
 def test_what_the_voice_was_trained_on_stays_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     """The published lists, and sentences that the recipe draws, in words as they are."""
     training = Path(__file__).parent.parent / "training"

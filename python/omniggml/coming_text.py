@@ -18,7 +18,14 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from omniggml.errors import InputError
-from omniggml.text.spans import PAUSE_IN_SENTENCE, PAUSE_PARAGRAPH, PAUSE_SENTENCE, sentence_ends
+from omniggml.text.spans import (
+    PAUSE_IN_SENTENCE,
+    PAUSE_PARAGRAPH,
+    PAUSE_SENTENCE,
+    pieces_of,
+    reads_apart,
+    sentence_ends,
+)
 from omniggml.text.ssml import is_ssml
 
 WORDS_HELD_BACK = 2
@@ -50,8 +57,8 @@ class Vocabulary(Protocol):
 class ComingText:
     """`encode`: the tokens of a text as they are spoken. `longest`: of a span, in tokens. `split`: as in
     `SpeechOptions`. `written_out`: whether `encode` writes figures and signs out. `vocabulary`: for tokens that are fed
-    in the place of text, as a language model writes them; the first span has them as they are. `ssml_is_text`: whether
-    a <speak> root is text like any other."""
+    in the place of text, as a language model writes them; the first span has them as they are.
+    `said`: what is said for a text without markup. `ssml_is_text`: whether a <speak> root is text like any other."""
 
     def __init__(
         self,
@@ -61,9 +68,11 @@ class ComingText:
         *,
         written_out: bool = False,
         vocabulary: Vocabulary | None = None,
+        said: Callable[[str], str] = str,
         ssml_is_text: bool = False,
     ) -> None:
         self._encode_text, self._longest, self._split, self._written_out = encode, longest, split, written_out
+        self._said = said
         self._vocabulary, self._ssml_is_text = vocabulary, ssml_is_text
         self.left_out: dict[str, None] = {}
         """Characters that there are no sounds for, as `encode` finds them."""
@@ -132,7 +141,7 @@ class ComingText:
                 return self._end_span(fitting)
             fitting = end
         if not self._fits(fitting):
-            return self._give_or_cut(fitting)
+            return self._cut_as_whole(fitting) or self._give_or_cut(fitting)
         if self._finished:
             # With the space behind it, as in the whole.
             self._give(len(self._text))
@@ -169,14 +178,36 @@ class ComingText:
             self._give(end)
             return False
         cuts = [match.start() for match in re.finditer(r"\s+", self._text[:end]) if match.start()]
-        fitting = [cut for cut in cuts if self._fits(cut)]
-        if not fitting:
+        given = len(self.spans[-1].text)
+        # The last one that leaves what is read together in one piece.
+        for cut in reversed([cut for cut in cuts if cut >= given]):
+            if self._fits(cut) and reads_apart(self._text[:cut], self._text[cut:end], self._said):
+                return self._end_span(cut, PAUSE_IN_SENTENCE)
+        if self._finished:
             self._give(end)
+        return False
+
+    def _cut_as_whole(self, end: int) -> bool:
+        """A sentence that is too long for a span and of which nothing was given on: the pieces of `spans_of`."""
+        if self.spans[-1].tokens or self._ids:
             return False
-        return self._end_span(fitting[-1], PAUSE_IN_SENTENCE)
+        pieces = pieces_of(self._text[:end].strip(), lambda part: len(self._encode(part)), self._longest, self._said)
+        spans = [ComingSpan(piece, tokens, PAUSE_IN_SENTENCE) for piece in pieces if (tokens := self._encode(piece))]
+        if not spans:
+            return False
+        self.spans[-1].text, self.spans[-1].tokens, self.spans[-1].pause = (
+            spans[0].text,
+            spans[0].tokens,
+            PAUSE_IN_SENTENCE,
+        )
+        self.spans += spans[1:]
+        return self._begin_span_behind(end)
 
     def _end_span(self, end: int, pause: float | None = None) -> bool:
         self._give(end)
+        return self._begin_span_behind(end, pause)
+
+    def _begin_span_behind(self, end: int, pause: float | None = None) -> bool:
         behind = self._text[end:]
         space = behind[: len(behind) - len(behind.lstrip())]
         self._text = behind.lstrip()

@@ -381,6 +381,7 @@ class Model:
             options.split,
             written_out=written is not AS_IT_IS,
             vocabulary=self.tokenizer,
+            said=lambda part: written.write(part).text,
             ssml_is_text=options.ssml is False,
         )
         return coming
@@ -434,9 +435,12 @@ class Model:
             known = len(part) <= longest * _LETTERS_SURELY_TOO_MANY
             return len(encoded(part)) if known else max(longest + 1, len(part) // _SOME_LETTERS_A_TOKEN)
 
+        def said(part: str) -> str:
+            return self._written.write(part).text
+
         planned: list[Planned] = []
         for passage in passages:
-            spans = spans_of(passage.text, length, longest, options.split)
+            spans = spans_of(passage.text, length, longest, options.split, said)
             for number, span in enumerate(spans, 1):
                 pause = passage.pause if number == len(spans) and passage.pause is not None else span.pause
                 tokens = encoded(span.text)

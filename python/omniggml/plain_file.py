@@ -44,6 +44,24 @@ def read_plain(path: str | os.PathLike[str], most: int = MOST_TEXT) -> bytes:
     return data
 
 
+def read_plain_or_piped(path: str | os.PathLike[str], most: int = MOST_TEXT) -> bytes:
+    """As `read_plain`, and all that comes through a pipe that somebody names, such as <(command) and /dev/stdin."""
+    if not _is_pipe(path):
+        return read_plain(path, most)
+    with Path(path).open("rb") as pipe:
+        data = pipe.read(most + 1)
+    if len(data) > most:
+        raise OSError(errno.EFBIG, f"more than {most >> 20} MiB", os.fspath(path))
+    return data
+
+
+def _is_pipe(path: str | os.PathLike[str]) -> bool:
+    try:
+        return stat.S_ISFIFO(Path(path).stat().st_mode)
+    except (OSError, ValueError):
+        return False
+
+
 def read_text(path: str | os.PathLike[str]) -> str:
     """A file of UTF-8. Raises OSError, UnicodeDecodeError."""
     return read_plain(path).decode("utf-8").replace("\r\n", "\n")

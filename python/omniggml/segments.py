@@ -8,6 +8,8 @@ from pathlib import Path
 
 from omniggml.errors import InputError
 
+_CUT = ("frame_limit", "context_full", "cancelled")
+
 
 @dataclass(frozen=True)
 class Segment:
@@ -21,13 +23,16 @@ class Segment:
 
 
 def subtitles(segments: Sequence[Segment], sample_rate: int, kind: str) -> str:
-    """The text of an SRT or WebVTT file. Raises InputError for another `kind` than "srt" and "vtt"."""
+    """The text of an SRT or WebVTT file; what was cut says so.
+
+    Raises InputError for another `kind` than "srt" and "vtt".
+    """
     if kind not in ("srt", "vtt"):
         raise InputError(f"subtitles are srt or vtt, not {kind!r:.80}")
     mark = "," if kind == "srt" else "."
     times = [(_time(one.start / sample_rate, mark), _time(one.end / sample_rate, mark)) for one in segments]
     cues = [
-        f"{number}\n{start} --> {end}\n{_shown(one.text)}\n"
+        f"{number}\n{start} --> {end}\n{_shown(one)}\n"
         for number, (one, (start, end)) in enumerate(zip(segments, times, strict=True), 1)
     ]
     return "\n".join(cues if kind == "srt" else ["WEBVTT\n", *cues])
@@ -49,6 +54,7 @@ def _time(seconds: float, mark: str) -> str:
     return f"{minutes // 60:02}:{minutes % 60:02}:{thousandths // 1000:02}{mark}{thousandths % 1000:03}"
 
 
-def _shown(text: str) -> str:
-    # A blank line or an arrow would end the cue.
-    return " ".join(text.split()).replace("-->", "->")
+def _shown(segment: Segment) -> str:
+    # A blank line or an arrow would end the cue. How far a speech came that was cut nobody knows.
+    text = " ".join(segment.text.split()).replace("-->", "->")
+    return f"{text} [cut off]" if segment.stop_reason in _CUT else text

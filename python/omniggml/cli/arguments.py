@@ -61,6 +61,11 @@ def given_text(argument: str) -> str:
     return argument
 
 
+def file_text(path: str) -> str:
+    """The text of a file, of a pipe, or of standard input where it is -. Raises InputError where it can't be read."""
+    return read_standard_input() if path == "-" else read_text(path)
+
+
 def read_texts(path: str | None, otherwise: Sequence[str]) -> Sequence[str]:
     """The lines of a file that say something. Raises InputError where it can't be read."""
     if path is None:

@@ -10,13 +10,13 @@ from omniggml.cli.arguments import (
     add_output,
     add_speech,
     chosen_output,
+    file_text,
     files_read,
     given_text,
     load_model,
     speech_options,
 )
 from omniggml.cli.output import report, write_audio
-from omniggml.text.decoding import read_text
 
 
 def add_parser(subparsers: Any) -> None:
@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
     output = chosen_output(args)
     inputs = [*files_read(args), args.file]
     output.check(inputs)
-    text = given_text(args.text) if args.file is None else read_text(args.file)
+    text = given_text(args.text) if args.file is None else file_text(args.file)
     model = load_model(args)
     pieces = model.stream(text, ssml=True if args.ssml else None, **speech_options(args))
     return report(write_audio(pieces, output, model.sample_rate, inputs), output)

@@ -31,9 +31,9 @@ def decoded(name: str, data: bytes) -> str:
 
 
 def read_text(path: str | PathLike[str]) -> str:
-    """The text of a file. Raises InputError where it can't be read."""
+    """The text of a file, or of a pipe to its end. Raises InputError where it can't be read."""
     try:
-        data = plain_file.read_plain(path, _MOST_TEXT)
+        data = plain_file.read_plain_or_piped(path, _MOST_TEXT)
     except OSError as error:
         raise InputError(f"{path} can't be read as text: {error.strerror or error}") from error
     return decoded(str(path), data)

@@ -66,11 +66,15 @@ _LOWERED = str.maketrans("0123456789", "\u2080\u2081\u2082\u2083\u2084\u2085\u20
 def without_markup(text: str) -> str:
     """The text without Markdown and tags, entities resolved. Nothing that a reader would see goes."""
     text = _AUTOLINK.sub(r"\1", _COMMENT.sub(" ", text))
+    text = re.sub(r"(?<=\S)\t+(?=\S)", ", ", text)
     text = _SCRIPT.sub(lambda found: found[2].translate(_RAISED if found[1].lower() == "sup" else _LOWERED), text)
     text = _STRUCK_TAG.sub(_struck, text)
     text = _TAG.sub(_tag, text)
     text = _ENTITY.sub(lambda found: html.unescape(found[0]), text)
     return "\n\n".join(_paragraph(lines) for lines in _paragraphs(_DEFINITION.sub("", text)))
+
+
+_AROUND = 40  # characters of a text that tell whether it speaks of a tag
 
 
 def _struck(found: re.Match[str]) -> str:
@@ -79,7 +83,8 @@ def _struck(found: re.Match[str]) -> str:
 
 def _mentioned(found: re.Match[str]) -> bool:
     """Whether the text speaks of a tag: "use the <b> tag"."""
-    before, behind = found.string[: found.start()], found.string[found.end() :]
+    before = found.string[max(0, found.start() - _AROUND) : found.start()]
+    behind = found.string[found.end() : found.end() + _AROUND]
     name = found["name"].lower()
     if re.match(r"[ \t]+(?:tag|element)s?\b", behind) or re.search(r"\b(?:tag|element)s?[ \t]+$", before):
         return True

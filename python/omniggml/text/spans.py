@@ -17,6 +17,11 @@ SPLITS = ("auto", "sentence", "never")
 """Ways to split: sentences put together up to the longest span; each sentence alone; not at all."""
 
 _PARAGRAPHS = re.compile(r"\n\s*\n")
+_SHORTENED = re.compile(
+    r"\b(?:tbsp|tsp|oz|lbs?|ft|in|yd|mi|hrs?|mins?|secs?|pt|qt|gal|yrs?|wks?|approx|inc|ltd|co|corp|vs|est|dept)\.$",
+    re.IGNORECASE,
+)
+_LOOKED_AT = 4  # words on either side of a cut
 _CLAUSES = re.compile(
     r"(?<=[,;:])\s+|(?<=[\u2014\uff0c\u3001\uff1b\uff1a\u060c])\s*|\s+(?=(?:and|but|or|because|which|while|when|if|so|that)\s)"
 )
@@ -30,18 +35,36 @@ class Span:
     pause: float
 
 
-def spans_of(text: str, length: Callable[[str], int], longest: int, split: str) -> list[Span]:
+def spans_of(
+    text: str, length: Callable[[str], int], longest: int, split: str, said: Callable[[str], str] = str
+) -> list[Span]:
     """Spans of at most `longest`, as `length` measures; longer ones only where a single character is. A text that is
-    short enough is one span, and so is every text where `split` is "never"."""
+    short enough is one span, and so is every text where `split` is "never". `said`: what is said for a text: what
+    is read together stays together, and what is too long even so is cut as it is said."""
     if split == "never" or (split == "auto" and length(text) <= longest):
         return [Span(text, 0.0)]
     spans: list[Span] = []
     for paragraph in filter(str.strip, _PARAGRAPHS.split(text)):
         for line in _together(_lines(paragraph), length, longest) if split == "auto" else _lines(paragraph):
-            pieces = [line] if length(line) <= longest else list(_pieces(line, length, longest))
+            pieces = pieces_of(line, length, longest, said)
             spans += [Span(piece, PAUSE_IN_SENTENCE) for piece in pieces[:-1]] + [Span(pieces[-1], PAUSE_SENTENCE)]
         spans[-1] = Span(spans[-1].text, PAUSE_PARAGRAPH)
     return [*spans[:-1], Span(spans[-1].text, 0.0)] if spans else [Span(text, 0.0)]
+
+
+def pieces_of(sentence: str, length: Callable[[str], int], longest: int, said: Callable[[str], str]) -> list[str]:
+    """A sentence, cut where it is too long for a span."""
+    return [sentence] if length(sentence) <= longest else list(_pieces(sentence, length, longest, said))
+
+
+def reads_apart(before: str, behind: str, said: Callable[[str], str]) -> bool:
+    """Whether two parts say by themselves what they say together: "May 3" doesn't, cut in two."""
+    left, right = " ".join(before.split()[-_LOOKED_AT:]), " ".join(behind.split()[:_LOOKED_AT])
+    return _words(f"{said(left)} {said(right)}") == _words(said(f"{left} {right}"))
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"[^\W_]+", text)
 
 
 def _lines(paragraph: str) -> list[str]:
@@ -60,11 +83,16 @@ def sentences(text: str) -> list[str]:
         # "2." before a sentence, a closing quotation mark behind one.
         if re.fullmatch(r"\d{1,3}[.)]", piece):
             number = piece
-        elif found and not re.search(r"\w", piece):
+        elif found and (not re.search(r"\w", piece) or _goes_on(found[-1], piece)):
             found[-1] += f" {piece}"
         else:
             found.append(piece)
     return [*found, number] if number else found
+
+
+def _goes_on(sentence: str, piece: str) -> bool:
+    """Behind these a full stop may be one of an abbreviation alone."""
+    return _SHORTENED.search(sentence) is not None and re.match(r"[a-z(]", piece) is not None
 
 
 def _segments(text: str) -> list[str]:
@@ -98,14 +126,30 @@ def _together(parts: list[str], length: Callable[[str], int], longest: int) -> l
     return joined
 
 
-def _pieces(sentence: str, length: Callable[[str], int], longest: int) -> Iterator[str]:
-    """A sentence cut at clauses, those still too long between words, and words too long for any span anywhere."""
-    for clause in _even(_CLAUSES.split(sentence), length, longest):
+def _pieces(sentence: str, length: Callable[[str], int], longest: int, said: Callable[[str], str]) -> Iterator[str]:
+    """A sentence cut at clauses, those still too long between words, what is too long as written between the words
+    that are said for it, and words too long for any span anywhere."""
+    for clause in _even(_apart(_CLAUSES.split(sentence), said), length, longest):
         if length(clause) <= longest:
             yield clause
             continue
-        for words in _even(clause.split(), length, longest):
-            yield from _halves(words, length, longest)
+        for words in _even(_apart(clause.split(), said), length, longest):
+            if length(words) <= longest:
+                yield words
+                continue
+            for word in _even(said(words).split() or [words], length, longest):
+                yield from _halves(word, length, longest)
+
+
+def _apart(parts: list[str], said: Callable[[str], str]) -> list[str]:
+    """Neighbours joined where only together they are read as in the whole."""
+    joined: list[str] = []
+    for part in parts:
+        if joined and not reads_apart(joined[-1], part, said):
+            joined[-1] += f" {part}"
+        else:
+            joined.append(part)
+    return joined
 
 
 def _even(parts: list[str], length: Callable[[str], int], longest: int) -> list[str]:

@@ -30,6 +30,8 @@ ANYWHERE = {
     r"\band/or\b": "and or",
     r"\b24/7\b": "twenty four seven",
     r"\b9/11\b": "nine eleven",
+    r"\bWW(?:II|2)\b": "world war two",
+    r"\bWW(?:I|1)\b": "world war one",
     r"\bPh\.?D\b\.?": "p h d",
     r"\bB\.?Sc\b\.?": "b s c",
     r"\bM\.?Sc\b\.?": "m s c",
@@ -50,14 +52,15 @@ LETTER_BY_LETTER = frozenset((
     "URI", "HTML", "CSS", "HTTP", "HTTPS", "API", "SQL", "PDF", "DVD", "CD", "TV", "PC", "AI", "UI", "UX", "ATM",
     "DIY", "FAQ", "VIP", "IBM", "DNA", "RNA", "GDP", "GPS", "SMS", "UFO", "MBA", "IQ", "EQ", "HIV", "ABC", "NBC",
     "CBS", "CNN", "NHS", "EV", "ID", "IP", "IO", "OS", "IOS", "ISO", "IEEE", "AC", "AM", "PM", "AD", "BC", "BCE", "CE",
-    "LED", "LCD", "LLM", "AGI", "ETA", "RSVP", "IOU", "NYU", "UCLA", "AKA", "IPA", "APA",
+    "LED", "LCD", "LLM", "AGI", "ETA", "RSVP", "IOU", "NYU", "UCLA", "AKA", "IPA", "APA", "UTC", "GMT", "EST", "EDT",
+    "CET", "CEST",
 ))  # fmt: skip
 """Capitals that are read as letters, though they could be read as a word."""
 
 ROMAN_AFTER = frozenset((
     "chapter", "part", "book", "volume", "act", "scene", "section", "war", "type", "phase", "stage", "article",
     "title", "appendix", "figure", "table", "level", "class", "grade", "mark", "episode", "season", "round", "version",
-    "group", "category", "schedule", "step", "unit", "lesson", "psalm", "canto", "edition",
+    "group", "bowl", "category", "schedule", "step", "unit", "lesson", "psalm", "canto", "edition",
 ))  # fmt: skip
 """Words behind which a Roman numeral is a number."""
 

@@ -83,6 +83,10 @@ def _raised_letters(found: re.Match[str]) -> str:
 
 
 GROUPS: tuple[Rule, ...] = (
+    # Formulas between signs of dollars.
+    rule(r"(?<![\w$])\$(?=[^$\s\d][^$]*[\\^_=])([^$]{1,200}?)\$(?![\w$])", lambda found: f" {found[1]} "),
+    rule(r"(?<!\w)(\d+|[a-z])!(?=\s*[-=+*/)])(?!=)", lambda found: f"{found[1]} factorial "),
+    rule(r"(?<![\w.,])\d{1,3}(?:_\d{3})+(?!\w)", _by_thousands),
     rule(r"(?<![\w'.,])\d{1,3}(?:'\d{3})+(?![\w'])", _by_thousands),
     rule(r"(?<![\w.,])\d{1,2}(?:,\d\d)+,\d{3}(?![\w,])", _by_thousands),
     rule(r"(?<![\w.,])[1-9]\d{0,2}(?:\.\d{3}){2,}(?!\w|[.,]\d)", _by_thousands),
@@ -98,6 +102,7 @@ VARIABLES: tuple[Rule, ...] = (
     # Grades and variables: behind these a hyphen is a minus.
     rule(r"(?<![\w'.-])([A-F])-(?=[\s.,;:!?)]|$)(?!\s*(?:,|and\b|or\b|to\b)\s*\w+-\w)", _grade),
     rule(r"(?<![\w'.-])((?:\d+ ?)?[a-z])-(?=\d+(?![\w-]))", _minus_behind),
+    rule(r"([=(<>*/+]\s?)[-\u2212](?=[a-z](?![\w']))", _minus_behind),
     rule(r"(?<!\S)(-{1,2})(?=[A-Za-z])", lambda found: said(*["dash"] * len(found[1]))),
 )
 
@@ -105,7 +110,6 @@ SIGNS: tuple[Rule, ...] = (
     rule(r"(?<=\d)\s+[-\u2212]\s+(?=[-+\u2212]?\.?[\d(])|(?<=\d)\u2212(?=\d)", "minus"),
     rule(r"(?<=[\d)])\s+[-\u2212]\s+(?=[b-z](?![\w'])|\()", "minus"),
     rule(r"(?<![\w'])([b-hj-zB-HJ-Z])\s+[-\u2212]\s+(?=\d|\(|[a-zA-Z](?![\w']))", _minus_behind),
-    rule(r"([=(<>*/+]\s?)[-\u2212](?=[a-z](?![\w']))", _minus_behind),
     rule(r"\^\{([^{}]*)\}", lambda found: f"^({found[1]})"),
     rule(r"(?<=[\w)])\^\(?([-+\u2212]?\d+)\)?", lambda found: said(power(found[1]))),
     rule(r"(?<=[\w)])\^\(?([-\u2212]?)([A-Za-z]+)\)?", _raised_letters),
@@ -127,7 +131,7 @@ FRACTIONS: tuple[Rule, ...] = (
     rule(rf"\b({_JUDGED}\b[^.\d/]{{0,20}})(\d+(?:\.\d+)?)/(5|10|20|100)(?![\w/])", _out_of),
     rule(r"(?<![\w./])()(10|5|100)/(\2)(?![\w/])", _out_of),
     rule(r"(?<![\w.])(\d+)(?:[xX]|\u00d7)(?![\w\u00d7]|\s*\d)", lambda found: said(cardinal(found[1]), "times")),
-    rule(r"(?<=\d)\s*[*\u00d7]\s*(?=\d)|(?<=\w) \* (?=\w)", "times"),
+    rule(r"(?<=\d)\s*[*\u00d7]\s*(?=\d)|(?<=\w)(?<![A-Za-z]{2}) \* (?=\w)(?![A-Za-z]{2})", "times"),
     rule(r"(?<![\w./])(?:(\d+) )?(\d+)/(\d+)(?![\w/])", _fraction),
 )
 
@@ -139,6 +143,8 @@ ORDINALS: tuple[Rule, ...] = (
 )
 
 REST: tuple[Rule, ...] = (
+    # A dash between words; that between figures was said.
+    rule(r"(?<=\S)\s+(?:-{1,3}|\u2013)\s+(?=\S)", lambda found: ", "),
     rule(r"<=|\u2264", "less than or equal to"),
     rule(r">=|\u2265", "greater than or equal to"),
     rule(r"!=", "is not equal to"),

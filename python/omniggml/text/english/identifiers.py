@@ -28,7 +28,7 @@ def _dotted(found: re.Match[str]) -> str:
 
 def _by_characters(found: re.Match[str]) -> str:
     """Character by character, groups apart."""
-    groups = re.split("[-:]", found[0])
+    groups = re.split("[-: ]", found[0])
     return said(", ".join(" ".join(figure_by_figure(c) if c.isdecimal() else c.lower() for c in g) for g in groups))
 
 
@@ -40,6 +40,7 @@ CHARACTERS: tuple[Rule, ...] = (
         rf"(?<![\w:-])(?=[\d:-]*[A-Fa-f]){_HEX}{{2}}(?:([:-]){_HEX}{{2}})(?:\1{_HEX}{{2}}){{1,6}}(?![\w:-])",
         _by_characters,
     ),
+    rule(r"\b[A-Z]{2}\d\d(?: ?[A-Z0-9]{4}){3,7}(?: ?[A-Z0-9]{1,4})?\b", _by_characters),
     # Of letters and figures mixed; "2e10" is a number.
     rule(r"\b(?=[0-9a-f]*\d)(?=[0-9a-f]*[a-f])(?!\d+e\d{1,3}\b)[0-9a-f]{7,64}\b", _by_characters),
 )
@@ -52,6 +53,12 @@ RULES: tuple[Rule, ...] = (
     rule(r"(?<![\d.,])0\d{1,4}(?:[ -]\d{3,4}){1,3}(?![\d.,])", _telephone),
     # Groups of figures that are no date: a range has two ends.
     rule(r"(?<![\w-])\d+(?:-\d+){2,}(?![\w-]|\s?=)", _telephone),
+    rule(r"(?<![\w/])0\d{1,4}/\d{4,}(?![\w/])", _telephone),
+    rule(r"\(0\d{2,4}\) ?\d{3,4}(?:[ -]?\d{3,4})?(?![\w-])", _telephone),
+    rule(r"(?<![\w-])\d{5}-\d{4}(?![\w-])", _telephone),
+    rule(r"(?<![\w-])\d{4}(?: \d{4}){3}(?![\w-]| \d)", _telephone),
+    rule(r"(?<=\b[cC]all )\d{3}\b(?![.,]?\d| [a-z]+s\b)|(?<=\b[dD]ial )\d{3}\b(?![.,]?\d)", _telephone),
+    rule(r"(?<![\w.,])(?!\d+000\b)\d{10,}(?![\w,]|\.\d)", _telephone),
     rule(r"\b[vV](?:ersion )?(\d+(?:\.\d+)*)(?!\d)", _version),
     rule(r"(?<![\d.])\d+(?:\.\d+){2,}(?!\.?\d)", _dotted),
 )

@@ -33,7 +33,7 @@ CURRENCIES: dict[str, tuple[str, str, str, str]] = {
     "GBP": ("pound", "pounds", "penny", "pence"),
     "JPY": ("yen", "yen", "", ""),
     "CNY": ("yuan", "yuan", "", ""),
-    "CHF": ("swiss franc", "swiss francs", "", ""),
+    "CHF": ("swiss franc", "swiss francs", "rappen", "rappen"),
     "CAD": ("canadian dollar", "canadian dollars", "cent", "cents"),
     "AUD": ("australian dollar", "australian dollars", "cent", "cents"),
     "INR": ("rupee", "rupees", "paisa", "paise"),
@@ -105,7 +105,8 @@ def _money_behind(found: re.Match[str]) -> str:
 
 _PER = r"(?:/(?P<per>[A-Za-z]+[\u00b2\u00b3]?))?"
 
-RUPEES: tuple[Rule, ...] = (
+FIXED: tuple[Rule, ...] = (
+    rule(rf"\b({_CODE})/({_CODE})\b", lambda found: said(*found[1].lower(), "slash", *found[2].lower())),
     # "Rs. 500/-": a stroke that nothing can be added behind.
     rule(r"\b(?:Rs\.?|\u20a8)\s?(?=\d)", lambda found: "\u20b9"),
     rule(r"(\u20b9\s?\d[\d,.]*)/-(?!\w)", lambda found: found[1]),

@@ -7,7 +7,8 @@ import re
 from omniggml.text.english.rule import Rule, either, rule
 from omniggml.text.english.unit_names import UNITS
 
-_NUMERAL = r"\d[\d,]*(?:\.\d+)?"
+# Bounded, since what is tried again and again of a long text takes for ever.
+_NUMERAL = r"\d[\d,]{0,30}(?:\.\d{1,30})?"
 _DASH = "[-\u2013\u2014]"
 _AMOUNT = r"(?=[$\u00a3\u20ac\u20b9]?\.?\d)"
 
@@ -38,10 +39,12 @@ def _to(found: re.Match[str]) -> str:
 
 RULES: tuple[Rule, ...] = (
     # What is computed is no range.
-    rule(rf"(?<![\w.-]){_NUMERAL}(?:[-+*/]{_NUMERAL})+(?=\s?=)", _computed),
-    rule(rf"(?<![\w.-]){_NUMERAL}(?:[-+*]{_NUMERAL})*[+*]{_NUMERAL}(?:[-+*]{_NUMERAL})+(?!\w)", _computed),
-    rule(rf"(?<![\w.])({_NUMERAL})--({_NUMERAL})(?!\w)", _two_hyphens),
-    rule(rf"(?<![\w.])({_NUMERAL}) +- +({_NUMERAL})(?![\w-])", _spaced),
+    rule(rf"(?<![\w.,-]){_NUMERAL}(?:[-+*/]{_NUMERAL}){{1,20}}(?=\s?=)", _computed),
+    rule(
+        rf"(?<![\w.,-]){_NUMERAL}(?:[-+*]{_NUMERAL}){{0,20}}[+*]{_NUMERAL}(?:[-+*]{_NUMERAL}){{1,20}}(?!\w)", _computed
+    ),
+    rule(rf"(?<![\w.,])({_NUMERAL})--({_NUMERAL})(?!\w)", _two_hyphens),
+    rule(rf"(?<![\w.,])({_NUMERAL}) +- +({_NUMERAL})(?![\w-])", _spaced),
     # What is behind the first of the figures may be a unit.
     rule(
         r"(?:(?<=[\d%\u00b0])|(?<=\u00b0[CF])|(?<=[apAP][mM])|(?<=[ap]\.m\.)|(?<=\d[kKMm])|(?<=\dbn)|(?<=\d0s)"

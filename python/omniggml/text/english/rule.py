@@ -35,4 +35,4 @@ def either(words: Iterable[str]) -> str:
 def stop(found: re.Match[str]) -> str:
     """The full stop of an abbreviation ends a sentence too, where the text or a capital follows."""
     rest = found.string[found.end() :]
-    return "." if re.match(r"\s*$|\s+[\"'(]?[A-Z]", rest) else ""
+    return "." if re.match(r"\s*$|\s+[\"']?[A-Z]", rest) else ""

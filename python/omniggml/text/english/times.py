@@ -44,6 +44,29 @@ def _offset(found: re.Match[str]) -> str:
     return said(*found[1].lower(), sign, cardinal(int(found[3])), minutes)
 
 
+_BOOKS = """Genesis Exodus Leviticus Numbers Deuteronomy Joshua Judges Ruth Samuel Kings Chronicles Ezra Nehemiah Esther
+Job Psalm Psalms Proverbs Ecclesiastes Isaiah Jeremiah Lamentations Ezekiel Daniel Hosea Joel Amos Obadiah Jonah Micah
+Nahum Habakkuk Zephaniah Haggai Zechariah Malachi Matthew Luke Acts Romans Corinthians Galatians Ephesians Philippians
+Colossians Thessalonians Timothy Titus Philemon Hebrews James Peter Jude Revelation Surah Quran"""
+
+
+def _verse(found: re.Match[str]) -> str:
+    last = ["to", cardinal(found[4])] if found[4] else []
+    return said(found[1], f"{cardinal(found[2])},", cardinal(found[3]), *last)
+
+
+def _instant(found: re.Match[str]) -> str:
+    """As people write it: the day, the time, what it is counted from."""
+    second = f":{found[4]}" if found[4] and int(found[4]) else ""
+    zone = f" UTC{found[5].removeprefix('Z')}" if found[5] else ""
+    return f"{found[1]}, {found[2]}:{found[3]}{second}{zone}"
+
+
+INSTANTS: tuple[Rule, ...] = (
+    rule(r"(?<![\w-])(\d{4}-\d\d-\d\d)T(\d\d):(\d\d)(?::(\d\d)(?:\.\d+)?)?(Z|[-+]\d\d(?::?\d\d)?)?(?![\w:])", _instant),
+    rule(rf"\b({'|'.join(_BOOKS.split())}) (\d+):(\d+)(?:[-\u2013](\d+))?(?![\w:])", _verse),
+)
+
 RULES: tuple[Rule, ...] = (
     rule(r"\b(UTC|GMT)\s?([-+\u2212\u2013])(\d{1,2})(?::?(\d\d))?(?!\d)", _offset),
     rule(rf"(?<![\d:.,])(?P<hour>1?\d)\.(?P<minute>[0-5]\d)(?P<second>)\s?{_HALF_DAY}", _clock),

@@ -6,20 +6,21 @@ import re
 
 from omniggml.text.english import unit_names
 from omniggml.text.english.numbers import NUMBER, QUANTITY, cardinal, quantity
-from omniggml.text.english.rule import Rule, either, rule, said
+from omniggml.text.english.rule import Rule, either, rule, said, stop
 
 _UNITS = either(unit_names.UNITS)
 _PEOPLE = """people users customers visitors viewers downloads subscribers followers views copies jobs workers homes
 households voters residents patients children refugees barrels votes deaths cases cars passengers"""
 _ALONE = r"\s*(?:$|[^\w\s]|(?:or|and|to|of|long|wide|tall|high|deep|x|by)\b)"
-_SIZE = rf"(?:\d+ \d+/\d+|\d[\d.,/]*)(?:\"|\s?(?:{_UNITS}|feet)\b|[kK]\b)?"
+_SIZE = rf"(?:\d{{1,9}} \d{{1,9}}/\d{{1,9}}|\d[\d.,/]{{0,20}})(?:\"|\s?(?:{_UNITS}|feet)\b|[kK]\b)?"
 
 
 def _unit(found: re.Match[str]) -> str:
     one, many = unit_names.UNITS[found["unit"]]
     figures = found["amount"]
+    per = f" per {unit_names.UNITS[found['per']][0]}" if found["per"] else ""
     single = figures == "1" or found["hyphen"] == "-" or ("/" in figures and " " not in figures)
-    return said(quantity(figures), one if single else many)
+    return said(quantity(figures), (one if single else many) + per) + (stop(found) if found["dot"] else "")
 
 
 def _feet_and_inches(found: re.Match[str]) -> str:
@@ -60,7 +61,7 @@ def _feet(found: re.Match[str]) -> str:
 RULES: tuple[Rule, ...] = (
     # Between sizes: by. 0x1F is none.
     rule(r"(?<![\w.'])(\d+(?:\.\d+)?)'(?=\s?[xX\u00d7]\s?\d)", lambda found: f"{found[1]} feet "),
-    rule(rf"(?<![\w.])(?!0[xX]){_SIZE}(?:\s*[xX]\s*{_SIZE})+", _by),
+    rule(rf"(?<![\w.,/])(?!0[xX]){_SIZE}(?:\s*[xX]\s*{_SIZE})+", _by),
     rule(r"(?<![\w.])(\d+)'\s?(\d+)(?:\"|'')", _feet_and_inches),
     rule(r"(?<![\w.'])(\d+(?:\.\d+)?)'(?![\w'\"])", _feet),
     rule(rf"(?<![\w./])({QUANTITY})\"", _inches),
@@ -73,7 +74,9 @@ RULES: tuple[Rule, ...] = (
         lambda found: said(cardinal(found[1]), "k"),
     ),
     rule(
-        rf"(?<![\w./])(?P<amount>{QUANTITY})(?P<hyphen>[ \u00a0\u202f-]?)(?P<unit>{_UNITS})(?![\w\u00b2\u00b3/])", _unit
+        rf"(?<![\w./])(?P<amount>{QUANTITY})(?P<hyphen>[ \u00a0\u202f-]?)(?P<unit>{_UNITS})(?:/(?P<per>{_UNITS}))?"
+        r"(?![\w\u00b2\u00b3/])(?P<dot>\.(?=\s|$|[,;:)]))?",
+        _unit,
     ),
     rule(r"(?<!\w)[kcm]?m[\u00b2\u00b3](?!\w)", _square),
     rule(rf"(?<![\w.])({NUMBER})(k|M|bn)\b", _magnitude),

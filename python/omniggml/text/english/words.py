@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 
 from omniggml.text.english.abbreviations import ANYWHERE, ENDINGS, LETTER_BY_LETTER, ROMAN_AFTER, RULERS, TITLES
-from omniggml.text.english.numbers import cardinal, ordinal, roman
+from omniggml.text.english.numbers import cardinal, ordinal, roman, year
 from omniggml.text.english.rule import Rule, either, rule, said, stop
 from omniggml.text.english.signs import EMOTICONS
+
+_BEHIND_THE_FIRST = r"\W*$|[.,;:)']| (?:of|was|is|had|has|became|died|reigned|ruled|and|who)\b"
 
 
 def _ending(found: re.Match[str]) -> str:
@@ -20,7 +22,7 @@ def _ending(found: re.Match[str]) -> str:
     ):
         return "saint"
     if found[1] == "St" and re.match(r"\s+[A-Z]", found.string[found.end() :]):
-        before = re.search(r"([A-Za-z]+)\W*$", found.string[: found.start()])
+        before = re.search(r"([A-Za-z]+)\s*$", found.string[: found.start()])
         if before is None or not before[1][0].isupper():
             return "saint"
     return word + (stop(found) if found[0].endswith(".") else "")
@@ -32,11 +34,11 @@ def _roman(found: re.Match[str]) -> str:
     if value is None:
         return found[0]
     if word.lower() in ROMAN_AFTER:
-        return f"{word} {cardinal(value)} "
-    if word.lower() in RULERS and (letters != "I" or re.match(r"\W*$|[.,;:)]| of ", found.string[found.end() :])):
-        return f"{word} the {ordinal(value)} "
+        return f"{word} {cardinal(value)}"
+    if word.lower() in RULERS and (letters != "I" or re.match(_BEHIND_THE_FIRST, found.string[found.end() :])):
+        return f"{word} the {ordinal(value)}"
     if len(letters) > 1 and word[0].isupper() and value < 40:
-        return f"{word} {cardinal(value)} "
+        return f"{word} {cardinal(value)}"
     return found[0]
 
 
@@ -47,6 +49,16 @@ def _romans(found: re.Match[str]) -> str:
     if None in values or (found[4] == "-" and one not in ROMAN_AFTER and one.removesuffix("s") not in ROMAN_AFTER):
         return found[0]
     return f"{found[1] or ''}{cardinal(values[0] or 0)} to {cardinal(values[1] or 0)} "
+
+
+def _roman_number(found: re.Match[str]) -> str:
+    value = roman(found[0].upper())
+    return found[0] if value is None else cardinal(value)
+
+
+def _roman_year(found: re.Match[str]) -> str:
+    value = roman(found[1])
+    return found[0] if value is None else said(year(str(value)))
 
 
 def _roman_century(found: re.Match[str]) -> str:
@@ -61,7 +73,8 @@ def _capitals(found: re.Match[str]) -> str:
     alone = re.search(r"[a-z]", found.string) or len(re.findall(r"[A-Z]{2,}", found.string)) == 1
     if not spelled or not alone:
         return found[0]
-    return said(*word.lower()) + (found[2] or "")
+    letters = " ".join(word.lower())
+    return said(letters + found[2]) if found[2] == "'s" else said(letters) + found[2]
 
 
 def _dotted_letters(found: re.Match[str]) -> str:
@@ -86,12 +99,15 @@ RULES: tuple[Rule, ...] = (
     rule(r"\bSt(?=\s+[A-Z])", "saint"),
     rule(rf"\b({either(ENDINGS)})\.", _ending),
     rule(r"\b(([A-Za-z]+) )?([IVXLC]+)([-\u2013])([IVXLC]+)\b", _romans),
-    rule(r"\b([A-Za-z]+) ([IVXLCDM]+)\b(?!')", _roman),
+    rule(r"\b([A-Za-z]+) ([IVXLCDM]+)\b(?!'(?!s\b))", _roman),
+    rule(r"^([IVX]+)(?=\. [A-Z])", _roman_number),
+    rule(r"(?<=\bpage )([ivxlc]+)\b|(?<=\bpages )([ivxlc]+)\b", _roman_number),
+    rule(r"\b(M[MDCLXVI]{3,})\b", _roman_year),
     rule(r"\b([IVX]+) century\b", _roman_century),
     rule(r"\b(?:[A-Za-z]\.){2,}", _dotted_letters),
     rule(r"\b(?:[A-Z]\. ){2,}(?=[A-Z])|^[A-HJ-Z]\. (?=[A-Z][a-z])", _initials),
     rule(r"\b([A-Z][a-z]+) ([A-Z])\.(?= [A-Z][a-z])", lambda found: f"{found[1]} {found[2].lower()}"),
-    rule(r"\b([A-Z]{2,5})(s?)(?![A-Za-z'])", _capitals),
+    rule(r"\b([A-Z]{2,5})('?s|)(?![A-Za-z'])", _capitals),
     # Names of files, options, and so on.
     rule(r"(?<=[A-Za-z0-9])\.(?=[a-z])|(?<![\w.)\]\"'!?])\.(?=[A-Za-z])", "dot"),
     rule(r":(?=\\)", "colon"),

@@ -6,9 +6,9 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-SANITIZED = "asan" in os.environ.get("LD_PRELOAD", "")
-"""Whether the tests run under the address sanitizer, which reserves terabytes, and whose allocator keeps its locks in a
-child that was forked beside other threads."""
+SANITIZED = any(name in os.environ.get("LD_PRELOAD", "") for name in ("libasan", "libtsan"))
+"""Whether the tests run under a sanitizer that reserves terabytes, and whose allocator keeps its locks in a child that
+was forked beside other threads."""
 
 
 def others_environment() -> dict[str, str]:

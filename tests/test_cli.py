@@ -260,6 +260,56 @@ def test_closed_streams(model: list[str], tmp_path: Path, closed: str, arguments
     failed(result, "standard", "closed")
 
 
+CLOSED = ["2>&-", "<&- 2>&-", ">&- 2>&-", "<&- >&- 2>&-", "<&- >&-"]
+
+
+@LINUX
+@pytest.mark.parametrize("closed", CLOSED)
+def test_no_message_gets_into_a_file(model: list[str], tmp_path: Path, closed: str) -> None:
+    """A file that is opened where a stream was closed gets the stream's number."""
+    speaking = ["speak", "hello", *model, "--max-frames", "5", "-o"]
+    cut(run(*speaking, tmp_path / "expected.wav"))
+    for arguments, code in (
+        ([*speaking, "x.wav"], 3),
+        (["speak", "hello", "-o", "y.wav", *model, "--speaker", "nobody"], 1),
+        (["inspect", "nonsense"], 1),
+        (["inspect"], 2),
+        (["quantize", tmp_path / "expected.wav", "q.gguf"], 1),
+    ):
+        quoted = " ".join(f"'{part}'" for part in command(*arguments))
+        result = subprocess.run(["sh", "-c", f"{quoted} {closed}"], capture_output=True, cwd=tmp_path, timeout=DEADLINE)
+        assert result.returncode == code, arguments
+        assert result.stdout.count(b"\n") <= 1 and b"omniggml" not in result.stdout and b"error" not in result.stdout
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["expected.wav", "x.wav"]
+    assert (tmp_path / "x.wav").read_bytes() == (tmp_path / "expected.wav").read_bytes()
+
+
+@LINUX
+def test_nothing_but_audio_on_stdout_where_stderr_is_closed(model: list[str], tmp_path: Path) -> None:
+    arguments = command("speak", "hello", "-o", "-", *model, "--max-frames", 5)
+    cut(expected := run(*arguments[3:]))
+    result = subprocess.run(["sh", "-c", '"$@" 2>&-', "sh", *arguments], stdout=subprocess.PIPE, timeout=DEADLINE)
+    assert result.returncode == 3 and result.stdout == expected.stdout
+    soundfile.read(io.BytesIO(expected.stdout))
+
+
+@LINUX
+def test_interrupted_with_stderr_closed(model: list[str], tmp_path: Path) -> None:
+    """The handler writes by number."""
+    code = "import sys, os, signal; from omniggml.cli import program; import omniggml.cli.command_line as line"
+    code += "; line.run = lambda _: (open('kept', 'w'), os.kill(os.getpid(), signal.SIGINT)); program()"
+    result = subprocess.run(["sh", "-c", '"$@" 2>&-', "sh", sys.executable, "-c", code], cwd=tmp_path, timeout=DEADLINE)
+    assert result.returncode == 130 and (tmp_path / "kept").read_bytes() == b""
+
+
+@LINUX
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["speak", "--help"], ["devices"]])
+def test_help_that_nobody_can_read_is_an_error(arguments: list[str]) -> None:
+    with Path("/dev/full").open("wb") as full:
+        result = subprocess.run(command(*arguments), stdout=full, stderr=subprocess.PIPE, timeout=DEADLINE)
+    assert result.returncode == 1 and result.stderr == b"omniggml: No space left on device\n"
+
+
 def test_damaged_weights(tiny_files: Files, tmp_path: Path) -> None:
     """ggml's own check would write a second line."""
     edit = GgufEdit.read(tiny_files.speech)

@@ -14,6 +14,8 @@ from gguf import GGUFReader
 
 from omniggml import convert
 from omniggml.errors import ConversionError
+from omniggml.synthetic.ears import ears_for
+from omniggml.synthetic.geometries import GEOMETRIES
 from omniggml.synthetic.random_checkpoint import write_random_checkpoint
 from sentences import one_sentence
 from test_resaved import renamed, save
@@ -128,6 +130,8 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "rank": ({"r": 3}, "rank"),
     "alpha": ({"lora_alpha": "x"}, "lora_alpha"),
     "pattern": ({"alpha_pattern": {"(": 3}}, "alpha_pattern"),
+    "after some tokens only": ({"alora_invocation_tokens": [3, 4]}, "alora_invocation_tokens"),
+    "what a later peft may add": ({"use_something_new": True}, "use_something_new"),
 }
 
 
@@ -151,9 +155,62 @@ def test_adapters_of_other_models(tiny: Path, tmp_path: Path) -> None:
 def test_an_adapter_that_changes_nothing_of_what_is_asked_for(tiny: Path, tmp_path: Path) -> None:
     write_adapter(tmp_path / "adapter", values(convert(tiny, tmp_path / "a", type="f32", name="x")))
     name = "base_model.model.thinker.lm_head.lora_{}.weight"
-    pair = {name.format("A"): np.ones((4, 64), np.float32), name.format("B"): np.ones((378, 4), np.float32)}
+    pair = {name.format("A"): np.ones((4, 64), np.float32), name.format("B"): np.ones((400, 4), np.float32)}
     safetensors.save_file(pair, tmp_path / "adapter" / "adapter_model.safetensors")
     one_sentence(complaint(tiny, tmp_path / "b", lora=tmp_path / "adapter", only="speech"), "nothing")
+
+
+TALKER = "talker.model.layers.0.self_attn.q_proj"
+
+
+def part_adapter(directory: Path, name: str, shape: tuple[int, int], **config: Any) -> Path:
+    directory.mkdir()
+    pair = {
+        f"base_model.model.{name}.lora_A.weight": np.ones((4, shape[1]), np.float32),
+        f"base_model.model.{name}.lora_B.weight": np.ones((shape[0], 4), np.float32),
+    }
+    safetensors.save_file(pair, directory / "adapter_model.safetensors")
+    whole = {"peft_type": "LORA", "r": 4, "lora_alpha": 4, **config}
+    (directory / "adapter_config.json").write_text(json.dumps(whole))
+    return directory
+
+
+def test_which_part_was_trained(tiny: Path, tmp_path: Path) -> None:
+    """By names and shapes; where they fit twice, by the class that peft noted; else it is asked."""
+    plain = values(convert(tiny, tmp_path / "a", type="f32", name="x"))
+    shape = plain[f"{TALKER}.weight"].shape
+    adapter = part_adapter(tmp_path / "one", "code_predictor.model.layers.0.self_attn.q_proj", shape)
+    changed = values(convert(tiny, tmp_path / "b", type="f32", name="x", lora=adapter))
+    name = "talker.code_predictor.model.layers.0.self_attn.q_proj.weight"
+    np.testing.assert_allclose(changed[name], plain[name] + 4, rtol=1e-5)
+    # Within a decoder, names and shapes of this geometry are alike.
+    adapter = part_adapter(tmp_path / "two", "layers.0.self_attn.q_proj", shape)
+    one_sentence(complaint(tiny, tmp_path / "c", lora=adapter), "talker.model", "code_predictor.model", "alike")
+    noted = {"auto_mapping": {"base_model_class": "Qwen3OmniMoeTalkerModel"}}
+    adapter = part_adapter(tmp_path / "three", "layers.0.self_attn.q_proj", shape, **noted)
+    changed = values(convert(tiny, tmp_path / "d", type="f32", name="x", lora=adapter))
+    np.testing.assert_allclose(changed[f"{TALKER}.weight"], plain[f"{TALKER}.weight"] + 4, rtol=1e-5)
+
+
+def test_an_adapter_of_no_numbers(tiny: Path, tmp_path: Path) -> None:
+    plain = values(convert(tiny, tmp_path / "a", type="f32", name="x"))
+    adapter = part_adapter(tmp_path / "adapter", TALKER, plain[f"{TALKER}.weight"].shape, lora_alpha=1e300)
+    with pytest.raises(ConversionError) as error:
+        convert(tiny, tmp_path / "b", type="f32", lora=adapter)
+    one_sentence(str(error.value), TALKER, "NaN or infinite")
+    assert not [*(tmp_path / "b").iterdir()]
+
+
+def test_changes_to_an_encoder_that_is_not_converted(tiny: Path, tmp_path: Path) -> None:
+    plain = values(convert(tiny, tmp_path / "a", type="f32", name="x"))
+    adapter = part_adapter(tmp_path / "adapter", TALKER, plain[f"{TALKER}.weight"].shape)
+    file = adapter / "adapter_model.safetensors"
+    name = "thinker.visual.blocks.0.attn.proj"
+    safetensors.save_file(
+        {**safetensors.load_file(file), f"base_model.model.{name}.base_layer.bias": np.ones(4, np.float32)}, file
+    )
+    with pytest.warns(UserWarning, match=f"left out: {name}.bias"):
+        convert(tiny, tmp_path / "b", type="f32", name="x", lora=adapter)
 
 
 def test_an_adapter_given_as_the_checkpoint(tiny: Path, tmp_path: Path) -> None:
@@ -174,31 +231,58 @@ def test_a_checkpoint_saved_unmerged(tiny: Path, tmp_path: Path, change: str) ->
 TARGETS = r"(thinker|talker)\.(model|hidden_projection)\..*(q_proj|o_proj|linear_fc2)|talker\.codec_head"
 
 
+WHOLE: dict[str, dict[str, Any]] = {
+    "plain": {"target_modules": TARGETS},
+    "stabilised": {"target_modules": TARGETS, "use_rslora": True},
+    "patterns": {"target_modules": TARGETS, "rank_pattern": {"q_proj": 3}, "alpha_pattern": {"o_proj": 5}},
+    "biases of what is adapted": {"target_modules": ["q_proj", "linear_fc1"], "bias": "lora_only"},
+    "all biases": {"target_modules": ["q_proj"], "bias": "all"},
+    "trained whole": {"target_modules": ["q_proj"], "modules_to_save": ["codec_head", "linear_fc1", "conv1"]},
+}
+"""Ways to train an adapter of the whole model."""
+
+ALONE = ("thinker", "talker", "code2wav", "thinker.model.language_model", "talker.code_predictor")
+"""Modules that are trained by themselves."""
+
+
+@pytest.fixture(scope="module")
+def heard(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint with ears, whose layers have biases."""
+    directory = tmp_path_factory.mktemp("heard") / "tiny"
+    return write_random_checkpoint("tiny", directory, audio=ears_for(GEOMETRIES["tiny"]))
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
 @pytest.mark.reference
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "settings", [{}, {"use_rslora": True}, {"rank_pattern": {"q_proj": 3}, "alpha_pattern": {"o_proj": 5}}]
-)
-def test_equal_to_pefts_own_merge(tiny: Path, tmp_path: Path, settings: dict[str, Any]) -> None:
+@pytest.mark.parametrize("way", [*WHOLE, *ALONE])
+def test_equal_to_pefts_own_merge(heard: Path, tmp_path: Path, way: str) -> None:
     peft, torch = pytest.importorskip("peft"), pytest.importorskip("torch")
     transformers = pytest.importorskip("transformers")
-
-    def model() -> Any:
-        return transformers.Qwen3OmniMoeForConditionalGeneration.from_pretrained(tiny, dtype=torch.float32)
-
-    tokenizer = transformers.AutoTokenizer.from_pretrained(tiny)
+    model = transformers.Qwen3OmniMoeForConditionalGeneration.from_pretrained(heard, dtype=torch.float32)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(heard)
+    model.save_pretrained(tmp_path / "base")
     torch.manual_seed(1)
-    config = peft.LoraConfig(r=5, lora_alpha=7, target_modules=TARGETS, init_lora_weights=False, **settings)
-    adapted = peft.get_peft_model(model(), config)
+    alone = ["q_proj", "o_proj", *(["embed_tokens"] if way.endswith("language_model") else [])]
+    settings = WHOLE.get(way, {"target_modules": alone})
+    part = model.get_submodule(way) if way in ALONE else model
+    config = peft.LoraConfig(r=5, lora_alpha=7, init_lora_weights=False, **settings)
+    adapted = peft.get_peft_model(part, config)
+    for name, values_ in adapted.named_parameters():
+        if values_.requires_grad and "lora_" not in name:
+            torch.nn.init.normal_(values_)
     adapted.save_pretrained(tmp_path / "adapter")
-    adapted.merge_and_unload().save_pretrained(tmp_path / "merged")
-    model().save_pretrained(tmp_path / "base")
+    merged_part = adapted.merge_and_unload()
+    if way in ALONE:
+        model.set_submodule(way, merged_part)
+    model.save_pretrained(tmp_path / "merged")
     for directory in ("merged", "base"):
         tokenizer.save_pretrained(tmp_path / directory)
     expected = values(convert(tmp_path / "merged", tmp_path / "a", type="f32", name="x"))
     merged = values(convert(tmp_path / "base", tmp_path / "b", type="f32", name="x", lora=tmp_path / "adapter"))
     plain = values(convert(tmp_path / "base", tmp_path / "c", type="f32", name="x"))
     changed = [name for name in plain if not np.array_equal(plain[name], expected[name])]
-    assert len(changed) > 8 and "blk.0.attn_q.weight" in changed and "talker.codec_head.weight" in changed
+    assert len(changed) >= 2, changed
+    assert "bias" not in settings or any(name.endswith(".bias") for name in changed), changed
     for name, values_ in expected.items():
-        np.testing.assert_allclose(merged[name], values_, rtol=1e-5, atol=1e-6, err_msg=name)
+        np.testing.assert_allclose(merged[name], values_, rtol=1e-5, atol=1e-5, err_msg=name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import signal
 import stat
@@ -268,3 +269,15 @@ def test_ctrl_c_while_it_starts(tmp_path: Path) -> None:
         process.send_signal(signal.SIGINT)
         _, said = process.communicate(timeout=60)
         assert said in (b"interrupted\n", b"") and process.returncode in (130, 0), (step, said)
+
+
+def test_nothing_is_imported_before_ctrl_c_is_quiet() -> None:
+    """Until `program` runs, Ctrl-C is a traceback: what is imported until then must be what Python has anyway."""
+    package = Path(omniggml.__file__).parent
+    light = {"__future__", "_signal", "os", "sys", "omniggml.cli.leave", "omniggml.cli.standard_streams"}
+    for name in ("__init__.py", "cli/__init__.py", "cli/leave.py", "cli/standard_streams.py"):
+        tree = ast.parse((package / name).read_text())
+        imported = {node.module for node in tree.body if isinstance(node, ast.ImportFrom)}
+        imported |= {alias.name for node in tree.body if isinstance(node, ast.Import) for alias in node.names}
+        assert imported <= light, (name, imported - light)
+    assert {"os", "sys", "_signal"} <= set(sys.modules)

@@ -19,6 +19,11 @@ py::str text(const std::string & bytes) {
     return py::reinterpret_steal<py::str>(PyUnicode_DecodeUTF8(bytes.data(), (py::ssize_t) bytes.size(), "replace"));
 }
 
+// As os.fsdecode: what os.fsencode makes of it is the file's name again, whatever bytes that has.
+py::str path_text(const std::string & path) {
+    return py::reinterpret_steal<py::str>(PyUnicode_DecodeFSDefaultAndSize(path.data(), (py::ssize_t) path.size()));
+}
+
 struct ToPython {
     py::object operator()(const std::string & value) const { return text(value); }
 
@@ -153,7 +158,7 @@ void bind_gguf_file(py::module_ & m) {
         .def(py::init<const std::string &>(), py::arg("path"), py::call_guard<LockReleased>(),
              "Raises ModelFileError for a file that is not sound.")
         .def_property_readonly(
-            "path", [](const GgufFile & self) { return text(self.path()); }, "The path as it was given.")
+            "path", [](const GgufFile & self) { return path_text(self.path()); }, "The path as it was given.")
         .def_property_readonly("size", &GgufFile::size, "Bytes of the file.")
         .def("read", &read_bytes, py::arg("offset"), py::arg("size"),
              "Bytes of the file. Raises ModelFileError where it has none.")

@@ -10,10 +10,12 @@ Every name is imported when it is first used, so that `import omniggml` takes no
 interrupted while it starts.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from __future__ import annotations
 
+TYPE_CHECKING = False  # as type checkers know it; the module of that name is imported where it is needed
 if TYPE_CHECKING:
+    from typing import Any
+
     from omniggml._native import __version__, devices, ggml_version
     from omniggml.answer_text import AnswerText
     from omniggml.audio import Audio, Recorded
@@ -198,6 +200,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    from importlib import import_module
+
     if name not in _LAZY:
         from importlib.util import find_spec
 

@@ -118,7 +118,7 @@ def read_audio(audio: str | os.PathLike[str]) -> Recorded:
     """An audio file. Raises InputError where it can't be read."""
     path = existing_file(audio)
     try:
-        with soundfile.SoundFile(str(path)) as file:
+        with soundfile.SoundFile(os.fsencode(path)) as file:
             # The header may promise more than there is, or than fits: it is read as long as something comes.
             blocks: list[npt.NDArray[np.float64]] = []
             while sum(map(len, blocks)) * file.channels < _MOST_SAMPLES:
@@ -153,7 +153,8 @@ class AudioWriter:
         try:
             if not soundfile.check_format(container, subtype):
                 subtype = soundfile.default_subtype(container)
-            aside = str(self._whole.aside)
+            # As bytes, which a name may be of in any encoding; soundfile decodes them where the system has letters.
+            aside = os.fsencode(self._whole.aside)
             self._file = soundfile.SoundFile(aside, "w", sample_rate, 1, subtype, format=container)
         except soundfile.LibsndfileError as error:
             self._whole.discard()

@@ -89,7 +89,8 @@ class Manifest:
         self.done[entry["id"]] = entry
 
     def _write(self, entry: dict[str, Any]) -> None:
-        data = json.dumps(entry, ensure_ascii=False).encode() + b"\n"
+        # A file's name may hold what is no letter; its escape is JSON's.
+        data = json.dumps(entry, ensure_ascii=False).encode(errors="backslashreplace") + b"\n"
         try:
             if os.write(self._file, data) != len(data):
                 raise OSError("the disk is full")

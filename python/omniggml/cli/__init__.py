@@ -8,11 +8,16 @@ there an error is 65 and wrong usage 64 (`cli/exit_codes.py`).
 
 from __future__ import annotations
 
-import signal
+# Nothing more, and the rest where it is used: until `program` runs, Ctrl-C is a traceback of Python's.
+import _signal  # type: ignore[import-not-found,unused-ignore]
 import sys
-from collections.abc import Sequence
 
 from omniggml.cli.leave import leave
+from omniggml.cli.standard_streams import open_closed_streams
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -32,10 +37,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def program() -> int:
     """The process is the command. While modules are imported Ctrl-C ends it at once: nothing is begun, and an import
     that is broken off looks like a broken one. After the command there is nothing left to interrupt."""
-    guarded = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    guarded = _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler
     if guarded:
-        signal.signal(signal.SIGINT, leave)
+        _signal.signal(_signal.SIGINT, leave)
+    open_closed_streams()
     code = main()
     if guarded:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        _signal.signal(_signal.SIGINT, _signal.SIG_IGN)
     return code

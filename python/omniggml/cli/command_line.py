@@ -44,11 +44,12 @@ _COMMANDS = (
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
-    args = parse(_parser(), arguments)
+    args = argparse.Namespace(failed=FAILED)
     warnings.showwarning = _one_line_warning
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # answers may have letters that a terminal has not
     try:
+        args = _parsed(arguments)
         with interruptible(), _logging(args.verbose):
             return _run(args)
     except OmniError as error:
@@ -72,11 +73,24 @@ def run(arguments: Sequence[str] | None = None) -> int:
         _settle_output()
 
 
+def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """The arguments; leaves where they ask for help or are wrong, once all that is said of it is written."""
+    try:
+        return parse(_parser(), arguments)
+    except SystemExit:
+        _flush()
+        raise
+
+
 def _run(args: argparse.Namespace) -> int:
     code = int(args.run(args))
+    _flush()
+    return code
+
+
+def _flush() -> None:
     if sys.stdout is not None:
         sys.stdout.flush()
-    return code
 
 
 @contextmanager
@@ -100,8 +114,7 @@ def _logging(verbose: int) -> Iterator[None]:
 def _settle_output() -> None:
     """What can't be written by now must not make Python complain when it flushes at exit."""
     try:
-        if sys.stdout is not None:
-            sys.stdout.flush()
+        _flush()
     except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 

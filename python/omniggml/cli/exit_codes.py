@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from omniggml.printable import printable
 
@@ -20,6 +20,12 @@ class Parser(argparse.ArgumentParser):
     """A parser that exits with `misused` where the arguments are wrong."""
 
     misused = MISUSED
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        """What can't be written isn't passed over in silence, as argparse's own does."""
+        stream = sys.stderr if file is None else file
+        stream.write(message)
+        stream.flush()
 
     def error(self, message: str) -> NoReturn:
         self.print_usage(sys.stderr)

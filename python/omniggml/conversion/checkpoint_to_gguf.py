@@ -23,6 +23,7 @@ from omniggml.conversion.safetensors_reader import Checkpoint
 from omniggml.errors import ConversionError, InputError, ModelFileError, OmniError
 from omniggml.files.judgement import judge
 from omniggml.files.opening import open_file
+from omniggml.files.plan import some_of
 from omniggml.files.tokenizer_metadata import tokenizer_metadata
 from omniggml.gguf.file_type import type_entries
 from omniggml.gguf.metadata import Metadata, text
@@ -90,7 +91,12 @@ def convert(
     weights: Checkpoint | MergedCheckpoint = checkpoint
     if lora is not None:
         weights = MergedCheckpoint(checkpoint, LoraAdapter(as_path(lora)))
-        weights.check({tensor for tensor, _ in expected}, _elsewhere(files))
+        left_out = weights.check({tensor for tensor, _ in expected}, _elsewhere(files))
+        if left_out and only is None:
+            warn(
+                f"{weights.adapter.path} changes {len(left_out)} tensors of encoders that aren't converted, and these "
+                f"changes are left out: {some_of(left_out)}"
+            )
     wanted = ("gen-mmproj",) if layout == "mtmd-gen" else files
     jobs = [_job(file, target, stem, config, encoders, weights, policy) for file in wanted]
     write_files(jobs, progress, _check_loads)
@@ -110,7 +116,16 @@ def _stem(source: str | os.PathLike[str], name: str | None) -> str:
         raise InputError(f"{str(source)!r} is no path: {error}") from error
     if not stem or stem != Path(stem).name or stem.startswith("."):
         raise InputError(f"{stem!r} can't be the beginning of a file name: give a name without slashes")
+    if not stem.isascii() and not _is_encodable(stem):
+        raise InputError(f"{stem!r} holds bytes that no letter stands for: give the model a name, with name= or --name")
     return stem
+
+
+def _is_encodable(text_: str) -> bool:
+    try:
+        return bool(text_.encode())
+    except UnicodeEncodeError:
+        return False
 
 
 def _wanted(only: File | None) -> tuple[File, ...]:

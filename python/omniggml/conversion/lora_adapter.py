@@ -33,7 +33,29 @@ _PREFIX = "base_model.model."
 _LOW_RANK = re.compile(r"(.*)\.(lora_A|lora_B)\.weight|(.*)\.(lora_embedding_[AB])")
 # Initial values that leave the base model's weights as they are; all others change them.
 _HARMLESS_STARTS = (None, True, False, "gaussian", "eva", "orthogonal")
-_OTHER_KINDS = ("use_dora", "lora_bias", "layer_replication", "fan_in_fan_out", "trainable_token_indices", "use_qalora")
+# Settings that say nothing of the values, or that are heeded here. Any other one that is set is refused.
+_HEEDED = (
+    *("task_type", "peft_type", "auto_mapping", "peft_version", "base_model_name_or_path", "revision"),
+    *("inference_mode", "r", "rank_pattern", "lora_alpha", "alpha_pattern", "use_rslora", "lora_dropout", "bias"),
+    *("target_modules", "exclude_modules", "modules_to_save", "layers_to_transform", "layers_pattern"),
+    *("init_lora_weights", "loftq_config", "eva_config", "corda_config", "lora_ga_config", "velora_config"),
+    *("megatron_core", "runtime_config", "qalora_group_size", "ensure_weight_tying"),
+)
+# Modules that a person may train by themselves; the adapter's names begin within them. With the class that PEFT notes.
+_TRAINED_ALONE = {
+    "": "ForConditionalGeneration",
+    "thinker.": "ThinkerForConditionalGeneration",
+    "talker.": "TalkerForConditionalGeneration",
+    "code2wav.": "Code2Wav",
+    "thinker.model.": "ThinkerModel",
+    "thinker.model.language_model.": "ThinkerTextModel",
+    "thinker.audio_tower.": "AudioEncoder",
+    "thinker.visual.": "VisionEncoder",
+    "talker.model.": "TalkerModel",
+    "talker.code_predictor.": "TalkerCodePredictorModelForConditionalGeneration",
+    "talker.code_predictor.model.": "TalkerCodePredictorModel",
+    "code2wav.pre_transformer.": "Code2WavTransformerModel",
+}
 
 
 @dataclass(frozen=True)
@@ -49,12 +71,14 @@ class LowRank:
         return len(self.left), self.right.shape[1]
 
     def rows(self, first: int, last: int) -> FloatArray:
-        added: FloatArray = (self.left[first:last] @ self.right) * np.float32(self.scale)
+        with np.errstate(over="ignore", invalid="ignore"):  # said of the sum
+            added: FloatArray = (self.left[first:last] @ self.right) * np.float32(self.scale)
         return added
 
 
 class LoraAdapter:
-    """`changes`: our name of a tensor -> what is added to it; `whole`: what takes its place."""
+    """`changes`: tensor -> what is added to it; `whole`: what takes its place. Names are the adapter's, within the
+    module that was trained."""
 
     def __init__(self, directory: Path) -> None:
         """Raises ConversionError where it is no adapter, or one that can't be merged."""
@@ -68,16 +92,28 @@ class LoraAdapter:
         self.whole: dict[str, CheckpointTensor] = {}
         pairs: dict[str, dict[str, CheckpointTensor]] = {}
         for name, tensor in read_shard(self.path, named=False).items():
-            path = name.removeprefix(_PREFIX)
+            # Biases, and the tables of embeddings, are saved of the layer that is wrapped.
+            path = name.removeprefix(_PREFIX).replace(".base_layer.", ".")
             found = _LOW_RANK.fullmatch(path)
             if found:
                 pairs.setdefault(found[1] or found[3], {})[found[2] or found[4]] = tensor
             elif "lora_" in path:
                 raise ConversionError(f"{self.path}: {name} is of a kind of LoRA that can't be merged here")
             else:
-                self.whole[published_name(path)] = tensor
+                self.whole[path] = tensor
         for module, pair in pairs.items():
-            self.changes[published_name(f"{module}.weight")] = self._low_rank(module, pair)
+            self.changes[f"{module}.weight"] = self._low_rank(module, pair)
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Tensor -> its shape, of all that is changed."""
+        changed = {name: change.shape for name, change in self.changes.items()}
+        return {**changed, **{name: tensor.shape for name, tensor in self.whole.items()}}
+
+    def trained_class(self) -> str:
+        """The class of the module that was trained, less the model's name; "" where PEFT noted none."""
+        mapping = self._config.get("auto_mapping")
+        name = mapping.get("base_model_class") if isinstance(mapping, dict) else None
+        return name.removeprefix("Qwen3OmniMoe") if isinstance(name, str) else ""
 
     def _low_rank(self, module: str, pair: Mapping[str, CheckpointTensor]) -> LowRank:
         embedding = "lora_embedding_A" in pair or "lora_embedding_B" in pair
@@ -126,10 +162,10 @@ def _refuse_other_kinds(path: Path, config: Mapping[str, Any]) -> None:
         raise ConversionError(
             f"{path}: init_lora_weights is {start!r}, which changes the base model: use peft's merge_and_unload"
         )
-    for key in (*_OTHER_KINDS, "target_parameters"):
-        if config.get(key):
+    for key, value in config.items():
+        if value and key not in _HEEDED:
             raise ConversionError(
-                f"{path}: {key} is {str(config[key])[:60]}, which can't be merged here: use peft's merge_and_unload"
+                f"{path}: {key} is {str(value)[:60]}, which can't be merged here: use peft's merge_and_unload"
             )
 
 
@@ -137,40 +173,84 @@ class MergedCheckpoint:
     """A checkpoint with an adapter's changes."""
 
     def __init__(self, base: Checkpoint, adapter: LoraAdapter) -> None:
+        """Raises ConversionError where it doesn't follow which part of the model the adapter was trained on."""
         self.base, self.adapter = base, adapter
         self.directory, self.tensors = base.directory, base.tensors
+        within = self._trained_module()
+        self.changes = {published_name(f"{within}{name}"): change for name, change in adapter.changes.items()}
+        self.whole = {published_name(f"{within}{name}"): tensor for name, tensor in adapter.whole.items()}
 
     def sources(self) -> list[Path]:
         """Files that the values come from."""
         return [*self.base.sources(), self.adapter.path, self.adapter.directory / CONFIG_NAME]
 
-    def check(self, used: set[str], elsewhere: tuple[str, ...]) -> None:
-        """`used`: tensors that are written; `elsewhere`: prefixes of those that belong to no file asked for. Raises
-        ConversionError where the adapter changes others, or these in another shape, or none."""
-        shapes: dict[str, tuple[int, ...]] = {name: change.shape for name, change in self.adapter.changes.items()}
-        shapes |= {name: tensor.shape for name, tensor in self.adapter.whole.items()}
-        for name, shape in shapes.items():
-            if name in used and shape == self.tensors[name].shape:
+    def _trained_module(self) -> str:
+        """The path of the module that the adapter's names are within: where all of them fit; where they fit in several
+        places, by the class that PEFT noted."""
+        shapes = self.adapter.shapes()
+        named = {
+            prefix: {published_name(f"{prefix}{name}"): shape for name, shape in shapes.items()}
+            for prefix in _TRAINED_ALONE
+        }
+        fitting: dict[frozenset[str], str] = {}
+        for prefix, changed in named.items():
+            # An encoder that isn't there is no place to fit in.
+            if prefix in NOT_CONVERTED and not self.base.lists_below(prefix):
                 continue
-            if name in used or not name.startswith((*NOT_CONVERTED, *elsewhere)):
+            if all(self._fits(name, shape) for name, shape in changed.items()):
+                fitting.setdefault(frozenset(changed), prefix)
+        noted = self.adapter.trained_class()
+        by_class = [prefix for prefix in fitting.values() if _TRAINED_ALONE[prefix] == noted]
+        if len(fitting) > 1 and not by_class:
+            places = " and ".join(prefix.rstrip(".") or "the whole model" for prefix in fitting.values())
+            raise ConversionError(
+                f"{self.adapter.path}: its tensors fit {places} alike: begin their names with the path of the module "
+                f"that was trained, as {_PREFIX}talker."
+            )
+        return next(iter([*by_class, *fitting.values()]), "")
+
+    def _fits(self, name: str, shape: tuple[int, ...]) -> bool:
+        stored = self.tensors.get(name)
+        if stored is not None:
+            return stored.shape == shape
+        encoder = next((prefix for prefix in NOT_CONVERTED if name.startswith(prefix)), None)
+        return self.base.lists(name) or (encoder is not None and not self.base.lists_below(encoder))
+
+    def check(self, used: set[str], elsewhere: tuple[str, ...]) -> list[str]:
+        """`used`: tensors that are written; `elsewhere`: prefixes of those that belong to no file asked for. Returns
+        what the adapter changes in encoders that aren't written. Raises ConversionError where it changes what the
+        checkpoint has not, or not in that shape, or nothing that is written."""
+        left_out = []
+        whole = {name: tensor.shape for name, tensor in self.whole.items()}
+        shapes = {**{name: change.shape for name, change in self.changes.items()}, **whole}
+        for name, shape in shapes.items():
+            known = name in used or name.startswith((*NOT_CONVERTED, *elsewhere))
+            if not known or not self._fits(name, shape):
                 has = f"of shape {list(self.tensors[name].shape)}" if name in self.tensors else "missing"
                 raise ConversionError(
                     f"{self.adapter.path}: it changes {name} of shape {list(shape)}, which in {self.directory} is "
                     f"{has}: the adapter belongs to another model"
                 )
+            if name not in used and not name.startswith(elsewhere or ("\0",)):
+                left_out.append(name)
         if not used & set(shapes):
             raise ConversionError(f"{self.adapter.directory}: the adapter changes nothing in the files asked for")
+        return left_out
 
     def blocks(self, name: str) -> Iterator[FloatArray]:
         """As `Checkpoint.blocks`."""
-        if name in self.adapter.whole:
-            yield read_values(self.adapter.whole[name]).astype(np.float32).ravel()
-            return
-        change = self.adapter.changes.get(name)
+        for values in self._blocks(name):
+            if not np.isfinite(values).all():
+                raise ConversionError(f"{self.adapter.path}: merged into {name} it gives NaN or infinite values")
+            yield values
+
+    def _blocks(self, name: str) -> Iterator[FloatArray]:
+        whole, change = self.whole.get(name), self.changes.get(name)
+        base = self.base.blocks(name) if whole is None else iter([read_values(whole).astype(np.float32).ravel()])
         if change is None:
-            yield from self.base.blocks(name)
+            yield from base
             return
         first = 0
-        for values in whole_rows(self.base.blocks(name), change.shape[1]):
+        for values in whole_rows(base, change.shape[1]):
             yield (values + change.rows(first, first + len(values))).ravel()
             first += len(values)

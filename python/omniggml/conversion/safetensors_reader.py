@@ -12,6 +12,7 @@ import os
 import struct
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from functools import cached_property
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,19 @@ class Checkpoint:
                 self._quantized[found.name] = found
                 out[found.name] = replace(found.weight, shape=found.shape)
         return out
+
+    def lists(self, name: str) -> bool:
+        """Whether there is a tensor of that published name, perhaps in a shard that wasn't asked for."""
+        return name in self.tensors or name in self._listed
+
+    def lists_below(self, prefix: str) -> bool:
+        """Whether there is any whose published name begins so."""
+        return any(name.startswith(prefix) for name in (*self.tensors, *self._listed))
+
+    @cached_property
+    def _listed(self) -> set[str]:
+        index = self.directory / INDEX_NAME
+        return {published_name(name) for name in weight_map(index)} if index.exists() else set()
 
     def sources(self) -> list[Path]:
         """Files that the values come from."""
@@ -112,10 +126,15 @@ def shards_with(index: Path, wanted: Callable[[str], bool]) -> list[str]:
 
     Raises ConversionError where the file is no such index.
     """
-    weight_map = read_json_object(index).get("weight_map")
-    if not isinstance(weight_map, dict) or not all(isinstance(value, str) for value in weight_map.values()):
+    return sorted({shard for name, shard in weight_map(index).items() if wanted(published_name(name))})
+
+
+def weight_map(index: Path) -> dict[str, str]:
+    """Tensor -> shard, as a checkpoint's index has them. Raises ConversionError where the file is no such index."""
+    shards = read_json_object(index).get("weight_map")
+    if not isinstance(shards, dict) or not all(isinstance(value, str) for value in shards.values()):
         raise ConversionError(f"{index} has no weight_map from tensor names to file names")
-    return sorted({shard for name, shard in weight_map.items() if wanted(published_name(name))})
+    return shards
 
 
 def _read_directory(directory: Path, wanted: Callable[[str], bool]) -> dict[str, CheckpointTensor]:

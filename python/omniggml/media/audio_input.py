@@ -49,7 +49,7 @@ def read_samples(audio: AudioLike, rate: int | None = None, *, what: str = "the 
         samples = _of_file(io.BytesIO(bytes(audio)), what)
     elif isinstance(audio, (str, os.PathLike)):
         path = existing_file(audio)
-        samples = _of_file(str(path), str(path))
+        samples = _of_file(os.fsencode(path), str(path))
     else:
         samples = _of_array(audio, RATE if rate is None else rate, what)
     if len(samples) < _native.LEAST_SAMPLES:
@@ -109,7 +109,7 @@ def _as_floats(array: npt.NDArray[Any]) -> FloatArray:
 # --- files ------------------------------------------------------------------------------------------------------------
 
 
-def _of_file(source: str | io.BytesIO, what: str) -> FloatArray:
+def _of_file(source: bytes | io.BytesIO, what: str) -> FloatArray:
     try:
         with soundfile.SoundFile(source) as file:
             _check_rate(file.samplerate, what)
@@ -128,7 +128,7 @@ def _of_file(source: str | io.BytesIO, what: str) -> FloatArray:
     return _by_ffmpeg(source, what, reason)
 
 
-def _by_ffmpeg(source: str | io.BytesIO, what: str, reason: str) -> FloatArray:
+def _by_ffmpeg(source: bytes | io.BytesIO, what: str, reason: str) -> FloatArray:
     """What libsndfile doesn't read: AAC, WebM, the sound of a video."""
     try:
         import av
@@ -138,7 +138,8 @@ def _by_ffmpeg(source: str | io.BytesIO, what: str, reason: str) -> FloatArray:
             f"{install_command('codecs')}"
         ) from None
     try:
-        with av.open(source, "r", options=FFMPEG_OPTIONS) as container:
+        file = os.fsdecode(source) if isinstance(source, bytes) else source
+        with av.open(file, "r", options=FFMPEG_OPTIONS) as container:
             if not container.streams.audio:
                 raise InputError(f"{what} holds no audio")
             stream = container.streams.audio[0]

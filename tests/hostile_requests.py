@@ -1,14 +1,16 @@
-"""Requests that nobody means well: `python tests/hostile_requests.py [REQUESTS]` sends so many to a server of its own.
+"""Requests that nobody means well: `python tests/hostile_requests.py [REQUESTS [EXAMPLES]]` sends so many to a server
+of its own, while slow and silent clients hold connections to it; then so many random requests for each operation of its
+schema, by schemathesis (10,000 and 200).
 
 It prints how many answers of each status there were, and ends with 1 where one was a 500, where the server died or its
-memory grew, or where a speech was left over.
+memory grew, where a speech was left over, or an answer is none that the schema tells of.
 """
 
 from __future__ import annotations
 
 import base64
+import copy
 import json
-import os
 import random
 import re
 import socket
@@ -16,6 +18,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -26,6 +29,9 @@ from typing import Any
 _TIMEOUT = 30.0
 _AT_A_TIME = 16
 _SETTLED = 60.0  # seconds in which all that was begun has ended
+_IDLE = 5  # seconds after which the server gives up on who is silent
+_HOLDERS = 12  # clients who are
+_GIGABYTE = 1 << 30
 
 MOST_GROWTH_MIB = 300
 """Beyond what the first requests took: slots, queue and bodies in flight have bounds, and so has their sum."""
@@ -45,6 +51,17 @@ _VALID: list[tuple[str, dict[str, Any]]] = [
         },
     ),
     ("/v1/doctor", {"codes": "AAAA!", "audio": "===="}),
+    (
+        "/v1/chat/completions",
+        {
+            "messages": [
+                {
+                    "role": "user",
+                    "content": [{"type": "input_audio", "input_audio": {"data": "UklGR!==", "format": "wav"}}],
+                }
+            ]
+        },
+    ),
 ]
 
 _ODD: list[Any] = [
@@ -82,7 +99,10 @@ class Attacker:
     def attack(self) -> str:
         """One request; its kind and the status that it was answered with, if it was."""
         kind: Callable[[], str] = self._random.choice(
-            [self._mutated, self._mutated, self._torn, self._garbage, self._lying, self._leaving, self._websocket]
+            [
+                *(self._mutated, self._mutated, self._torn, self._garbage, self._lying, self._leaving, self._websocket),
+                *(self._no_base64, self._huge),
+            ]
         )
         try:
             return f"{kind.__name__.strip('_')} {kind()}"
@@ -131,7 +151,7 @@ class Attacker:
         elif self._random.random() < 0.2:
             del node[key]
         else:
-            node[key] = self._random.choice(_ODD)
+            node[key] = copy.deepcopy(self._random.choice(_ODD))
 
     def _torn(self) -> str:
         """JSON that ends, with bytes turned over."""
@@ -173,6 +193,41 @@ class Attacker:
         chunks = self._request(path, b"", Transfer_Encoding="chunked").replace(b"Content-Length: 0\r\n", b"")
         return self._exchange(chunks + b"FFFFFFFFFFFFFFFF\r\nx")
 
+    def _no_base64(self) -> str:
+        """Data that is hardly any."""
+        data = self._random.choice(
+            ["!", "A" * 5, "\u00e4\u00f6", "AAAA" * 100_000, "=" * 100, "UklGRg" + "A" * 1000 + "=="]
+        )
+        recording = {"type": "input_audio", "input_audio": {"data": data, "format": "wav"}}
+        by_url = {"type": "audio_url", "audio_url": {"url": f"data:audio/wav;base64,{data}"}}
+        message = {"role": "user", "content": [self._random.choice([recording, by_url])]}
+        path, body = self._random.choice(
+            [
+                ("/v1/chat/completions", {"messages": [message], "max_tokens": 2}),
+                ("/v1/doctor", {self._random.choice(["codes", "audio"]): data}),
+            ]
+        )
+        return self._exchange(self._request(path, json.dumps(body).encode()))
+
+    def _huge(self) -> str:
+        """A gigabyte, as it says or in pieces: as much of it as is taken."""
+        path, _ = self._valid()
+        chunked = self._random.random() < 0.5
+        head = self._request(path, b"", None if chunked else _GIGABYTE)
+        if chunked:
+            head = head.replace(b"Content-Length: 0\r\n", b"Transfer-Encoding: chunked\r\n")
+        with socket.create_connection(("127.0.0.1", self._port), timeout=_TIMEOUT) as client:
+            client.sendall(head)
+            piece, sent = b"x" * (1 << 20), 0
+            try:
+                while sent < _GIGABYTE:
+                    client.sendall(b"%x\r\n%s\r\n" % (len(piece), piece) if chunked else piece)
+                    sent += len(piece)
+            except OSError:
+                pass
+            found = re.match(rb"HTTP/1\.1 (\d{3})", client.recv(100))
+            return found[1].decode() if found else "closed"
+
     def _leaving(self) -> str:
         """A long text, and nobody who listens."""
         body = {"input": "the dog runs in the garden. " * self._random.randint(1, 60), "response_format": "wav"}
@@ -180,11 +235,7 @@ class Attacker:
 
     def _websocket(self) -> str:
         with socket.create_connection(("127.0.0.1", self._port), timeout=_TIMEOUT) as client:
-            key = base64.b64encode(self._random.randbytes(16)).decode()
-            client.sendall(
-                f"GET /v1/realtime HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-                f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n".encode()
-            )
+            client.sendall(_handshake(self._random.randbytes(16)))
             answer = client.recv(65536)
             for _ in range(self._random.randint(0, 6)):
                 client.sendall(self._frame())
@@ -206,6 +257,62 @@ class Attacker:
         masked = bytes(byte ^ mask[place % 4] for place, byte in enumerate(data))
         size = bytes([0x80 | len(data)]) if len(data) < 126 else b"\xfe" + struct.pack(">H", min(len(data), 65535))
         return b"\x81" + size + mask + masked[:65535]
+
+
+class Holders:
+    """Clients who hold connections: some send a request so slowly that it never ends, others say nothing, over HTTP or
+    in a websocket. Whom the server gives up on comes back. `given_up`: how many it was."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._hold)
+        self.given_up = 0
+
+    def __enter__(self) -> Holders:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _hold(self) -> None:
+        held = [self._connect(number) for number in range(_HOLDERS)]
+        while not self._over.wait(0.5):
+            for number, client in enumerate(held):
+                if not self._goes_on(number, client):
+                    self.given_up += 1
+                    client.close()
+                    held[number] = self._connect(number)
+        for client in held:
+            client.close()
+
+    def _connect(self, number: int) -> socket.socket:
+        client = socket.create_connection(("127.0.0.1", self._port), timeout=_TIMEOUT)
+        if number % 3 == 0:
+            client.sendall(b"POST /v1/audio/speech HTTP/1.1\r\nHost: localhost\r\nX-Slow: ")
+        elif number % 3 == 1:
+            client.sendall(_handshake(b"0" * 16))
+        client.setblocking(False)
+        return client
+
+    def _goes_on(self, number: int, client: socket.socket) -> bool:
+        try:
+            if number % 3 == 0:
+                client.sendall(b"x")
+            return bool(client.recv(4096))
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+
+
+def _handshake(key: bytes) -> bytes:
+    return (
+        "GET /v1/realtime HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        f"Sec-WebSocket-Key: {base64.b64encode(key).decode()}\r\nSec-WebSocket-Version: 13\r\n\r\n"
+    ).encode()
 
 
 def resident_mib(pid: int) -> float:
@@ -234,7 +341,7 @@ def besiege(n_requests: int, seed: int = 0) -> tuple[Counter[str], float]:
     Raises AssertionError where the server dies, answers with 500, or keeps a speech that nobody hears.
     """
     command = [sys.executable, "-m", "omniggml", "serve", "--port", "0", "--threads", "1", "--max-frames", "200"]
-    limits = ["--slots", "2", "--queue", "8", "--idle-seconds", "5"]
+    limits = ["--slots", "2", "--queue", "8", "--idle-seconds", str(_IDLE)]
     with tempfile.NamedTemporaryFile("wb") as log:
         server = subprocess.Popen([*command, *limits], stderr=log)
         try:
@@ -251,11 +358,16 @@ def _besieged(server: subprocess.Popen[bytes], log: Path, n_requests: int, seed:
     port = int(found[1])
     seen: Counter[str] = Counter()
     base = 0.0
-    with ThreadPoolExecutor(_AT_A_TIME) as threads:
+    with ThreadPoolExecutor(_AT_A_TIME) as threads, Holders(port) as holders:
         for start in range(0, n_requests, max(1, n_requests // 10)):
             batch = range(start, min(n_requests, start + max(1, n_requests // 10)))
             seen.update(threads.map(lambda number: Attacker(port, seed + number).attack(), batch))
             base = base or resident_mib(server.pid)
+        end = time.monotonic() + _SETTLED
+        while not holders.given_up and time.monotonic() < end:
+            time.sleep(0.2)
+    assert holders.given_up, "nobody holds a connection for ever"
+    seen["held given_up"] = holders.given_up
     assert server.poll() is None, "it lives"
     end = time.monotonic() + _SETTLED
     while (left := speeches(port)) and time.monotonic() < end:
@@ -270,10 +382,52 @@ def _besieged(server: subprocess.Popen[bytes], log: Path, n_requests: int, seed:
     return seen, growth
 
 
-if __name__ == "__main__":
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    answers, grown = besiege(int(sys.argv[1]) if len(sys.argv) > 1 else 10_000)
+def try_the_schema(url: str, n_examples: int) -> int:
+    """Random requests for every operation of a server; how many. Raises where an answer is none that its schema tells
+    of, or an error of the server's."""
+    import hypothesis
+    import schemathesis
+    from schemathesis.checks import CHECKS, load_all_checks, not_a_server_error
+
+    load_all_checks()
+    names = ("status_code_conformance", "content_type_conformance", "response_schema_conformance")
+    checks = [not_a_server_error, *CHECKS.get_by_names(names)]
+    tried = 0
+    for operation in schemathesis.openapi.from_url(f"{url}/openapi.json").get_all_operations():
+        call = operation.ok()
+
+        @hypothesis.settings(
+            max_examples=n_examples,
+            deadline=None,
+            derandomize=True,
+            database=None,
+            suppress_health_check=list(hypothesis.HealthCheck),
+        )
+        @hypothesis.given(case=call.as_strategy())
+        def examine(case: schemathesis.Case) -> None:
+            nonlocal tried
+            # Where all fields are right the doctor takes its time.
+            if case.path != "/v1/doctor" or not case.body or set(case.body) - {"codes", "audio", "text"}:
+                case.call_and_validate(checks=checks)
+                tried += 1
+
+        examine()
+    return tried
+
+
+def _main() -> int:
+    n_requests, n_examples = (int(sys.argv[at]) if len(sys.argv) > at else most for at, most in ((1, 10_000), (2, 200)))
+    answers, grown = besiege(n_requests) if n_requests else (Counter[str](), 0.0)
     for kind, count in sorted(answers.items()):
         print(f"{kind:24} {count}")
-    print(f"memory grew by {grown:.0f} MiB")
-    sys.exit(grown > MOST_GROWTH_MIB)
+    print(f"memory grew by {grown:.0f} MiB", flush=True)
+    if n_examples:
+        from served import served
+
+        with served(max_frames=2, max_characters=200) as server:
+            print(f"{try_the_schema(server.url, n_examples)} random requests by the schema: no error of the server's")
+    return int(grown > MOST_GROWTH_MIB)
+
+
+if __name__ == "__main__":
+    sys.exit(_main())

@@ -9,16 +9,21 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 import pytest
 
 pytest.importorskip("fastapi")
 
 import omniggml
+from conftest import Files
+from gguf_edit import GgufEdit
 from omniggml.server.encoders import pcm16
+from omniggml.spec.expected_tensors import TEXT_EMBEDDING
 from served import Served, served
 
 TEXT = "the dog runs in the garden."
+WORDS = ["one", "two", "three", "four", "five", "six"]
 LONG = " ".join([TEXT] * 60)
 """Spoken for so long that it is still being spoken when a test has done with it."""
 
@@ -129,6 +134,34 @@ def test_a_text_that_can_not_be_spoken_frees_its_place(model: omniggml.Model) ->
         for _ in range(3):
             assert server.ask("/v1/audio/speech", {"input": "  "}).status == 400
         assert speech(server) and server.service.speeches == 0
+
+
+def test_a_speech_that_fails_fails_alone(tiny_files: Files, tmp_path: Path) -> None:
+    """A word whose embedding is so large that its product isn't finite: who has it said is told, everybody else hears
+    what they hear without it, and the server goes on."""
+    edit = GgufEdit.read(tiny_files.speech)
+    table, weight = edit.values(TEXT_EMBEDDING), edit.values("talker.text_projection.linear_fc1.weight")
+    tokenizer = omniggml.load(tiny_files.speech, thinker=False).tokenizer
+    worst = tokenizer.encode("seven")[-1]
+    assert worst not in tokenizer.encode(" ".join(WORDS))
+    table.reshape(tokenizer.vocab_size, -1)[worst] = 3e38
+    edit.put(TEXT_EMBEDDING, table).put("talker.text_projection.linear_fc1.weight", 100 * weight)
+    poisoned = omniggml.load(edit.write(tmp_path / "x.gguf"), thinker=False, n_threads=1)
+    texts = [" ".join(WORDS[at:]) for at in range(len(WORDS))]
+    alone = [pcm16(poisoned.speak(text, max_frames=40).samples) for text in texts]
+    with served(poisoned, slots=3, max_frames=40) as server, ThreadPoolExecutor(8) as threads:
+        bad = [threads.submit(failed, server, text) for text in ("seven", " ".join([*WORDS, "seven"])) * 4]
+        assert list(threads.map(lambda text: speech(server, text), texts * 2)) == alone * 2
+        assert {one.result() for one in bad} == {"NumericError"}
+        assert server.ask("/health").json["status"] == "ready" and speech(server, texts[0]) == alone[0]
+        assert b"omniggml_failed_total 8.0" in server.ask("/metrics").data
+
+
+def failed(server: Served, text: str) -> str:
+    """How a speech ended that could not be said: with an error in the place of an answer, or behind what was said."""
+    answer = server.ask("/v1/audio/speech", {"input": text, "stream_format": "sse", "response_format": "pcm"})
+    last = answer.json if answer.status == 500 else json.loads(answer.data.decode().split("\n\n")[-2][6:])
+    return "NumericError" if "NaN or infinite" in last["error"]["message"] else str(last)
 
 
 def test_it_takes_no_longer_than_it_may(model: omniggml.Model) -> None:

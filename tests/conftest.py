@@ -6,7 +6,7 @@ import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
@@ -14,10 +14,13 @@ import pytest
 # Read when the native module is loaded, here and in processes that tests start.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
-from omniggml import convert
+from omniggml import Model, convert, load
 from omniggml.synthetic.random_checkpoint import write_random_checkpoint
 from parity.files import ModelFiles
 from worker import Worker
+
+if TYPE_CHECKING:
+    from served import Served
 
 
 class Files(NamedTuple):
@@ -38,6 +41,22 @@ def tiny_files(tmp_path_factory: pytest.TempPathFactory) -> Files:
     root = tmp_path_factory.mktemp("tiny")
     checkpoint = write_random_checkpoint("tiny", root / "checkpoint")
     return Files(*convert(checkpoint, root, type="f32", name="tiny"))
+
+
+@pytest.fixture(scope="session")
+def voice() -> Model:
+    """The built-in voice, on one thread."""
+    return load(n_threads=1)
+
+
+@pytest.fixture(scope="module")
+def server(voice: Model) -> Iterator[Served]:
+    """The built-in voice behind a port."""
+    pytest.importorskip("fastapi")
+    from served import served
+
+    with served(voice, slots=2) as running:
+        yield running
 
 
 @pytest.fixture(scope="session")

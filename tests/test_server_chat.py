@@ -36,19 +36,8 @@ TURNS = [{"role": "user", "content": QUESTION}]
 
 
 @pytest.fixture(scope="module")
-def model() -> omniggml.Model:
-    return omniggml.load(n_threads=1)
-
-
-@pytest.fixture(scope="module")
-def expected(model: omniggml.Model) -> str:
-    return "".join(model.stream_text(QUESTION, TextOptions(greedy=True)))
-
-
-@pytest.fixture(scope="module")
-def server(model: omniggml.Model) -> Iterator[Served]:
-    with served(model, slots=2) as running:
-        yield running
+def expected(voice: omniggml.Model) -> str:
+    return "".join(voice.stream_text(QUESTION, TextOptions(greedy=True)))
 
 
 def chat(server: Served, **fields: Any) -> Answer:
@@ -128,12 +117,12 @@ def aloud(server: Served, turns: Any, **fields: Any) -> bytes:
 
 
 @pytest.mark.parametrize("turns", CONVERSATIONS)
-def test_it_is_spoken_in_its_conversation(server: Served, model: omniggml.Model, turns: Any) -> None:
+def test_it_is_spoken_in_its_conversation(server: Served, voice: omniggml.Model, turns: Any) -> None:
     for fields, options in (({"temperature": 0, "seed": 3}, {"greedy": True}), ({"temperature": 0.9, "seed": 5}, {})):
         text_options = TextOptions(seed=fields["seed"], **(options or {"temperature": 0.9}), max_tokens=1024)
-        own = model.chat(turns, text_options=text_options, seed=fields["seed"])
+        own = voice.chat(turns, text_options=text_options, seed=fields["seed"])
         assert aloud(server, turns, **fields) == pcm16(own.audio.samples)
-    cut = model.chat(turns, text_options=TextOptions(greedy=True, max_tokens=2))
+    cut = voice.chat(turns, text_options=TextOptions(greedy=True, max_tokens=2))
     assert aloud(server, turns, max_tokens=2) == pcm16(cut.audio.samples)
 
 
@@ -268,11 +257,11 @@ def told(*chunks: Any) -> bytes:
     return b"".join(b"data: " + json.dumps(chunk).encode() + b"\n\n" for chunk in chunks) + b"data: [DONE]\n\n"
 
 
-def test_a_thinker_elsewhere(model: omniggml.Model) -> None:
+def test_a_thinker_elsewhere(voice: omniggml.Model) -> None:
     bits = [{"choices": [{"delta": {"content": bit}, "finish_reason": None}]} for bit in ("two ", "cats ", "sleep.")]
     usage = {"prompt_tokens": 5, "completion_tokens": 3}
     body = told(*bits, {"choices": [{"delta": {}, "finish_reason": "stop"}]}, {"choices": [], "usage": usage})
-    with thinker(200, body) as (url, asked), served(model, thinker=ThinkerServer(url, "a-key", "llama")) as server:
+    with thinker(200, body) as (url, asked), served(voice, thinker=ThinkerServer(url, "a-key", "llama")) as server:
         answer = chat(server, modalities=["text", "audio"]).json
         assert answer["choices"][0]["message"]["audio"]["transcript"] == "two cats sleep."
         assert answer["usage"]["prompt_tokens"] == 5
@@ -292,13 +281,13 @@ def test_a_thinker_elsewhere(model: omniggml.Model) -> None:
         (200, b"data: " + b"x" * 3_000_000, 502),
     ],
 )
-def test_a_thinker_that_fails(model: omniggml.Model, status: int, body: bytes, expected_status: int) -> None:
-    with thinker(status, body) as (url, _), served(model, thinker=ThinkerServer(url)) as server:
+def test_a_thinker_that_fails(voice: omniggml.Model, status: int, body: bytes, expected_status: int) -> None:
+    with thinker(status, body) as (url, _), served(voice, thinker=ThinkerServer(url)) as server:
         answer = chat(server)
         assert answer.status == expected_status and answer.json["error"]["message"].isprintable()
 
 
-def test_a_thinker_elsewhere_is_told_that_nobody_waits(model: omniggml.Model) -> None:
+def test_a_thinker_elsewhere_is_told_that_nobody_waits(voice: omniggml.Model) -> None:
     """Its connection ends with its client's, even while its next token is waited for."""
     silent, gone = socket.create_server(("127.0.0.1", 0)), threading.Event()
 
@@ -318,7 +307,7 @@ def test_a_thinker_elsewhere_is_told_that_nobody_waits(model: omniggml.Model) ->
     thread = threading.Thread(target=think)
     thread.start()
     url = f"http://127.0.0.1:{silent.getsockname()[1]}"
-    with silent, served(model, thinker=ThinkerServer(url)) as server:
+    with silent, served(voice, thinker=ThinkerServer(url)) as server:
         client = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
         body = json.dumps({"messages": TURNS, "stream": True})
         client.request("POST", "/v1/chat/completions", body, {"Content-Type": "application/json"})
@@ -328,24 +317,24 @@ def test_a_thinker_elsewhere_is_told_that_nobody_waits(model: omniggml.Model) ->
         thread.join(30)
 
 
-def test_no_thinker_at_all(model: omniggml.Model) -> None:
+def test_no_thinker_at_all(voice: omniggml.Model) -> None:
     with served(omniggml.load(thinker=False, n_threads=1)) as server:
         assert chat(server).json["error"]["code"] == "no_thinker"
-    with served(model, thinker=ThinkerServer("http://127.0.0.1:9")) as server:
+    with served(voice, thinker=ThinkerServer("http://127.0.0.1:9")) as server:
         assert chat(server).status == 502
 
 
 @pytest.mark.slow
-def test_llama_server_as_thinker(model: omniggml.Model, tmp_path: Path) -> None:
+def test_llama_server_as_thinker(voice: omniggml.Model, tmp_path: Path) -> None:
     """llama.cpp's own server, as PyPI has it, runs the built-in voice's thinker file."""
     xllamacpp = pytest.importorskip("xllamacpp")
     params = xllamacpp.CommonParams()
-    params.model.path = str(model.path.with_name("voice-thinker.gguf"))
+    params.model.path = str(voice.path.with_name("voice-thinker.gguf"))
     params.n_ctx, params.n_parallel, params.warmup = 256, 1, False
     params.cpuparams.n_threads = 1
-    own = "".join(model.stream_text(QUESTION, TextOptions(greedy=True)))
+    own = "".join(voice.stream_text(QUESTION, TextOptions(greedy=True)))
     llama = xllamacpp.Server(params)
-    with served(model, thinker=ThinkerServer(llama.listening_address)) as server:
+    with served(voice, thinker=ThinkerServer(llama.listening_address)) as server:
         answer = chat(server, modalities=["text", "audio"], audio={"voice": "ethan", "format": "wav"}).json
     audio = answer["choices"][0]["message"]["audio"]
     assert audio["transcript"].strip() == own.strip() and len(base64.b64decode(audio["data"])) > 24000
@@ -430,10 +419,10 @@ def test_realtime(server: Served) -> None:
         assert "response.output_text.delta" in kinds(client.until("response.done"))
 
 
-def test_barge_in(model: omniggml.Model) -> None:
+def test_barge_in(voice: omniggml.Model) -> None:
     """A cancelled response ends, its slot is free, and the next one is answered."""
     bits = [{"choices": [{"delta": {"content": "the dog runs in the garden. "}}]}] * 40
-    with thinker(200, told(*bits)) as (url, _), served(model, slots=1, queue=0, thinker=ThinkerServer(url)) as server:
+    with thinker(200, told(*bits)) as (url, _), served(voice, slots=1, queue=0, thinker=ThinkerServer(url)) as server:
         with Realtime(server) as client:
             client.say(QUESTION)
             for _ in range(3):
@@ -582,11 +571,11 @@ def test_a_cancellation_is_never_lost() -> None:
     asyncio.run(goes_on())
 
 
-def test_keys_and_origins_of_websockets(model: omniggml.Model) -> None:
+def test_keys_and_origins_of_websockets(voice: omniggml.Model) -> None:
     from websockets.exceptions import InvalidStatus
     from websockets.typing import Origin, Subprotocol
 
-    with served(model, api_keys=("a-long-key",)) as server:
+    with served(voice, api_keys=("a-long-key",)) as server:
         with pytest.raises(InvalidStatus):
             Realtime(server)
         with pytest.raises(InvalidStatus):
@@ -600,9 +589,9 @@ def test_keys_and_origins_of_websockets(model: omniggml.Model) -> None:
             assert client.socket.subprotocol == "realtime"
 
 
-def test_silent_websockets_are_closed(model: omniggml.Model, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_silent_websockets_are_closed(voice: omniggml.Model, monkeypatch: pytest.MonkeyPatch) -> None:
     from websockets.exceptions import ConnectionClosed
 
     monkeypatch.setattr("omniggml.server.realtime._SILENCES", 1)
-    with served(model, idle_seconds=1) as server, Realtime(server) as client, pytest.raises(ConnectionClosed):
+    with served(voice, idle_seconds=1) as server, Realtime(server) as client, pytest.raises(ConnectionClosed):
         client.next()

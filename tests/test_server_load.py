@@ -28,11 +28,6 @@ LONG = " ".join([TEXT] * 60)
 """Spoken for so long that it is still being spoken when a test has done with it."""
 
 
-@pytest.fixture(scope="module")
-def model() -> omniggml.Model:
-    return omniggml.load(n_threads=1)
-
-
 @contextmanager
 def begun(server: Served, text: str = LONG, key: str = "") -> Iterator[http.client.HTTPResponse]:
     """A speech of which nothing but the first samples was read; left in the middle."""
@@ -66,15 +61,15 @@ def speech(server: Served, text: str = TEXT, **fields: str) -> bytes:
     return answer.data
 
 
-def test_many_say_what_each_says_alone(model: omniggml.Model) -> None:
+def test_many_say_what_each_says_alone(voice: omniggml.Model) -> None:
     texts = [f"{TEXT} {'Two cats sleep. ' * number}".strip() for number in range(4)]
-    alone = [pcm16(model.speak(text).samples) for text in texts]
-    with served(model, slots=3) as server, ThreadPoolExecutor(12) as threads:
+    alone = [pcm16(voice.speak(text).samples) for text in texts]
+    with served(voice, slots=3) as server, ThreadPoolExecutor(12) as threads:
         assert list(threads.map(lambda text: speech(server, text), texts * 3)) == alone * 3
 
 
-def test_a_full_queue_refuses(model: omniggml.Model) -> None:
-    with served(model, slots=1, queue=0) as server:
+def test_a_full_queue_refuses(voice: omniggml.Model) -> None:
+    with served(voice, slots=1, queue=0) as server:
         with begun(server):
             refused = server.ask("/v1/audio/speech", {"input": TEXT})
             assert refused.status == 429 and refused.json["error"]["type"] == "rate_limit_error"
@@ -85,21 +80,21 @@ def test_a_full_queue_refuses(model: omniggml.Model) -> None:
         assert b"omniggml_cancelled_total 1.0" in server.ask("/metrics").data
 
 
-def test_a_key_has_its_share(model: omniggml.Model) -> None:
-    with served(model, slots=3, per_key=1, api_keys=("first-key-1", "second-key-2")) as server, ExitStack() as stack:
+def test_a_key_has_its_share(voice: omniggml.Model) -> None:
+    with served(voice, slots=3, per_key=1, api_keys=("first-key-1", "second-key-2")) as server, ExitStack() as stack:
         stack.enter_context(begun(server, key="first-key-1"))
         refused = server.ask("/v1/audio/speech", {"input": TEXT}, authorization="Bearer first-key-1")
         assert refused.status == 429 and refused.json["error"]["code"] == "key_limit"
         assert server.ask("/v1/audio/speech", {"input": TEXT}, authorization="Bearer second-key-2").status == 200
 
 
-def test_slow_readers_stall_themselves_alone(model: omniggml.Model) -> None:
+def test_slow_readers_stall_themselves_alone(voice: omniggml.Model) -> None:
     """Three of four slots belong to clients who don't read; the fourth goes on, and theirs are spoken no further than
     what is kept for them."""
-    with served(model, slots=4, queue=8) as server, ExitStack() as stack:
+    with served(voice, slots=4, queue=8) as server, ExitStack() as stack:
         for _ in range(3):
             stack.enter_context(begun(server))
-        assert [speech(server) for _ in range(3)] == [pcm16(model.speak(TEXT).samples)] * 3
+        assert [speech(server) for _ in range(3)] == [pcm16(voice.speak(TEXT).samples)] * 3
         frames = [spoken(server), spoken(server)]
         while frames[-1] != frames[-2]:
             time.sleep(0.5)
@@ -113,24 +108,24 @@ def spoken(server: Served) -> float:
     return float(page.partition("\nomniggml_frames_total ")[2].split()[0])
 
 
-def test_long_texts_hold_nobody_up(model: omniggml.Model) -> None:
+def test_long_texts_hold_nobody_up(voice: omniggml.Model) -> None:
     """Every slot has one that goes on for long; a short one is answered between two sentences of theirs."""
-    with served(model, slots=2) as server, ThreadPoolExecutor(2) as threads:
+    with served(voice, slots=2) as server, ThreadPoolExecutor(2) as threads:
         long = [threads.submit(speech, server, LONG) for _ in range(2)]
         assert eventually(lambda: server.service.speeches == 2 and spoken(server) > 0)
-        assert speech(server) == pcm16(model.speak(TEXT).samples)
+        assert speech(server) == pcm16(voice.speak(TEXT).samples)
         assert not any(one.done() for one in long)
         assert len({one.result() for one in long}) == 1
 
 
-def test_who_does_not_read_is_given_up(model: omniggml.Model) -> None:
-    with served(model, slots=1, queue=0, idle_seconds=1) as server, begun(server, LONG * 20):
+def test_who_does_not_read_is_given_up(voice: omniggml.Model) -> None:
+    with served(voice, slots=1, queue=0, idle_seconds=1) as server, begun(server, LONG * 20):
         assert eventually(lambda: server.service.speeches == 0)
         assert speech(server)
 
 
-def test_a_text_that_can_not_be_spoken_frees_its_place(model: omniggml.Model) -> None:
-    with served(model, slots=1, queue=0) as server:
+def test_a_text_that_can_not_be_spoken_frees_its_place(voice: omniggml.Model) -> None:
+    with served(voice, slots=1, queue=0) as server:
         for _ in range(3):
             assert server.ask("/v1/audio/speech", {"input": "  "}).status == 400
         assert speech(server) and server.service.speeches == 0
@@ -164,8 +159,8 @@ def failed(server: Served, text: str) -> str:
     return "NumericError" if "NaN or infinite" in last["error"]["message"] else str(last)
 
 
-def test_it_takes_no_longer_than_it_may(model: omniggml.Model) -> None:
-    with served(model, max_seconds=1) as server:
+def test_it_takes_no_longer_than_it_may(voice: omniggml.Model) -> None:
+    with served(voice, max_seconds=1) as server:
         with pytest.raises((http.client.IncompleteRead, ConnectionError)):
             speech(server, LONG * 20)
         assert eventually(lambda: server.service.speeches == 0)

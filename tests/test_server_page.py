@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import io
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -40,17 +39,6 @@ URL.createObjectURL = (blob) => {
 """
 
 
-@pytest.fixture(scope="module")
-def model() -> omniggml.Model:
-    return omniggml.load(n_threads=1)
-
-
-@pytest.fixture(scope="module")
-def server(model: omniggml.Model) -> Iterator[Served]:
-    with served(model, slots=2) as running:
-        yield running
-
-
 def test_the_page_needs_nothing_from_elsewhere(server: Served) -> None:
     answer = server.ask("/")
     assert answer.status == 200 and "default-src 'self'" in answer.headers["content-security-policy"]
@@ -66,8 +54,8 @@ def test_the_page_needs_nothing_from_elsewhere(server: Served) -> None:
         assert server.ask(path).status == 404
 
 
-def test_the_page_is_there_before_the_key(model: omniggml.Model) -> None:
-    with served(model, api_keys=("a-long-key",)) as server:
+def test_the_page_is_there_before_the_key(voice: omniggml.Model) -> None:
+    with served(voice, api_keys=("a-long-key",)) as server:
         assert server.ask("/").status == 200 and server.ask("/page/page.js").status == 200
         assert server.ask("/v1/audio/voices").status == 401
 
@@ -108,7 +96,7 @@ def test_what_the_doctor_is_not_given(server: Served, body: dict[str, str]) -> N
 
 
 @pytest.mark.skipif(not CHROMIUM, reason="no Chromium")
-def test_a_browser_speaks_without_a_mouse(server: Served, model: omniggml.Model, tmp_path: Path) -> None:
+def test_a_browser_speaks_without_a_mouse(server: Served, voice: omniggml.Model, tmp_path: Path) -> None:
     text = "Two cats sleep."
     with Browser(tmp_path / "profile") as browser:
         browser.visit(f"{server.url}/", EARS)
@@ -119,7 +107,7 @@ def test_a_browser_speaks_without_a_mouse(server: Served, model: omniggml.Model,
         assert browser.run("document.activeElement.textContent") == "Speak"
         browser.press("Enter")
         browser.until("document.getElementById('save-wav').href.startsWith('blob:')")
-        audio = model.speak(text)
+        audio = voice.speak(text)
         assert browser.run("heard.samples") == len(audio.samples)
         assert abs(browser.run("heard.loudest") - audio.samples.max()) < 1e-3
         shown = browser.run("document.getElementById('length').textContent")
@@ -160,8 +148,8 @@ def test_a_browser_chats_and_hears_while_it_types(server: Served, tmp_path: Path
 
 
 @pytest.mark.skipif(not CHROMIUM, reason="no Chromium")
-def test_a_browser_asks_for_the_key(model: omniggml.Model, tmp_path: Path) -> None:
-    with served(model, api_keys=("a-long-key",)) as server, Browser(tmp_path / "profile") as browser:
+def test_a_browser_asks_for_the_key(voice: omniggml.Model, tmp_path: Path) -> None:
+    with served(voice, api_keys=("a-long-key",)) as server, Browser(tmp_path / "profile") as browser:
         browser.visit(f"{server.url}/", EARS)
         browser.until("!document.getElementById('access').hidden")
         browser.run("document.getElementById('key').focus()")

@@ -6,7 +6,6 @@ import base64
 import io
 import json
 import socket
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -25,17 +24,6 @@ from served import Answer, Served, served
 TEXT = "the dog runs in the garden."
 
 
-@pytest.fixture(scope="module")
-def model() -> omniggml.Model:
-    return omniggml.load(n_threads=1)
-
-
-@pytest.fixture(scope="module")
-def server(model: omniggml.Model) -> Iterator[Served]:
-    with served(model, slots=2) as running:
-        yield running
-
-
 def speech(server: Served, **fields: Any) -> Answer:
     return server.ask("/v1/audio/speech", {"input": TEXT, **fields})
 
@@ -45,15 +33,15 @@ def error(answer: Answer) -> dict[str, Any]:
     return dict(answer.json["error"])
 
 
-def test_samples_are_the_models_own(server: Served, model: omniggml.Model) -> None:
-    alone = pcm16(model.speak(TEXT, seed=3, speaker="ethan").samples)
+def test_samples_are_the_models_own(server: Served, voice: omniggml.Model) -> None:
+    alone = pcm16(voice.speak(TEXT, seed=3, speaker="ethan").samples)
     assert speech(server, response_format="pcm", seed=3, voice="ethan").data == alone
     wav = speech(server, response_format="wav", seed=3, voice="ethan").data
     assert wav[:4] == b"RIFF" and wav[44:] == alone
 
 
 @pytest.mark.parametrize("kind", ["mp3", "wav", "flac", "opus", "aac"])
-def test_formats(server: Served, model: omniggml.Model, kind: str) -> None:
+def test_formats(server: Served, voice: omniggml.Model, kind: str) -> None:
     """Each is decoded by FFmpeg, is as long as the speech, and sounds the same as far as its losses allow."""
     av = pytest.importorskip("av")
     answer = speech(server, response_format=kind)
@@ -62,7 +50,7 @@ def test_formats(server: Served, model: omniggml.Model, kind: str) -> None:
         resampler = av.AudioResampler("flt", "mono", 24000)
         frames = [part for frame in container.decode(audio=0) for part in resampler.resample(frame)]
         decoded = np.concatenate([frame.to_ndarray().reshape(-1) for frame in frames])
-    samples = model.speak(TEXT).samples
+    samples = voice.speak(TEXT).samples
     assert 0 <= len(decoded) - len(samples) < 2400 or abs(len(decoded) - len(samples)) < 480
     # Encoders put a little silence in front.
     size = 1 << 18
@@ -79,37 +67,37 @@ def test_pieces_of_mp3_can_be_joined(server: Served) -> None:
     assert abs(len(joined) - 2 * len(alone)) < 3000
 
 
-def test_events(server: Served, model: omniggml.Model) -> None:
+def test_events(server: Served, voice: omniggml.Model) -> None:
     answer = speech(server, stream_format="sse", response_format="pcm", codes=True)
     assert answer.headers["content-type"].startswith("text/event-stream")
     events = [json.loads(line[6:]) for line in answer.data.decode().split("\n\n") if line]
     *deltas, done = events
-    alone = model.speak(TEXT)
+    alone = voice.speak(TEXT)
     assert {one["type"] for one in deltas} == {"speech.audio.delta"} and len(deltas) > 1
     assert b"".join(base64.b64decode(one["audio"]) for one in deltas) == pcm16(alone.samples)
     assert np.array_equal(np.concatenate([one["codes"] for one in deltas], axis=1), alone.codes)
-    tokens, frames = len(model.tokenizer.encode(TEXT)), alone.codes.shape[1]
+    tokens, frames = len(voice.tokenizer.encode(TEXT)), alone.codes.shape[1]
     assert done["type"] == "speech.audio.done"
     assert done["usage"] == {"input_tokens": tokens, "output_tokens": frames, "total_tokens": tokens + frames}
 
 
-def test_a_long_text_is_spoken_whole(server: Served, model: omniggml.Model) -> None:
+def test_a_long_text_is_spoken_whole(server: Served, voice: omniggml.Model) -> None:
     text = " ".join(["The dog runs in the garden.", "Two cats sleep.", "It is warm today."] * 8)
     answer = speech(server, input=text, response_format="pcm")
-    assert answer.data == pcm16(model.speak(text).samples)
+    assert answer.data == pcm16(voice.speak(text).samples)
 
 
-def test_voices(server: Served, model: omniggml.Model) -> None:
+def test_voices(server: Served, voice: omniggml.Model) -> None:
     listed = server.ask("/v1/audio/voices").json
-    assert [one["id"] for one in listed["voices"]] == model.speakers
+    assert [one["id"] for one in listed["voices"]] == voice.speakers
     said = {name: speech(server, response_format="pcm", voice=name).data for name in ("ethan", "chelsie")}
     assert said["ethan"] != said["chelsie"]
     for alias in listed["aliases"]:
         assert speech(server, response_format="pcm", voice=alias).data in said.values()
     assert speech(server, response_format="pcm", voice={"id": "Ethan"}).data == said["ethan"]
-    assert speech(server, response_format="pcm").data == said[model.default_speaker]
+    assert speech(server, response_format="pcm").data == said[voice.default_speaker]
     mixed = speech(server, response_format="pcm", voice="ethan:0.6,chelsie:0.4")
-    assert mixed.data == pcm16(model.speak(TEXT, speaker="ethan:0.6,chelsie:0.4").samples)
+    assert mixed.data == pcm16(voice.speak(TEXT, speaker="ethan:0.6,chelsie:0.4").samples)
     assert speech(server, voice="ethan:x").status == 400 and speech(server, voice="nobody:1").status == 400
 
 
@@ -212,8 +200,8 @@ def test_other_addresses_want_a_key() -> None:
         ServerSettings(api_keys=("short",))
 
 
-def test_keys(model: omniggml.Model) -> None:
-    with served(model, api_keys=("first-key-1", "second-key-2")) as server:
+def test_keys(voice: omniggml.Model) -> None:
+    with served(voice, api_keys=("first-key-1", "second-key-2")) as server:
         refused = server.ask("/v1/models")
         assert refused.status == 401 and error(refused)["type"] == "authentication_error"
         assert server.ask("/v1/models", authorization="Bearer first-key").status == 401
@@ -224,7 +212,7 @@ def test_keys(model: omniggml.Model) -> None:
         assert server.ask("/health").status == 200
 
 
-def test_pages_elsewhere_may_not(server: Served, model: omniggml.Model) -> None:
+def test_pages_elsewhere_may_not(server: Served, voice: omniggml.Model) -> None:
     assert server.ask("/v1/models", origin="http://evil.example").status == 403
     assert server.ask("/v1/models", origin="null").status == 403
     assert server.ask("/v1/models", host="evil.example").status == 403
@@ -232,7 +220,7 @@ def test_pages_elsewhere_may_not(server: Served, model: omniggml.Model) -> None:
     assert server.ask("/v1/models", origin=server.url).status == 200
     assert server.ask("/v1/models", host=f"localhost:{server.port}").status == 200
     assert "access-control-allow-origin" not in server.ask("/v1/models").headers
-    with served(model, cors=("http://my.example",), hosts=("my-server",)) as other:
+    with served(voice, cors=("http://my.example",), hosts=("my-server",)) as other:
         answer = other.ask("/v1/models", origin="http://my.example")
         assert answer.status == 200 and answer.headers["access-control-allow-origin"] == "http://my.example"
         assert other.ask("/v1/models", origin="http://evil.example").status == 403
@@ -242,8 +230,8 @@ def test_pages_elsewhere_may_not(server: Served, model: omniggml.Model) -> None:
 # --- limits -----------------------------------------------------------------------------------------------------------
 
 
-def test_large_requests(model: omniggml.Model) -> None:
-    with served(model, max_body=2048) as server:
+def test_large_requests(voice: omniggml.Model) -> None:
+    with served(voice, max_body=2048) as server:
         assert server.ask("/v1/audio/speech", b'{"input":"' + b"x" * 4000 + b'"}').status == 413
         with socket.create_connection(("127.0.0.1", server.port)) as client:
             head = "POST /v1/audio/speech HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
@@ -255,8 +243,8 @@ def test_large_requests(model: omniggml.Model) -> None:
             assert b" 413 " in client.recv(100)
 
 
-def test_slow_clients_are_given_up(model: omniggml.Model) -> None:
-    with served(model, idle_seconds=1) as server:
+def test_slow_clients_are_given_up(voice: omniggml.Model) -> None:
+    with served(voice, idle_seconds=1) as server:
         for sent in (b"", b"POST /v1/audio", b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\nGET /he"):
             with socket.create_connection(("127.0.0.1", server.port), timeout=20) as client:
                 client.sendall(sent)

@@ -25,11 +25,6 @@ def model(model_files: ModelFiles) -> Model:
     return omniggml.load(speech, thinker=thinker, n_threads=1)
 
 
-@pytest.fixture(scope="module")
-def voice() -> Model:
-    return omniggml.load(n_threads=1)
-
-
 def cut(text: str, rng: random.Random, longest: int) -> Iterator[str]:
     while text:
         size = rng.randint(1, longest)

@@ -56,11 +56,6 @@ def delta(text: str, finish: str | None = None) -> str:
     return event(choices=[{"delta": {"content": text}, "finish_reason": finish}])
 
 
-@pytest.fixture(scope="module")
-def voice() -> Model:
-    return omniggml.load(n_threads=1)
-
-
 def test_any_servers_text_is_spoken_as_the_whole(voice: Model) -> None:
     asked: list[dict[str, Any]] = []
 

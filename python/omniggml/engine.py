@@ -27,7 +27,7 @@ from omniggml.checked import checked
 from omniggml.coming_text import ComingSpan, ComingText
 from omniggml.errors import InputError, OmniError
 from omniggml.in_turn import Joined, Planned
-from omniggml.options import SpeechKeywords, SpeechOptions, from_keywords
+from omniggml.options import SpeechKeywords, SpeechOptions
 from omniggml.text.soundness import check_text
 from omniggml.text.written import warning_of
 from omniggml.warning import warn
@@ -114,7 +114,7 @@ class SpeechEngine:
 
         Raises InputError as `Model.speak` does, and BusyError where there is no room for one more.
         """
-        return self.begin_with(text, from_keywords(SpeechOptions, options))
+        return self.begin_with(text, SpeechOptions(**options))
 
     def begin_with(self, text: str | None, options: SpeechOptions) -> Speaking:
         """The same with the options in one."""

@@ -12,7 +12,7 @@ from omniggml.checked import checked
 from omniggml.hub_file import local_file
 from omniggml.model import Model
 from omniggml.native_log import pass_on
-from omniggml.options import LoadKeywords, LoadOptions, from_keywords
+from omniggml.options import LoadKeywords, LoadOptions
 from omniggml.warning import warn
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def load(speech: str | os.PathLike[str] | None = None, **options: Unpack[LoadKey
 
     Raises ModelFileError for a file that can't be used, InputError for an unknown device or option, OutOfMemoryError.
     """
-    chosen = _local(from_keywords(LoadOptions, options))
+    chosen = _local(LoadOptions(**options))
     if speech is None and chosen.thinker:
         return Model(None, _with_ears(Path(chosen.thinker), chosen))
     path = BUILT_IN if speech is None else local_file(speech)

@@ -40,7 +40,6 @@ from omniggml.options import (
     SpeechOptions,
     TextOptions,
     check_integer,
-    from_keywords,
 )
 from omniggml.probe import Reading, active, new_probe
 from omniggml.spec import speech_file, thinker_file
@@ -295,7 +294,7 @@ class Model:
 
         Ctrl-C ends the speech within a frame: what was spoken is still yielded, then KeyboardInterrupt is raised.
         """
-        chosen = from_keywords(SpeechOptions, options)
+        chosen = SpeechOptions(**options)
         conversation, spans = self._verbatim(text, chosen)
         return self._in_turn(conversation, spans, chosen)
 
@@ -311,7 +310,7 @@ class Model:
 
         Raises InputError as `speak` does, before anything is spoken, and for a `together` that is not 1 to 64.
         """
-        chosen = from_keywords(SpeechOptions, options)
+        chosen = SpeechOptions(**options)
         check_integer("together", together, 1, _MOST_TOGETHER)
         planned = [self._verbatim(text, chosen) for text in texts]
         spans = [(conversation, span) for conversation, spans in planned for span in spans]
@@ -530,7 +529,7 @@ class Model:
 
         `thinker_url`: the address of llama.cpp's server, or of any OpenAI-compatible one, which writes the answer in
         the place of the model's own thinker. Raises InputError where none answers there."""
-        chosen = from_keywords(SpeechOptions, options)
+        chosen = SpeechOptions(**options)
         answer = self.answer(messages, text_options, thinker_url=thinker_url)
         answer.ask()
         voice = self.engine(slots=1).begin_answer(answer, chosen) if self.has_voice else None
@@ -605,7 +604,7 @@ class Model:
         holds audio, image or video positions; `positions`: the thinker's, integers [3, conversation] in time, height
         and width, where it holds images or videos. `options`: see `SpeechOptions`.
         """
-        chosen = from_keywords(SpeechOptions, options)
+        chosen = SpeechOptions(**options)
         return self._stream_answer(conversation, answer, chosen, thinker_hidden, positions)
 
     def _conversation(self, turns: Sequence[Mapping[str, Any]]) -> list[int]:
@@ -793,7 +792,7 @@ class Model:
 
     def talker(self, prompt: TalkerPrompt, /, **options: Unpack[SpeechKeywords]) -> IntArray:
         """The talker's inputs -> codes int32 [groups, frames]. `options`: see `SpeechOptions`."""
-        chosen = from_keywords(SpeechOptions, options)
+        chosen = SpeechOptions(**options)
         engine = self._engine()
         speech = engine.begin(
             chosen.params(self._speech),

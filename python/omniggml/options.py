@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Literal, TypedDict, TypeVar, cast
+from typing import Any, Literal, TypedDict, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -26,7 +26,6 @@ from omniggml.text.soundness import check_text
 from omniggml.text.spans import SPLITS
 
 PathLike = str | os.PathLike[str]
-Options = TypeVar("Options")
 
 # "cuda:0" is a device to everybody who knows torch, and no host with a port.
 _TORCH_DEVICE = re.compile(r"(cuda|rocm|hip|vulkan|metal|sycl|opencl|musa|cann):(\d{1,2})", re.IGNORECASE)
@@ -220,11 +219,6 @@ class TextOptions:
         """The thinker file's defaults with these options in their place."""
         params = thinker.default_sampling()
         return _sampling(params, self.greedy, self.temperature, self.top_k, self.top_p, self.repetition_penalty)
-
-
-def from_keywords(kind: type[Options], keywords: Mapping[str, Any]) -> Options:
-    """Options of a kind. Raises InputError for a keyword that is none of theirs."""
-    return kind(**keywords)
 
 
 def as_keywords(options: LoadOptions) -> LoadKeywords:

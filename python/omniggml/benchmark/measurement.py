@@ -22,7 +22,7 @@ from omniggml.files.opening import open_files
 from omniggml.hub_file import local_file
 from omniggml.loading import load
 from omniggml.model import Model
-from omniggml.options import check_integer, from_keywords
+from omniggml.options import check_integer
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -85,7 +85,7 @@ def bench(
     Raises InputError for settings that make no sense or more frames than the model's context holds, and what `load`
     raises.
     """
-    chosen = from_keywords(Settings, settings)
+    chosen = Settings(**settings)
     say = announce or (lambda _: None)
     path = local_file(speech)
     loads = []

@@ -27,7 +27,7 @@ from omniggml.doctor.finding import Diagnosis, resolved
 from omniggml.errors import InputError, ModelFileError
 from omniggml.files.geometry import check_overrides
 from omniggml.hub_file import local_file
-from omniggml.options import LoadKeywords, LoadOptions, from_keywords, path_or_none
+from omniggml.options import LoadKeywords, LoadOptions, path_or_none
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -64,7 +64,8 @@ def diagnose(
     Raises InputError where something given can't be read at all, ModelFileError where the model is no file; what is
     wrong with them otherwise is in the result.
     """
-    chosen = from_keywords(LoadOptions, {"device": "cpu", **options})
+    options.setdefault("device", "cpu")
+    chosen = LoadOptions(**options)
     check_overrides(chosen.overrides or {})
     case = Case(
         path=_model_file(model),

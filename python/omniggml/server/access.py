@@ -104,8 +104,7 @@ class Access:
     async def _with_body(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             _check_kind(scope)
-            if self._bodies >= _BODIES_AT_ONCE * self._settings.max_body:
-                raise ApiError(503, "too many requests are being read", code="busy", retry_after=1)
+            self._check_bodies()
             body = await self._read(scope, receive)
         except ApiError as error:
             await _refuse(error, scope, receive, send)
@@ -122,6 +121,11 @@ class Access:
             return {"type": "http.request", "body": body, "more_body": False}
 
         await self._app(scope, once, send)
+
+    def _check_bodies(self) -> None:
+        """Raises ApiError where all that is being read is more than there should be at once."""
+        if self._bodies > _BODIES_AT_ONCE * self._settings.max_body:
+            raise ApiError(503, "too many requests are being read", code="busy", retry_after=1)
 
     async def _read(self, scope: Scope, receive: Receive) -> bytes | None:
         """The whole body; None where the client has gone. Raises ApiError for one too large or too slow."""
@@ -143,6 +147,7 @@ class Access:
                 kept = len(read)
                 if kept > most:
                     raise too_large
+                self._check_bodies()
                 if not message.get("more_body"):
                     return bytes(read)
         except asyncio.TimeoutError:

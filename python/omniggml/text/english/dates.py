@@ -143,7 +143,7 @@ DAYS: tuple[Rule, ...] = (
     rule(r"(?<![\d./])(\d{1,2})([./])(\d{1,2})\2(\d{4})(?![\d/])", _slashed_date),
     rule(rf"\b{_MONTH}\s+(?P<day>\d{{1,2}})(?:st|nd|rd|th)?\b(?!:)(?:,?\s+(?P<year>{_YEAR})\b)?(?!\s*%)", _month_day),
     rule(rf"\b(?P<day>\d{{1,2}})\s+{_MONTH}(?:,?\s+(?P<year>{_YEAR})\b)?", _day_month),
-    rule(rf"\b{_MONTH}(?P<comma>,)?\s+(?P<year>{_YEAR})\b", _month_year),
+    rule(rf"\b{_MONTH}(?P<comma>,)?\s+(?P<year>{_YEAR})\b(?![-\u2013]\d)", _month_year),
 )
 
 DECADES: tuple[Rule, ...] = (

@@ -101,14 +101,15 @@ VARIABLES: tuple[Rule, ...] = (
     rule(r"\bT-(?=\d+(?::\d|\s?(?:seconds?|minutes?|hours?|days?|weeks?|months?|years?|s|min|h)\b))", "t minus"),
     # Grades and variables: behind these a hyphen is a minus.
     rule(r"(?<![\w'.-])([A-F])-(?=[\s.,;:!?)]|$)(?!\s*(?:,|and\b|or\b|to\b)\s*\w+-\w)", _grade),
-    rule(r"(?<![\w'.-])((?:\d+ ?)?[a-z])-(?=\d+(?![\w-]))", _minus_behind),
-    rule(r"([=(<>*/+]\s?)[-\u2212](?=[a-z](?![\w']))", _minus_behind),
+    rule(r"(?<![\w'.-])(?!\d+e-)((?:\d+ ?)?[a-z])-(?=\d+(?![\w-]))", _minus_behind),
+    rule(r"(?<!\^)([=(<>*/+]\s?)[-\u2212](?=[a-z](?![\w']))", _minus_behind),
     rule(r"(?<!\S)(-{1,2})(?=[A-Za-z])", lambda found: said(*["dash"] * len(found[1]))),
 )
 
 SIGNS: tuple[Rule, ...] = (
     rule(r"(?<=\d)\s+[-\u2212]\s+(?=[-+\u2212]?\.?[\d(])|(?<=\d)\u2212(?=\d)", "minus"),
     rule(r"(?<=[\d)])\s+[-\u2212]\s+(?=[b-z](?![\w'])|\()", "minus"),
+    rule(r"(?<![\w'])(a)\s+[-\u2212]\s+(?=[a-z]\s*[-=+*/)])", _minus_behind),
     rule(r"(?<![\w'])([b-hj-zB-HJ-Z])\s+[-\u2212]\s+(?=\d|\(|[a-zA-Z](?![\w']))", _minus_behind),
     rule(r"\^\{([^{}]*)\}", lambda found: f"^({found[1]})"),
     rule(r"(?<=[\w)])\^\(?([-+\u2212]?\d+)\)?", lambda found: said(power(found[1]))),

@@ -10,6 +10,8 @@ from omniggml.text.english.unit_names import UNITS
 # Bounded, since what is tried again and again of a long text takes for ever.
 _NUMERAL = r"\d[\d,]{0,30}(?:\.\d{1,30})?"
 _DASH = "[-\u2013\u2014]"
+_CURRENCY = "[$\u00a3\u20ac\u20b9]"
+_SIZE = "(?:[%\u00b0kKmM\u20ac\u00a3]|bn)?"
 _AMOUNT = r"(?=[$\u00a3\u20ac\u20b9]?\.?\d)"
 
 
@@ -20,9 +22,9 @@ def _ascends(one: str, other: str) -> bool:
 def _spaced(found: re.Match[str]) -> str:
     """Between numbers that grow it is "to", unless something is computed."""
     computed = re.search(r"[-=+*/\u00d7\u00f7^<>\u221a\u2212]\s*$", found.string[: found.start()]) or re.match(
-        r"\s*[=+*/\u00d7\u00f7^<>]|\s+[-\u2212]\s", found.string[found.end() :]
+        r"\s*[=+*/\u00d7\u00f7^<>]|\s+[-\u2212]\s", found.string[found.end(3) :]
     )
-    return f"{found[1]} to {found[2]}" if not computed and _ascends(found[1], found[2]) else found[0]
+    return f"{found[1]} to " if not computed and _ascends(found[2], found[3]) else found[0]
 
 
 def _two_hyphens(found: re.Match[str]) -> str:
@@ -44,7 +46,8 @@ RULES: tuple[Rule, ...] = (
         rf"(?<![\w.,-]){_NUMERAL}(?:[-+*]{_NUMERAL}){{0,20}}[+*]{_NUMERAL}(?:[-+*]{_NUMERAL}){{1,20}}(?!\w)", _computed
     ),
     rule(rf"(?<![\w.,])({_NUMERAL})--({_NUMERAL})(?!\w)", _two_hyphens),
-    rule(rf"(?<![\w.,])({_NUMERAL}) +- +({_NUMERAL})(?![\w-])", _spaced),
+    rule(rf"(?<![\w.,])(({_NUMERAL})\s?{_SIZE}) +- +(?={_CURRENCY}?({_NUMERAL})\s?{_SIZE}(?![\w-]))", _spaced),
+    rule(r"(?<=[\d%\u00b0])\u2013(?=[-\u2212][\d.])", "to"),
     # What is behind the first of the figures may be a unit.
     rule(
         r"(?:(?<=[\d%\u00b0])|(?<=\u00b0[CF])|(?<=[apAP][mM])|(?<=[ap]\.m\.)|(?<=\d[kKMm])|(?<=\dbn)|(?<=\d0s)"

@@ -58,6 +58,10 @@ def _feet(found: re.Match[str]) -> str:
     return said(cardinal(found[1]), "feet" if alone else "foot")
 
 
+def _abbreviated_inches(found: re.Match[str]) -> str:
+    return said(quantity(found[1]), "inch" if found[1] == "1" else "inches") + stop(found)
+
+
 RULES: tuple[Rule, ...] = (
     # Between sizes: by. 0x1F is none.
     rule(r"(?<![\w.'])(\d+(?:\.\d+)?)'(?=\s?[xX\u00d7]\s?\d)", lambda found: f"{found[1]} feet "),
@@ -65,6 +69,7 @@ RULES: tuple[Rule, ...] = (
     rule(r"(?<![\w.])(\d+)'\s?(\d+)(?:\"|'')", _feet_and_inches),
     rule(r"(?<![\w.'])(\d+(?:\.\d+)?)'(?![\w'\"])", _feet),
     rule(rf"(?<![\w./])({QUANTITY})\"", _inches),
+    rule(rf"(?<![\w./])({QUANTITY})\s?in\.(?=\s+[a-z]|\s*$|[,;)])", _abbreviated_inches),
     rule(
         rf"(?<![\w.])({NUMBER})m(?= (?:{'|'.join(_PEOPLE.split())})\b)",
         lambda found: said(cardinal(found[1]), "million"),

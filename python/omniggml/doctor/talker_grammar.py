@@ -38,6 +38,10 @@ class SpeakerMistake:
         names = [*self.choices, *(name for mistake in self.weights for name in mistake.changes)]
         return all(name.startswith(PREDICTOR) and ".codec_embedding." not in name for name in names)
 
+    def paths(self) -> list[str]:
+        """Modules that compute something else."""
+        return [*self.choices, *(module_of(name) for mistake in self.weights for name in mistake.changes)]
+
     def made(self, mirror: TalkerMirror) -> TalkerMirror | None:
         """The mirror with it; None where it changes nothing."""
         changed: dict[str, FloatArray] = {}

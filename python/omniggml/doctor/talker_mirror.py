@@ -86,29 +86,53 @@ class TalkerMirror:
 
     def states(self, prompt: TalkerPrompt, codes: IntArray) -> tuple[FloatArray, FloatArray]:
         """The talker's logits [frames, vocabulary], and what the predictor starts from, [frames, hidden]."""
+        return self.states_from(0, self.talker_inputs(prompt, codes), codes.shape[1])
+
+    def talker_inputs(self, prompt: TalkerPrompt, codes: IntArray) -> FloatArray:
+        """What enters the talker's first layer, [1, positions, hidden]: the prompt, and a row for each frame but the
+        last."""
         own, frames = self.at(TALKER), codes.shape[1]
         fed = self._fed_back(codes[:, : frames - 1], own.feedback)
-        x = np.concatenate([prompt.inputs, fed + self._text(prompt, frames - 1, own.text)])
-        before, after = self._stack(f"{TALKER}.model", x[None], self.talker)
-        last = len(prompt.inputs) - 1
-        logits = after[0, last:] @ self.weight(f"{TALKER}.codec_head.weight").T
+        return np.asarray(np.concatenate([prompt.inputs, fed + self._text(prompt, frames - 1, own.text)])[None])
+
+    def states_from(self, layer: int, x: FloatArray, frames: int) -> tuple[FloatArray, FloatArray]:
+        """As `states`, from what enters a layer of the talker."""
+        before, after = self._stack(f"{TALKER}.model", x, self.talker, layer)
+        logits = after[0, -frames:] @ self.weight(f"{TALKER}.codec_head.weight").T
         state = {"before norm": before, "zero": 0 * after}.get(self.at(PREDICTOR).state, after)[0]
-        old = np.roll(state, 1, axis=0)[last:] if self.at(PREDICTOR).state == "old" else state[last:]
-        return np.asarray(logits, np.float32), np.asarray(old, np.float32)
+        old = np.roll(state, 1, axis=0) if self.at(PREDICTOR).state == "old" else state
+        return np.asarray(logits, np.float32), np.asarray(old[-frames:], np.float32)
 
     def predicted(self, states: FloatArray, codes: IntArray) -> FloatArray:
         """The predictor's logits, [frames, groups - 1, codebook]."""
+        return self.predicted_from(0, self.predictor_inputs(states, codes))
+
+    def predictor_inputs(self, states: FloatArray, codes: IntArray) -> FloatArray:
+        """What enters the predictor's first layer, [frames, groups, hidden], for all groups or the first ones."""
         own, groups = self.at(PREDICTOR), len(codes)
         inputs = [states, self.weight(f"{TALKER}.model.codec_embedding.weight")[codes[0]]]
         for group in range(1, groups - 1):
-            table = (group - 1 + own.table) % (groups - 1)
+            table = (group - 1 + own.table) % (self.predictor["num_code_groups"] - 1)
             inputs.append(self.weight(f"{PREDICTOR}.model.codec_embedding.{table}.weight")[codes[group]])
-        _, hidden = self._stack(f"{PREDICTOR}.model", np.stack(inputs, axis=1), self.predictor)
+        return np.stack(inputs, axis=1)
+
+    def predicted_from(self, layer: int, x: FloatArray) -> FloatArray:
+        """As `predicted`, from what enters a layer of the predictor."""
+        own, n_heads = self.at(PREDICTOR), self.predictor["num_code_groups"] - 1
+        _, hidden = self._stack(f"{PREDICTOR}.model", x, self.predictor, layer)
         heads = [
-            hidden[:, step + 1] @ self.weight(f"{PREDICTOR}.lm_head.{(step + own.head) % (groups - 1)}.weight").T
-            for step in range(groups - 1)
+            hidden[:, step + 1] @ self.weight(f"{PREDICTOR}.lm_head.{(step + own.head) % n_heads}.weight").T
+            for step in range(x.shape[1] - 1)
         ]
         return np.asarray(np.stack(heads, axis=1), np.float32)
+
+    def entering(self, path: str, x: FloatArray) -> list[FloatArray]:
+        """What enters each layer of the stack at `path` (`TALKER` or `PREDICTOR`), and its last norm."""
+        size = self.talker if path == TALKER else self.predictor
+        inputs = [x]
+        for number in range(size["num_hidden_layers"]):
+            inputs.append(self._layer(f"{path}.model.layers.{number}", inputs[-1], size))
+        return inputs
 
     def _fed_back(self, codes: IntArray, kind: str) -> FloatArray:
         rows = [self.weight(f"{TALKER}.model.codec_embedding.weight")[codes[0]]]
@@ -132,15 +156,19 @@ class TalkerMirror:
 
     # --- layers: [batch, time, channels] ----------------------------------------------------------------------------
 
-    def _stack(self, path: str, x: FloatArray, size: Mapping[str, Any]) -> tuple[FloatArray, FloatArray]:
-        """The last layer's output before and after the final norm."""
-        for number in self.at(path).layers or range(size["num_hidden_layers"]):
-            layer = f"{path}.layers.{number}"
-            normed = self._norm(f"{layer}.input_layernorm", x, size)
-            x = self._join(f"{layer}.self_attn", x, self._attention(f"{layer}.self_attn", normed, size))
-            normed = self._norm(f"{layer}.post_attention_layernorm", x, size)
-            x = self._join(f"{layer}.mlp", x, self._mlp(f"{layer}.mlp", normed, size))
+    def _stack(
+        self, path: str, x: FloatArray, size: Mapping[str, Any], first: int = 0
+    ) -> tuple[FloatArray, FloatArray]:
+        """The last layer's output before and after the final norm, from what enters layer `first`."""
+        for number in (self.at(path).layers or range(size["num_hidden_layers"]))[first:]:
+            x = self._layer(f"{path}.layers.{number}", x, size)
         return x, self._norm(f"{path}.norm", x, size)
+
+    def _layer(self, path: str, x: FloatArray, size: Mapping[str, Any]) -> FloatArray:
+        normed = self._norm(f"{path}.input_layernorm", x, size)
+        x = self._join(f"{path}.self_attn", x, self._attention(f"{path}.self_attn", normed, size))
+        normed = self._norm(f"{path}.post_attention_layernorm", x, size)
+        return self._join(f"{path}.mlp", x, self._mlp(f"{path}.mlp", normed, size))
 
     def _join(self, path: str, x: FloatArray, y: FloatArray) -> FloatArray:
         return y if self.at(path).residual == "none" else np.asarray(x + y, np.float32)

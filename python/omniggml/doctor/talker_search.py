@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,7 +14,7 @@ import numpy.typing as npt
 from omniggml.doctor import thresholds as bounds
 from omniggml.doctor.likelihood import expectation_of, of_codes
 from omniggml.doctor.talker_grammar import SpeakerMistake, speaker_mistakes
-from omniggml.doctor.talker_mirror import TalkerMirror
+from omniggml.doctor.talker_mirror import PREDICTOR, TALKER, TalkerMirror
 from omniggml.doctor.thresholds import MISFIT_EXPLAINED, SPOKEN_FOR
 from omniggml.model import TalkerPrompt
 
@@ -21,6 +22,7 @@ FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int32]
 
 _LEAST = -30.0  # nats; one code must not outweigh all others
+_TALKERS_OWN = 2  # groups: its own codes, and the first that is drawn from its state
 
 
 @dataclass(frozen=True)
@@ -41,8 +43,8 @@ class Said:
 
 
 class TalkerSearch:
-    """`size`: of the codebook. `of_predictor`: the talker's own codes are as it expects, so that only what comes after
-    it is tried."""
+    """`size`: of the codebook. `of_talker`: the model finds the talker's own codes unlikely, which nothing explains
+    that comes after it; otherwise the predictor is looked at first."""
 
     def __init__(
         self,
@@ -50,22 +52,29 @@ class TalkerSearch:
         prompt: TalkerPrompt,
         codes: IntArray,
         size: int,
-        of_predictor: bool,
+        of_talker: bool,
         announce: Callable[[str], None],
     ) -> None:
         self.mirror, self.prompt, self.codes, self.size, self.announce = mirror, prompt, codes, size, announce
-        self.of_predictor = of_predictor
+        self.of_talker = of_talker
+        # A talker that is sure of its codes whatever it computes shows by all that follow them.
+        self._telling = _TALKERS_OWN if of_talker else len(codes)
 
     def run(self) -> list[Said]:
         """The likeliest first."""
-        every = (one for one in speaker_mistakes(self.mirror) if one.of_predictor or not self.of_predictor)
-        mistakes = list(every)[: self._affordable()]
-        self.announce(f"trying {len(mistakes)} changes of talker and predictor")
-        singles = self._search((), mistakes)
-        if not singles or any(said.explains for said in singles):
-            return _explaining_first(singles)
+        every = list(speaker_mistakes(self.mirror))[: self._affordable()]
+        singles: list[Said] = []
+        for of_predictor in (False,) if self.of_talker else (True, False):
+            mistakes = [one for one in every if one.of_predictor == of_predictor]
+            self.announce(f"trying {len(mistakes)} changes of the {'predictor' if of_predictor else 'talker'}")
+            singles += self._search((), mistakes)
+            if any(said.explains and bounds.FULLY_SAID.above(said.sure) for said in singles):
+                break
+        singles = _explaining_first(singles)
+        if not singles or singles[0].explains:
+            return singles
         self.announce(f"with {singles[0].mistakes[0].clause}: looking for a second mistake")
-        return _explaining_first([*singles, *self._search(singles[0].mistakes, mistakes)])
+        return _explaining_first([*singles, *self._search(singles[0].mistakes, every)])
 
     def _affordable(self) -> int:
         layers = self.mirror.talker["num_hidden_layers"] * self.mirror.talker["hidden_size"] ** 2
@@ -81,31 +90,38 @@ class TalkerSearch:
         for mistake in base:
             mirror = mistake.made(mirror) or mirror
         few = self.codes[:, : bounds.SPEAKER_FRAMES]
-        logits, states = mirror.states(self.prompt, few)
-        plain = self._judged(mirror, few, logits, states)[0]
-        found: list[tuple[float, SpeakerMistake]] = []
+        trials = _Trials(mirror, self.prompt, few, self.size, self._telling)
+        plain = {of_predictor: trials.plain(of_predictor) for of_predictor in (False, True)}
+        nearer: list[tuple[float, SpeakerMistake]] = []
+        explaining: Said | None = None
         for number, mistake in enumerate(mistakes):
             if number and number % bounds.WORDS_EVERY == 0:
                 self.announce(f"tried {number} changes of talker and predictor")
-            changed = mistake.made(mirror)
-            if changed is None:
+            if explaining is not None and not _rivals(mistake, explaining.mistakes[-1]):
                 continue
-            own = (
-                (logits, states)
-                if mistake.of_predictor and not _of_state(mistake)
-                else changed.states(self.prompt, few)
-            )
-            mean = self._judged(changed, few, *own)[0]
-            if mean > plain + bounds.SPEAKER_GAIN.value:
-                found.append((mean, mistake))
-        found.sort(key=lambda entry: -entry[0])
-        out = []
-        for _, mistake in found[: bounds.LOOKED_AT_AGAIN]:
-            changed = mistake.made(mirror)
-            assert changed is not None
-            mean, misfit, by_group = self._judged(changed, self.codes, *changed.states(self.prompt, self.codes))
-            out.append(Said((*base, mistake), mean, misfit, float((by_group / self._surer).min())))
-        return sorted(out, key=lambda said: -said.mean)
+            fit = trials.fit(mistake)
+            if fit is None or fit.mean <= plain[mistake.of_predictor].mean + bounds.SPEAKER_GAIN.value:
+                continue
+            nearer.append((fit.mean - plain[mistake.of_predictor].mean, mistake))
+            if (
+                explaining is None
+                and fit.misfit <= MISFIT_EXPLAINED.value
+                and fit.mean > self._half_sure(mistake.of_predictor)
+            ):
+                said = self._said(mirror, base, mistake)
+                explaining = said if said.explains else None
+        nearer.sort(key=lambda entry: -entry[0])
+        looked_at = [mistake for _, mistake in nearer[: bounds.LOOKED_AT_AGAIN]]
+        if explaining is not None and explaining.mistakes[-1] not in looked_at:
+            looked_at.append(explaining.mistakes[-1])
+        return sorted((self._said(mirror, base, one) for one in looked_at), key=lambda said: -said.mean)
+
+    def _said(self, mirror: TalkerMirror, base: tuple[SpeakerMistake, ...], mistake: SpeakerMistake) -> Said:
+        """All codes, judged with one more mistake."""
+        changed = mistake.made(mirror)
+        assert changed is not None
+        mean, misfit, by_group = self._judged(changed, self.codes, *changed.states(self.prompt, self.codes))
+        return Said((*base, mistake), mean, misfit, float((by_group / self._surer).min()))
 
     def _judged(
         self, mirror: TalkerMirror, codes: IntArray, logits: FloatArray, states: FloatArray
@@ -128,6 +144,90 @@ class TalkerSearch:
         every = [logits[:, : self.size], *(rest[:, group] for group in range(rest.shape[1]))]
         expected = np.stack([expectation_of(part)[0] for part in every]).mean(axis=1) + math.log(self.size)
         return np.asarray(np.maximum(expected, bounds.LEAST_SURE), np.float32)
+
+    def _half_sure(self, of_predictor: bool) -> float:
+        """What a code gets from a model that explains it, at least."""
+        sure = self._surer[1:] if of_predictor else self._surer[: self._telling]
+        return SPOKEN_FOR.value * float(sure.mean()) - math.log(self.size)
+
+
+@dataclass(frozen=True)
+class _Fit:
+    """What a code gets, and how much less than expected that is."""
+
+    mean: float
+    misfit: float
+
+
+class _Trials:
+    """Trials on one talker and predictor, which may have a mistake already. What enters each layer is kept, so that a
+    trial begins where its mistake is. `telling`: the first groups, by which the talker's are judged."""
+
+    def __init__(self, mirror: TalkerMirror, prompt: TalkerPrompt, codes: IntArray, size: int, telling: int) -> None:
+        self.mirror, self.prompt, self.codes, self.size, self.telling = mirror, prompt, codes, size, telling
+        self._talker = mirror.entering(TALKER, mirror.talker_inputs(prompt, codes))
+        self._logits, self._states = mirror.states(prompt, codes)
+        self._predictor = mirror.entering(PREDICTOR, mirror.predictor_inputs(self._states, codes))
+
+    def plain(self, of_predictor: bool) -> _Fit:
+        """Without another mistake."""
+        if of_predictor:
+            fit = _fit(self.mirror.predicted(self._states, self.codes), self.codes[1:])
+        else:
+            fit = self._of_talker(self.mirror, self._logits, self._states)
+        return fit or _Fit(-math.inf, math.inf)
+
+    def fit(self, mistake: SpeakerMistake) -> _Fit | None:
+        """With one more; None where it changes nothing, or can't be computed with."""
+        changed = mistake.made(self.mirror)
+        if changed is None:
+            return None
+        if mistake.of_predictor:
+            return _fit(self._predicted(mistake, changed), self.codes[1:])
+        first = _first_layer(mistake, TALKER, len(self._talker) - 1, changed)
+        x = changed.talker_inputs(self.prompt, self.codes) if first < 0 else self._talker[first]
+        return self._of_talker(changed, *changed.states_from(max(first, 0), x, self.codes.shape[1]))
+
+    def _of_talker(self, mirror: TalkerMirror, logits: FloatArray, states: FloatArray) -> _Fit | None:
+        some = self.codes[: self.telling]
+        rest = mirror.predicted(states, some)
+        return _fit(np.concatenate([logits[:, None, : self.size], rest], axis=1), some)
+
+    def _predicted(self, mistake: SpeakerMistake, changed: TalkerMirror) -> FloatArray:
+        if _of_state(mistake):
+            frames, layers = self.codes.shape[1], len(self._talker) - 1
+            return changed.predicted(changed.states_from(layers, self._talker[-1], frames)[1], self.codes)
+        first = _first_layer(mistake, PREDICTOR, len(self._predictor) - 1, changed)
+        x = changed.predictor_inputs(self._states, self.codes) if first < 0 else self._predictor[first]
+        return changed.predicted_from(max(first, 0), x)
+
+
+def _fit(logits: FloatArray, codes: IntArray) -> _Fit | None:
+    """Logits [frames, groups, codebook] of codes [groups, frames]."""
+    if not np.isfinite(logits).all():
+        return None
+    flat, own = logits.reshape(-1, logits.shape[-1]), codes.T.ravel()
+    said = np.maximum(of_codes(flat, own), _LEAST)
+    return _Fit(float(said.mean()), float((expectation_of(flat)[0] - said).mean()))
+
+
+def _first_layer(mistake: SpeakerMistake, path: str, layers: int, changed: TalkerMirror) -> int:
+    """The first layer of a stack that a mistake concerns: `layers` for what comes after all, -1 for what comes before,
+    or for layers that are computed in another order."""
+    if changed.at(f"{path}.model").layers:
+        return -1
+    first = layers
+    for module in mistake.paths():
+        if found := re.fullmatch(rf"{re.escape(path)}\.model\.layers\.(\d+)\..*", f"{module}."):
+            first = min(first, int(found[1]))
+        elif not re.match(rf"{re.escape(path)}\.(model\.norm|codec_head|lm_head\.)", module):
+            return -1
+    return first
+
+
+def _rivals(one: SpeakerMistake, other: SpeakerMistake) -> bool:
+    """Whether one may explain what the other does: of one kind, or in one module."""
+    return one.kind == other.kind or bool(set(one.paths()) & set(other.paths()))
 
 
 def _explaining_first(found: list[Said]) -> list[Said]:

@@ -273,6 +273,9 @@ MISFIT_EXPLAINED = Threshold(
     "that codes stay behind the model's expectation, with a mistake",
     ("talker.*",),
 )
+TALKER_MISFIT = Threshold(
+    "talker.misfit", 0.25, "nats a code", "by which the talker's own codes are less likely than expected", ("talker.*",)
+)
 AS_LIKELY = Threshold(
     "talker.as-likely", 0.02, "nats a code", "that another mistake is behind the best, named beside it", ("talker.*",)
 )
@@ -282,6 +285,9 @@ SPOKEN_FOR = Threshold(
     "share",
     "of what the right model is surer than chance by, that codes are likelier in the worst group with a mistake",
     ("talker.*",),
+)
+FULLY_SAID = Threshold(
+    "talker.fully-said", 0.95, "share", "the same, where no other mistake is looked for", ("talker.*",)
 )
 LEAST_SURE = 0.1
 """Nats a code: a model that is less sure of what it says can't be told from chance."""
@@ -357,6 +363,9 @@ SAME = Threshold(
 NOTHING_LEFT = Threshold(
     "vocoder.nothing-left", 1e-10, "share", "the same, where nothing needs explaining", ("vocoder.*",)
 )
+ROUNDED_AWAY = Threshold(
+    "vocoder.rounded-away", 5.0, "times", "the same, over what their file rounds away", ("vocoder.*",)
+)
 MISTAKE_BEATS = Threshold(
     "vocoder.mistake-beats", 0.1, "times", "what a mistake leaves over, against the right vocoder", ("vocoder.*",)
 )
@@ -401,6 +410,13 @@ WORTH_A_LOOK = Threshold(
 )
 SHOWS = Threshold(
     "vocoder.shows", 100.0, "times", "a difference over rounding, in frames that trials look at", ("vocoder.*",)
+)
+CODED = Threshold(
+    "audio.coded",
+    2.0,
+    "times",
+    "what is left over of theirs, over what their codec leaves over of ours",
+    ("audio.lossy",),
 )
 COPIED = Threshold(
     "audio.copied", 0.05, "share", "of theirs that ours leaves over where theirs is an edited copy", ("audio.*",)
@@ -506,6 +522,9 @@ MOST_OTHERS = 2
 LOSSY = ("ULAW", "ALAW", "IMA_ADPCM", "MS_ADPCM", "VOX_ADPCM", "GSM610", "VORBIS", "OPUS", "MPEG_LAYER_III")
 """Types of sound files that change what is heard least."""
 LOSSY_SHARE = 0.02
+CONTAINERS = {"VORBIS": "OGG", "OPUS": "OGG", "MPEG_LAYER_III": "MP3"}
+CODEC_DELAY = 2000
+"""Samples by which a codec may be late."""
 SOUND_BITS = {"PCM_S8": 8, "PCM_U8": 8, "PCM_16": 16, "PCM_24": 24, "PCM_32": 32}
 FEWEST_FRAMES = 2
 """Of a search's first trials."""

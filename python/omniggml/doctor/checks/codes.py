@@ -289,7 +289,18 @@ def _judge(case: Case, report: Report, codes: IntArray, groups: int, size: int, 
     if len(codes) < groups:
         _say_fewer(report, codes, groups, size, (model, prompt))
         return None
+    if case.text is not None and case.speaker is None:
+        prompt = _prompt_of_speaker(model, prompt, codes, case.text)
     return _try_arrangements(report, model, prompt, codes, size, case.text is not None)
+
+
+def _prompt_of_speaker(model: Model, usual: TalkerPrompt, codes: IntArray, text: str) -> TalkerPrompt:
+    """The prompt of the speaker whose codes these are, where it isn't told and the default one's doesn't fit."""
+    few = codes[:, : bounds.JUDGED_FRAMES]
+    if likelihood_of(model, usual, few).fits:
+        return usual
+    prompts = [prompt_for(model, text, name) for name in model.speakers if name != model.default_speaker]
+    return next((prompt for prompt in prompts if likelihood_of(model, prompt, few).fits), usual)
 
 
 def _try_arrangements(

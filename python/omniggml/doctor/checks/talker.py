@@ -136,8 +136,8 @@ def _searched(
     mirror = TalkerMirror(case.weights, asdict(config.talker), asdict(config.code_predictor))
     size = model.geometry["code2wav"]["codebook_size"]
     assert right.deficit is not None
-    of_predictor = not bounds.MISFIT.above(float(right.deficit[0].mean()))
-    found = TalkerSearch(mirror, prompt, codes, size, of_predictor, case.announce).run()
+    of_talker = bounds.TALKER_MISFIT.above(float(right.deficit[0].mean()))
+    found = TalkerSearch(mirror, prompt, codes, size, of_talker, case.announce).run()
     if not found or not found[0].explains:
         return False
     best = found[0]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import soundfile
 
 from omniggml.audio import Recorded
 from omniggml.comparison.agreement import Match, match
@@ -125,7 +128,7 @@ class Recognition:
     def __init__(self, case: Case, report: Report, mirror: VocoderMirror, codes: IntArray, theirs: Samples) -> None:
         assert case.audio is not None and case.codes is not None
         self.report, self.mirror, self.as_given, self.codes, self.theirs = report, mirror, case.codes, codes, theirs
-        self.announce, self.floor, self.rate = case.announce, rounding_share(case.audio), case.audio.rate
+        self.announce, self.audio, self.rate = case.announce, case.audio, case.audio.rate
         self.model = case.model
         self.dumped = frozenset(case.theirs or ())
         self.searched: list[tuple[PortMistake, ...]] = []
@@ -177,6 +180,13 @@ class Recognition:
         self._say_edited(found)
         return True
 
+    @cached_property
+    def floor(self) -> float:
+        """The share of its energy that their sound file's type leaves over: of a codec, what it leaves over of ours."""
+        if self.audio.subtype not in bounds.LOSSY:
+            return rounding_share(self.audio)
+        return max(bounds.LOSSY_SHARE, coded_share(self._ours(), self.audio))
+
     def _ours(self) -> Samples:
         """What the engine makes of the codes; where there is none, the mirror."""
         made = self.mirror(self.codes) if self.model is None else self.model.code2wav(self.codes)
@@ -227,7 +237,10 @@ class Recognition:
 
     def _mistaken(self, right: Trial, frames: int) -> bool:
         """Whether mistakes explain theirs: one that is well known, any that can be made, or two."""
-        if bounds.NOTHING_LEFT.below(right.match.residual):
+        # What their file rounds away is left over of the right one, too, and no mistake leaves less.
+        if bounds.NOTHING_LEFT.below(right.match.residual) or bounds.ROUNDED_AWAY.below(
+            right.match.residual / self.floor
+        ):
             return False
         known = self._known(right, frames)
         if known is not None and known.match.residual <= explained_residual(self.floor):
@@ -339,7 +352,15 @@ class Recognition:
 
     def _judge_right(self, right: Trial) -> None:
         found = right.match
-        if bounds.SAME.above(found.residual):
+        if self.audio.subtype in bounds.LOSSY and bounds.CODED.below(found.residual / self.floor):
+            self.report.find(
+                "audio.lossy",
+                f"Your audio is ours, stored as {self.audio.subtype}, which leaves over {_share(found.residual)} of "
+                "it: a mistake that is smaller can't be told from that.",
+                subtype=self.audio.subtype,
+                residual=found.residual,
+            )
+        elif bounds.SAME.above(found.residual):
             self.report.find(
                 "vocoder.differs",
                 f"Your audio is not what the model makes of these codes (correlation {found.correlation:.3f}), and "
@@ -521,14 +542,24 @@ def _share(residual: float) -> str:
 
 def rounding_share(audio: Recorded) -> float:
     """The share of its energy that the sound file's type rounds away."""
-    if audio.subtype in bounds.LOSSY:
-        return bounds.LOSSY_SHARE
     bits = bounds.SOUND_BITS.get(audio.subtype)
     power = float(np.mean(np.square(audio.mono))) if audio.mono.size else 0.0
     if bits is None or not np.isfinite(power) or power == 0:
         return _TINY
     step = float(2 ** (1 - bits))
     return min(1.0, step * step / _UNIFORM / power)
+
+
+def coded_share(ours: Samples, audio: Recorded) -> float:
+    """The share of ours that is left over where it is stored as theirs is; 0 where libsndfile can't."""
+    file = io.BytesIO()
+    container = bounds.CONTAINERS.get(audio.subtype, "WAV")
+    try:
+        soundfile.write(file, ours, audio.rate, format=container, subtype=audio.subtype)
+        file.seek(0)
+        return match(soundfile.read(file)[0], ours, bounds.CODEC_DELAY).residual
+    except (soundfile.LibsndfileError, ValueError):
+        return 0.0
 
 
 def _stands_out(best: Trial, others: list[Trial]) -> bool:

@@ -57,6 +57,19 @@ class Evidence(Unseen):
         return self.spoken("tiny").codes
 
     @cached_property
+    def outspoken(self) -> Path:
+        """A tiny model whose talker hangs on what it attends to and on its experts, as trained ones do."""
+        edit, rng = self.edit("tiny"), np.random.default_rng(0)
+        for tensor in edit.tensors:
+            name = str(tensor.name)
+            if name.startswith("talker.model.layers.") and name.endswith(("q_norm.weight", "k_norm.weight")):
+                old = values(edit, name)
+                put(edit, name, 2 * old * np.exp(0.5 * rng.normal(size=old.shape)))
+            if name.startswith("talker.model.layers.") and "down_proj" in name:
+                put(edit, name, 8 * values(edit, name))
+        return self.written(edit)
+
+    @cached_property
     def voice_codes(self) -> Any:
         return self.spoken(VOICE).codes
 

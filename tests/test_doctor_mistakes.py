@@ -5,16 +5,18 @@ of the doctor; a sound port that computes the same in another way, or less exact
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from benchmarks.doctor.unseen.mistake import Mistake
-from benchmarks.doctor.unseen.port_talker import Request
+from benchmarks.doctor.unseen.port_talker import Request, TalkerPort
 from benchmarks.doctor.unseen.port_vocoder import VocoderPort
 
+import omniggml
 from omniggml.doctor.catalogue import CATALOGUE
-from shown_findings import LONG, TEXT, VOICE, Evidence, Given, Shown, check_fault, check_neighbour, choices, edits
+from shown_findings import LONG, TEXT, Evidence, Given, Shown, check_fault, check_neighbour, choices, edits
 from test_doctor_findings import SHOWN as ELSEWHERE
 
 C2W = "code2wav"
@@ -64,26 +66,17 @@ def computed_in(precision: str) -> Callable[[Evidence], Given]:
     return chosen("precision", precision, C2W)
 
 
-def loud(precision: str) -> Callable[[Evidence], Given]:
-    """A vocoder whose first convolution passes the range of float16; a sound file can't hold what becomes of that."""
+def louder(tensor: str, factor: float, mistake: Mistake | None = None) -> Callable[[Evidence], Given]:
+    """A vocoder with larger numbers inside, and what a port makes of it; a sound file holds no NaN."""
 
     def make(evidence: Evidence) -> Given:
         file = evidence.edit("tiny")
-        name = f"{C2W}.decoder.0.conv.weight"
-        file.put(name, file.values(name) * np.float32(4e4))
+        file.put(tensor, file.values(tensor) * np.float32(factor))
         path = evidence.written(file)
-        made = VocoderPort.read(path).decode(evidence.tiny_codes, choices("", **{f"{C2W}:precision": precision}))
-        return {
-            "model": path,
-            "codes": evidence.tiny_codes,
-            "audio": evidence.sound_file(np.nan_to_num(made), subtype="FLOAT"),
-        }
+        made = np.nan_to_num(VocoderPort.read(path).decode(evidence.tiny_codes, mistake))
+        return {"model": path, "codes": evidence.tiny_codes, "audio": evidence.sound_file(made, subtype="FLOAT")}
 
     return make
-
-
-def interleaved(name: str, heads: int) -> tuple[Any, ...]:
-    return ("interleave", f"{ATTENTION}.{name}_proj.weight", heads)
 
 
 BF16, F16, INT8 = computed_in("bf16"), computed_in("f16"), computed_in("int8")
@@ -131,14 +124,17 @@ KNOWN: dict[str, Shown] = {
         misread(("fill", f"{ATTENTION}_layer_scale.scale", 1.0), ("fill", f"{LAYER}.mlp_layer_scale.scale", 1.0)), BF16
     ),
     "no-gamma": Shown(misread(("fill", f"{CONVNEXT}.gamma", 1.0)), F16),
-    "half-precision": Shown(loud("f16"), F16, alone=False),
+    "half-precision": Shown(
+        louder(f"{C2W}.decoder.0.conv.weight", 4e4, choices("", **{f"{C2W}:precision": "f16"})), F16, alone=False
+    ),
 }
 
 KINDS: dict[str, Shown] = {
     "permuted": Shown(misread(("reverse", f"{C2W}.decoder.1.block.2.conv1.conv.weight", 2)), AS_IT_IS),
     "swapped": Shown(misread(("swap", f"{C2W}.pre_transformer.layers.0.mlp.gate_proj.weight", "up_proj.weight")), BF16),
     "copied": Shown(
-        misread(("take", f"{C2W}.decoder.1.block.2.act2.alpha", f"{C2W}.decoder.1.block.2.act1.alpha")), INT8
+        misread(("take", f"{C2W}.decoder.1.block.3.conv1.conv.weight", f"{C2W}.decoder.1.block.2.conv1.conv.weight")),
+        INT8,
     ),
     "missing": Shown(misread(("fill", f"{C2W}.decoder.1.block.3.conv2.conv.bias", 0.0)), F16),
     "scaled": Shown(misread(("scale", f"{C2W}.upsample.0.1.gamma", 2.0)), IN_16_BITS),
@@ -154,7 +150,10 @@ KINDS: dict[str, Shown] = {
     "order": Shown(chosen("order", "mlp first", f"{C2W}.pre_transformer.layers.0"), BF16),
     "lookup": Shown(chosen("groups", "first for all", TABLE), INT8),
     "reduction": Shown(chosen("divisor", "sqrt n", TABLE), AS_IT_IS),
-    "limit": Shown(chosen("limit", "tanh", C2W), IN_16_BITS),
+    "limit": Shown(
+        louder(f"{C2W}.decoder.4.conv.weight", 8, choices("", **{f"{C2W}:limit": "tanh"})),
+        louder(f"{C2W}.decoder.4.conv.weight", 8),
+    ),
 }
 
 # --- talkers ----------------------------------------------------------------------------------------------------------
@@ -163,18 +162,31 @@ T, P = "talker", "talker.code_predictor"
 
 
 def said(
-    mistake: Mistake | None = None, text: str = TEXT, seed: int = 5, frames: int = 30, name: str = "tiny"
+    mistake: Mistake | None = None,
+    text: str = TEXT,
+    seed: int = 5,
+    frames: int = 30,
+    file: Callable[[Evidence], Path] = lambda evidence: evidence.file("tiny"),
 ) -> Callable[..., Given]:
     """A port's codes of a text."""
 
     def make(evidence: Evidence) -> Given:
-        model = evidence.model(name)
+        path = file(evidence)
+        model = omniggml.load(path, n_threads=1)
         conversation = model.tokenizer.encode_chat([{"role": "user", "content": ""}])
         request = Request(conversation, model.tokenizer.encode(text), model.default_speaker)
-        codes = evidence.talker(name).speak(request, seed, frames, mistake)
-        return {"model": evidence.file(name), "codes": codes, "text": text, "speaker": request.speaker}
+        codes = TalkerPort.read(path).speak(request, seed, frames, mistake)
+        return {"model": path, "codes": codes, "text": text, "speaker": request.speaker}
 
     return make
+
+
+def mini(evidence: Evidence) -> Path:
+    return evidence.file("mini")
+
+
+def outspoken(evidence: Evidence) -> Path:
+    return evidence.outspoken
 
 
 def speaks(choice: str, value: Any, *paths: str, **options: Any) -> Callable[..., Given]:
@@ -185,11 +197,11 @@ def misspeaks(*made: tuple[Any, ...], **options: Any) -> Callable[..., Given]:
     return said(edits("", *made), **options)
 
 
-SOUND, OTHER_SEED, LONGER = said(), said(seed=8), said(text=LONG, seed=6, frames=40)
+SOUND, OTHER_SEED, LONGER = said(), said(seed=8, file=outspoken), said(text=LONG, seed=6, frames=40)
 FIRST, OF_P = f"{T}.model.layers.0", f"{P}.model.layers.0"
 
 TALKERS: dict[str, Shown] = {
-    "pre-norm": Shown(speaks("state", "before norm", P, text="hello world", name="mini"), SOUND),
+    "pre-norm": Shown(speaks("state", "before norm", P, text="hello world", file=mini), SOUND),
     "first-code-only": Shown(speaks("feedback", "code 0 alone", T), OTHER_SEED),
     "mean-feedback": Shown(speaks("feedback", "mean", T), LONGER),
     "outputs-for-embeddings": Shown(speaks("feedback", "predictor's outputs", T), SOUND),
@@ -204,13 +216,13 @@ TALKERS: dict[str, Shown] = {
     "missing": Shown(speaks("layers", [1], f"{T}.model"), OTHER_SEED),
     "scaled": Shown(misspeaks(("scale", f"{T}.model.layers.1.self_attn.o_proj.weight", 10.0)), LONGER),
     "constant": Shown(speaks("scale", "1", f"{T}.model.layers.*.self_attn"), SOUND),
-    "formula": Shown(speaks("shared gate", "none", f"{T}.model.layers.*.mlp", name=VOICE), OTHER_SEED),
+    "formula": Shown(speaks("shared gate", "none", f"{T}.model.layers.*.mlp", file=outspoken), OTHER_SEED),
     "activation": Shown(speaks("activation", "sigmoid", f"{T}.model.layers.*.mlp"), LONGER),
     "residual": Shown(speaks("residual", "none", f"{FIRST}.self_attn"), SOUND),
-    "positions": Shown(speaks("rope", "none", f"{T}.model.layers.*.self_attn", name=VOICE), OTHER_SEED),
+    "positions": Shown(speaks("rope", "none", f"{T}.model.layers.*.self_attn", file=outspoken), OTHER_SEED),
     "heads": Shown(speaks("heads joined", "interleaved", f"{FIRST}.self_attn"), LONGER),
-    "order": Shown(speaks("norms", "after rope", f"{T}.model.layers.*.self_attn", name=VOICE), SOUND),
-    "router": Shown(speaks("experts", 1, f"{T}.model.layers.*.mlp", name=VOICE), OTHER_SEED),
+    "order": Shown(speaks("norms", "after rope", f"{T}.model.layers.*.self_attn", file=outspoken), SOUND),
+    "router": Shown(speaks("experts", 1, f"{T}.model.layers.*.mlp", file=outspoken), OTHER_SEED),
     "hidden": Shown(speaks("state", "a frame old", P), LONGER),
     "feedback": Shown(speaks("feedback", "without code 0", T), SOUND),
     "text": Shown(speaks("text", "twice as fast", T, text=LONG, frames=40), LONGER),

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 
 from .examining import Outcome
+
+_DEVIATIONS = 1.96
 
 
 def print_numbers(outcomes: list[Outcome]) -> None:
@@ -39,4 +42,21 @@ def _row(part: str, some: list[Outcome]) -> str:
         sum(one.within(first) for one in loud),
     ]
     seconds = sum(one.seconds for one in some) / len(some)
-    return f"| {part} | {' | '.join(map(str, counts))} | {seconds:.1f} |"
+    ranges = [_with_range(count, len(some) if i < 4 else len(loud)) for i, count in enumerate(counts)]
+    ranges[0], ranges[4] = str(len(some)), str(len(loud))
+    return f"| {part} | {' | '.join(ranges)} | {seconds:.1f} |"
+
+
+def _with_range(count: int, n: int) -> str:
+    low, high = wilson(count, n)
+    return f"{count} ({low:.0%} to {high:.0%})"
+
+
+def wilson(count: int, n: int) -> tuple[float, float]:
+    """The range in which the share lies of which `count` of `n` are a sample, at 95 per cent."""
+    if n == 0:
+        return 0.0, 1.0
+    share, square = count / n, _DEVIATIONS**2
+    middle = (share + square / (2 * n)) / (1 + square / n)
+    reach = _DEVIATIONS / (1 + square / n) * math.sqrt(share * (1 - share) / n + square / (4 * n * n))
+    return max(0.0, middle - reach), min(1.0, middle + reach)

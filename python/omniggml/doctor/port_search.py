@@ -116,20 +116,27 @@ class PortSearch:
                 self.announce(f"tried {number} changes of the vocoder")
             if mistake.reach > self.codes.shape[1]:
                 continue
-            frames = max(self.few, min(mistake.reach + 1, self.many))
+            frames = self._frames_of(mistake, max(self.few, min(mistake.reach + 1, self.many)))
             left = trial.residual(mistake, frames)
             self.tried += 1
-            if left <= self.explained and trial.residual(mistake, self.many) <= self.explained:
+            if (
+                left <= self.explained
+                and trial.residual(mistake, self._frames_of(mistake, self.many)) <= self.explained
+            ):
                 nearer = [(left, mistake)]
                 break
             if left < bounds.WORTH_A_LOOK.value * (before if frames == self.few else trial.residual(None, frames)):
                 nearer.append((left, mistake))
         nearer.sort(key=lambda entry: entry[0])
         found = [
-            Explanation((*base, mistake), trial.residual(mistake, self.many))
+            Explanation((*base, mistake), trial.residual(mistake, self._frames_of(mistake, self.many)))
             for _, mistake in nearer[: bounds.LOOKED_AT_AGAIN]
         ]
         return sorted(found, key=lambda explanation: explanation.residual)
+
+    def _frames_of(self, mistake: PortMistake, frames: int) -> int:
+        """On how many it is tried: all, where the first hang on the last."""
+        return min(self.codes.shape[1], bounds.MOST_FRAMES_AHEAD) if mistake.looks_ahead else frames
 
     def _residual(self, mistakes: tuple[PortMistake, ...], frames: int) -> float:
         mirror, choices = with_mistakes(self.mirror, mistakes)

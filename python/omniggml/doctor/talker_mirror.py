@@ -197,11 +197,12 @@ class TalkerMirror:
             np.tile(p, (1, 1, again, 1)) if own.key_heads == "tiled" else np.repeat(p, again, axis=2) for p in (k, v)
         )
         divisor = {"width": width, "one": 1, "hidden": x.shape[-1] ** 0.5}.get(own.scale, width**0.5)
-        scores = np.einsum("bthd,bshd->bhts", q, k, optimize=True) / np.float32(divisor)
+        q, k, v = (part.swapaxes(1, 2) for part in (q, k, v))  # [batch, heads, time, width]
+        scores = q @ k.swapaxes(2, 3) / np.float32(divisor)
         scores = np.where(np.tri(time, dtype=bool), scores, -np.inf)
         weights = np.exp(scores - scores.max(axis=-1, keepdims=True))
         weights /= weights.sum(axis=-1, keepdims=True)
-        mixed = np.einsum("bhts,bshd->bthd", weights, v, optimize=True)
+        mixed = (weights @ v).swapaxes(1, 2)
         mixed = mixed.swapaxes(2, 3) if own.heads == "interleaved" else mixed
         return np.asarray(mixed.reshape(batch, time, -1) @ self.weight(f"{path}.o_proj.weight").T, np.float32)
 

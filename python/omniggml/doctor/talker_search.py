@@ -74,7 +74,8 @@ class TalkerSearch:
         if not singles or singles[0].explains:
             return singles
         self.announce(f"with {singles[0].mistakes[0].clause}: looking for a second mistake")
-        return _explaining_first([*singles, *self._search(singles[0].mistakes, every)])
+        seconds = every[: max(bounds.FEWEST_TRIALS, self._affordable() - len(every))]
+        return _explaining_first([*singles, *self._search(singles[0].mistakes, seconds)])
 
     def _affordable(self) -> int:
         layers = self.mirror.talker["num_hidden_layers"] * self.mirror.talker["hidden_size"] ** 2
@@ -167,12 +168,22 @@ class _Trials:
         self.mirror, self.prompt, self.codes, self.size, self.telling = mirror, prompt, codes, size, telling
         self._talker = mirror.entering(TALKER, mirror.talker_inputs(prompt, codes))
         self._logits, self._states = mirror.states(prompt, codes)
-        self._predictor = mirror.entering(PREDICTOR, mirror.predictor_inputs(self._states, codes))
+        self._frames = self._unlikely_frames()
+        self._few = np.ascontiguousarray(codes[:, self._frames])
+        inputs = mirror.predictor_inputs(self._states[self._frames], self._few)
+        self._predictor = mirror.entering(PREDICTOR, inputs)
+
+    def _unlikely_frames(self) -> IntArray:
+        """Those in which the predictor is run, which knows nothing of other frames: where the codes fit least."""
+        rest, rows = self.mirror.predicted(self._states, self.codes), self.codes[1:]
+        fits = [_fit(rest[frame : frame + 1], rows[:, frame : frame + 1]) for frame in range(self.codes.shape[1])]
+        misfits = [math.inf if fit is None else fit.misfit for fit in fits]
+        return np.sort(np.argsort(misfits)[-bounds.TELLING_FRAMES :]).astype(np.int32)
 
     def plain(self, of_predictor: bool) -> _Fit:
         """Without another mistake."""
         if of_predictor:
-            fit = _fit(self.mirror.predicted(self._states, self.codes), self.codes[1:])
+            fit = _fit(self.mirror.predicted(self._states[self._frames], self._few), self._few[1:])
         else:
             fit = self._of_talker(self.mirror, self._logits, self._states)
         return fit or _Fit(-math.inf, math.inf)
@@ -183,22 +194,23 @@ class _Trials:
         if changed is None:
             return None
         if mistake.of_predictor:
-            return _fit(self._predicted(mistake, changed), self.codes[1:])
+            return _fit(self._predicted(mistake, changed), self._few[1:])
         first = _first_layer(mistake, TALKER, len(self._talker) - 1, changed)
         x = changed.talker_inputs(self.prompt, self.codes) if first < 0 else self._talker[first]
         return self._of_talker(changed, *changed.states_from(max(first, 0), x, self.codes.shape[1]))
 
     def _of_talker(self, mirror: TalkerMirror, logits: FloatArray, states: FloatArray) -> _Fit | None:
-        some = self.codes[: self.telling]
-        rest = mirror.predicted(states, some)
-        return _fit(np.concatenate([logits[:, None, : self.size], rest], axis=1), some)
+        some = self.codes[: self.telling, self._frames]
+        rest = mirror.predicted(states[self._frames], some)
+        return _fit(np.concatenate([logits[self._frames, None, : self.size], rest], axis=1), some)
 
     def _predicted(self, mistake: SpeakerMistake, changed: TalkerMirror) -> FloatArray:
         if _of_state(mistake):
             frames, layers = self.codes.shape[1], len(self._talker) - 1
-            return changed.predicted(changed.states_from(layers, self._talker[-1], frames)[1], self.codes)
+            states = changed.states_from(layers, self._talker[-1], frames)[1]
+            return changed.predicted(states[self._frames], self._few)
         first = _first_layer(mistake, PREDICTOR, len(self._predictor) - 1, changed)
-        x = changed.predictor_inputs(self._states, self.codes) if first < 0 else self._predictor[first]
+        x = changed.predictor_inputs(self._states[self._frames], self._few) if first < 0 else self._predictor[first]
         return changed.predicted_from(max(first, 0), x)
 
 

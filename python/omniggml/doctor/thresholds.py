@@ -287,7 +287,7 @@ SPOKEN_FOR = Threshold(
     ("talker.*",),
 )
 FULLY_SAID = Threshold(
-    "talker.fully-said", 0.95, "share", "the same, where no other mistake is looked for", ("talker.*",)
+    "talker.fully-said", 0.9, "share", "the same, where no other mistake is looked for", ("talker.*",)
 )
 LEAST_SURE = 0.1
 """Nats a code: a model that is less sure of what it says can't be told from chance."""
@@ -493,12 +493,17 @@ CYCLES = 4
 """So many of a cycle must fit."""
 JUDGED_FRAMES = 24
 """That the model judges: hundreds of codes, of which each says much."""
+GLANCED_FRAMES = 8
+"""The same, of every arrangement; the likeliest are judged."""
+ARRANGED_AGAIN = 6
 PROFILE_FRAMES = 160
 """Over which frames and groups are told apart that fit."""
 TALKER_FRAMES = 48
-SPEAKER_FRAMES = 12
+SPEAKER_FRAMES = 24
 """Of the first trials of talker and predictor."""
-SPEAKER_BUDGET = 2e11
+TELLING_FRAMES = 6
+"""Of these, in which the predictor is run."""
+SPEAKER_BUDGET = 1.2e11
 """Products of a search for mistakes there, roughly."""
 STRIDES = (1024, 2048, 4096)
 """Of published codebooks, tried beside the model's own."""
@@ -526,9 +531,11 @@ CONTAINERS = {"VORBIS": "OGG", "OPUS": "OGG", "MPEG_LAYER_III": "MP3"}
 CODEC_DELAY = 2000
 """Samples by which a codec may be late."""
 SOUND_BITS = {"PCM_S8": 8, "PCM_U8": 8, "PCM_16": 16, "PCM_24": 24, "PCM_32": 32}
-FEWEST_FRAMES = 2
+FEWEST_FRAMES = 1
 """Of a search's first trials."""
 MOST_TRIAL_FRAMES = 40
+MOST_FRAMES_AHEAD = 200
+"""Of trials whose first frames hang on all that follow."""
 FEWEST_TRIALS = 120
 SEARCH_BUDGET = 6e12
 """Products of a search for mistakes, roughly."""

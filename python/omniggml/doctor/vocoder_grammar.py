@@ -45,6 +45,11 @@ class PortMistake:
     def cause(self) -> dict[str, str]:
         return {"kind": self.kind, "where": self.where}
 
+    @property
+    def looks_ahead(self) -> bool:
+        """Whether the first frames hang on all that follow, so that fewer can't show it."""
+        return any(own.sees != "past" or own.positions == "reversed" for _, own in self.choices.changes)
+
     def paths(self) -> list[str]:
         """Modules that compute something else."""
         changed = [path for path, _ in self.choices.changes]
@@ -78,7 +83,7 @@ def _choices(mirror: VocoderMirror, names: list[str]) -> Iterator[PortMistake]:
     yield from _lookups(mirror)
     geometry = mirror.geometry
     modules = sorted({module_of(name) for name in names})
-    modules += sorted({path.rpartition(".")[0] for path in modules} - set(modules))
+    modules += sorted({above for path in modules for above in _above(path)} - set(modules))
     for pattern, kind, options in _table(mirror):
         paths = [path for path in modules if re.fullmatch(pattern, path)]
         for clause, choices in options:
@@ -96,6 +101,12 @@ def _choices(mirror: VocoderMirror, names: list[str]) -> Iterator[PortMistake]:
         )
     for layers, clause in _layer_lists(geometry["num_hidden_layers"]):
         yield _choice("missing", _TRANSFORMER, [_TRANSFORMER], clause, Choices(layers=layers))
+
+
+def _above(path: str) -> Iterator[str]:
+    """Modules that hold this one."""
+    while path := path.rpartition(".")[0]:
+        yield path
 
 
 def _of_modules(paths: list[str], kind: str, clause: str, choices: Choices) -> Iterator[PortMistake]:

@@ -312,14 +312,7 @@ def _try_arrangements(
         if knows_text:
             _judge_parts(report, model, prompt, codes)
         return None
-    best: tuple[Arrangement, Likelihood] | None = None
-    for arrangement in arrangements(codes, len(codes), size):
-        changed = np.ascontiguousarray(arrangement.undo(codes)[:, : bounds.JUDGED_FRAMES])
-        if changed.shape[1] == 0:  # of a few frames some arrangements leave none
-            continue
-        found = likelihood_of(model, prompt, changed, of_talker=knows_text)
-        if best is None or found.mean > best[1].mean:
-            best = arrangement, found
+    best = _likeliest(model, prompt, codes, size, knows_text)
     if best is not None and not best[1].ruled_out and _clearly_likelier(best[1], given):
         arrangement, found = best
         report.find(
@@ -338,6 +331,22 @@ def _try_arrangements(
     if knows_text:
         _judge_parts(report, model, prompt, codes)
     return None
+
+
+def _likeliest(
+    model: Model, prompt: TalkerPrompt, codes: IntArray, size: int, knows_text: bool
+) -> tuple[Arrangement, Likelihood] | None:
+    """The arrangement that makes codes likeliest: of all those that do so on few frames."""
+
+    def judged(arrangement: Arrangement, frames: int) -> Likelihood | None:
+        changed = np.ascontiguousarray(arrangement.undo(codes)[:, :frames])
+        # Of a few frames some arrangements leave none.
+        return likelihood_of(model, prompt, changed, of_talker=knows_text) if changed.shape[1] else None
+
+    every = [(judged(one, bounds.GLANCED_FRAMES), one) for one in arrangements(codes, len(codes), size)]
+    every = sorted(((seen, one) for seen, one in every if seen), key=lambda entry: -entry[0].mean)
+    again = [(one, judged(one, bounds.JUDGED_FRAMES)) for _, one in every[: bounds.ARRANGED_AGAIN]]
+    return max(((one, seen) for one, seen in again if seen), key=lambda entry: entry[1].mean, default=None)
 
 
 def _judge_parts(report: Report, model: Model, prompt: TalkerPrompt, codes: IntArray) -> None:

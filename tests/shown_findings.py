@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import soundfile
 
 import omniggml
@@ -90,11 +91,17 @@ class Evidence(Unseen):
 class Shown:
     """`fault` leads to the finding, `neighbour` looks like it and is healthy; both make what the doctor is given.
     `alone`: the finding is the verdict, or, where it is a note, nothing else is wrong; otherwise it is one of several
-    that the fault leads to."""
+    that the fault leads to. `slow`: the doctor looks for long."""
 
     fault: Callable[[Evidence], Given]
     neighbour: Callable[[Evidence], Given]
     alone: bool = True
+    slow: bool = False
+
+
+def each(shown: dict[str, Shown]) -> list[Any]:
+    """Ids, as parameters of a test of faults."""
+    return [pytest.param(id, marks=pytest.mark.slow if one.slow else ()) for id, one in shown.items()]
 
 
 def ids(found: Diagnosis) -> list[str]:

@@ -27,6 +27,7 @@ from shown_findings import (
     check_fault,
     check_neighbour,
     codes,
+    each,
     edited,
     put,
     values,
@@ -254,7 +255,7 @@ FILES: dict[str, Shown] = {
 
 
 def of_two(change: Callable[[Any, Any], Any], **given: Any) -> Callable[[Evidence], Given]:
-    """The built-in voice's codes and those of another text, made one."""
+    """A model's codes and those of another text, made one."""
 
     def make(evidence: Evidence) -> Given:
         other = evidence.speech(VOICE, text=LONG, seed=2).codes
@@ -318,13 +319,13 @@ CODES: dict[str, Shown] = {
         codes(lambda c: c[:, 3:], VOICE),
     ),
     "codes.reversed-ids": Shown(codes(lambda c: 255 - c, VOICE, text=TEXT), spoken(LONG, LONG, seed=4)),
-    "codes.other-groups": Shown(of_two(one_group, text=TEXT), spoken(TEXT, TEXT, predictor_temperature=1.0)),
+    "codes.other-groups": Shown(of_two(one_group, text=TEXT), spoken(TEXT, TEXT, predictor_temperature=1.0), slow=True),
     "codes.unexpected": Shown(
-        spoken(TEXT, TEXT, temperature=4.0, predictor_temperature=2.0, max_frames=60),
+        spoken(TEXT, TEXT, name="tiny", temperature=4.0, predictor_temperature=2.0),
         spoken(TEXT, TEXT, temperature=1.0, predictor_temperature=1.0),
     ),
     "codes.other-text": Shown(
-        spoken("hello world, how are you", "hello world, what a day it is"),
+        spoken("hello world, how are you", "hello world, what a day it is", name="tiny"),
         spoken("hello world, how are you", "Hello world, how are you?"),
     ),
     "codes.unlikely": Shown(
@@ -546,7 +547,7 @@ DUMPS: dict[str, Shown] = {
 SHOWN = FILES | CODES | TALKERS | VOCODERS | AUDIO | DUMPS
 
 
-@pytest.mark.parametrize("id", SHOWN)
+@pytest.mark.parametrize("id", each(SHOWN))
 def test_a_fault_leads_to_it(id: str, evidence: Evidence) -> None:
     check_fault(id, evidence.diagnosis(SHOWN[id].fault), alone=SHOWN[id].alone)
 

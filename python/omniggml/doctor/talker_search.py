@@ -15,7 +15,7 @@ from omniggml.doctor import thresholds as bounds
 from omniggml.doctor.likelihood import expectation_of, of_codes
 from omniggml.doctor.talker_grammar import SpeakerMistake, speaker_mistakes
 from omniggml.doctor.talker_mirror import PREDICTOR, TALKER, TalkerMirror
-from omniggml.doctor.thresholds import MISFIT_EXPLAINED, SPOKEN_FOR
+from omniggml.doctor.thresholds import FULLY_SAID, MISFIT_EXPLAINED, SPOKEN_FOR
 from omniggml.model import TalkerPrompt
 
 FloatArray = npt.NDArray[np.float32]
@@ -40,6 +40,11 @@ class Said:
     def explains(self) -> bool:
         """Whether these codes are what a model with the mistakes would say."""
         return not MISFIT_EXPLAINED.above(self.misfit) and SPOKEN_FOR.above(self.sure)
+
+    @property
+    def explains_fully(self) -> bool:
+        """Whether no other mistake has to be looked for; one that flattens what is said explains much of anything."""
+        return self.explains and FULLY_SAID.above(self.sure)
 
 
 class TalkerSearch:
@@ -68,7 +73,7 @@ class TalkerSearch:
             mistakes = [one for one in every if one.of_predictor == of_predictor]
             self.announce(f"trying {len(mistakes)} changes of the {'predictor' if of_predictor else 'talker'}")
             singles += self._search((), mistakes)
-            if any(said.explains and bounds.FULLY_SAID.above(said.sure) for said in singles):
+            if any(said.explains_fully for said in singles):
                 break
         singles = _explaining_first(singles)
         if not singles or singles[0].explains:
@@ -110,7 +115,7 @@ class TalkerSearch:
                 and fit.mean > self._half_sure(mistake.of_predictor)
             ):
                 said = self._said(mirror, base, mistake)
-                explaining = said if said.explains else None
+                explaining = said if said.explains_fully else None
         nearer.sort(key=lambda entry: -entry[0])
         looked_at = [mistake for _, mistake in nearer[: bounds.LOOKED_AT_AGAIN]]
         if explaining is not None and explaining.mistakes[-1] not in looked_at:

@@ -326,7 +326,7 @@ CODES: dict[str, Shown] = {
     ),
     "codes.other-text": Shown(
         spoken("hello world, how are you", "hello world, what a day it is", name="tiny"),
-        spoken("hello world, how are you", "Hello world, how are you?"),
+        spoken("hello world, how are you", "Hello World, how are you"),
     ),
     "codes.unlikely": Shown(
         codes(lambda c: np.random.default_rng(0).integers(0, 64, c.shape)), spoken("we took the last train home")

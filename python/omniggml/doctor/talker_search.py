@@ -15,7 +15,7 @@ from omniggml.doctor import thresholds as bounds
 from omniggml.doctor.likelihood import expectation_of, of_codes
 from omniggml.doctor.talker_grammar import SpeakerMistake, speaker_mistakes
 from omniggml.doctor.talker_mirror import PREDICTOR, TALKER, TalkerMirror
-from omniggml.doctor.thresholds import FULLY_SAID, MISFIT_EXPLAINED, SPOKEN_FOR
+from omniggml.doctor.thresholds import MISFIT_EXPLAINED, SPOKEN_FOR
 from omniggml.model import TalkerPrompt
 
 FloatArray = npt.NDArray[np.float32]
@@ -29,7 +29,7 @@ _TALKERS_OWN = 2  # groups: its own codes, and the first that is drawn from its 
 class Said:
     """`mistakes`; with them a code gets `mean` nats, and is `misfit` nats less likely than the model expects; `sure`:
     of what the right model is surer than chance by, the share that the codes are likelier than chance, in the worst
-    group. A mistake that makes the model unsure of everything explains nothing."""
+    group. A mistake that makes the model unsure of everything explains nothing, however much likelier codes get."""
 
     mistakes: tuple[SpeakerMistake, ...]
     mean: float
@@ -41,15 +41,11 @@ class Said:
         """Whether these codes are what a model with the mistakes would say."""
         return not MISFIT_EXPLAINED.above(self.misfit) and SPOKEN_FOR.above(self.sure)
 
-    @property
-    def explains_fully(self) -> bool:
-        """Whether no other mistake has to be looked for; one that flattens what is said explains much of anything."""
-        return self.explains and FULLY_SAID.above(self.sure)
-
 
 class TalkerSearch:
     """`size`: of the codebook. `of_talker`: the model finds the talker's own codes unlikely, which nothing explains
-    that comes after it; otherwise the predictor is looked at first."""
+    that comes after it; otherwise the predictor is looked at first. `pairs`: two mistakes are looked for where
+    one doesn't explain them."""
 
     def __init__(
         self,
@@ -58,10 +54,11 @@ class TalkerSearch:
         codes: IntArray,
         size: int,
         of_talker: bool,
+        pairs: bool,
         announce: Callable[[str], None],
     ) -> None:
         self.mirror, self.prompt, self.codes, self.size, self.announce = mirror, prompt, codes, size, announce
-        self.of_talker = of_talker
+        self.of_talker, self.pairs = of_talker, pairs
         # A talker that is sure of its codes whatever it computes shows by all that follow them.
         self._telling = _TALKERS_OWN if of_talker else len(codes)
 
@@ -73,10 +70,10 @@ class TalkerSearch:
             mistakes = [one for one in every if one.of_predictor == of_predictor]
             self.announce(f"trying {len(mistakes)} changes of the {'predictor' if of_predictor else 'talker'}")
             singles += self._search((), mistakes)
-            if any(said.explains_fully for said in singles):
+            if any(said.explains for said in singles):
                 break
         singles = _explaining_first(singles)
-        if not singles or singles[0].explains:
+        if not singles or singles[0].explains or not self.pairs:
             return singles
         self.announce(f"with {singles[0].mistakes[0].clause}: looking for a second mistake")
         seconds = every[: max(bounds.FEWEST_TRIALS, self._affordable() - len(every))]
@@ -115,7 +112,7 @@ class TalkerSearch:
                 and fit.mean > self._half_sure(mistake.of_predictor)
             ):
                 said = self._said(mirror, base, mistake)
-                explaining = said if said.explains_fully else None
+                explaining = said if said.explains else None
         nearer.sort(key=lambda entry: -entry[0])
         looked_at = [mistake for _, mistake in nearer[: bounds.LOOKED_AT_AGAIN]]
         if explaining is not None and explaining.mistakes[-1] not in looked_at:

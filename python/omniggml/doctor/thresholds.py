@@ -261,6 +261,9 @@ MISFIT_FRAME = Threshold("likelihood.misfit-frame", 2.5, "nats a code", "the sam
 SLIP_FRAMES = Threshold(
     "likelihood.slip-frames", 1.5, "frames", "that fit before a text differs that was told", ("codes.other-text",)
 )
+FIT_AT_FIRST = Threshold(
+    "likelihood.fit-at-first", 7.5, "frames", "that fit, from which on no two mistakes are looked for", ("talker.*",)
+)
 GAIN = Threshold("likelihood.gain", 6.0, "nats", "by which a mistake makes all codes likelier", ("talker.*",))
 GAIN_LUCK = Threshold("likelihood.gain-luck", 2.5, "deviations", "the same, over what luck gives", ("talker.*",))
 
@@ -281,13 +284,10 @@ AS_LIKELY = Threshold(
 )
 SPOKEN_FOR = Threshold(
     "talker.spoken-for",
-    0.5,
+    0.9,
     "share",
     "of what the right model is surer than chance by, that codes are likelier in the worst group with a mistake",
     ("talker.*",),
-)
-FULLY_SAID = Threshold(
-    "talker.fully-said", 0.9, "share", "the same, where no other mistake is looked for", ("talker.*",)
 )
 LEAST_SURE = 0.1
 """Nats a code: a model that is less sure of what it says can't be told from chance."""

@@ -467,7 +467,7 @@ ACTIVATIONS: dict[str, Callable[[FloatArray], FloatArray]] = {
 _TINY = np.float32(1e-9)
 
 
-def _snake(x: FloatArray, frequency: FloatArray, size: FloatArray) -> FloatArray:
+def _snake(x: FloatArray, frequency: FloatArray, size: npt.NDArray[Any]) -> FloatArray:
     """In one array: most of what a trial takes is this."""
     y = x * frequency
     np.sin(y, out=y)

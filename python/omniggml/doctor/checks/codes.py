@@ -344,8 +344,8 @@ def _likeliest(
         return likelihood_of(model, prompt, changed, of_talker=knows_text) if changed.shape[1] else None
 
     every = [(judged(one, bounds.GLANCED_FRAMES), one) for one in arrangements(codes, len(codes), size)]
-    every = sorted(((seen, one) for seen, one in every if seen), key=lambda entry: -entry[0].mean)
-    again = [(one, judged(one, bounds.JUDGED_FRAMES)) for _, one in every[: bounds.ARRANGED_AGAIN]]
+    likely = sorted(((seen.mean, one) for seen, one in every if seen), key=lambda entry: -entry[0])
+    again = [(one, judged(one, bounds.JUDGED_FRAMES)) for _, one in likely[: bounds.ARRANGED_AGAIN]]
     return max(((one, seen) for one, seen in again if seen), key=lambda entry: entry[1].mean, default=None)
 
 

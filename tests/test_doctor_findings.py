@@ -273,9 +273,9 @@ def spoken(text: str, told: str | None = None, name: str = VOICE, **options: Any
     }
 
 
-def one_group(codes: Any, other: Any) -> Any:
+def last_group_of(codes: Any, other: Any) -> Any:
     n = min(codes.shape[1], other.shape[1])
-    return np.concatenate([codes[:3, :n], other[3:4, :n], codes[4:, :n]])
+    return np.concatenate([codes[:-1, :n], other[-1:, :n]])
 
 
 def pause(codes: Any) -> Any:
@@ -319,9 +319,11 @@ CODES: dict[str, Shown] = {
         codes(lambda c: c[:, 3:], VOICE),
     ),
     "codes.reversed-ids": Shown(codes(lambda c: 255 - c, VOICE, text=TEXT), spoken(LONG, LONG, seed=4)),
-    "codes.other-groups": Shown(of_two(one_group, text=TEXT), spoken(TEXT, TEXT, predictor_temperature=1.0), slow=True),
+    "codes.other-groups": Shown(
+        of_two(last_group_of, text=TEXT), spoken(TEXT, TEXT, predictor_temperature=1.0), slow=True
+    ),
     "codes.unexpected": Shown(
-        spoken(TEXT, TEXT, name="tiny", temperature=4.0, predictor_temperature=2.0),
+        spoken(TEXT, TEXT, name="tiny", temperature=4.0, predictor_temperature=4.0, top_k=0, predictor_top_k=0),
         spoken(TEXT, TEXT, temperature=1.0, predictor_temperature=1.0),
     ),
     "codes.other-text": Shown(

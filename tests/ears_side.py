@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,7 +22,11 @@ from omniggml.synthetic.random_checkpoint import write_random_checkpoint
 from parity.cases import FloatArray, IntArray
 
 TOWER = "thinker.audio_tower"
+_BOUNDARY = re.compile(rf"{re.escape(TOWER)}\.(conv2d\d|conv_out|layers\.\d+(\.self_attn)?|ln_post|act)")
 FRAMES = (1, 50, 99, 100, 101, 150, 1000)
+SAMPLES = (201, *(160 * frames for frames in FRAMES[1:]), 16159)
+CLIPS = (150, 1000, 102, 250)
+"""Frames of clips of more than a chunk: shorter ones transformers fills up to the longest of a call."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +43,10 @@ class Ears:
         audio = ears_for(geometry, self.name)
         return write_random_checkpoint(geometry, self.root / f"{self.geometry}-{self.name}", audio=audio)
 
+    @property
+    def n_mels(self) -> int:
+        return ears_for(GEOMETRIES[self.geometry], self.name).num_mel_bins
+
     def files(self, type_: str = "f32") -> tuple[Path, Path, Path]:
         """Speech file, thinker, mmproj."""
         name = f"{self.geometry}-{self.name}-{type_}"
@@ -50,8 +60,7 @@ class Ears:
 
     def features(self, frames: int) -> FloatArray:
         """Numbers as log-mel features have them, [mels, frames]."""
-        n_mels = ears_for(GEOMETRIES[self.geometry], self.name).num_mel_bins
-        return np.random.default_rng(frames).normal(0, 0.7, (n_mels, frames)).astype(np.float32)
+        return np.random.default_rng(frames).normal(0, 0.7, (self.n_mels, frames)).astype(np.float32)
 
     def encoders(self, type_: str = "f32") -> _native.MediaEncoders:
         return _native.MediaEncoders(open_encoders(self.files(type_)[2]).native, "cpu")
@@ -59,23 +68,55 @@ class Ears:
     def encoded(self, features: FloatArray, type_: str = "f32", threads: int = 1) -> FloatArray:
         return _native.AudioEncoderSession(self.encoders(type_), threads, None).encode(features)
 
-    def captured(self, features: FloatArray, type_: str = "f32") -> dict[str, FloatArray]:
-        """Module path -> what it computed."""
-        probe = new_probe(("**",), {})
+    def captured(
+        self, features: FloatArray, type_: str = "f32", given: Mapping[str, FloatArray] | None = None
+    ) -> dict[str, FloatArray]:
+        """Module path -> what it computed; `given`: outputs that take the place of ours, see `boundaries`."""
+        probe = new_probe(("**",), dict(given or {}))
         _native.AudioEncoderSession(self.encoders(type_), 1, probe).encode(features)
         return dict(Reading(probe))
 
 
-def recorded(reference: Any, features: FloatArray) -> dict[str, FloatArray]:
-    """The same of transformers."""
+def clip(kind: str, n: int, rate: int = 16000) -> FloatArray:
+    """Samples of a sound."""
+    time = np.arange(n) / rate
+    rng = np.random.default_rng(n)
+    made = {
+        "noise": rng.normal(0, 0.1, n),
+        "voice": sum(0.1 * np.sin(2 * np.pi * 120 * k * time) / k for k in range(1, 30)) * (1 + np.sin(19 * time)),
+        "silence": np.zeros(n),
+        "quiet": 1e-4 * rng.normal(size=n),
+    }
+    return np.asarray(made[kind], np.float32)
+
+
+def of_whisper(samples: FloatArray, n_mels: int) -> FloatArray:
+    """transformers' features, [mels, frames]: its NumPy path; the one of torch sums in float32 and is itself some 1e-5
+    away from it."""
+    from transformers import WhisperFeatureExtractor
+
+    extractor = WhisperFeatureExtractor(feature_size=n_mels)
+    features: FloatArray = extractor._np_extract_fbank_features(samples[np.newaxis], "cpu")[0]
+    return features
+
+
+def boundaries(outputs: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
+    """Those of the reference's outputs that a teacher-forced run puts in the place of ours, so that an error doesn't
+    reach the next block: convolutions, attention, and what the residual stream holds between layers."""
+    return {name: array for name, array in outputs.items() if _BOUNDARY.fullmatch(name)}
+
+
+def recorded(reference: Any, *clips: FloatArray) -> dict[str, FloatArray]:
+    """The same of transformers, which hears all clips in one call."""
     import torch
 
     from omniggml.comparison.transformers_side import recording
 
     outputs: dict[str, FloatArray] = {}
     tower = reference.thinker.model.audio_tower
+    lengths = torch.tensor([clip.shape[1] for clip in clips])
     with torch.no_grad(), recording(tower, TOWER, outputs):
-        tower(torch.from_numpy(features), feature_lens=torch.tensor([features.shape[1]]))
+        tower(torch.from_numpy(np.concatenate(clips, axis=1)), feature_lens=lengths)
     return outputs
 
 

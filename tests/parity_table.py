@@ -9,14 +9,17 @@ greedy code differs. `docs/parity.md` says what is compared and why.
 from __future__ import annotations
 
 import argparse
+import itertools
 import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 import omniggml
-from ears_side import FRAMES, Ears, recorded
+from ears_side import CLIPS, FRAMES, SAMPLES, Ears, boundaries, clip, of_whisper, recorded
 from eyes_side import GRIDS, Eyes, held_to
 from eyes_side import recorded as recorded_eyes
 from omniggml.synthetic.ears import EARS
@@ -59,7 +62,8 @@ def main(arguments: list[str] | None = None) -> int:
                 rows += some
             n_different += _compare_greedy(files, name, transformers_side, reference)
         for name in (name for name in options.geometry if name in _EARS):
-            some = list(_ears_rows(Ears(Path(directory), "tiny", _EARS[name]), options.type, transformers_side))
+            ears = Ears(Path(directory), "tiny", _EARS[name])
+            some = list(_ears_rows(ears, options.type, transformers_side, forced=not options.stages))
             _print_rows(some if options.all_rows else worst_of_kind(some))
             rows += some
         for name in (name for name in options.geometry if name in _EYES):
@@ -97,15 +101,28 @@ def _rows(
         yield [*rows, Row("code2wav without a probe, from the codes to the waveform", name, type_, whole)]
 
 
-def _ears_rows(ears: Ears, types: list[str], transformers_side: Any) -> Iterator[Row]:
-    """Every module of one audio encoder, for clips of several lengths, each from its features on."""
+def _ears_rows(ears: Ears, types: list[str], transformers_side: Any, *, forced: bool) -> Iterator[Row]:
+    """The front end, and every module of one audio encoder: clips of several lengths, each from its features on, and
+    several clips that transformers hears in one call."""
     reference = transformers_side.load_reference(ears.checkpoint)
+    geometry = f"ears-{ears.name}"
+    if "f32" in types:
+        for kind, n in itertools.product(("noise", "voice", "silence"), SAMPLES):
+            ours, theirs = omniggml.log_mel(clip(kind, n), n_mels=ears.n_mels), of_whisper(clip(kind, n), ears.n_mels)
+            yield Row(f"log_mel of {kind}, {n} samples", geometry, "f32", agreement(ours, theirs))
     for frames in FRAMES:
         features = ears.features(frames)
         outputs = recorded(reference, features)
-        # Of a single token, bfloat16 changes the norm by chance.
-        for type_ in (type_ for type_ in types if type_ != "bf16" or frames > 1):
-            yield from compare(f"ears-{ears.name}", type_, ears.captured(features, type_), outputs)
+        given = boundaries(outputs) if forced else {}
+        for type_ in types:
+            yield from compare(geometry, type_, ears.captured(features, type_, given), outputs)
+    if "f32" in types:  # errors add up
+        clips = [ears.features(frames) for frames in CLIPS]
+        rows = np.concatenate([ears.encoded(features) for features in clips])
+        heard = recorded(reference, *clips)["thinker.audio_tower.proj2"]
+        yield Row(
+            f"thinker.audio_tower.proj2 of {len(clips)} clips in one call", geometry, "f32", agreement(rows, heard)
+        )
 
 
 def _eyes_rows(eyes: Eyes, types: list[str], transformers_side: Any) -> Iterator[Row]:

@@ -21,7 +21,7 @@ LEVELS: tuple[tuple[str, ...], ...] = (
     ("_native", "printable", "plain_file", "voice", "warning", "extras"),
     ("errors",),
     ("checked", "paths"),
-    ("whole_file",),
+    ("streamed_wav", "whole_file"),
     ("version", "gguf"),
     ("spec",),
     ("torch_file",),

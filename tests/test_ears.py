@@ -14,14 +14,14 @@ import pytest
 import soundfile
 
 import omniggml
-from ears_side import FRAMES, TOWER, Ears, answered, our_answer, recorded
+from ears_side import FRAMES, TOWER, Ears, answered, boundaries, clip, our_answer, recorded
 from gguf_edit import GgufEdit
 from omniggml import InputError, ModelFileError, TextOptions, _native, convert
+from omniggml.files.encoders import open_encoders
 from omniggml.media.parts import parted
 from omniggml.spec.mmproj_file import ARCHITECTURE
 from omniggml.synthetic.ears import EARS
 from parity.metrics import GATES, agreement
-from test_log_mel import clip
 
 GREEDY = TextOptions(greedy=True, max_tokens=6)
 
@@ -58,8 +58,8 @@ def test_every_module_of_the_encoder_agrees(ears: Ears, name: str) -> None:
     for frames in FRAMES:
         features = these.features(frames)
         theirs = recorded(reference, features)
-        for type_ in ("f32", "f16", "q8_0"):
-            ours = these.captured(features, type_)
+        for type_ in GATES:
+            ours = these.captured(features, type_, boundaries(theirs))
             assert set(theirs) - set(ours) == {TOWER}
             for module, array in ours.items():
                 assert array.shape == theirs[module].shape, (module, frames)
@@ -153,10 +153,24 @@ def test_the_same_bits_however_many_threads_and_how_often(ears: Ears) -> None:
     assert np.array_equal(one, ears.encoded(features, threads=3))
 
 
+@pytest.mark.parametrize("name", EARS)
+@pytest.mark.parametrize("type_", GATES)
+def test_nodes_of_our_own_equal_ordinary_ones(ears: Ears, name: str, type_: str) -> None:
+    these = Ears(ears.root, "tiny", name)
+    plain = _native.MediaEncoders(open_encoders(these.files(type_)[2]).native, "cpu", plain=True)
+    for frames in (1, 99, 1000, 3700):
+        features = these.features(frames)
+        ordinary = _native.AudioEncoderSession(plain, 1, None).encode(features)
+        seen = agreement(these.encoded(features, type_), ordinary)
+        assert seen.nmse <= (1e-10 if type_ == "f32" else 1e-3)
+
+
 def test_a_window_is_heard_by_itself(ears: Ears) -> None:
     """What comes after eight seconds changes nothing before."""
     features = ears.features(1000)
-    assert np.array_equal(ears.encoded(features)[:104], ears.encoded(features[:, :800]))
+    for type_ in ("f32", "bf16", "q8_0"):
+        whole = ears.encoded(features, type_)
+        assert np.array_equal(whole[:104], ears.encoded(features[:, :800], type_))
 
 
 def test_probes_see_and_replace(model: omniggml.Model) -> None:

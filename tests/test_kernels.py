@@ -9,10 +9,12 @@ import gguf
 import numpy as np
 import numpy.typing as npt
 import pytest
+import scipy.special
 
 import omniggml
 from native_module import internals
 from omniggml import _native
+from omniggml.gguf.bfloat16 import to_bfloat16
 from parity.files import ModelFiles
 
 FloatArray = npt.NDArray[np.float32]
@@ -64,6 +66,34 @@ def test_snake_passes_nan_and_infinity_on(kind: str) -> None:
     got = internals().snake(x, np.ones(3, np.float32), np.ones(3, np.float32), kind)
     assert not np.isfinite(got[0, :2]).any()
     assert np.isfinite(got[0, 2])
+
+
+@pytest.mark.parametrize("kind", F32_KINDS)
+def test_gelu(kind: str) -> None:
+    x = np.concatenate([np.linspace(-12, 12, 100_003), [0, -0.0, 40, -40, 1e30, -1e30]]).astype(np.float32)
+    want = x / 2 * (1 + scipy.special.erf(x.astype(np.float64) / np.sqrt(2)))
+    assert (np.abs(internals().gelu(x, kind) - want) <= 4e-7 * np.maximum(1, np.abs(want))).all()
+    assert np.isnan(internals().gelu(np.array([np.nan, 1], np.float32), kind)[0])
+
+
+@pytest.mark.parametrize("kind", F32_KINDS)
+@pytest.mark.parametrize("n", [1, 15, 16, 104, 1000])
+def test_softmax(kind: str, n: int) -> None:
+    x = 100 * numbers(np.random.default_rng(n), n)
+    want = scipy.special.softmax(0.125 * x.astype(np.float64))
+    np.testing.assert_allclose(internals().softmax(x, 0.125, kind), want, rtol=3e-6, atol=1e-12)
+
+
+def test_rounding_to_bfloat16() -> None:
+    values = 10 * numbers(np.random.default_rng(0), 320)
+    stored = gguf.quants.quantize(values, gguf.GGMLQuantizationType.Q8_0)
+    given = {
+        "f32": (values, values),
+        "f16": (values.astype(np.float16), values.astype(np.float16).astype(np.float32)),
+        "q8_0": (stored, gguf.quants.dequantize(stored, gguf.GGMLQuantizationType.Q8_0)),
+    }
+    for kind, (held, exact) in given.items():
+        assert np.array_equal(internals().rounded(held.view(np.uint8).ravel(), kind, 320), to_bfloat16(exact)), kind
 
 
 q8_product = pytest.mark.skipif(not internals().has_q8_product(), reason="this CPU does not have the instructions")

@@ -76,9 +76,10 @@ py::array_t<float> encode(AudioEncoderSession & self, const FloatArray & feature
 void bind_audio_encoder(py::module_ & m) {
     py::class_<MediaEncoders, std::shared_ptr<MediaEncoders>>(
         m, "MediaEncoders", "The weights of an mmproj file. Immutable, shared by sessions.")
-        .def(py::init<std::shared_ptr<GgufFile>, const std::string &, bool>(), py::arg("file"), py::arg("device"),
-             py::kw_only(), py::arg("mmap") = true, py::call_guard<LockReleased>(),
+        .def(py::init<std::shared_ptr<GgufFile>, const std::string &, bool, bool>(), py::arg("file"), py::arg("device"),
+             py::kw_only(), py::arg("mmap") = true, py::arg("plain") = false, py::call_guard<LockReleased>(),
              R"(From an open file in llama.cpp's layout. `mmap`: whether weights may stay in the file's pages.
+`plain`: whether the CPU computes with ggml's ordinary operations, as other devices do.
 
 Raises ModelFileError for a file that can't be used, InputError for a device there isn't, OutOfMemoryError.)")
         .def_static(

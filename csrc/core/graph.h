@@ -18,6 +18,7 @@
 #include "core/probe.h"
 #include "ggml-backend.h"
 #include "ggml.h"
+#include "ops/linear_op.h"
 #include "ops/product_op.h"
 
 namespace omni {
@@ -45,6 +46,13 @@ class Graph {
     ggml_tensor * product(ggml_tensor * weight, ggml_tensor * x) {
         observe_input(weight, x);
         return products_.product(context(), weight, x);
+    }
+
+    // The same for many columns on the CPU, in a form that is not plain; see LinearNodes. `gelu`, of GELU(x), only
+    // where there is no probe, which would not see it.
+    ggml_tensor * linear(ConvForm form, ggml_tensor * weight, ggml_tensor * x, ggml_tensor * bias, bool gelu = false) {
+        observe_input(weight, x);
+        return linears_.linear(context(), form, weight, x, bias, gelu);
     }
 
     // weight [in, out, experts] with x [in, 1 or used, rows], by experts [used, rows] -> [out, used, rows].
@@ -104,6 +112,7 @@ class Graph {
     std::vector<ContextPtr>                            contexts_;
     std::vector<ggml_tensor *>                         results_;  // outputs and effects, in the order of building
     ProductNodes                                       products_;
+    LinearNodes                                        linears_;
     TensorStore                                        constants_;
     std::vector<std::vector<char>>                     constant_values_;
     ContextPtr                                         graph_context_;

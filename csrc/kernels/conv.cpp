@@ -73,7 +73,7 @@ void conv_f32_generic(const ConvJob & job, const ConvBlock & block) {
         for (int64_t row = block.row_begin; row < block.row_end; ++row) {
             float sum[k_conv_panel] = {};
             for (int64_t tap = 0; tap < job.taps; ++tap) {
-                const float * from = x + (row + tap * job.dilation) * job.in;
+                const float * from = x + row * job.x_row + tap * job.x_tap;
                 const float * with = w + tap * job.in * k_conv_panel;
                 for (int64_t c = 0; c < job.in; ++c) {
                     for (int64_t lane = 0; lane < k_conv_panel; ++lane) {
@@ -82,10 +82,10 @@ void conv_f32_generic(const ConvJob & job, const ConvBlock & block) {
                 }
             }
             for (int64_t lane = 0; lane < width; ++lane) {
-                const int64_t o  = first + lane;
-                const int64_t at = row * job.out + o;
-                job.y[at] =
-                    sum[lane] + job.bias[o % job.bias_period] + (job.residual != nullptr ? job.residual[at] : 0.0f);
+                const int64_t o    = first + lane;
+                const int64_t at   = row * job.y_row + o;
+                const float   bias = job.bias != nullptr ? job.bias[o % job.bias_period] : 0.0f;
+                job.y[at]          = sum[lane] + bias + (job.residual != nullptr ? job.residual[at] : 0.0f);
             }
         }
     }

@@ -1,9 +1,10 @@
-// A causal convolution as one matrix product without gathering its taps.
+// A convolution as one matrix product without gathering its taps.
 //
-//   y[t][o] = bias[o] + residual[t][o] + sum over tap, c of w[o][tap][c] * x[t + tap * dilation][c]
+//   y[t][o] = bias[o] + residual[t][o] + sum over tap, c of w[o][tap][c] * x[t * x_row + tap * x_tap + c]
 //
-// x has `context` rows of the past in front. Rows are contiguous, channels fastest. A row of x serves up to `taps`
-// outputs, so nothing is copied: the kernel walks the rows where they lie.
+// Channels lie side by side. What a row of x holds serves up to `taps` outputs, so nothing is copied: the kernel walks
+// the rows where they lie. With one tap it is a product of matrices; where rows begin further apart than a row is long,
+// or nearer, a convolution with a stride.
 //
 // Every output is one chain of fused multiply-adds in the order of (tap, c), whatever the split into tiles and threads
 // (in f32; with bf16 in pairs, or in blocks of 32): the same frames give the same samples for every chunk size.
@@ -19,17 +20,19 @@ namespace omni {
 constexpr int64_t k_conv_panel = 16;  // outputs packed side by side
 
 struct ConvJob {
-    const void *  x;         // [rows + context][in], float or bfloat16
+    const void *  x;         // float or bfloat16
     const void *  weight;    // packed, see below
-    const float * bias;      // [out] or, when the outputs are rate positions, [out / rate], repeated
-    const float * residual;  // [rows][out] or null
-    float *       y;         // [rows][out]
+    const float * bias;      // [out] or, when the outputs are rate positions, [out / rate], repeated; or null
+    const float * residual;  // as y, or null
+    float *       y;         // [rows][out], rows y_row apart
     int64_t       rows;
     int64_t       in;
     int64_t       out;
     int64_t       taps;
-    int64_t       dilation;
     int64_t       bias_period;  // bias[o % bias_period]
+    int64_t       x_row;        // elements from the inputs of a row to those of the next
+    int64_t       x_tap;        // and of a tap
+    int64_t       y_row;
 };
 
 // Weights of f32 jobs: [panel][tap][in][16 outputs]; missing outputs of the last panel are zero.

@@ -40,12 +40,12 @@ OMNI_AMX void store(const ConvJob & job, const float * sums, int64_t row, int64_
     const int64_t     width              = std::min(k_conv_panel, job.out - first);
     const auto        mask               = (__mmask16) ((1u << width) - 1);
     alignas(64) float bias[k_conv_panel] = {};
-    for (int64_t lane = 0; lane < width; ++lane) {
+    for (int64_t lane = 0; job.bias != nullptr && lane < width; ++lane) {
         bias[lane] = job.bias[(first + lane) % job.bias_period];
     }
     const __m512 add = _mm512_load_ps(bias);
     for (int64_t r = 0; r < std::min(k_tile, row_end - row); ++r) {
-        const int64_t at  = (row + r) * job.out + first;
+        const int64_t at  = (row + r) * job.y_row + first;
         __m512        sum = _mm512_add_ps(_mm512_load_ps(sums + r * k_tile), add);
         if (job.residual != nullptr) {
             sum = _mm512_add_ps(sum, _mm512_maskz_loadu_ps(mask, job.residual + at));
@@ -70,11 +70,11 @@ OMNI_AMX void block_2x2(const ConvJob & job, const Operands & o) {
     _tile_zero(3);
     int64_t tile = 0;
     for (int64_t tap = 0; tap < job.taps; ++tap) {
-        const uint16_t * x = o.x + tap * job.dilation * job.in;
+        const uint16_t * x = o.x + tap * job.x_tap;
         for (int64_t b = 0; b < o.tiles_tap; ++b, ++tile) {
             _tile_loadd(4, x + b * k_bf16_block, o.x_stride);
             _tile_loadd(6, o.w0 + tile * k_bf16_block * k_tile, 64);
-            _tile_loadd(5, x + k_tile * job.in + b * k_bf16_block, o.x_stride);
+            _tile_loadd(5, x + k_tile * job.x_row + b * k_bf16_block, o.x_stride);
             _tile_loadd(7, o.w1 + tile * k_bf16_block * k_tile, 64);
             _tile_dpbf16ps(0, 4, 6);
             _tile_dpbf16ps(1, 4, 7);
@@ -89,7 +89,7 @@ OMNI_AMX void block_1x1(const ConvJob & job, const Operands & o) {
     _tile_zero(0);
     int64_t tile = 0;
     for (int64_t tap = 0; tap < job.taps; ++tap) {
-        const uint16_t * x = o.x + tap * job.dilation * job.in;
+        const uint16_t * x = o.x + tap * job.x_tap;
         for (int64_t b = 0; b < o.tiles_tap; ++b, ++tile) {
             _tile_loadd(4, x + b * k_bf16_block, o.x_stride);
             _tile_loadd(6, o.w0 + tile * k_bf16_block * k_tile, 64);
@@ -103,7 +103,7 @@ OMNI_AMX void run_block(const ConvJob & job, int64_t panel, int64_t panels, int6
     const auto *      x     = static_cast<const uint16_t *>(job.x);
     const auto *      w     = static_cast<const uint16_t *>(job.weight);
     const int64_t     depth = job.taps * job.in * k_conv_panel;
-    const Operands    o{ x + row * job.in, job.in * 2, w + panel * depth, w + (panel + panels - 1) * depth,
+    const Operands    o{ x + row * job.x_row, job.x_row * 2, w + panel * depth, w + (panel + panels - 1) * depth,
                          job.in / k_bf16_block };
     if (panels == 2 && row + k_tile < row_end) {
         block_2x2(job, o);
@@ -119,7 +119,7 @@ OMNI_AMX void run_block(const ConvJob & job, int64_t panel, int64_t panels, int6
     }
     for (int64_t p = panel; p < panel + panels; ++p) {
         for (int64_t r = row; r < row_end; r += k_tile) {
-            const Operands one{ x + r * job.in, o.x_stride, w + p * depth, nullptr, o.tiles_tap };
+            const Operands one{ x + r * job.x_row, o.x_stride, w + p * depth, nullptr, o.tiles_tap };
             block_1x1(job, one);
             _tile_stored(0, sums, 64);
             store(job, sums, r, row_end, p);

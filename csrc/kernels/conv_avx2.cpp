@@ -19,8 +19,9 @@ constexpr int     k_halves    = 2;  // vectors a panel
 OMNI_AVX2 void store(const ConvJob & job, int64_t row, int64_t first, const float * sum) {
     const int64_t width = std::min(k_conv_panel, job.out - first);
     for (int64_t lane = 0; lane < width; ++lane) {
-        const int64_t at     = row * job.out + first + lane;
-        const float   biased = sum[lane] + job.bias[(first + lane) % job.bias_period];
+        const int64_t at     = row * job.y_row + first + lane;
+        const float   bias   = job.bias != nullptr ? job.bias[(first + lane) % job.bias_period] : 0.0f;
+        const float   biased = sum[lane] + bias;
         job.y[at]            = job.residual != nullptr ? biased + job.residual[at] : biased;
     }
 }
@@ -34,13 +35,13 @@ template <int ROWS> OMNI_AVX2 void tile(const ConvJob & job, int64_t panel, int6
         sum[r][1] = _mm256_setzero_ps();
     }
     for (int64_t tap = 0; tap < job.taps; ++tap) {
-        const float * from = x + (row + tap * job.dilation) * job.in;
+        const float * from = x + row * job.x_row + tap * job.x_tap;
         const float * with = weight + tap * job.in * k_conv_panel;
         for (int64_t c = 0; c < job.in; ++c) {
             const __m256 low  = _mm256_loadu_ps(with + c * k_conv_panel);
             const __m256 high = _mm256_loadu_ps(with + c * k_conv_panel + 8);
             for (int r = 0; r < ROWS; ++r) {
-                const __m256 value = _mm256_broadcast_ss(from + r * job.in + c);
+                const __m256 value = _mm256_broadcast_ss(from + r * job.x_row + c);
                 sum[r][0]          = _mm256_fmadd_ps(value, low, sum[r][0]);
                 sum[r][1]          = _mm256_fmadd_ps(value, high, sum[r][1]);
             }

@@ -1,5 +1,6 @@
-// The f32 convolution with AVX-512: tiles of 12 rows x 32 outputs in 24 accumulators.
+// The f32 convolution with AVX-512: tiles of up to 12 rows x 32 outputs in 24 accumulators.
 #include "kernels/conv_avx512.h"
+#include "kernels/share.h"
 
 #if defined(__x86_64__)
 
@@ -21,7 +22,7 @@ template <int ROWS, int PANELS> OMNI_AVX512 void tile(const ConvJob & job, const
         }
     }
     for (int64_t tap = 0; tap < job.taps; ++tap) {
-        const float * from  = x + (row + tap * job.dilation) * job.in;
+        const float * from  = x + row * job.x_row + tap * job.x_tap;
         const int64_t depth = tap * job.in * k_conv_panel;
         for (int64_t c = 0; c < job.in; ++c) {
             __m512 w[PANELS];
@@ -29,7 +30,7 @@ template <int ROWS, int PANELS> OMNI_AVX512 void tile(const ConvJob & job, const
                 w[p] = _mm512_loadu_ps(panels[p].weight + depth + c * k_conv_panel);
             }
             for (int r = 0; r < ROWS; ++r) {
-                const __m512 value = _mm512_set1_ps(from[r * job.in + c]);
+                const __m512 value = _mm512_set1_ps(from[r * job.x_row + c]);
                 for (int p = 0; p < PANELS; ++p) {
                     sum[p][r] = _mm512_fmadd_ps(value, w[p], sum[p][r]);
                 }
@@ -43,13 +44,13 @@ template <int ROWS, int PANELS> OMNI_AVX512 void tile(const ConvJob & job, const
     }
 }
 
-// The last `count` rows, at most ROWS.
+// `count` rows, at most ROWS.
 template <int ROWS, int PANELS>
-OMNI_AVX512 void rest(const ConvJob & job, const Panel * panels, int64_t row, int64_t count) {
+OMNI_AVX512 void tile_of(const ConvJob & job, const Panel * panels, int64_t row, int64_t count) {
     if (count == ROWS) {
         tile<ROWS, PANELS>(job, panels, row);
     } else if constexpr (ROWS > 1) {
-        rest<ROWS - 1, PANELS>(job, panels, row, count);
+        tile_of<ROWS - 1, PANELS>(job, panels, row, count);
     }
 }
 
@@ -58,11 +59,13 @@ template <int PANELS> OMNI_AVX512 void column(const ConvJob & job, const ConvBlo
     for (int p = 0; p < PANELS; ++p) {
         panels[p] = conv_panel<float>(job, first + p);
     }
-    int64_t row = block.row_begin;
-    for (; row + k_tile_rows <= block.row_end; row += k_tile_rows) {
-        tile<k_tile_rows, PANELS>(job, panels, row);
+    // Tiles of about the same height: a lone row at the end would take half as long as a whole tile.
+    const int64_t rows  = block.row_end - block.row_begin;
+    const int     tiles = (int) ((rows + k_tile_rows - 1) / k_tile_rows);
+    for (int i = 0; i < tiles; ++i) {
+        const Share some = share_of(rows, 1, i, tiles);
+        tile_of<k_tile_rows, PANELS>(job, panels, block.row_begin + some.begin, some.end - some.begin);
     }
-    rest<k_tile_rows - 1, PANELS>(job, panels, row, block.row_end - row);
 }
 
 }  // namespace

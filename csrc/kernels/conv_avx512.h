@@ -24,7 +24,7 @@ template <typename T> OMNI_AVX512 ConvPanel<T> conv_panel(const ConvJob & job, i
     const int64_t     first              = index * k_conv_panel;
     const int64_t     width              = std::min(k_conv_panel, job.out - first);
     alignas(64) float bias[k_conv_panel] = {};
-    for (int64_t lane = 0; lane < width; ++lane) {
+    for (int64_t lane = 0; job.bias != nullptr && lane < width; ++lane) {
         bias[lane] = job.bias[(first + lane) % job.bias_period];
     }
     const auto * weight = static_cast<const T *>(job.weight) + index * job.taps * job.in * k_conv_panel;
@@ -34,7 +34,7 @@ template <typename T> OMNI_AVX512 ConvPanel<T> conv_panel(const ConvJob & job, i
 // sum + bias + residual.
 template <typename T>
 OMNI_AVX512 inline void store_row(const ConvJob & job, const ConvPanel<T> & panel, int64_t row, __m512 sum) {
-    const int64_t at = row * job.out + panel.first;
+    const int64_t at = row * job.y_row + panel.first;
     sum              = _mm512_add_ps(sum, panel.bias);
     if (job.residual != nullptr) {
         sum = _mm512_add_ps(sum, _mm512_maskz_loadu_ps(panel.mask, job.residual + at));

@@ -1,6 +1,7 @@
-// The bf16 convolution with AVX-512: tiles of 12 rows x 32 outputs in 24 accumulators, pairs of channels multiplied in
-// bfloat16 and summed in f32. For CPUs that have such products but no AMX tiles.
+// The bf16 convolution with AVX-512: tiles of up to 12 rows x 32 outputs in 24 accumulators, pairs of channels
+// multiplied in bfloat16 and summed in f32. For CPUs that have such products but no AMX tiles.
 #include "kernels/conv_avx512.h"
+#include "kernels/share.h"
 
 #if defined(__x86_64__)
 
@@ -33,7 +34,7 @@ template <int ROWS, int PANELS> OMNI_AVX512_BF16 void tile(const ConvJob & job, 
         }
     }
     for (int64_t tap = 0; tap < job.taps; ++tap) {
-        const uint16_t * from  = x + (row + tap * job.dilation) * job.in;
+        const uint16_t * from  = x + row * job.x_row + tap * job.x_tap;
         const int64_t    depth = tap * job.in * k_conv_panel;
         for (int64_t c = 0; c < job.in; c += 2) {
             __m512bh w[PANELS];
@@ -41,7 +42,7 @@ template <int ROWS, int PANELS> OMNI_AVX512_BF16 void tile(const ConvJob & job, 
                 w[p] = (__m512bh) _mm512_loadu_si512(panels[p].weight + depth + c * k_conv_panel);
             }
             for (int r = 0; r < ROWS; ++r) {
-                const __m512bh pair = pair_of(from + r * job.in + c);
+                const __m512bh pair = pair_of(from + r * job.x_row + c);
                 for (int p = 0; p < PANELS; ++p) {
                     sum[p][r] = _mm512_dpbf16_ps(sum[p][r], pair, w[p]);
                 }
@@ -55,13 +56,13 @@ template <int ROWS, int PANELS> OMNI_AVX512_BF16 void tile(const ConvJob & job, 
     }
 }
 
-// The last `count` rows, at most ROWS.
+// `count` rows, at most ROWS.
 template <int ROWS, int PANELS>
-OMNI_AVX512_BF16 void rest(const ConvJob & job, const Panel * panels, int64_t row, int64_t count) {
+OMNI_AVX512_BF16 void tile_of(const ConvJob & job, const Panel * panels, int64_t row, int64_t count) {
     if (count == ROWS) {
         tile<ROWS, PANELS>(job, panels, row);
     } else if constexpr (ROWS > 1) {
-        rest<ROWS - 1, PANELS>(job, panels, row, count);
+        tile_of<ROWS - 1, PANELS>(job, panels, row, count);
     }
 }
 
@@ -70,11 +71,13 @@ template <int PANELS> OMNI_AVX512_BF16 void column(const ConvJob & job, const Co
     for (int p = 0; p < PANELS; ++p) {
         panels[p] = conv_panel<uint16_t>(job, first + p);
     }
-    int64_t row = block.row_begin;
-    for (; row + k_tile_rows <= block.row_end; row += k_tile_rows) {
-        tile<k_tile_rows, PANELS>(job, panels, row);
+    // Tiles of about the same height: a lone row at the end would take half as long as a whole tile.
+    const int64_t rows  = block.row_end - block.row_begin;
+    const int     tiles = (int) ((rows + k_tile_rows - 1) / k_tile_rows);
+    for (int i = 0; i < tiles; ++i) {
+        const Share some = share_of(rows, 1, i, tiles);
+        tile_of<k_tile_rows, PANELS>(job, panels, block.row_begin + some.begin, some.end - some.begin);
     }
-    rest<k_tile_rows - 1, PANELS>(job, panels, row, block.row_end - row);
 }
 
 }  // namespace

@@ -5,7 +5,10 @@
 
 #include "core/finite.h"
 #include "error/error.h"
+#include "kernels/cpu_features.h"
 #include "models/llama_names.h"
+#include "ops/conv2d_op.h"
+#include "ops/linear_op.h"
 
 namespace omni {
 
@@ -15,8 +18,9 @@ const std::string k_tower = "thinker.audio_tower.";
 const std::string k_keys  = "clip.audio.";
 const std::string k_ours  = "qwen3omni.audio.";
 
-constexpr int64_t k_taps           = 9;  // 3 x 3
-constexpr int64_t k_chunks_at_once = 2;  // of the convolutions, whose gathered taps are large
+constexpr int64_t k_taps           = 9;    // 3 x 3
+constexpr int64_t k_chunks_at_once = 2;    // of the convolutions, whose maps are large
+constexpr int64_t k_most_tokens    = 512;  // behind them: weights are read once for so many
 // What llama.cpp's files do not say is the published model's.
 constexpr int64_t k_n_window       = 50;
 constexpr int64_t k_n_window_infer = 800;
@@ -96,9 +100,20 @@ int64_t AudioEncoderGeometry::n_tokens(int64_t n_frames) const {
 
 // --- tensors --------------------------------------------------------------------------------------------------------
 
-AudioEncoder::AudioEncoder(std::shared_ptr<Weights> weights) :
+namespace {
+
+ConvForm form_on(ggml_backend_dev_t device, bool plain) {
+    const bool on_cpu = ggml_backend_dev_type(device) == GGML_BACKEND_DEVICE_TYPE_CPU;
+    // Where there are no kernels of ours, ggml's are better than a plain loop.
+    return choose_conv_form(on_cpu && !plain && best_simd() != Simd::generic, false);
+}
+
+}  // namespace
+
+AudioEncoder::AudioEncoder(std::shared_ptr<Weights> weights, bool plain) :
     weights_(std::move(weights)),
-    geometry_(read_geometry(weights_->file())) {
+    geometry_(read_geometry(weights_->file())),
+    form_(form_on(weights_->device(), plain)) {
     const AudioEncoderGeometry & g = geometry_;
     for (size_t i = 0; i < convs_.size(); ++i) {
         convs_[i] = declare_conv(k_tower + "conv2d" + std::to_string(i + 1), i == 0 ? 1 : g.channels);
@@ -131,15 +146,25 @@ AudioEncoder::Linear AudioEncoder::declare_linear(const std::string & path, int6
 }
 
 // Stored [out, in, mel, time] as in PyTorch, the bias [out, 1, 1].
-AudioEncoder::Linear AudioEncoder::declare_conv(const std::string & path, int64_t in) const {
-    const int64_t out    = geometry_.channels;
-    const auto    source = [=](int64_t i) {
-        const int64_t channel = i % in, tap = i / in % k_taps, output = i / in / k_taps;
-        return (output * in + channel) * k_taps + tap;
-    };
-    return { weights_->rearranged(llama_encoder_name(path + ".weight"), { 3, 3, in, out }, GGML_TYPE_F32,
-                                  { k_taps * in, out }, source),
-             weights_->f32(llama_encoder_name(path + ".bias"), { 1, 1, out }) };
+AudioEncoder::Conv AudioEncoder::declare_conv(const std::string & path, int64_t in) const {
+    const std::string          name   = llama_encoder_name(path + ".weight");
+    const std::vector<int64_t> stored = { 3, 3, in, geometry_.channels };
+    const int64_t              out    = geometry_.channels;
+    Conv                       conv;
+    if (form_ == ConvForm::plain) {
+        conv.weight = weights_->rearranged(name, stored, GGML_TYPE_F32, { k_taps * in, out }, [=](int64_t i) {
+            const int64_t channel = i % in, tap = i / in % k_taps, output = i / in / k_taps;
+            return (output * in + channel) * k_taps + tap;
+        });
+    } else {
+        const bool     exact = weights_->stored_type(name) == GGML_TYPE_F32;
+        const ConvForm form  = conv2d_form(exact ? ConvForm::f32 : form_, in);
+        conv.form            = form;
+        conv.weight = weights_->rearranged(name, stored, conv_input_type(form), { conv2d_weight_size(form, in, out) },
+                                           [=](int64_t i) { return conv2d_weight_at(form, i, in, out); });
+    }
+    conv.bias = weights_->f32(llama_encoder_name(path + ".bias"), { 1, 1, out });
+    return conv;
 }
 
 AudioEncoder::Norm AudioEncoder::declare_norm(const std::string & path) const {
@@ -159,18 +184,19 @@ struct AudioEncoderSession::Stem {
     Graph         graph;
     int64_t       chunk;
     int64_t       n_chunks;
-    ggml_tensor * features = nullptr;  // [1, time * mels * chunks]
+    ggml_tensor * features = nullptr;  // [1, time, mels, chunks]
     ggml_tensor * rows     = nullptr;  // [hidden, tokens of a chunk, chunks]
 };
 
-// Everything behind the convolutions, for one window.
+// Everything behind the convolutions, for some windows: all of whole length but the last.
 struct AudioEncoderSession::Tower {
     Tower(const Backends & backends, Probe * probe, int64_t tokens) : graph(backends, probe), n_tokens(tokens) {}
 
-    Graph         graph;
-    int64_t       n_tokens;
-    ggml_tensor * rows   = nullptr;  // [hidden, tokens]
-    ggml_tensor * output = nullptr;  // [output width, tokens]
+    Graph          graph;
+    int64_t        n_tokens;
+    AttentionNodes attentions;
+    ggml_tensor *  rows   = nullptr;  // [hidden, tokens]
+    ggml_tensor *  output = nullptr;  // [output width, tokens]
 };
 
 AudioEncoderSession::AudioEncoderSession(std::shared_ptr<const AudioEncoder> encoder, int n_threads,
@@ -181,13 +207,35 @@ AudioEncoderSession::AudioEncoderSession(std::shared_ptr<const AudioEncoder> enc
 
 AudioEncoderSession::~AudioEncoderSession() = default;
 
+bool AudioEncoderSession::plain() const {
+    return encoder_->form_ == ConvForm::plain;
+}
+
 ggml_tensor * AudioEncoderSession::linear(Graph & graph, const std::string & path, const AudioEncoder::Linear & linear,
-                                          ggml_tensor * x) const {
+                                          ggml_tensor * x, bool gelu_first) const {
+    if (!plain()) {
+        x = graph.linear(linear_form(encoder_->form_, linear.weight), linear.weight, x, linear.bias, gelu_first);
+        return graph.module(path, x, Axes::time_channel);
+    }
     x = graph.product(linear.weight, x);
     if (linear.bias != nullptr) {
         x = ggml_add(graph.context(), x, linear.bias);
     }
     return graph.module(path, x, Axes::time_channel);
+}
+
+ggml_tensor * AudioEncoderSession::gelu(Graph & graph, ggml_tensor * x) const {
+    return plain() ? ggml_gelu_erf(graph.context(), x) : gelu_node(graph.context(), x);
+}
+
+// linear(GELU(x)), where `activation` names GELU(x).
+ggml_tensor * AudioEncoderSession::behind_gelu(Graph & graph, const std::string & activation, const std::string & path,
+                                               const AudioEncoder::Linear & linear, ggml_tensor * x) const {
+    if (!plain() && !probe_) {
+        return this->linear(graph, path, linear, x, true);
+    }
+    x = graph.module(activation, gelu(graph, x), Axes::time_channel);
+    return this->linear(graph, path, linear, x);
 }
 
 ggml_tensor * AudioEncoderSession::norm(Graph & graph, const std::string & path, const AudioEncoder::Norm & norm,
@@ -221,30 +269,37 @@ std::vector<int32_t> tap_rows(const std::array<int64_t, 3> & map, int32_t zero) 
 
 }  // namespace
 
-// x: [in, time * mel * chunk] -> GELU of the convolution, [channels, half the time * half the mels * chunk]. `map`: the
-// extents, before and after.
-ggml_tensor * AudioEncoderSession::conv(Graph & graph, int index, ggml_tensor * x, std::array<int64_t, 3> & map) const {
-    const AudioEncoder::Linear & weights  = encoder_->convs_[(size_t) index];
-    const int64_t                channels = encoder_->geometry().channels;
-    ggml_context *               c        = graph.context();
-    const int64_t                in       = x->ne[0];
+// x: a map [in, time, mel, chunk] -> the convolution [channels, half the time, half the mels, chunk], without its bias.
+ggml_tensor * AudioEncoderSession::gathered(Graph & graph, const AudioEncoder::Conv & conv, ggml_tensor * x) const {
+    ggml_context *               c  = graph.context();
+    const int64_t                in = x->ne[0];
+    const std::array<int64_t, 3> map{ x->ne[1], x->ne[2], x->ne[3] };
+    const int64_t                n      = map[0] * map[1] * map[2];
+    ggml_tensor *                padded = ggml_pad(c, ggml_reshape_2d(c, x, in, n), 0, 1, 0, 0);  // the row of zeros
+    ggml_tensor *                taps   = ggml_get_rows(c, padded, graph.constant(tap_rows(map, (int32_t) n)));
+    taps                                = ggml_reshape_4d(c, taps, k_taps * in, halved(map[0]), halved(map[1]), map[2]);
+    return ggml_mul_mat(c, conv.weight, taps);
+}
 
-    const auto    rows     = tap_rows(map, (int32_t) x->ne[1]);
-    ggml_tensor * padded   = ggml_pad(c, x, 0, 1, 0, 0);  // the row of zeros
-    ggml_tensor * taps     = ggml_get_rows(c, padded, graph.constant(rows));
-    map                    = { halved(map[0]), halved(map[1]), map[2] };
-    const int64_t n        = map[0] * map[1] * map[2];
-    taps                   = ggml_reshape_2d(c, taps, k_taps * in, n);
-    x                      = ggml_mul_mat(c, weights.weight, taps);
-    x                      = ggml_add(c, x, ggml_reshape_1d(c, weights.bias, channels));
+// x: a map [in, time, mel, chunk], of the features or of what the convolution before made -> the convolution of GELU of
+// that.
+ggml_tensor * AudioEncoderSession::conv(Graph & graph, int index, ggml_tensor * x) const {
+    const AudioEncoder::Conv & conv = encoder_->convs_[(size_t) index];
+    ggml_context *             c    = graph.context();
+    if (plain()) {
+        x = gathered(graph, conv, index > 0 ? gelu(graph, x) : x);
+        x = ggml_add(c, x, ggml_reshape_1d(c, conv.bias, ggml_nelements(conv.bias)));
+    } else {
+        const std::array<int64_t, 3> map{ x->ne[1], x->ne[2], x->ne[3] };
+        x = conv2d(c, conv.form, framed_map(c, conv.form, x, index > 0), conv.weight, conv.bias, map);
+    }
     const std::string path = k_tower + "conv2d" + std::to_string(index + 1);
     if (probe_ && (probe_->captures(path) || probe_->replaces(path))) {
         // In the reference's order of axes: a map [channel, mel, time] a chunk.
-        x = ggml_reshape_4d(c, x, channels, map[0], map[1], map[2]);
         x = graph.module(path, ggml_cont(c, ggml_permute(c, x, 2, 0, 1, 3)), Axes::chunk_channel_mel_time);
-        x = ggml_reshape_2d(c, ggml_cont(c, ggml_permute(c, x, 1, 2, 0, 3)), channels, n);
+        x = ggml_cont(c, ggml_permute(c, x, 1, 2, 0, 3));
     }
-    return ggml_gelu_erf(c, x);
+    return x;
 }
 
 AudioEncoderSession::Stem & AudioEncoderSession::stem_for(int64_t chunk, int64_t n_chunks) {
@@ -254,57 +309,65 @@ AudioEncoderSession::Stem & AudioEncoderSession::stem_for(int64_t chunk, int64_t
     const AudioEncoderGeometry & g     = encoder_->geometry();
     auto                         stem  = std::make_unique<Stem>(backends_, probe_.get(), chunk, n_chunks);
     Graph &                      graph = stem->graph;
-    stem->features                     = graph.input(GGML_TYPE_F32, { 1, chunk * g.n_mels * n_chunks });
-    std::array<int64_t, 3> map{ chunk, g.n_mels, n_chunks };
-    ggml_tensor *          x = stem->features;
+    stem->features                     = graph.input(GGML_TYPE_F32, { 1, chunk, g.n_mels, n_chunks });
+    ggml_tensor * x                    = stem->features;
     for (int i = 0; i < 3; ++i) {
-        x = conv(graph, i, x, map);
+        x = conv(graph, i, x);
     }
     // [channels, time, mel, chunk] -> [mel, channels, time, chunk]: a feature is channel * mels + mel.
-    ggml_context * c = graph.context();
-    x                = ggml_reshape_4d(c, x, g.channels, map[0], map[1], map[2]);
-    x                = ggml_cont(c, ggml_permute(c, x, 1, 2, 0, 3));
-    x                = ggml_reshape_3d(c, x, map[1] * g.channels, map[0], map[2]);
-    x = graph.module(k_tower + "conv_out", graph.product(encoder_->conv_out_.weight, x), Axes::chunk_time_channel);
-    ggml_tensor * positions = ggml_view_2d(c, encoder_->positions_, g.hidden, map[0], encoder_->positions_->nb[1], 0);
+    ggml_context * c     = graph.context();
+    const int64_t  times = x->ne[1], mels = x->ne[2];
+    x                    = ggml_cont(c, ggml_permute(c, gelu(graph, x), 1, 2, 0, 3));
+    x                    = ggml_reshape_3d(c, x, mels * g.channels, times, n_chunks);
+    ggml_tensor * weight = encoder_->conv_out_.weight;
+    x = plain() ? graph.product(weight, x) : graph.linear(linear_form(encoder_->form_, weight), weight, x, nullptr);
+    x = graph.module(k_tower + "conv_out", x, Axes::chunk_time_channel);
+    ggml_tensor * positions = ggml_view_2d(c, encoder_->positions_, g.hidden, times, encoder_->positions_->nb[1], 0);
     stem->rows              = graph.output(ggml_add(c, x, positions));
     graph.finish();
     stem_ = std::move(stem);
     return *stem_;
 }
 
-// x: [hidden, tokens], returns the same. All tokens see each other.
-ggml_tensor * AudioEncoderSession::attention(Graph & graph, const std::string & path, const AudioEncoder::Layer & layer,
-                                             ggml_tensor * x) const {
+// q, k, v [hidden, tokens] -> the same: what each token takes from those of its window.
+ggml_tensor * AudioEncoderSession::mixed(Tower & tower, ggml_tensor * q, ggml_tensor * k, ggml_tensor * v) const {
     const AudioEncoderGeometry & g = encoder_->geometry();
-    ggml_context *               c = graph.context();
-    const int64_t                n = x->ne[1];
-
-    ggml_tensor * q = linear(graph, path + ".q_proj", layer.q, x);
-    ggml_tensor * k = linear(graph, path + ".k_proj", layer.k, x);
-    ggml_tensor * v = linear(graph, path + ".v_proj", layer.v, x);
-    q               = ggml_permute(c, ggml_reshape_3d(c, q, g.head_dim(), g.n_heads, n), 0, 2, 1, 3);
-    k               = ggml_permute(c, ggml_reshape_3d(c, k, g.head_dim(), g.n_heads, n), 0, 2, 1, 3);
-    v               = ggml_cont(c, ggml_permute(c, ggml_reshape_3d(c, v, g.head_dim(), g.n_heads, n), 1, 2, 0, 3));
+    ggml_context *               c = tower.graph.context();
+    const int64_t                n = q->ne[1];
+    if (!plain()) {
+        return tower.attentions.attention(c, q, k, v, g.n_heads, g.n_tokens(g.window * g.chunk));
+    }
+    q = ggml_permute(c, ggml_reshape_3d(c, q, g.head_dim(), g.n_heads, n), 0, 2, 1, 3);
+    k = ggml_permute(c, ggml_reshape_3d(c, k, g.head_dim(), g.n_heads, n), 0, 2, 1, 3);
+    v = ggml_cont(c, ggml_permute(c, ggml_reshape_3d(c, v, g.head_dim(), g.n_heads, n), 1, 2, 0, 3));
 
     ggml_tensor * scores = ggml_mul_mat(c, k, q);  // [tokens, tokens, heads]
     scores               = ggml_soft_max_ext(c, scores, nullptr, 1.0f / std::sqrt((float) g.head_dim()), 0.0f);
-    ggml_tensor * mixed  = ggml_permute(c, ggml_mul_mat(c, v, scores), 0, 2, 1, 3);
-    return linear(graph, path + ".out_proj", layer.out, ggml_cont_2d(c, mixed, g.hidden, n));
+    return ggml_cont_2d(c, ggml_permute(c, ggml_mul_mat(c, v, scores), 0, 2, 1, 3), g.hidden, n);
 }
 
-ggml_tensor * AudioEncoderSession::encoder_layer(Graph & graph, int index, ggml_tensor * x) const {
+// x: [hidden, tokens], returns the same.
+ggml_tensor * AudioEncoderSession::attention(Tower & tower, const std::string & path, const AudioEncoder::Layer & layer,
+                                             ggml_tensor * x) const {
+    Graph &       graph = tower.graph;
+    ggml_tensor * q     = linear(graph, path + ".q_proj", layer.q, x);
+    ggml_tensor * k     = linear(graph, path + ".k_proj", layer.k, x);
+    ggml_tensor * v     = linear(graph, path + ".v_proj", layer.v, x);
+    return linear(graph, path + ".out_proj", layer.out, mixed(tower, q, k, v));
+}
+
+ggml_tensor * AudioEncoderSession::encoder_layer(Tower & tower, int index, ggml_tensor * x) const {
     const AudioEncoder::Layer & layer  = encoder_->layers_[(size_t) index];
     const std::string           path   = k_tower + "layers." + std::to_string(index);
+    Graph &                     graph  = tower.graph;
     ggml_tensor *               normed = norm(graph, path + ".self_attn_layer_norm", layer.attention_norm, x);
-    ggml_tensor *               mixed  = attention(graph, path + ".self_attn", layer, normed);
+    ggml_tensor *               mixed  = attention(tower, path + ".self_attn", layer, normed);
     mixed                              = graph.module(path + ".self_attn", mixed, Axes::time_channel);
     x                                  = ggml_add(graph.context(), x, mixed);
 
     normed = norm(graph, path + ".final_layer_norm", layer.ffn_norm, x);
     mixed  = linear(graph, path + ".fc1", layer.fc1, normed);
-    mixed  = graph.module(path + ".activation_fn", ggml_gelu_erf(graph.context(), mixed), Axes::time_channel);
-    mixed  = linear(graph, path + ".fc2", layer.fc2, mixed);
+    mixed  = behind_gelu(graph, path + ".activation_fn", path + ".fc2", layer.fc2, mixed);
     return graph.module(path, ggml_add(graph.context(), x, mixed), Axes::time_channel);
 }
 
@@ -318,15 +381,20 @@ AudioEncoderSession::Tower & AudioEncoderSession::tower_for(int64_t n_tokens) {
 
     ggml_tensor * x = tower->rows;
     for (int i = 0; i < encoder_->geometry().n_layers; ++i) {
-        x = encoder_layer(graph, i, x);
+        x = encoder_layer(*tower, i, x);
     }
     x             = norm(graph, k_tower + "ln_post", encoder_->ln_post_, x);
     x             = linear(graph, k_tower + "proj1", encoder_->proj1_, x);
-    x             = graph.module(k_tower + "act", ggml_gelu_erf(graph.context(), x), Axes::time_channel);
-    tower->output = graph.output(linear(graph, k_tower + "proj2", encoder_->proj2_, x));
+    tower->output = graph.output(behind_gelu(graph, k_tower + "act", k_tower + "proj2", encoder_->proj2_, x));
     graph.finish();
     tower_ = std::move(tower);
     return *tower_;
+}
+
+// As many windows as weights are read once for; an ordinary node of attention takes one.
+int64_t AudioEncoderSession::windows_at_once() const {
+    const AudioEncoderGeometry & g = encoder_->geometry();
+    return plain() ? 1 : std::max<int64_t>(1, k_most_tokens / g.n_tokens(g.window * g.chunk));
 }
 
 // --- a clip ---------------------------------------------------------------------------------------------------------
@@ -367,8 +435,9 @@ std::vector<float> AudioEncoderSession::encode(const std::vector<float> & featur
     }
     const int64_t      n_chunks = (n_frames + g.chunk - 1) / g.chunk;
     std::vector<float> out;
-    for (int64_t first = 0; first < n_chunks && !(cancelled && cancelled()); first += g.window) {
-        const int64_t last = std::min(first + g.window, n_chunks);
+    const int64_t      step = g.window * windows_at_once();
+    for (int64_t first = 0; first < n_chunks && !(cancelled && cancelled()); first += step) {
+        const int64_t last = std::min(first + step, n_chunks);
         auto          rows = convolve(features, n_frames, first, last);
         const int64_t n    = g.n_tokens(std::min(last * g.chunk, n_frames)) - g.n_tokens(first * g.chunk);
         rows.resize((size_t) (n * g.hidden));  // without what is only padding's

@@ -5,8 +5,9 @@
 // sees a window of 800 frames and nothing across, so that memory is a window's however long the audio is.
 // Files: llama.cpp's mmproj layout and names (projector "qwen3a"); probes use the Hugging Face paths all the same.
 //
-// Layout: [channel, position], channels fastest, positions of a map [time, mel]; a convolution gathers its nine taps as
-// rows and is one matrix product.
+// Layout: [channel, position], channels fastest, positions of a map [time, mel]. On the CPU, products, convolutions and
+// attention are nodes of our own, in float32 where the weights are stored so, else in bfloat16 where the CPU has such
+// products. On other devices a convolution gathers its nine taps as rows and is one matrix product.
 #pragma once
 
 #include <array>
@@ -19,6 +20,8 @@
 #include "core/graph.h"
 #include "core/weights.h"
 #include "gguf/gguf_file.h"
+#include "ops/attention_op.h"
+#include "ops/conv_op.h"
 
 namespace omni {
 
@@ -44,8 +47,8 @@ struct AudioEncoderGeometry {
 // Weights and geometry. Immutable once the weights are loaded, shared by sessions.
 class AudioEncoder {
   public:
-    // Declares its tensors.
-    explicit AudioEncoder(std::shared_ptr<Weights> weights);
+    // Declares its tensors. `plain`: ordinary ggml nodes on the CPU, too.
+    AudioEncoder(std::shared_ptr<Weights> weights, bool plain);
 
     const AudioEncoderGeometry & geometry() const { return geometry_; }
 
@@ -59,6 +62,12 @@ class AudioEncoder {
         ggml_tensor * bias   = nullptr;  // null: none
     };
 
+    struct Conv {
+        ConvForm      form   = ConvForm::plain;
+        ggml_tensor * weight = nullptr;  // plain: [9 * in, out], taps outermost
+        ggml_tensor * bias   = nullptr;
+    };
+
     struct Norm {
         ggml_tensor * weight = nullptr;
         ggml_tensor * bias   = nullptr;
@@ -70,12 +79,13 @@ class AudioEncoder {
     };
 
     Linear declare_linear(const std::string & path, int64_t in, int64_t out) const;
-    Linear declare_conv(const std::string & path, int64_t in) const;
+    Conv   declare_conv(const std::string & path, int64_t in) const;
     Norm   declare_norm(const std::string & path) const;
 
     std::shared_ptr<Weights> weights_;
     AudioEncoderGeometry     geometry_;
-    std::array<Linear, 3>    convs_;  // weight [9 * in, out], taps outermost
+    ConvForm                 form_;
+    std::array<Conv, 3>      convs_;
     Linear                   conv_out_;
     ggml_tensor *            positions_ = nullptr;  // [hidden, n_positions]
     std::vector<Layer>       layers_;
@@ -92,7 +102,7 @@ class AudioEncoderSession {
     const AudioEncoder & encoder() const { return *encoder_; }
 
     // features [mels, n_frames] of one clip -> [tokens, output width]. `cancelled`, where there is one, is asked before
-    // every window; where it says so the tokens up to there are returned.
+    // every few windows; where it says so the tokens up to there are returned.
     // Throws Error(input) where there is no frame, Error(numeric) for NaN and infinity.
     std::vector<float> encode(const std::vector<float> & features, int64_t n_frames,
                               const std::function<bool()> & cancelled = nullptr);
@@ -104,13 +114,20 @@ class AudioEncoderSession {
     std::vector<float> convolve(const std::vector<float> & features, int64_t n_frames, int64_t first, int64_t last);
     Stem &             stem_for(int64_t chunk, int64_t n_chunks);
     Tower &            tower_for(int64_t n_tokens);
-    ggml_tensor *      conv(Graph & graph, int index, ggml_tensor * x, std::array<int64_t, 3> & map) const;
-    ggml_tensor *      linear(Graph & graph, const std::string & path, const AudioEncoder::Linear & linear,
-                              ggml_tensor * x) const;
+    bool               plain() const;
+    int64_t            windows_at_once() const;
+    ggml_tensor *      gathered(Graph & graph, const AudioEncoder::Conv & conv, ggml_tensor * x) const;
+    ggml_tensor *      conv(Graph & graph, int index, ggml_tensor * x) const;
+    ggml_tensor * linear(Graph & graph, const std::string & path, const AudioEncoder::Linear & linear, ggml_tensor * x,
+                         bool gelu_first = false) const;
+    ggml_tensor * gelu(Graph & graph, ggml_tensor * x) const;
     ggml_tensor * norm(Graph & graph, const std::string & path, const AudioEncoder::Norm & norm, ggml_tensor * x) const;
-    ggml_tensor * attention(Graph & graph, const std::string & path, const AudioEncoder::Layer & layer,
+    ggml_tensor * mixed(Tower & tower, ggml_tensor * q, ggml_tensor * k, ggml_tensor * v) const;
+    ggml_tensor * attention(Tower & tower, const std::string & path, const AudioEncoder::Layer & layer,
                             ggml_tensor * x) const;
-    ggml_tensor * encoder_layer(Graph & graph, int index, ggml_tensor * x) const;
+    ggml_tensor * behind_gelu(Graph & graph, const std::string & activation, const std::string & path,
+                              const AudioEncoder::Linear & linear, ggml_tensor * x) const;
+    ggml_tensor * encoder_layer(Tower & tower, int index, ggml_tensor * x) const;
 
     std::shared_ptr<const AudioEncoder> encoder_;
     std::shared_ptr<Probe>              probe_;

@@ -141,8 +141,10 @@ void ConvNodes::compute_convolution(ggml_tensor * y, int part, int parts, void *
     job.in          = y->src[0]->ne[0];
     job.out         = shape.out;
     job.taps        = shape.taps;
-    job.dilation    = shape.dilation;
     job.bias_period = y->src[2]->ne[0];
+    job.x_row       = job.in;
+    job.x_tap       = shape.dilation * job.in;
+    job.y_row       = job.out;
     if (shape.form == ConvForm::bf16) {
         conv_bf16(job, best_bf16(), part, parts);
     } else {

@@ -13,8 +13,8 @@ namespace omni {
 
 class MediaEncoders {
   public:
-    // `map`: see Weights.
-    MediaEncoders(std::shared_ptr<const GgufFile> file, const std::string & device, bool map);
+    // `map`: see Weights. `plain`: ordinary ggml nodes on the CPU, too.
+    MediaEncoders(std::shared_ptr<const GgufFile> file, const std::string & device, bool map, bool plain);
 
     // Throws what loading would throw, short of reading values. Allocates next to nothing.
     static void check(std::shared_ptr<const GgufFile> file);
@@ -33,7 +33,7 @@ class MediaEncoders {
     size_t nbytes() const { return weights_->nbytes(); }
 
   private:
-    MediaEncoders(std::shared_ptr<const GgufFile> file, ggml_backend_dev_t device, bool map);
+    MediaEncoders(std::shared_ptr<const GgufFile> file, ggml_backend_dev_t device, bool map, bool plain);
 
     std::shared_ptr<Weights>             weights_;
     std::shared_ptr<const AudioEncoder>  audio_;

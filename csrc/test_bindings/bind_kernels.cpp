@@ -2,10 +2,13 @@
 #include <pybind11/stl.h>
 
 #include "bindings/arrays.h"
+#include "kernels/bf16.h"
 #include "kernels/conv.h"
+#include "kernels/gelu.h"
 #include "kernels/needed_instructions.h"
 #include "kernels/q8_product.h"
 #include "kernels/snake.h"
+#include "kernels/softmax.h"
 #include "ops/conv_op.h"
 #include "test_bindings/test_bindings.h"
 
@@ -77,7 +80,9 @@ py::array_t<float> convolve(const FloatArray & x, const FloatArray & weight, con
                             in,
                             out,
                             taps,
-                            dilation,
+                            out,
+                            in,
+                            dilation * in,
                             out };
     for (int part = 0; part < k_parts; ++part) {
         if (small) {
@@ -97,6 +102,33 @@ py::array_t<float> snake(const FloatArray & x, const FloatArray & frequency, con
     std::vector<float> y((size_t) x.size());
     snake_f32({ x.data(), frequency.data(), magnitude.data(), x.shape(0), x.shape(1) }, y.data(), simd_named(kind));
     return to_array(std::move(y), { x.shape(0), x.shape(1) });
+}
+
+py::array_t<float> gelu(const FloatArray & x, const std::string & kind) {
+    std::vector<float> y((size_t) x.size());
+    gelu_f32(x.data(), y.data(), x.size(), simd_named(kind));
+    return to_array(std::move(y), { x.size() });
+}
+
+py::array_t<float> softmax_of(const FloatArray & x, float scale, const std::string & kind) {
+    std::vector<float> y(x.data(), x.data() + x.size());
+    softmax(y.data(), x.size(), scale, simd_named(kind));
+    return to_array(std::move(y), { x.size() });
+}
+
+// Bits of what `from` ("f32", "f16", "q8_0") holds, rounded to bfloat16.
+py::array_t<uint16_t> rounded(const py::array_t<uint8_t, py::array::c_style> & bytes, const std::string & from,
+                              int64_t n) {
+    py::array_t<uint16_t> out(n);
+    const uint8_t *       x = bytes.data();
+    if (from == "f32") {
+        bf16_from_f32(reinterpret_cast<const float *>(x), out.mutable_data(), n);
+    } else if (from == "f16") {
+        bf16_from_f16(reinterpret_cast<const uint16_t *>(x), out.mutable_data(), n);
+    } else {
+        bf16_from_q8_0(reinterpret_cast<const char *>(x), out.mutable_data(), n);
+    }
+    return out;
 }
 
 // weight: rows of Q8_0 blocks, uint8 [rows, bytes]; x [columns, in] -> [columns, rows].
@@ -158,6 +190,9 @@ void bind_kernels(py::module_ & m) {
     });
     m.def("has_q8_product", &has_q8_product);
     m.def("q8_product", &q8_product, py::arg("weight"), py::arg("x"));
+    m.def("gelu", &gelu, py::arg("x"), py::arg("kind"));
+    m.def("softmax", &softmax_of, py::arg("x"), py::arg("scale"), py::arg("kind"));
+    m.def("rounded", &rounded, py::arg("bytes"), py::arg("kind"), py::arg("n"));
     m.def("snake", &snake, py::arg("x"), py::arg("frequency"), py::arg("magnitude"), py::arg("kind"));
 }
 

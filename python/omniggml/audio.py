@@ -6,9 +6,10 @@ import base64
 import contextlib
 import io
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +20,7 @@ from omniggml.checked import checked
 from omniggml.errors import InputError
 from omniggml.paths import as_path
 from omniggml.segments import Segment, kind_of_subtitles, subtitles
+from omniggml.streamed_wav import with_length
 from omniggml.whole_file import WholeFile, check_target, write_whole
 
 _BLOCK = 1 << 16  # frames that are read at once
@@ -118,7 +120,7 @@ def read_audio(audio: str | os.PathLike[str]) -> Recorded:
     """An audio file. Raises InputError where it can't be read."""
     path = existing_file(audio)
     try:
-        with soundfile.SoundFile(os.fsencode(path)) as file:
+        with opened_audio(os.fsencode(path)) as file:
             # The header may promise more than there is, or than fits: it is read as long as something comes.
             blocks: list[npt.NDArray[np.float64]] = []
             while sum(map(len, blocks)) * file.channels < _MOST_SAMPLES:
@@ -126,8 +128,20 @@ def read_audio(audio: str | os.PathLike[str]) -> Recorded:
                 if len(blocks[-1]) < _BLOCK:
                     return Recorded(str(path), np.concatenate(blocks), file.samplerate, file.subtype)
         raise InputError(f"{path} has more than {_MOST_SAMPLES} samples; cut out the part in question")
-    except (soundfile.LibsndfileError, RuntimeError) as error:
+    except (soundfile.LibsndfileError, RuntimeError, OSError) as error:
         raise InputError(f"{path} is no audio file that can be read: {error}") from error
+
+
+@contextlib.contextmanager
+def opened_audio(source: str | bytes | BinaryIO) -> Iterator[soundfile.SoundFile]:
+    """A file that libsndfile reads, by its path or as an open one. Raises soundfile.LibsndfileError and OSError."""
+    given = with_length(source)
+    try:
+        with soundfile.SoundFile(given) as file:
+            yield file
+    finally:
+        if isinstance(source, (str, bytes)) and not isinstance(given, (str, bytes)):
+            given.close()
 
 
 class AudioWriter:

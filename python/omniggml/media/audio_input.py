@@ -14,7 +14,7 @@ import soundfile
 from omniggml import _native
 from omniggml.array_file import existing_file
 from omniggml.arrays import as_array
-from omniggml.audio import Audio
+from omniggml.audio import Audio, opened_audio
 from omniggml.checked import checked
 from omniggml.errors import InputError
 from omniggml.extras import install_command
@@ -89,11 +89,7 @@ def _of_array(values: npt.ArrayLike, rate: int, what: str) -> FloatArray:
     else:
         raise InputError(f"{what} has the shape {list(array.shape)}; expected [n], [n, channels] or [channels, n]")
     _check_length(len(array), rate, what)
-    floats = _as_floats(array)
-    loudest = float(np.abs(floats).max(initial=0))
-    if _LOUDEST < loudest < np.inf:
-        raise InputError(f"{what} has samples up to {loudest:.6g}; floats run from -1 to 1")
-    return _resampled(iter([floats]), rate, what)
+    return _resampled(iter([_as_floats(array)]), rate, what)
 
 
 def _as_floats(array: npt.NDArray[Any]) -> FloatArray:
@@ -111,7 +107,7 @@ def _as_floats(array: npt.NDArray[Any]) -> FloatArray:
 
 def _of_file(source: bytes | io.BytesIO, what: str) -> FloatArray:
     try:
-        with soundfile.SoundFile(source) as file:
+        with opened_audio(source) as file:
             _check_rate(file.samplerate, what)
             _check_channels(file.channels, what)
             _check_length(max(file.frames, 0), file.samplerate, what)
@@ -121,7 +117,7 @@ def _of_file(source: bytes | io.BytesIO, what: str) -> FloatArray:
                     yield file.read(_FRAMES_AT_ONCE, dtype="float32", always_2d=True)
 
             return _resampled(blocks(), file.samplerate, what)
-    except (soundfile.LibsndfileError, RuntimeError, TypeError, ValueError) as error:
+    except (soundfile.LibsndfileError, OSError, RuntimeError, TypeError, ValueError) as error:
         reason = str(error)
     if isinstance(source, io.BytesIO):
         source.seek(0)
@@ -143,6 +139,8 @@ def _by_ffmpeg(source: bytes | io.BytesIO, what: str, reason: str) -> FloatArray
             if not container.streams.audio:
                 raise InputError(f"{what} holds no audio")
             stream = container.streams.audio[0]
+            if stream.codec_context is None:
+                raise InputError(f"{what} is no audio that can be read: {reason}; its codec is not known")
             rate, channels = stream.codec_context.sample_rate, stream.codec_context.channels
             _check_rate(rate, what)
             _check_channels(channels, what)
@@ -175,6 +173,8 @@ def _resampled(blocks: Iterator[FloatArray], rate: int, what: str) -> FloatArray
         mono = block.mean(axis=1, dtype=np.float32)
         if not np.isfinite(mono).all():
             raise InputError(f"{what} holds NaN or infinity")
+        if (loudest := float(np.abs(mono).max())) > _LOUDEST:
+            raise InputError(f"{what} has samples up to {loudest:.6g}; floats run from -1 to 1")
         pieces.append(mono if stream is None else stream.resample_chunk(mono))
     if stream is not None:
         pieces.append(stream.resample_chunk(np.zeros(0, np.float32), last=True))

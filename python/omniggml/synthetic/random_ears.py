@@ -1,0 +1,63 @@
+"""Write an mmproj file with a random audio encoder of any size, without a checkpoint: for measuring."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from omniggml.conversion.encode import encoded
+from omniggml.conversion.mmproj_file import EncoderValues, mmproj_outputs
+from omniggml.gguf.bfloat16 import from_bfloat16, to_bfloat16
+from omniggml.gguf.file_type import type_entries
+from omniggml.gguf.metadata import Metadata, text
+from omniggml.gguf.output import FileJob, Pieces, identity_of, write_files
+from omniggml.gguf.output_header import header_bytes
+from omniggml.paths import as_path
+from omniggml.spec import mmproj_file
+from omniggml.spec.encoder_tensors import audio_encoder_tensors
+from omniggml.spec.model_config import AudioEncoderConfig
+from omniggml.spec.policy import read_policy
+from omniggml.synthetic.ears import PUBLISHED_EARS
+from omniggml.synthetic.geometries import PUBLISHED_GEOMETRY
+from omniggml.synthetic.random_weights import weight_blocks
+
+
+def write_random_ears(
+    path: str | os.PathLike[str], type: str = "q8_0", audio: AudioEncoderConfig = PUBLISHED_EARS, seed: int = 0
+) -> Path:
+    """Write random weights of `audio` to `path`, in the types of a quantization policy: what `convert` makes of a
+    checkpoint with the values of RandomEars. Raises ConversionError where the file can't be written."""
+    target = as_path(path)
+    tensors = mmproj_outputs(audio, read_policy(type))
+    outputs = [tensor.as_output() for tensor in tensors]
+    general: Metadata = {
+        "general.type": text("mmproj"),
+        "general.name": text(target.stem),
+        **type_entries(outputs),
+    }
+    header = header_bytes(mmproj_file.ARCHITECTURE, general | mmproj_file.audio_metadata(audio), outputs)
+    source = EncoderValues(RandomEars(audio, seed), audio)
+
+    def pieces(number: int) -> Pieces:
+        yield from encoded(source, tensors[number])
+
+    identity = identity_of(header, (), "random ears", str(seed))
+    write_files([FileJob(target, header, outputs, identity, pieces)])
+    return target
+
+
+class RandomEars:
+    """An audio encoder's values under the names of a checkpoint; they are bfloat16."""
+
+    def __init__(self, audio: AudioEncoderConfig = PUBLISHED_EARS, seed: int = 0) -> None:
+        self.shapes = dict(audio_encoder_tensors(audio))
+        self._seed = seed
+
+    def blocks(self, name: str) -> Iterator[npt.NDArray[np.float32]]:
+        """Float32, flat."""
+        for values in weight_blocks(PUBLISHED_GEOMETRY, self._seed, name, self.shapes[name]):
+            yield from_bfloat16(to_bfloat16(values.reshape(-1)))

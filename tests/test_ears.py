@@ -300,6 +300,13 @@ def test_a_template_without_places_for_audio(model: omniggml.Model, monkeypatch:
         model.chat(asked(audio(clip("voice", 4000))))
 
 
+def test_more_places_than_audio(model: omniggml.Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    pad = model.tokenizer.token_id("<|audio_pad|>")
+    monkeypatch.setattr(type(model.tokenizer), "encode_chat", lambda *_: [1, pad, pad, 3])
+    with pytest.raises(ModelFileError, match="2 places for 1 parts"):
+        model.chat(asked(audio(clip("voice", 4000))))
+
+
 def command(*words: object) -> subprocess.CompletedProcess[str]:
     call = [sys.executable, "-m", "omniggml", *map(str, words)]
     return subprocess.run(call, capture_output=True, text=True, check=False)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import resource
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +15,11 @@ import pytest
 import soundfile
 import soxr
 
+import fuzz_audio
 import omniggml
 from ears_side import clip, of_whisper
 from omniggml import Audio, InputError, _native
+from omniggml.audio import read_audio
 from omniggml.media import audio_input
 from omniggml.media.audio_input import read_samples
 
@@ -231,3 +235,73 @@ def test_hours_are_refused_before_they_are_read(monkeypatch: pytest.MonkeyPatch)
             read_samples(given)
     header = bytearray(buffer.getvalue())
     assert len(read_samples(bytes(header[: 44 + 2 * 8000]))) == 8000  # cut, it is as long as what is there
+
+
+# --- what people send -------------------------------------------------------------------------------------------------
+
+
+def wav(samples: FloatArray, rate: int = 16000, subtype: str = "PCM_16") -> bytes:
+    file = io.BytesIO()
+    soundfile.write(file, samples, rate, format="WAV", subtype=subtype)
+    return file.getvalue()
+
+
+def test_a_cut_file_is_as_long_as_what_there_is() -> None:
+    whole = wav(clip("voice", 16000))
+    assert np.array_equal(read_samples(whole[: 44 + 2 * 5000]), read_samples(whole)[:5000])
+
+
+def test_eight_bits_96_khz_and_eight_channels() -> None:
+    samples = np.stack([clip("voice", 48000, 96000)] * 8, axis=1)
+    read = read_samples(wav(samples, 96000, "PCM_U8"))
+    assert len(read) == 8000
+    assert np.abs(read - read_samples(samples[:, 0], 96000)).max() < 0.01
+
+
+def test_files_with_what_are_no_samples() -> None:
+    for value, sentence in ((np.nan, "NaN or infinity"), (np.inf, "NaN or infinity"), (30000.0, "run from -1 to 1")):
+        samples = clip("voice", 4000)
+        samples[2000] = value
+        with pytest.raises(InputError, match=sentence):
+            read_samples(wav(samples, subtype="FLOAT"))
+
+
+def test_a_file_without_samples() -> None:
+    with pytest.raises(InputError, match="has 0 samples"):
+        read_samples(wav(np.zeros(0, np.float32)))
+
+
+def test_three_hours_are_refused_by_their_header() -> None:
+    header = bytearray(wav(np.zeros(1, np.float32)))
+    header[40:44] = (3 * 3600 * 16000 * 2).to_bytes(4, "little")
+    with tempfile.NamedTemporaryFile(suffix=".wav") as file:
+        file.write(header)
+        file.truncate(44 + 3 * 3600 * 16000 * 2)  # a hole: nothing is written
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        with pytest.raises(InputError, match="longer than 90 minutes"):
+            read_samples(file.name)
+        assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 64 << 10  # KiB
+
+
+@pytest.mark.parametrize("riff", [0, 0xFFFFFFFF])
+@pytest.mark.parametrize("in_file", [False, True])
+def test_a_streamed_wav_is_read_to_its_end(tmp_path: Path, riff: int, in_file: bool) -> None:
+    """Its writer never knew how long it would be: the size of its data is 0."""
+    samples = clip("voice", 16000)
+    streamed = bytearray(wav(samples))
+    expected = read_samples(bytes(streamed))
+    streamed[4:8], streamed[40:44] = riff.to_bytes(4, "little"), bytes(4)
+    path = tmp_path / "streamed.wav"
+    path.write_bytes(streamed)
+    assert np.array_equal(read_samples(path if in_file else bytes(streamed)), expected)
+    assert np.array_equal(read_audio(path).mono.astype(np.float32), expected)
+
+
+def test_empty_data_before_other_chunks_is_empty() -> None:
+    empty = bytearray(wav(np.zeros(0, np.float32)))
+    with pytest.raises(InputError, match="has 0 samples"):
+        read_samples(bytes(empty) + b"LIST\x04\0\0\0INFO")
+
+
+def test_a_few_files_of_the_fuzzer() -> None:
+    assert fuzz_audio.failures(120, seed=1, seconds=60) == []

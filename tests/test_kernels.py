@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
+import math
 from pathlib import Path
 
 import gguf
 import numpy as np
 import numpy.typing as npt
 import pytest
-import scipy.special
 
 import omniggml
 from native_module import internals
@@ -71,7 +71,7 @@ def test_snake_passes_nan_and_infinity_on(kind: str) -> None:
 @pytest.mark.parametrize("kind", F32_KINDS)
 def test_gelu(kind: str) -> None:
     x = np.concatenate([np.linspace(-12, 12, 100_003), [0, -0.0, 40, -40, 1e30, -1e30]]).astype(np.float32)
-    want = x / 2 * (1 + scipy.special.erf(x.astype(np.float64) / np.sqrt(2)))
+    want = x / 2 * (1 + np.vectorize(math.erf)(x.astype(np.float64) / np.sqrt(2)))
     assert (np.abs(internals().gelu(x, kind) - want) <= 4e-7 * np.maximum(1, np.abs(want))).all()
     assert np.isnan(internals().gelu(np.array([np.nan, 1], np.float32), kind)[0])
 
@@ -80,7 +80,8 @@ def test_gelu(kind: str) -> None:
 @pytest.mark.parametrize("n", [1, 15, 16, 104, 1000])
 def test_softmax(kind: str, n: int) -> None:
     x = 100 * numbers(np.random.default_rng(n), n)
-    want = scipy.special.softmax(0.125 * x.astype(np.float64))
+    powers = np.exp(0.125 * (x.astype(np.float64) - x.max()))
+    want = powers / powers.sum()
     np.testing.assert_allclose(internals().softmax(x, 0.125, kind), want, rtol=3e-6, atol=1e-12)
 
 

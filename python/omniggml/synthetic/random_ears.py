@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from omniggml.conversion.encode import encoded
+from omniggml.conversion.encoder_configs import Encoders
 from omniggml.conversion.mmproj_file import EncoderValues, mmproj_outputs
 from omniggml.gguf.bfloat16 import from_bfloat16, to_bfloat16
 from omniggml.gguf.file_type import type_entries
@@ -32,15 +33,18 @@ def write_random_ears(
     """Write random weights of `audio` to `path`, in the types of a quantization policy: what `convert` makes of a
     checkpoint with the values of RandomEars. Raises ConversionError where the file can't be written."""
     target = as_path(path)
-    tensors = mmproj_outputs(audio, read_policy(type))
+    encoders = Encoders(audio)
+    tensors = mmproj_outputs(encoders, read_policy(type))
     outputs = [tensor.as_output() for tensor in tensors]
     general: Metadata = {
         "general.type": text("mmproj"),
         "general.name": text(target.stem),
         **type_entries(outputs),
     }
-    header = header_bytes(mmproj_file.ARCHITECTURE, general | mmproj_file.audio_metadata(audio), outputs)
-    source = EncoderValues(RandomEars(audio, seed), audio)
+    header = header_bytes(
+        mmproj_file.ARCHITECTURE, general | mmproj_file.encoders_metadata(audio, None, encoders.images), outputs
+    )
+    source = EncoderValues(RandomEars(audio, seed), encoders)
 
     def pieces(number: int) -> Pieces:
         yield from encoded(source, tensors[number])

@@ -37,6 +37,9 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "--theirs", metavar="FILE", help="another framework's tensors by module name, .npz or .safetensors"
     )
+    parser.add_argument(
+        "--heard", metavar="FILE", help="audio that the other framework listened to, beside --theirs of its ears"
+    )
     parser.add_argument("--thinker", metavar="FILE")
     parser.add_argument("--code2wav", metavar="FILE")
     parser.add_argument("--tokenizer", metavar="FILE|DIR")
@@ -87,7 +90,7 @@ def run(args: argparse.Namespace) -> int:
     from omniggml.doctor.text_report import text_report
     from omniggml.whole_file import STANDARD_OUTPUT, check_target
 
-    given = (args.model, args.codes, args.audio, args.reference, args.theirs)
+    given = (args.model, args.codes, args.audio, args.reference, args.theirs, args.heard)
     inputs = [*given, args.thinker, args.code2wav, args.tokenizer]
     if args.html:
         check_target(args.html, inputs)
@@ -100,6 +103,7 @@ def run(args: argparse.Namespace) -> int:
         speaker=args.speaker,
         reference=args.reference,
         theirs=args.theirs,
+        heard=args.heard,
         thinker=args.thinker,
         code2wav=args.code2wav,
         tokenizer=args.tokenizer,

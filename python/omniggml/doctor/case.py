@@ -34,6 +34,7 @@ class Case:
     speaker: str | None = None
     reference: Path | None = None
     theirs: Mapping[str, npt.NDArray[Any]] | None = None
+    heard: Path | None = None
     announce: Callable[[str], None] = lambda words: None
 
     @property

@@ -386,7 +386,76 @@ CATALOGUE: dict[str, Kind] = {
     "dump.deviates": Kind(
         _BROKEN, "Given the same input, this module of theirs computes something else.", "Look at this module alone."
     ),
+    # --- ears -------------------------------------------------------------------------------------------------------
+    "ears.silent": Kind(_BROKEN, "What was heard is silence.", "See where the samples come from."),
+    "ears.clipped": Kind(_SUSPICIOUS, "Many samples of what was heard are at the limits.", "Record it more quietly."),
+    "ears.channels": Kind(
+        _BROKEN,
+        "Channels are each other's negative: their mean, which is heard, is next to nothing.",
+        "Take one of the channels, or turn one of them round.",
+    ),
+    "ears.one-channel": Kind(
+        _NOTE, "One channel holds nothing; the mean is half as loud.", "Take the channel that holds the sound."
+    ),
+    "ears.not-resampled": Kind(
+        _BROKEN,
+        "Samples of another rate were taken for 16000 a second: speech is too slow or too fast.",
+        "Resample to 16 kHz before the features.",
+    ),
+    "ears.mel-frames": Kind(
+        _BROKEN, "The features have a frame too many.", "Leave out the last: frames are samples // 160."
+    ),
+    "ears.mel-padded": Kind(
+        _BROKEN,
+        "The features are filled up to 30 s, as Whisper's are, and the filling is heard.",
+        "Don't fill up; a clip is as long as it is.",
+    ),
+    "ears.mel-shifted": Kind(
+        _BROKEN, "The features are moved by a frame.", "Centre the windows: reflect 200 samples at both ends."
+    ),
+    "ears.mel-differs": Kind(
+        _BROKEN,
+        "The features are others than those of transformers' WhisperFeatureExtractor.",
+        "Compare with omniggml.log_mel: a Hann window of 400, Slaney's mels, log10, the whole clip's maximum.",
+    ),
+    "ears.tokens": Kind(
+        _BROKEN,
+        "The audio encoder makes another number of rows than 13 a second.",
+        "Cut features into chunks of 100 frames; a chunk of n frames makes n halved three times, rounded up.",
+    ),
+    "ears.scale": Kind(_BROKEN, "The encoder's rows are ours times a factor.", "Look behind the encoder's last layer."),
+    "ears.differs": Kind(
+        _BROKEN,
+        "The encoder's rows are not what the model makes of these features, and no known mistake explains it.",
+        "Compare module by module: the parity page shows how.",
+    ),
 }
+
+_EARS = {
+    "tanh-gelu": ("GELU is the tanh approximation", "Use the exact one, by erf."),
+    "f16-gelu": ("GELU is looked up in a table of float16", "Compute it in float32: ggml_gelu_erf."),
+    "unpadded-tail": (
+        "the last chunk is convolved without the zeros that fill it up",
+        "Fill the last chunk up to 100 frames before the convolutions, and leave out the rows of the filling behind.",
+    ),
+    "whole-clip": (
+        "the convolutions run over the whole clip instead of chunks",
+        "Cut the features into chunks of 100 frames first.",
+    ),
+    "positions": ("positions go on from chunk to chunk instead of beginning anew", "Begin with row 0 in each chunk."),
+    "no-windows": ("attention sees the whole clip", "Attend inside windows of 8 s, and across none."),
+    "overlapping-windows": ("windows of attention overlap by half", "Attend inside windows of 8 s, and across none."),
+    "two-convolutions": (
+        "the rows of a chunk are counted as behind two convolutions",
+        "Halve the frames of a chunk three times, rounding up.",
+    ),
+}
+CATALOGUE |= {
+    f"ears.{name}": Kind(_BROKEN, f"The encoder's rows equal ours with a mistake made on purpose: {what}.", remedy)
+    for name, (what, remedy) in _EARS.items()
+}
+EAR_SENTENCES = {name: what for name, (what, _) in _EARS.items()}
+"""Name of an audio encoder's mistake -> what goes wrong, as a clause."""
 
 # Mistakes of a port, by kind: found by making every one that its modules and tensors allow.
 _KINDS = {
@@ -540,6 +609,11 @@ _CERTAINTIES = {
         "audio.resampled",
         "audio.bytes",
         "dump.deviates",
+        *(f"ears.{name}" for name in _EARS),
+        "ears.not-resampled",
+        "ears.mel-frames",
+        "ears.mel-shifted",
+        "ears.scale",
     ),
     Certainty.HINT: (
         "file.low-precision",
@@ -561,6 +635,8 @@ _CERTAINTIES = {
         "audio.too-short",
         "audio.too-long",
         "dump.names",
+        "ears.clipped",
+        "ears.one-channel",
     ),
 }
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
+from omniggml.array_file import existing_file
 from omniggml.arrays import read_codes, read_dump
 from omniggml.audio import read_audio
 from omniggml.checked import checked
@@ -19,6 +20,7 @@ from omniggml.doctor.check_report import Report
 from omniggml.doctor.checks.audio import check_audio
 from omniggml.doctor.checks.codes import Readable, check_codes
 from omniggml.doctor.checks.dump import check_dump
+from omniggml.doctor.checks.ears import check_ears
 from omniggml.doctor.checks.file import check_file
 from omniggml.doctor.checks.reference import check_reference
 from omniggml.doctor.checks.talker import check_talker
@@ -49,6 +51,7 @@ def diagnose(
     speaker: str | None = None,
     reference: PathLike | None = None,
     theirs: PathLike | Mapping[str, npt.ArrayLike] | None = None,
+    heard: PathLike | None = None,
     announce: Callable[[str], None] | None = None,
     **options: Unpack[LoadKeywords],
 ) -> Diagnosis:
@@ -57,7 +60,8 @@ def diagnose(
     `model`: a GGUF file of any family. `codes`: what a program made of a text, integers [groups, frames] or a .npy file
     of them. `audio`: the WAV file made of these codes. `text`: what was to be spoken, and `speaker` by whom.
     `reference`: an F32 GGUF file or a Hugging Face checkpoint. `theirs`: another framework's tensors by Hugging Face
-    module names, as arrays or in an .npz or .safetensors file. `announce` is told in words what is being tried, before
+    module names, as arrays or in an .npz or .safetensors file. `heard`: audio that another program listened to; beside
+    `theirs` the audio encoder's rows and features are compared. `announce` is told in words what is being tried, before
     it takes time. `options`: how the model is loaded, see `LoadOptions`;
     it runs on the CPU unless `device` says otherwise, and `n_threads` bounds NumPy's threads as well as the engine's.
 
@@ -76,6 +80,7 @@ def diagnose(
         speaker=speaker,
         reference=path_or_none(reference),
         theirs=None if theirs is None else read_dump(theirs),
+        heard=None if heard is None else existing_file(heard),
         announce=announce or (lambda words: None),
     )
     if case.reference is not None and not case.reference.exists():
@@ -104,6 +109,7 @@ def _reports(case: Case) -> list[Report]:
         _tried("audio", lambda: check_audio(case, weights), lambda report: report),
         _tried("vocoder", lambda: check_vocoder(case, spoken), lambda report: report),
         _tried("dump", lambda: check_dump(case, spoken), lambda report: report),
+        _tried("ears", lambda: check_ears(case), lambda report: report),
     ]
 
 

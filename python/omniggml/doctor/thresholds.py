@@ -454,6 +454,29 @@ DUMP_MISTAKE_BEATS = Threshold(
     "dump.mistake-beats", 0.1, "times", "what a mistake leaves over of a module, against the right one", ("vocoder.*",)
 )
 
+MEL_HOP = 160  # samples from a frame of features to the next
+WHISPER_FRAMES = 3000  # of Whisper's own 30 s
+EARS_CANCELLED = Threshold(
+    "ears.cancelled", 0.05, "share", "of the loudest channel that the mean of all has left", ("ears.channels",)
+)
+EARS_ONE_CHANNEL = Threshold(
+    "ears.one-channel", 0.01, "share", "of the loudest channel that the quietest has", ("ears.one-channel",)
+)
+EARS_MISTAKE_BEATS = Threshold(
+    "ears.mistake-beats",
+    0.3,
+    "times",
+    "what a mistake leaves over of the rows, against none: of two tables of float16 some values are rounded apart",
+    ("ears.*",),
+)
+EARS_MEL = Threshold(
+    "ears.mel",
+    1e-4,
+    "share",
+    "of the features' energy that differs: one path of the reference leaves 1e-9",
+    ("ears.mel-*",),
+)
+
 TOLD_APART = Threshold(
     "question.told-apart", 1e-2, "share", "of a module's energy by which two causes' predictions differ", ("vocoder.*",)
 )

@@ -16,6 +16,7 @@ import omniggml
 from omniggml import Audio, InputError, Model
 from omniggml.coming_text import ComingText
 from omniggml.text.spans import spans_of
+from omniggml.text.spoken_english import plain_text, spoken_text, write_out
 from parity.files import ModelFiles
 
 
@@ -169,6 +170,33 @@ def test_what_is_read_together_is_fed_to_one_span(voice: Model, longest: int) ->
     fed(text, begun, random.Random(longest), 40)
     said = " ".join(voice.written_out(span.text) for span in begun.spans)
     assert re.findall("[a-z]+", said) == re.findall("[a-z]+", voice.written_out(text))
+
+
+@pytest.mark.parametrize("longest", [30, 60])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "**Important: we saw it. It was late** and cold. > 5 people came there and went.",
+        "# Title\n\n- one item here\n- [x] two items there\n\nText with `code and. more code` here.",
+        "Use <b>bold text. And more text</b> here and there again and again. The end.",
+        "We went up the old hill and saw one dog. It **barked. And we** went home.",
+    ],
+)
+def test_markup_is_taken_out_of_the_whole(text: str, longest: int) -> None:
+    """Whatever spans its ends are in."""
+
+    def tokens(text: str) -> list[int]:
+        return list(spoken_text(text).encode())
+
+    def said(text: str) -> str:
+        return write_out(text).text
+
+    coming = ComingText(tokens, longest, written_out=True, plain=plain_text, said=said)
+    fed(text, coming, random.Random(longest), 9)
+    assert all(len(span.tokens) <= longest for span in coming.spans)
+    assert "star" not in " ".join(span.text for span in coming.spans)
+    words = " ".join(spoken_text(span.text) for span in coming.spans)
+    assert re.findall("[a-z]+", words) == re.findall("[a-z]+", spoken_text(text))
 
 
 # --- speech -----------------------------------------------------------------------------------------------------------

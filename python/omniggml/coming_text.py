@@ -58,7 +58,8 @@ class ComingText:
     """`encode`: the tokens of a text as they are spoken. `longest`: of a span, in tokens. `split`: as in
     `SpeechOptions`. `written_out`: whether `encode` writes figures and signs out. `vocabulary`: for tokens that are fed
     in the place of text, as a language model writes them; the first span has them as they are.
-    `said`: what is said for a text without markup. `ssml_is_text`: whether a <speak> root is text like any other."""
+    `plain` takes the markup out, `said` says what is said for a text without it. `ssml_is_text`: whether a <speak> root
+    is text like any other."""
 
     def __init__(
         self,
@@ -68,11 +69,12 @@ class ComingText:
         *,
         written_out: bool = False,
         vocabulary: Vocabulary | None = None,
+        plain: Callable[[str], str] = str,
         said: Callable[[str], str] = str,
         ssml_is_text: bool = False,
     ) -> None:
         self._encode_text, self._longest, self._split, self._written_out = encode, longest, split, written_out
-        self._said = said
+        self._plain, self._said = plain, said
         self._vocabulary, self._ssml_is_text = vocabulary, ssml_is_text
         self.left_out: dict[str, None] = {}
         """Characters that there are no sounds for, as `encode` finds them."""
@@ -110,11 +112,19 @@ class ComingText:
         if self._ids:
             assert self._vocabulary is not None
             self._show(self._vocabulary.decode(self._ids))
+        else:
+            self._take_markup_out()
         self._go_on()
         if self.spans[-1].pause is None:
             if len(self.spans) > 1 and not self.spans[-1].tokens:
                 self.spans.pop()
             self.spans[-1].pause = 0.0
+
+    def _take_markup_out(self) -> None:
+        """Of the whole that was held back for it: what belongs together may be parted by the end of a span."""
+        plain, given = self._plain(self._text), self.spans[-1].text
+        if plain.startswith(given):
+            self._text = plain
 
     @property
     def held_back(self) -> str:
@@ -136,12 +146,12 @@ class ComingText:
         if not whole:
             return self._give_or_cut(settled)
         fitting = whole[0]
+        if not self._fits(fitting):
+            return self._cut_as_whole(fitting) or self._give_or_cut(fitting)
         for end in whole[1:]:
             if self._split == "sentence" or not self._fits(end):
                 return self._end_span(fitting)
             fitting = end
-        if not self._fits(fitting):
-            return self._cut_as_whole(fitting) or self._give_or_cut(fitting)
         if self._finished:
             # With the space behind it, as in the whole.
             self._give(len(self._text))

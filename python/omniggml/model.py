@@ -380,6 +380,7 @@ class Model:
             options.split,
             written_out=written is not AS_IT_IS,
             vocabulary=self.tokenizer,
+            plain=written.plain,
             said=lambda part: written.write(part).text,
             ssml_is_text=options.ssml is False,
         )

@@ -318,7 +318,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     "config in Latin-1": (lambda at: (at / "config.json").write_bytes(b'"\xe9"'), "can't be read as JSON"),
     "no weights": (lambda at: [path.unlink() for path in at.glob("*safetensors*")], "it has no weights"),
     "shard missing": (lambda at: shards(at)[1].unlink(), "the download is incomplete"),
-    "shard empty": (lambda at: shards(at)[1].write_bytes(b""), "is cut short"),
+    "shard empty": (lambda at: shards(at)[1].write_bytes(b""), "has only 0 bytes"),
     "shard cut in its header": (lambda at: shards(at)[1].write_bytes(shards(at)[1].read_bytes()[:100]), "is cut short"),
     "shard cut in its values": (
         lambda at: shards(at)[1].write_bytes(shards(at)[1].read_bytes()[:-1]),
@@ -420,7 +420,7 @@ CONFIG_CHANGES: list[tuple[str, Any, str]] = [
     ("talker_config.text_config.num_key_value_heads", 3, "num_attention_heads is 2, expected a multiple of the 3"),
     ("talker_config.text_config.head_dim", 31, "head_dim is 31, expected an even number"),
     ("talker_config.text_config.vocab_size", 1024, "vocab_size is 1024, expected a whole number from 1025"),
-    ("talker_config.text_config.vocab_size", 4096, "codebook_size is 64, expected room for every code"),
+    ("talker_config.text_config.vocab_size", 4096, "codebook_size is 64, expected room for the "),
     ("talker_config.text_config.num_hidden_layers", 10**9, "num_hidden_layers is 1000000000"),
     (
         "talker_config.text_config.num_hidden_layers",
@@ -442,7 +442,7 @@ CONFIG_CHANGES: list[tuple[str, Any, str]] = [
     ("code2wav_config.upsample_rates", "43", "expected a list of 1 to 16 whole numbers"),
     ("code2wav_config.decoder_dim", 30, "decoder_dim is 30, expected a multiple of 4"),
     ("code2wav_config.num_quantizers", 5, "num_quantizers is 5, expected 4 as elsewhere"),
-    ("code2wav_config.codebook_size", 32, "codebook_size is 32, expected room for every code"),
+    ("code2wav_config.codebook_size", 32, "codebook_size is 32, expected room for the "),
     ("im_end_token_id", 400, "im_end_token_id is 400, expected a whole number from 0 to 399"),
     ("im_end_token_id", 399, "config.json gives 399 for im_end, the tokenizer has no such token"),
     ("tts_pad_token_id", ..., "tts_pad_token_id is missing"),

@@ -21,6 +21,8 @@ def check_tensors(checkpoint: Checkpoint, expected: Iterable[Named], elsewhere: 
         stored = checkpoint.tensors.get(name)
         if checkpoint.quantization is not None and (stored is None or not checkpoint.can_read(name)):
             raise ConversionError(_quantized_otherwise(checkpoint, name, checkpoint.quantization.title))
+        if stored is None and f"{name.removesuffix('.weight')}.qweight" in checkpoint.tensors:
+            raise ConversionError(_quantized_otherwise(checkpoint, name, "AWQ or GPTQ, which config.json doesn't say"))
         if stored is None:
             raise ConversionError(
                 f"{checkpoint.directory}: tensor {name} is missing, config.json asks for it in shape {list(shape)}"
@@ -42,7 +44,7 @@ def _quantized_otherwise(checkpoint: Checkpoint, name: str, title: str) -> str:
     alone = name.startswith("thinker.") and checkpoint.can_read("talker.model.layers.0.mlp.experts.0.up_proj.weight")
     speech = ", or write the speech file alone, with --only speech" if alone else ""
     return (
-        f"{checkpoint.directory}: tensor {name} is quantized by {title}, which can't be converted: convert from the "
+        f"{checkpoint.directory}: tensor {name} is quantized by {title}; it can't be converted: convert from the "
         f"unquantized checkpoint{speech}"
     )
 

@@ -15,7 +15,12 @@ from omniggml.errors import ConversionError
 from omniggml.gguf.bfloat16 import from_bfloat16
 from omniggml.plain_file import open_plain
 
-PLAIN_TYPES: dict[str, np.dtype[Any]] = {"BF16": np.dtype("<u2"), "F16": np.dtype("<f2"), "F32": np.dtype("<f4")}
+PLAIN_TYPES: dict[str, np.dtype[Any]] = {
+    "BF16": np.dtype("<u2"),
+    "F16": np.dtype("<f2"),
+    "F32": np.dtype("<f4"),
+    "F64": np.dtype("<f8"),
+}
 """safetensors' names of the types that weights have, and how NumPy reads them."""
 
 STORED_TYPES: dict[str, np.dtype[Any]] = {
@@ -71,7 +76,8 @@ def as_numbers(stored: npt.NDArray[Any], type_: str) -> npt.NDArray[Any]:
         return numbers
     if type_ == "F8_E8M0":
         return np.exp2(stored.astype(np.float32) - 127)
-    return stored.astype(np.float32) if stored.dtype.kind == "f" else stored
+    with np.errstate(over="ignore"):  # infinity is refused where weights are read
+        return stored.astype(np.float32) if stored.dtype.kind == "f" else stored
 
 
 @cache

@@ -34,6 +34,7 @@ from omniggml.spec.model_config import (
     TalkerConfig,
     ThinkerConfig,
 )
+from omniggml.warning import warn
 
 NO_VOICE = (
     "{path} has no voice: it was published without a talker; convert its thinker with --only thinker, and take "
@@ -142,16 +143,35 @@ def read_checkpoint_config(directory: Path) -> ModelConfig | LanguageModel:
         raise ConversionError(
             f"{directory} is an adapter, not a model: convert the model that it was trained on, with --lora {directory}"
         )
+    if not (directory / "config.json").exists() and (made := sorted(directory.glob("*.gguf"))):
+        raise ConversionError(
+            f"{directory} is no checkpoint: it holds {made[0].name}, which is GGUF already; load it as it is, or "
+            "change its precision with `omniggml quantize`"
+        )
     root = Section(read_json_object(directory / "config.json"), directory / "config.json")
     kind = root.values.get("model_type")
     read = _READERS.get(kind) if isinstance(kind, str) else None
+    if read is None and isinstance(kind, (str, type(None))) and _is_part(root, kind):
+        raise ConversionError(
+            f"{root.file} is of a talker or code2wav saved by itself, which can't be converted: save the whole model, "
+            "or give a checkpoint of it with the part's weights in it"
+        )
     if read is None:
         raise root.error("model_type", repr(kind)[:80], " or ".join(map(repr, _READERS)))
     return read(directory, root)
 
 
+def _is_part(root: Section, kind: str | None) -> bool:
+    """Whether it is of a part of the model that transformers saved: it names no model of its own."""
+    if kind is not None:
+        return kind.startswith("qwen3_omni_moe_")
+    return "upsample_rates" in root.values or "code_predictor_config" in root.values
+
+
 def _omni(directory: Path, root: Section) -> ModelConfig | LanguageModel:
     thinker = root.section("thinker_config")
+    if root.values.get("talker_config") is not None and not root.boolean("enable_audio_output", True):
+        warn(f"{root.file}: enable_audio_output is false, and its talker is left out; set it to true for speech")
     if root.values.get("talker_config") is None or not root.boolean("enable_audio_output", True):
         return _language_model(directory, thinker, _special_tokens(root, thinker))
     talker = root.section("talker_config")
@@ -341,9 +361,11 @@ def _sampling(directory: Path, prefixes: tuple[str, ...], default: Sampling) -> 
             if found.get(field) is None:
                 found[field] = values.get(prefix + field)
     section = Section(found, path, prefixes[0])
+    # What a temperature of zero asks for; the sampler divides by it.
+    temperature = section.number("temperature", default.temperature)
     return Sampling(
-        do_sample=section.boolean("do_sample", default.do_sample),
-        temperature=section.number("temperature", default.temperature),
+        do_sample=section.boolean("do_sample", default.do_sample) and temperature > 0,
+        temperature=temperature or default.temperature,
         top_k=section.integer("top_k", default=default.top_k),
         top_p=section.number("top_p", default.top_p),
         repetition_penalty=section.number("repetition_penalty", default.repetition_penalty, low=1e-6),
@@ -455,5 +477,8 @@ def _check_agreement(config: ModelConfig, talker: Section, root: Section) -> Non
         limit = config.thinker.num_hidden_layers
         raise talker.error("accept_hidden_layer", str(config.talker.accept_hidden_layer), f"at most {limit}")
     # Both would index past the vocoder's code table, which is a crash and not a wrong sound.
-    if predictor.vocab_size > wav.codebook_size or config.talker.vocab_size - SUPPRESSED_TAIL > wav.codebook_size:
-        raise root.error("code2wav_config.codebook_size", str(wav.codebook_size), "room for every code that is sampled")
+    codes = max(predictor.vocab_size, config.talker.vocab_size - SUPPRESSED_TAIL)
+    if codes > wav.codebook_size:
+        raise root.error(
+            "code2wav_config.codebook_size", str(wav.codebook_size), f"room for the {codes} codes that are sampled"
+        )

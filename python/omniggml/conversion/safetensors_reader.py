@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import struct
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
@@ -26,11 +27,13 @@ from omniggml.conversion.quantization_config import read_quantization
 from omniggml.conversion.quantized_tensors import FURTHER, PACKED, SCALES, QuantizedTensor
 from omniggml.errors import ConversionError
 from omniggml.files.json_object import read_json_object
+from omniggml.gguf.foreign_bytes import why_not_itself
 from omniggml.plain_file import open_plain
 
 INDEX_NAME = "model.safetensors.index.json"
 SINGLE_NAME = "model.safetensors"
 
+_SHARD = re.compile(r"model-[0-9]{5}-of-([0-9]{5})\.safetensors")
 _LARGEST_HEADER = 100_000_000  # The format's own limit.
 _BLOCK = 1 << 17  # Values at a time; their copies stay in the processor's cache, which makes twice the speed.
 
@@ -153,9 +156,7 @@ def _shards(directory: Path, wanted: Callable[[str], bool]) -> list[Path]:
     index = directory / INDEX_NAME
     if not index.exists():
         single = directory / SINGLE_NAME
-        if not single.exists():
-            raise ConversionError(f"{directory} holds neither {INDEX_NAME} nor {SINGLE_NAME}: it has no weights")
-        return [single]
+        return [single] if single.exists() else _shards_without_index(directory)
     shards = [directory / name for name in shards_with(index, wanted)]
     for shard in shards:
         if shard.parent != directory:
@@ -163,6 +164,36 @@ def _shards(directory: Path, wanted: Callable[[str], bool]) -> list[Path]:
         if not shard.exists():
             raise ConversionError(f"{shard} is missing, {INDEX_NAME} lists it: the download is incomplete")
     return shards
+
+
+def _shards_without_index(directory: Path) -> list[Path]:
+    """All of a set whose names say how many they are. Raises ConversionError, with what lies there instead."""
+    found = {path: match for path in directory.glob("*.safetensors") if (match := _SHARD.fullmatch(path.name))}
+    for path, match in found.items():
+        if len(found) != int(match[1]):
+            raise ConversionError(
+                f"{directory} holds {len(found)} of the {int(match[1])} shards that {path.name} is one of, and no "
+                f"{INDEX_NAME}: the download is incomplete"
+            )
+    if found:
+        return sorted(found)
+    raise ConversionError(f"{directory} holds neither {INDEX_NAME} nor {SINGLE_NAME}: {_other_weights(directory)}")
+
+
+def _other_weights(directory: Path) -> str:
+    """What there is in their place, and the next step."""
+    others = [path.name for path in sorted(directory.glob("*.safetensors")) if path.name != "adapter_model.safetensors"]
+    if others:
+        return f"its weights are in {others[0]}; where that is the whole model, rename it to {SINGLE_NAME}"
+    pickled = [path.name for ending in ("bin", "pt", "pth") for path in sorted(directory.glob(f"*.{ending}"))]
+    if pickled:
+        return (
+            f"{pickled[0]} is PyTorch's format, which can run code and isn't read; load the model with transformers "
+            "and save it with save_pretrained"
+        )
+    if made := sorted(directory.glob("*.gguf")):
+        return f"{made[0].name} is GGUF already; load it, or look at it with `omniggml inspect`"
+    return "it has no weights"
 
 
 def read_shard(path: Path, *, named: bool = True) -> dict[str, CheckpointTensor]:
@@ -173,6 +204,8 @@ def read_shard(path: Path, *, named: bool = True) -> dict[str, CheckpointTensor]
             start = file.read(8)
             length = struct.unpack("<Q", start)[0] if len(start) == 8 else _LARGEST_HEADER + 1
             if length > min(_LARGEST_HEADER, size - 8):
+                if reason := why_not_itself(path):
+                    raise ConversionError(reason)
                 raise ConversionError(f"{path} is cut short or not a safetensors file: its header doesn't fit in it")
             header = json.loads(file.read(length))
     except OSError as error:

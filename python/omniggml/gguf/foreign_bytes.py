@@ -17,6 +17,7 @@ _ARCHIVES = {
     b"\x28\xb5\x2f\xfd": "a Zstandard archive",
     b"Rar!": "a RAR archive",
 }
+_SOUNDS = {b"RIFF": "WAV audio", b"fLaC": "FLAC audio", b"OggS": "Ogg audio", b"ID3": "MP3 audio"}
 _PIECE = re.compile(r"\.part-?(\d+)-?of-?(\d+)$")
 _OLD = (b"lmgg", b"tjgg", b"fmgg", b"algg")
 
@@ -37,6 +38,15 @@ def why_not_gguf(path: Path) -> str:
     with open_plain(path) as file:
         head = file.read(_HEAD)
     reason = _of_gguf(head) if head.startswith(b"GGUF") else _of_bytes(head, path)
+    return f"{path} {reason}" if reason else ""
+
+
+def why_not_itself(path: Path) -> str:
+    """What lies in the place of a file that was to be downloaded, of whatever kind that is; "" where it isn't seen.
+    Raises OSError where it can't be read."""
+    with open_plain(path) as file:
+        head = file.read(_HEAD)
+    reason = _of_transport(head) or _of_page(head)
     return f"{path} {reason}" if reason else ""
 
 
@@ -62,13 +72,19 @@ def _of_gguf(head: bytes) -> str:
     return ""
 
 
-def _of_bytes(head: bytes, path: Path) -> str:
+def _of_transport(head: bytes) -> str:
     if not head:
         return "has only 0 bytes: its download did not begin; download it again"
     if head.startswith(_LFS):
         size = re.search(rb"\nsize (\d+)", head)
         of = f" of a file of {int(size[1])} bytes" if size else ""
         return f"is a Git LFS pointer{of}, not the file itself; fetch that with `git lfs pull`"
+    return ""
+
+
+def _of_bytes(head: bytes, path: Path) -> str:
+    if reason := _of_transport(head) or _of_sound(head):
+        return reason
     for magic, name in _ARCHIVES.items():
         if head.startswith(magic):
             torch = b"data.pkl" in head or path.suffix in (".pt", ".pth", ".bin", ".ckpt")
@@ -82,10 +98,29 @@ def _of_bytes(head: bytes, path: Path) -> str:
     return _of_text(head) or _of_safetensors(head, path) or _of_zeros(head)
 
 
-def _of_text(head: bytes) -> str:
-    start = head.lstrip(b"\xef\xbb\xbf \t\r\n")[:200].lower()
-    if start.startswith((b"<!doctype", b"<html", b"<head", b"<?xml")):
+def _start_of_text(head: bytes) -> bytes:
+    return head.lstrip(b"\xef\xbb\xbf \t\r\n")[:200].lower()
+
+
+def _of_page(head: bytes) -> str:
+    if _start_of_text(head).startswith((b"<!doctype", b"<html", b"<head", b"<?xml")):
         return "is a web page, probably an error page saved in the file's place; download the file again"
+    return ""
+
+
+def _of_sound(head: bytes) -> str:
+    for magic, name in _SOUNDS.items():
+        if head.startswith(magic):
+            return f"is {name}, not a model; a model is a GGUF file"
+    if head[257:262] == b"ustar":
+        return "is a tar archive, not a GGUF file; unpack it first"
+    return ""
+
+
+def _of_text(head: bytes) -> str:
+    if page := _of_page(head):
+        return page
+    start = _start_of_text(head)
     if start.startswith((b"{", b"[")):
         return "is JSON text, not a GGUF file; download it again, or name the model beside it"
     return ""

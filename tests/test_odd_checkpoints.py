@@ -1,0 +1,161 @@
+"""Checkpoint directories as downloads and other programs leave them: read, or named, with the next step."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from gguf import GGUFReader
+
+import omniggml
+from omniggml import convert
+from omniggml.errors import ConversionError
+from omniggml.synthetic.random_checkpoint import write_random_checkpoint
+from sentences import one_sentence
+from test_resaved import Tensors, renamed, same, save
+
+safetensors = pytest.importorskip("safetensors.numpy")
+
+POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"a" * 64 + b"\nsize 7100000000\n"
+PAGE = b"<!DOCTYPE html><html><title>404</title></html>" * 20
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_random_checkpoint("tiny", tmp_path_factory.mktemp("checkpoint") / "tiny")
+
+
+@pytest.fixture
+def copy(tiny: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(tiny, tmp_path / "copy"))
+
+
+def complaint(directory: Path, *parts: str) -> None:
+    with pytest.raises(ConversionError) as error:
+        convert(directory, directory.with_name("out"), type="bf16")
+    one_sentence(str(error.value), *parts)
+    assert not directory.with_name("out").exists()
+
+
+def one_file(directory: Path, name: str) -> None:
+    save(directory, lambda tensors: tensors)
+    (directory / "model.safetensors").rename(directory / name)
+
+
+@pytest.mark.parametrize("name", ["config.json", "vocab.json", "generation_config.json", "model.safetensors"])
+@pytest.mark.parametrize(("content", "parts"), [(POINTER, ("Git LFS pointer", "git lfs pull")), (PAGE, ("web page",))])
+def test_what_lies_in_a_files_place(copy: Path, name: str, content: bytes, parts: tuple[str, ...]) -> None:
+    if name == "model.safetensors":
+        one_file(copy, name)
+    (copy / name).write_bytes(content)
+    complaint(copy, name, *parts)
+
+
+def pickled(directory: Path) -> None:
+    one_file(directory, "x")
+    (directory / "x").rename(directory / "pytorch_model.bin")
+
+
+def half(directory: Path) -> None:
+    one_file(directory, "model-00001-of-00002.safetensors")
+
+
+def gguf_there(directory: Path) -> None:
+    for path in directory.iterdir():
+        path.unlink()
+    (directory / "x-speech.gguf").write_bytes(b"GGUF")
+
+
+ELSEWHERE: dict[str, tuple[Callable[[Path], object], tuple[str, ...]]] = {
+    "PyTorch": (pickled, ("pytorch_model.bin", "save_pretrained")),
+    "half": (half, ("1 of the 2 shards", "incomplete")),
+    "consolidated": (lambda at: one_file(at, "consolidated.safetensors"), ("consolidated.safetensors", "rename")),
+    "variant": (lambda at: one_file(at, "model.fp16.safetensors"), ("model.fp16.safetensors", "rename")),
+    "GGUF": (gguf_there, ("x-speech.gguf", "GGUF already", "quantize")),
+}
+
+
+@pytest.mark.parametrize("kind", ELSEWHERE)
+def test_weights_that_are_elsewhere(copy: Path, kind: str) -> None:
+    change, parts = ELSEWHERE[kind]
+    change(copy)
+    complaint(copy, *parts)
+
+
+def test_a_whole_set_of_shards_needs_no_index(tiny: Path, copy: Path, tmp_path: Path) -> None:
+    save(copy, lambda tensors: tensors)
+    tensors = safetensors.load_file(copy / "model.safetensors")
+    (copy / "model.safetensors").unlink()
+    for number in (0, 1):
+        part = dict(list(tensors.items())[number::2])
+        safetensors.save_file(part, copy / f"model-{number + 1:05d}-of-00002.safetensors")
+    same(tiny, copy, tmp_path)
+
+
+def test_twice_the_precision(tiny: Path, copy: Path, tmp_path: Path) -> None:
+    save(copy, lambda tensors: {name: values.astype(np.float64) for name, values in tensors.items()})
+    same(tiny, copy, tmp_path)
+
+
+def test_a_number_that_is_too_large_for_half_of_it(copy: Path) -> None:
+    def changed(tensors: Tensors) -> Tensors:
+        wide = {name: values.astype(np.float64) for name, values in tensors.items()}
+        wide["talker.codec_head.weight"][0, 0] = 1e300
+        return wide
+
+    save(copy, changed)
+    with pytest.raises(ConversionError, match=r"codec_head\.weight holds NaN or infinite"):
+        convert(copy, copy.with_name("out"), type="bf16")
+
+
+def test_quantized_and_not_said(copy: Path) -> None:
+    name = "thinker.model.layers.0.self_attn.q_proj"
+    save(copy, renamed(f"{name}.weight", f"{name}.qweight"))
+    complaint(copy, name, "AWQ or GPTQ", "unquantized")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_configurations_of_another_encoding(tiny: Path, copy: Path, tmp_path: Path, encoding: str) -> None:
+    for name in ("config.json", "generation_config.json"):
+        (copy / name).write_text((copy / name).read_text(), encoding=encoding)
+    same(tiny, copy, tmp_path)
+
+
+def edited(path: Path, **values: Any) -> None:
+    path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
+
+
+def test_a_temperature_of_zero_is_greedy(copy: Path, tmp_path: Path) -> None:
+    edited(copy / "generation_config.json", talker_temperature=0.0, talker_do_sample=True)
+    speech = convert(copy, tmp_path / "out", only="speech")[0]
+    field = GGUFReader(speech).fields["qwen3omni-speech.talker.generation.do_sample"]
+    assert not field.contents()
+    assert omniggml.load(speech, n_threads=1).speak("hi", max_frames=2).samples.size
+
+
+def test_a_part_that_was_saved_alone(copy: Path) -> None:
+    config = json.loads((copy / "config.json").read_text())
+    for part in ("talker_config", "code2wav_config"):
+        (copy / "config.json").write_text(json.dumps(config[part]))
+        complaint(copy, "config.json", "saved by itself", "whole model")
+
+
+def test_a_voice_that_is_switched_off(copy: Path, tmp_path: Path) -> None:
+    edited(copy / "config.json", enable_audio_output=False)
+    with pytest.warns(UserWarning, match="enable_audio_output is false"):
+        assert [path.name for path in convert(copy, tmp_path / "out")] == ["copy-thinker.gguf"]
+
+
+@pytest.mark.parametrize(
+    ("start", "part"), [(b"RIFF\0\0\0\0WAVE", "WAV audio"), (bytes(257) + b"ustar", "tar archive"), (b"fLaC", "FLAC")]
+)
+def test_what_was_taken_for_a_model(tmp_path: Path, start: bytes, part: str) -> None:
+    (tmp_path / "x.gguf").write_bytes(start + bytes(100))
+    with pytest.raises(omniggml.ModelFileError) as error:
+        omniggml.load(tmp_path / "x.gguf")
+    one_sentence(str(error.value), part)

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <limits>
 
+#include "core/fastest_conv.h"
 #include "core/finite.h"
 #include "error/error.h"
 #include "models/decoder_session.h"
@@ -89,7 +90,8 @@ ConvForm form_of(const Weights & weights, VocoderPrecision precision) {
     const bool     on_cpu    = ggml_backend_dev_type(weights.device()) == GGML_BACKEND_DEVICE_TYPE_CPU;
     const bool     automatic = precision == VocoderPrecision::automatic;
     const bool     stored    = automatic && weights.stored_type("code2wav.decoder.0.conv.weight") == GGML_TYPE_F32;
-    const ConvForm form      = choose_conv_form(on_cpu, stored || precision == VocoderPrecision::f32);
+    const bool     slower    = automatic && on_cpu && !stored && faster_form(conv_times()) == ConvForm::f32;
+    const ConvForm form      = choose_conv_form(on_cpu, stored || slower || precision == VocoderPrecision::f32);
     if (precision == VocoderPrecision::bf16 && form != ConvForm::bf16) {
         throw Error(ErrorKind::input,
                     "this device has no fast bfloat16 products; let the vocoder's precision be \"auto\"");

@@ -2,6 +2,7 @@
 #include <pybind11/stl.h>
 
 #include "bindings/arrays.h"
+#include "core/fastest_conv.h"
 #include "kernels/bf16.h"
 #include "kernels/conv.h"
 #include "kernels/gelu.h"
@@ -188,6 +189,8 @@ void bind_kernels(py::module_ & m) {
         ended.push_back(nullptr);
         return missing_instructions(ended.data());
     });
+    m.def("faster_form",
+          [](double f32, double bf16) { return faster_form({ f32, bf16 }) == ConvForm::bf16 ? "bf16" : "f32"; });
     m.def("has_q8_product", &has_q8_product);
     m.def("q8_product", &q8_product, py::arg("weight"), py::arg("x"));
     m.def("gelu", &gelu, py::arg("x"), py::arg("kind"));

@@ -2,6 +2,10 @@
 
 #include <chrono>
 
+#if !defined(_WIN32)
+#include <time.h>
+#endif
+
 #if defined(__linux__)
 #include <linux/futex.h>
 #include <sys/syscall.h>
@@ -72,6 +76,16 @@ void wake_all(std::atomic<uint32_t> & /*value*/) {
 int64_t nanoseconds() {
     return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch())
         .count();
+}
+
+int64_t time_on_core() {
+#if defined(_WIN32)
+    return nanoseconds();
+#else
+    timespec t{};
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (int64_t) t.tv_sec * 1'000'000'000 + t.tv_nsec;
+#endif
 }
 
 int64_t Awaited::awake_in_vain() {

@@ -11,6 +11,9 @@ namespace omni {
 // Of a clock that never goes back.
 int64_t nanoseconds();
 
+// Nanoseconds that the calling thread has had a core for; on Windows as nanoseconds().
+int64_t time_on_core();
+
 class Awaited {
   public:
     Awaited()                            = default;

@@ -15,7 +15,6 @@
 #include <pthread.h>
 #include <signal.h>
 #include <sys/mman.h>
-#include <time.h>
 #endif
 
 namespace omni {
@@ -23,17 +22,6 @@ namespace omni {
 namespace {
 
 constexpr size_t k_cache_line = 64;
-
-// Nanoseconds that the calling thread has had a core for.
-int64_t time_on_core() {
-#if defined(_WIN32)
-    return nanoseconds();
-#else
-    timespec t{};
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-    return (int64_t) t.tv_sec * 1'000'000'000 + t.tv_nsec;
-#endif
-}
 
 // The calling thread's work: what it had a core for and didn't wait in.
 int64_t time_at_work() {

@@ -58,9 +58,9 @@ class LoadOptions:
     the CPU, or "HOST:PORT" of an RPC server. `n_threads`: CPU threads a call, 0 for as many as may run at once.
     `vocoder_precision`: how code2wav's convolutions are computed on a CPU: "f32"; "bf16", bfloat16 products summed in
     float32, where the CPU has such products; "plain", ordinary ggml nodes; "auto", f32 for weights stored in F32, else
-    the fastest. `mmap`: on a CPU, weights stay in the file's pages, which the system shares between processes and gives
-    back first where memory is short; a file so used may be replaced by another, but must not be rewritten or cut in
-    place. False copies them.
+    the faster one, as measured on this machine. `mmap`: on a CPU, weights stay in the file's pages, which the system
+    shares between processes and gives back first where memory is short; a file so used may be replaced by another, but
+    must not be rewritten or cut in place. False copies them.
 
     `code2wav`: a file whose code2wav takes the place of the speech file's. `tokenizer`: a GGUF file or a Hugging Face
     directory, for a speech file without one. `overrides`: "section.name" to a value, where a file does not tell its

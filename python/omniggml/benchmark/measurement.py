@@ -195,6 +195,8 @@ class _Bench:
             throughput={type_: Figure.of(found) for type_, found in throughputs.items()},
             shapes=tuple((shape.inner, shape.outputs, shape.rows) for shape in self.shapes),
             limits=self._limits(frame, Figure.of(bandwidths).median, Figure.of(throughputs["f32"]).median),
+            vocoder_precision=self.settings.vocoder_precision,
+            vocoder_choice=_native.vocoder_choice(),
         )
 
     def _limits(self, frame: dict[str, Figure], bandwidth: float, throughput: float) -> dict[str, Limit]:

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from omniggml.benchmark.figure import Figure
+from omniggml.benchmark.vocoder_choice import vocoder_choice_text
 
 _MIB = 2**20
 
@@ -32,8 +33,9 @@ class BenchReport:
     """All figures of one run. Bytes, milliseconds, seconds as the names say; `frame_ms` by stage, and "idle": what the
     whole speech took beyond its stages, negative where they overlap. `late_over_early`: the time of a frame at the end
     of the speech over that of one near its start. `times_faster_together`: the time of `together` speeches in turn over
-    that of as many at once. `bandwidth` in bytes a second, `throughput` in multiply-adds a
-    second by type of weight, at `shapes` (inner, outputs, rows)."""
+    that of as many at once. `bandwidth` in bytes a second, `throughput` in multiply-adds a second by type of weight, at
+    `shapes` (inner, outputs, rows). `vocoder_precision`: as asked for; `vocoder_choice`: what "auto" is on this
+    machine, and the milliseconds that decided."""
 
     model: str
     file_bytes: int
@@ -60,6 +62,8 @@ class BenchReport:
     throughput: dict[str, Figure]
     shapes: tuple[tuple[int, int, int], ...]
     limits: dict[str, Limit]
+    vocoder_precision: str
+    vocoder_choice: dict[str, Any]
 
     def as_dict(self) -> dict[str, Any]:
         """Everything, for JSON."""
@@ -111,6 +115,7 @@ class BenchReport:
         for name in ("talker", "predictor"):
             yield f"the {name} reads {self.limits[name].amount / _MIB:.1f} MiB of weights a frame"
         yield f"the vocoder does {self.limits['vocoder'].amount / 1e9:.2f} G multiply-adds a frame (limit: ggml's f32)"
+        yield f"vocoder precision {self.vocoder_precision}; {vocoder_choice_text(self.vocoder_choice)}"
 
 
 def _scaled(figure: Figure, unit: float) -> str:

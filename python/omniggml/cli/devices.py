@@ -6,15 +6,26 @@ import argparse
 from typing import Any
 
 import omniggml
+from omniggml import _native
+from omniggml.benchmark.vocoder_choice import vocoder_choice_text
 
 
 def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser("devices", help="list the devices that models can run on")
+    parser.add_argument(
+        "-v", "--verbose", action="store_true", help="also what was measured on this machine, and chosen by it"
+    )
     parser.set_defaults(run=run)
 
 
-def run(_: argparse.Namespace) -> int:
+def run(args: argparse.Namespace) -> int:
     for device in omniggml.devices():
         memory = f"{device['memory_total'] / 2**30:.1f} GiB"
         print(f"{device['name']:12} {device['kind']:12} {memory:>10}  {device['description']}")
+    if args.verbose:
+        choice = _native.vocoder_choice()
+        print(f"\nthreads      {_native.usable_cpus()}, as many as may run at once")
+        print(f"vocoder      {vocoder_choice_text(choice)}")
+        if choice["kept_in"]:
+            print(f"             kept in {choice['kept_in']}; delete it to have it measured again")
     return 0

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 import numpy.typing as npt
@@ -160,6 +160,9 @@ class Model:
         if chosen.mmproj:
             self._encoders = LateEncoders(open_encoders(chosen.mmproj).native, chosen)
             self._check_width(self._encoders)
+
+    def __reduce__(self) -> NoReturn:
+        raise InputError("a model can't be pickled or copied; load it where it is wanted, its file's pages are shared")
 
     def _check_width(self, encoders: LateEncoders) -> None:
         if self._thinker is not None and encoders.width != self._thinker.width:
@@ -637,8 +640,8 @@ class Model:
     def _speaker(self, speaker: SpeakerLike | None) -> _native.Speaker:
         if speaker is not None and not isinstance(speaker, str):
             return self._speech.speaker_of_vector(np.array(vector_of("speaker", speaker), np.float32))
-        name = speaker
-        return self._speech.find_speaker((name or self.default_speaker).encode(errors="backslashreplace"))
+        name = self.default_speaker if speaker is None else speaker
+        return self._speech.find_speaker(name.encode(errors="backslashreplace"))
 
     def _silence(self) -> Audio:
         if self._voice is None:

@@ -183,7 +183,7 @@ def replay(model: omniggml.Model, conversation: list[int], answer: list[int], se
     params = speech.default_params()
     talker = _native.TalkerSession(speech, 1, 1, None)
     predictor = _native.CodePredictorSession(speech, 1, 1, None)
-    inputs, trailing, pad = talker.assemble_prompt(conversation, answer, speech.find_speaker("bob"))
+    inputs, trailing, pad, *_ = talker.assemble_prompt(conversation, answer, speech.find_speaker("bob"))
     geometry = speech.talker_geometry
     special = np.arange(geometry["vocab_size"] - 1024, geometry["vocab_size"])
     logits, hidden = talker.prompt(0, inputs)

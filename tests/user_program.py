@@ -65,6 +65,17 @@ def stages(path: Path, thinker: Path) -> None:
     assert len(samples) == model.n_samples(codes.shape[1]) and "code2wav.decoder.0" in reading
     recording: omniggml.AudioLike = omniggml.Audio(np.zeros(1600, np.float32), 16000)
     assert omniggml.log_mel(recording).shape == (128, 10)
+    image: omniggml.ImageLike = np.zeros((32, 32, 3), np.uint8)
+    try:
+        looked: omniggml.Seen = model.look(image)
+        assert len(looked.rows) > 0
+    except omniggml.InputError:
+        assert not model.has_eyes
+
+
+def elsewhere(model: omniggml.Model) -> omniggml.StreamedReply:
+    server = omniggml.ThinkerServer("http://127.0.0.1:8080")
+    return model.stream_chat("hello", thinker_url=server)
 
 
 def tools(path: Path, checkpoint: Path, audio: omniggml.Audio, directory: Path) -> None:

@@ -15,6 +15,7 @@ from omniggml import convert
 from omniggml.conversion.safetensors_reader import Checkpoint
 from omniggml.errors import ConversionError
 from omniggml.synthetic.ears import ears_for
+from omniggml.synthetic.eyes import eyes_for
 from omniggml.synthetic.geometries import GEOMETRIES
 from omniggml.synthetic.random_checkpoint import write_random_checkpoint
 from sentences import one_sentence
@@ -25,7 +26,8 @@ Tensors = dict[str, np.ndarray[Any, Any]]
 @pytest.fixture(scope="module")
 def mini(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("checkpoint") / "mini"
-    return write_random_checkpoint("mini", directory, audio=ears_for(GEOMETRIES["mini"]))
+    geometry = GEOMETRIES["mini"]
+    return write_random_checkpoint("mini", directory, audio=ears_for(geometry), vision=eyes_for(geometry))
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ fi
 # The headers alone, without what they depend on: another libc's would be found beside them.
 needed=$(apt-cache depends --recurse --no-recommends --no-suggests --no-conflicts --no-breaks --no-replaces \
     --no-enhances "python$version:arm64" | grep -o '^[a-z].*:arm64$')
-for name in $needed "libpython$version-dev:arm64"; do
+for name in $needed libstdc++6:arm64 "libpython$version-dev:arm64"; do  # C++'s for wheels of others
     apt-get download -q "$name"
 done
 for package in *.deb; do

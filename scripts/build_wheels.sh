@@ -45,7 +45,14 @@ build() {
         -Ccmake.define.CMAKE_AR="$tools/ar" \
         -Ccmake.define.CMAKE_RANLIB="$tools/ranlib" \
         "$@"
-    auditwheel repair "$work/$arch/raw"/*.whl --plat "manylinux_${glibc/./_}_$arch" --wheel-dir dist
+    # By itself auditwheel takes the oldest name that the wheel's symbols allow; it can't be asked for one of another
+    # architecture.
+    rm -f dist/*-manylinux_*"$arch".whl
+    auditwheel repair "$work/$arch/raw"/*.whl --plat auto --wheel-dir dist
+    ls dist/*-manylinux_2_{5,12,17,24,26,27,28}_"$arch"*.whl 2>/dev/null | grep -q . || {
+        echo "auditwheel grants nothing as old as manylinux_${glibc/./_}" >&2
+        exit 1
+    }
 }
 
 x86_64() {

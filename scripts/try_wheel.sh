@@ -83,15 +83,15 @@ try_aarch64() {
     tag=$(basename "$wheel" | grep -o 'cp3[0-9]*' | head -1)
     tag=3.${tag#cp3}
     "$here/scripts/aarch64_python.sh" "$root" "$tag"
+    # shellcheck disable=SC2046
     "$work/try/venv/bin/pip" install --quiet --disable-pip-version-check --target site --only-binary=:all: --python-version "$tag" \
-        --platform manylinux_2_28_aarch64 --platform manylinux2014_aarch64 --platform any "$wheel"
-    export PYTHONPATH=$out/site PYTHONNOUSERSITE=1
+        --platform manylinux2014_aarch64 $(printf -- '--platform manylinux_2_%s_aarch64 ' {17..28}) --platform any "$wheel"
     voice=$out/site/omniggml/voice/voice-speech.gguf
     zig=$("$work/venv/bin/python" -c 'import pathlib, ziglang; print(pathlib.Path(ziglang.__file__).parent / "zig")')
     "$zig" cc -target aarch64-linux-gnu.2.28 -std=c99 "$here/examples/embed-c/speak.c" -Isite/omniggml/include \
         -Lsite/omniggml/lib -Wl,-rpath,"$out/site/omniggml/lib" -lomniggml -o speak
     for cpu in cortex-a76 cortex-a53; do
-        speaks "$cpu" qemu-aarch64 -L "$root" -cpu "$cpu" "$root/usr/bin/python$tag"
+        speaks "$cpu" qemu-aarch64 -E PYTHONPATH="$out/site" -L "$root" -cpu "$cpu" "$root/usr/bin/python$tag"
         speaks_from_c "$cpu" qemu-aarch64 -L "$root" -cpu "$cpu" ./speak
     done
 }

@@ -4,6 +4,7 @@
 
 #include "kernels/bf16.h"
 #include "kernels/exponential.h"
+#include "kernels/independent.h"
 
 #define OMNI_INLINE static inline __attribute__((always_inline))
 
@@ -40,7 +41,7 @@ OMNI_INLINE void put(uint16_t * y, float value) {
 }
 
 template <typename T> OMNI_INLINE void gelu_values(const float * x, T * y, int64_t n) {
-#pragma GCC ivdep
+    OMNI_INDEPENDENT
     for (int64_t i = 0; i < n; ++i) {
         put(y + i, gelu(x[i]));
     }

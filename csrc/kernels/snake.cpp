@@ -3,14 +3,9 @@
 #include <cmath>
 #include <cstring>
 
-#define OMNI_INLINE static inline __attribute__((always_inline))
+#include "kernels/independent.h"
 
-// Before a loop whose passes don't meet in memory.
-#if defined(__clang__)
-#define OMNI_INDEPENDENT _Pragma("clang loop vectorize(assume_safety)")
-#else
-#define OMNI_INDEPENDENT _Pragma("GCC ivdep")
-#endif
+#define OMNI_INLINE static inline __attribute__((always_inline))
 
 namespace omni {
 

@@ -144,8 +144,10 @@ def _pieces(sentence: str, length: Callable[[str], int], longest: int, said: Cal
 def _apart(parts: list[str], said: Callable[[str], str]) -> list[str]:
     """Neighbours joined where only together they are read as in the whole."""
     joined: list[str] = []
-    for part in parts:
-        if joined and not reads_apart(joined[-1], part, said):
+    for at, part in enumerate(parts):
+        # What follows as well: four groups of figures are the number of a card, two are years.
+        before, behind = parts[max(0, at - _LOOKED_AT) : at], parts[at : at + _LOOKED_AT]
+        if joined and not reads_apart(" ".join(before), " ".join(behind), said):
             joined[-1] += f" {part}"
         else:
             joined.append(part)

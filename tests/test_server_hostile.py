@@ -25,4 +25,4 @@ def test_the_schema_holds() -> None:
     """Every answer is one that the schema tells of, and none is an error of ours."""
     pytest.importorskip("schemathesis")
     with served(omniggml.load(n_threads=1), max_frames=2, max_characters=200) as server:
-        assert try_the_schema(server.url, 15) > 10
+        assert try_the_schema(server.url, 15) >= 50

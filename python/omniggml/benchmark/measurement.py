@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 _TEXT = "The quick brown fox jumps over the lazy dog, and the dog does not mind at all."
-_WARM_UP_FRAMES = 8
 _STAGES = ("talker", "predictor", "sampling", "vocoder")
 
 
@@ -63,14 +62,6 @@ class Settings:
         check_integer("frames", self.frames, 2, 1 << 20)
         check_integer("repetitions", self.repetitions, 1, 1000)
         check_integer("together", self.together, 1, 64)
-
-
-@dataclass(frozen=True)
-class _Whole:
-    """Seconds from the call: to the first sample, to the last."""
-
-    first: float
-    total: float
 
 
 @checked
@@ -114,13 +105,13 @@ class _Bench:
 
     def run(self, loads: list[Load], say: Callable[[str], None]) -> BenchReport:
         say("warming up")
-        self.speech.run(min(_WARM_UP_FRAMES, self.settings.frames), seed=0)
-        self._whole(seed=0)
+        frames = self.speech.run(self.settings.frames, seed=0).codes.shape[1]
+        if frames < self.settings.frames:
+            raise InputError(f"the model's context ends after {frames} frames; measure fewer with --frames {frames}")
         peak = peak_memory()  # what follows measures the machine too, which takes memory of its own
         bandwidths: list[float] = []
         throughputs: dict[str, list[float]] = {type_: [] for type_ in machine.PRODUCT_TYPES}
         stages: list[StageTimes] = []
-        wholes: list[_Whole] = []
         batches: list[float] = []
         for i in range(self.settings.repetitions):
             say(f"speaking, {i + 1} of {self.settings.repetitions}")
@@ -128,10 +119,9 @@ class _Bench:
             for type_, found in throughputs.items():
                 found.append(machine.throughput(self.shapes, type_, self.threads))
             stages.append(self.speech.run(self.settings.frames, seed=i))
-            wholes.append(self._whole(seed=i))
             if self.settings.together > 1:
-                batches.append(self.settings.together * wholes[-1].total / self._batch(seed=i))
-        return self._report(loads, peak, bandwidths, throughputs, stages, wholes, batches)
+                batches.append(self.settings.together * stages[-1].total / self._batch(seed=i))
+        return self._report(loads, peak, bandwidths, throughputs, stages, batches)
 
     def _batch(self, seed: int) -> float:
         """Seconds of as many speeches at once as the settings say."""
@@ -140,18 +130,6 @@ class _Bench:
         self.model.speak_batch([_TEXT] * n, together=n, seed=seed, max_frames=self.settings.frames, ignore_eos=True)
         return time.perf_counter() - start
 
-    def _whole(self, seed: int) -> _Whole:
-        start = time.perf_counter()
-        first = 0.0
-        frames = 0
-        for piece in self.model.stream(_TEXT, seed=seed, max_frames=self.settings.frames, ignore_eos=True):
-            frames += 0 if piece.codes is None else piece.codes.shape[1]
-            if not first and len(piece.samples):
-                first = time.perf_counter() - start
-        if frames < self.settings.frames:
-            raise InputError(f"the model's context ends after {frames} frames; measure fewer with --frames {frames}")
-        return _Whole(first, time.perf_counter() - start)
-
     def _report(
         self,
         loads: list[Load],
@@ -159,12 +137,11 @@ class _Bench:
         bandwidths: list[float],
         throughputs: dict[str, list[float]],
         stages: list[StageTimes],
-        wholes: list[_Whole],
         batches: list[float],
     ) -> BenchReport:
         n = self.settings.frames
         frame = {stage: Figure.of(times.per_frame(stage) for times in stages) for stage in _STAGES}
-        totals = [(whole.total - times.prompt) / n * 1000 for whole, times in zip(wholes, stages, strict=True)]
+        totals = [(times.total - times.prompt) / n * 1000 for times in stages]
         parts = [times.after_prompt / n * 1000 for times in stages]
         frame["idle"] = Figure.of(total - part for total, part in zip(totals, parts, strict=True))
         frame["total"] = Figure.of(totals)
@@ -187,8 +164,8 @@ class _Bench:
             prompt_ms=Figure.of(times.prompt * 1000 for times in stages),
             frame_ms=frame,
             late_over_early=Figure.of(times.late_over_early for times in stages),
-            first_audio_ms=Figure.of(whole.first * 1000 for whole in wholes),
-            real_time_factor=Figure.of(whole.total / seconds for whole in wholes),
+            first_audio_ms=Figure.of(times.first * 1000 for times in stages),
+            real_time_factor=Figure.of(times.total / seconds for times in stages),
             together=self.settings.together,
             times_faster_together=Figure.of(batches) if batches else None,
             bandwidth=Figure.of(bandwidths),

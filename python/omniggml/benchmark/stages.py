@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+import time
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -15,7 +16,8 @@ from omniggml.options import SpeechOptions
 @dataclass
 class StageTimes:
     """Seconds of each stage over `frames` frames; `prompt` of `positions` positions before them. `codes` [groups,
-    frames]. `frame_seconds`: of each frame, without the vocoder."""
+    frames]. `frame_seconds`: of each frame, without the vocoder. `first`, `total`: seconds from the call to the first
+    sample and to the last."""
 
     frames: int
     positions: int = 0
@@ -27,6 +29,8 @@ class StageTimes:
     frame_seconds: list[float] = field(default_factory=list)
     cache_nbytes: int = 0
     codes: npt.NDArray[np.int32] = field(default_factory=lambda: np.zeros((0, 0), np.int32))
+    first: float = 0.0
+    total: float = 0.0
 
     @property
     def late_over_early(self) -> float:
@@ -50,14 +54,22 @@ class TimedSpeech:
 
     def __init__(self, model: Model, text: str) -> None:
         self._model = model
-        conversation, spans = model._verbatim(text, SpeechOptions(split="never"))
-        self._tokens = conversation, spans[0].tokens
+        self._text = text
 
     def run(self, frames: int, seed: int) -> StageTimes:
+        start = time.perf_counter()
+        options = SpeechOptions(seed=seed, max_frames=frames, ignore_eos=True, split="never")
+        conversation, spans = self._model._verbatim(self._text, options)
         engine = self._model._engine()
-        options = SpeechOptions(seed=seed, max_frames=frames, ignore_eos=True)
-        speech = self._model._begin(engine, *self._tokens, options)
-        codes = [piece.codes for piece in self._model._pieces(engine, speech) if piece.codes is not None]
+        speech = self._model._begin(engine, conversation, spans[0].tokens, options)
+        first = 0.0
+        codes = []
+        for piece in self._model._pieces(engine, speech):
+            if piece.codes is not None:
+                codes.append(piece.codes)
+            if not first and len(piece.samples):
+                first = time.perf_counter() - start
+        total = time.perf_counter() - start
         times = speech.timings()
         return StageTimes(
             frames,
@@ -70,4 +82,6 @@ class TimedSpeech:
             times["frame_seconds"],
             engine.cache_nbytes,
             np.concatenate(codes, axis=1),
+            first,
+            total,
         )

@@ -2,10 +2,9 @@
 
 #include <algorithm>
 
-#include "kernels/bf16.h"
 #include "kernels/conv.h"
-#include "kernels/gelu.h"
 #include "kernels/share.h"
+#include "ops/values.h"
 
 namespace omni {
 
@@ -17,22 +16,6 @@ constexpr int64_t k_panels = 2;  // at once, as the kernels take them
 
 int64_t halved(int64_t n) {
     return (n + 1) / 2;
-}
-
-void copy(const float * x, float * y, int64_t n) {
-    std::copy_n(x, n, y);
-}
-
-void copy(const float * x, uint16_t * y, int64_t n) {
-    bf16_from_f32(x, y, n);
-}
-
-void gelu(const float * x, float * y, int64_t n) {
-    gelu_f32(x, y, n, best_simd());
-}
-
-void gelu(const float * x, uint16_t * y, int64_t n) {
-    gelu_bf16(x, y, n, best_simd());
 }
 
 // y: [in, times + 2, mels + 2, chunks and some].
@@ -117,8 +100,8 @@ ggml_tensor * framed_map(ggml_context * context, ConvForm form, ggml_tensor * x,
     // What the kernels read beyond the last row.
     const int64_t tail   = form == ConvForm::bf16 ? k_stride * k_bf16_tail : 0;
     const int64_t chunks = x->ne[3] + (tail + times * mels - 1) / (times * mels);
-    const auto    plain  = form == ConvForm::bf16 ? compute_frame<uint16_t, copy> : compute_frame<float, copy>;
-    const auto    active = form == ConvForm::bf16 ? compute_frame<uint16_t, gelu> : compute_frame<float, gelu>;
+    const auto    plain = form == ConvForm::bf16 ? compute_frame<uint16_t, values_as> : compute_frame<float, values_as>;
+    const auto    active = form == ConvForm::bf16 ? compute_frame<uint16_t, gelu_as> : compute_frame<float, gelu_as>;
     return ggml_custom_4d(context, conv_input_type(form), x->ne[0], times, mels, chunks, &x, 1,
                           with_gelu ? active : plain, GGML_N_TASKS_MAX, nullptr);
 }

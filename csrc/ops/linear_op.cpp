@@ -5,9 +5,9 @@
 
 #include "kernels/bf16.h"
 #include "kernels/conv.h"
-#include "kernels/gelu.h"
 #include "kernels/panels.h"
 #include "kernels/share.h"
+#include "ops/values.h"
 
 namespace omni {
 
@@ -117,18 +117,6 @@ template <typename T> void compute_linear(ggml_tensor * y, int part, int parts, 
     }
 }
 
-void convert(const float * x, uint16_t * y, int64_t n) {
-    bf16_from_f32(x, y, n);
-}
-
-void gelu(const float * x, float * y, int64_t n) {
-    gelu_f32(x, y, n, best_simd());
-}
-
-void gelu(const float * x, uint16_t * y, int64_t n) {
-    gelu_bf16(x, y, n, best_simd());
-}
-
 // y: rows of x as T, then rows of nothing.
 template <typename T, void (*change)(const float *, T *, int64_t)>
 void compute_rows(ggml_tensor * y, int part, int parts, void * /*unused*/) {
@@ -151,7 +139,7 @@ ConvForm linear_form(ConvForm wanted, const ggml_tensor * weight) {
 
 ggml_tensor * gelu_node(ggml_context * context, ggml_tensor * x) {
     return ggml_custom_4d(context, GGML_TYPE_F32, x->ne[0], x->ne[1], x->ne[2], x->ne[3], &x, 1,
-                          compute_rows<float, gelu>, GGML_N_TASKS_MAX, nullptr);
+                          compute_rows<float, gelu_as>, GGML_N_TASKS_MAX, nullptr);
 }
 
 // In the type of the form: [in, rows and some].
@@ -167,7 +155,7 @@ ggml_tensor * LinearNodes::inputs(ggml_context * context, ConvForm form, ggml_te
         known = gelu_node(context, x);
     } else {
         known = ggml_custom_4d(context, GGML_TYPE_BF16, x->ne[0], ggml_nrows(x) + k_bf16_tail, 1, 1, &x, 1,
-                               with_gelu ? compute_rows<uint16_t, gelu> : compute_rows<uint16_t, convert>,
+                               with_gelu ? compute_rows<uint16_t, gelu_as> : compute_rows<uint16_t, values_as>,
                                GGML_N_TASKS_MAX, nullptr);
     }
     return known;

@@ -120,11 +120,24 @@ def recorded(reference: Any, *clips: FloatArray) -> dict[str, FloatArray]:
     return outputs
 
 
+def padded(clips: list[FloatArray]) -> dict[str, Any]:
+    """Clips, log-mel features [mels, frames], as transformers takes several at once."""
+    import torch
+
+    longest = max(clip.shape[1] for clip in clips)
+    features = np.stack([np.pad(clip, ((0, 0), (0, longest - clip.shape[1]))) for clip in clips])
+    lengths = torch.tensor([[clip.shape[1]] for clip in clips])
+    return {
+        "input_features": torch.from_numpy(features),
+        "feature_attention_mask": (torch.arange(longest) < lengths).long(),
+    }
+
+
 def answered(
-    reference: Any, tokens: list[int], clips: list[FloatArray], speaker: str, max_text: int, max_frames: int
+    reference: Any, tokens: list[int], media: dict[str, Any], speaker: str, max_text: int, max_frames: int
 ) -> tuple[list[int], IntArray, FloatArray]:
-    """transformers' greedy answer to a conversation in which clips, log-mel features [mels, frames], are heard each by
-    itself: text ids, codes [groups, frames], samples of one full forward."""
+    """transformers' greedy answer to a conversation in which clips are heard each by itself: text ids, codes
+    [groups, frames], samples of one full forward. `media`: what `generate` takes of sounds, images and videos."""
     import torch
 
     codes: list[Any] = []
@@ -139,9 +152,8 @@ def answered(
         codes.append(given)
         return reference.code2wav(given)
 
-    longest = max(clip.shape[1] for clip in clips)
-    features = torch.stack([torch.from_numpy(np.pad(clip, ((0, 0), (0, longest - clip.shape[1])))) for clip in clips])
-    mask = torch.stack([(torch.arange(longest) < clip.shape[1]).long() for clip in clips])
+    # Which the talker's own positions need, and its configuration lacks.
+    reference.talker.config.audio_config = reference.config.thinker_config.audio_config
     reference.code2wav.chunked_decode = decode_whole
     reference.thinker.model.get_audio_features = each_alone
     try:
@@ -149,14 +161,13 @@ def answered(
             warnings.filterwarnings("ignore", message="Passing `repetition_penalty` with `inputs_embeds`")
             ids, audio = reference.generate(
                 torch.tensor([tokens]),
-                input_features=features,
-                feature_attention_mask=mask,
                 speaker=speaker,
                 thinker_max_new_tokens=max_text,
                 thinker_do_sample=False,
                 thinker_eos_token_id=reference.config.im_end_token_id,
                 talker_do_sample=False,
                 talker_max_new_tokens=max_frames + 1,
+                **media,
             )
     finally:
         del reference.code2wav.chunked_decode, reference.thinker.model.get_audio_features

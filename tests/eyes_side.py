@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 import omniggml
+from ears_side import padded
 from omniggml import Model, _native, convert
 from omniggml.files.encoders import open_encoders
 from omniggml.media.image_input import Patches
@@ -20,7 +20,7 @@ from omniggml.synthetic.ears import ears_for
 from omniggml.synthetic.eyes import eyes_for
 from omniggml.synthetic.geometries import GEOMETRIES
 from omniggml.synthetic.random_checkpoint import write_random_checkpoint
-from parity.cases import FloatArray, IntArray
+from parity.cases import FloatArray
 
 VISUAL = "thinker.visual"
 GRIDS = ((1, 2, 2), (1, 2, 4), (1, 4, 16), (2, 4, 6), (1, 16, 12), (5, 2, 2))
@@ -120,53 +120,8 @@ class Shown:
             given["video_grid_thw"] = torch.tensor(grids)
             given["video_second_per_grid"] = torch.tensor([step / 13 for _, step in self.videos])
         if self.clips:
-            longest = max(clip.shape[1] for clip in self.clips)
-            padded = [np.pad(clip, ((0, 0), (0, longest - clip.shape[1]))) for clip in self.clips]
-            given["input_features"] = torch.from_numpy(np.stack(padded))
-            lengths = torch.tensor([[clip.shape[1]] for clip in self.clips])
-            given["feature_attention_mask"] = (torch.arange(longest) < lengths).long()
+            given |= padded(self.clips)
         return given | ({"use_audio_in_video": True} if self.with_sound else {})
-
-
-def answered(
-    reference: Any, tokens: list[int], shown: Shown, speaker: str, max_text: int, max_frames: int
-) -> tuple[list[int], IntArray, FloatArray]:
-    """transformers' greedy answer to a conversation: text ids, codes [groups, frames], samples of one full forward.
-    Clips are heard each by itself."""
-    import torch
-
-    codes: list[Any] = []
-    encode = reference.thinker.model.get_audio_features
-
-    def each_alone(features: Any, mask: Any, *_: Any, **options: Any) -> Any:
-        heard = [encode(features[i : i + 1, :, : int(n)], mask[i : i + 1, : int(n)]) for i, n in enumerate(mask.sum(1))]
-        heard[0].last_hidden_state = torch.cat([one.last_hidden_state for one in heard])
-        return heard[0]
-
-    def decode_whole(given: Any, **_: Any) -> Any:
-        codes.append(given)
-        return reference.code2wav(given)
-
-    # Which the talker's own positions need, and its configuration lacks.
-    reference.talker.config.audio_config = reference.config.thinker_config.audio_config
-    reference.code2wav.chunked_decode = decode_whole
-    reference.thinker.model.get_audio_features = each_alone
-    try:
-        with warnings.catch_warnings(), torch.no_grad():
-            warnings.filterwarnings("ignore", message="Passing `repetition_penalty` with `inputs_embeds`")
-            ids, audio = reference.generate(
-                torch.tensor([tokens]),
-                speaker=speaker,
-                thinker_max_new_tokens=max_text,
-                thinker_do_sample=False,
-                thinker_eos_token_id=reference.config.im_end_token_id,
-                talker_do_sample=False,
-                talker_max_new_tokens=max_frames + 1,
-                **shown.inputs(),
-            )
-    finally:
-        del reference.code2wav.chunked_decode, reference.thinker.model.get_audio_features
-    return ids[0, len(tokens) :].tolist(), codes[0][0].numpy().astype(np.int32), audio.numpy().ravel()
 
 
 def write_video(

@@ -14,7 +14,7 @@ import pytest
 import soundfile
 
 import omniggml
-from ears_side import FRAMES, TOWER, Ears, answered, boundaries, clip, our_answer, recorded
+from ears_side import FRAMES, TOWER, Ears, answered, boundaries, clip, our_answer, padded, recorded
 from gguf_edit import GgufEdit
 from omniggml import InputError, ModelFileError, TextOptions, _native, convert
 from omniggml.files.encoders import open_encoders
@@ -99,7 +99,7 @@ def test_spoken_questions_are_answered_as_by_transformers(ears: Ears, geometry: 
         features = [omniggml.log_mel(clips[i], n_mels=n_mels) for i in heard]
         speaker = model.speakers[0]
         prompt, tokens, spoken = our_answer(model, messages, speaker, 12, 12)
-        ids, codes, samples = answered(reference, prompt, features, speaker, 12, 12)
+        ids, codes, samples = answered(reference, prompt, padded(features), speaker, 12, 12)
         assert ids[: len(tokens)] == tokens
         assert np.array_equal(spoken.codes, codes)
         assert np.abs(spoken.samples - samples).max() < 1e-4

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 import omniggml
-from ears_side import our_answer
-from eyes_side import GRIDS, VISUAL, Eyes, Shown, answered, held_to, recorded, write_video
+from ears_side import answered, our_answer
+from eyes_side import GRIDS, VISUAL, Eyes, Shown, held_to, recorded, write_video
 from gguf_edit import GgufEdit
 from omniggml import InputError, ModelFileError, TextOptions, _native, convert
 from omniggml.media.parts import SeenPart, WatchedPart, parted
@@ -174,7 +174,8 @@ def test_questions_about_pictures_are_answered_as_by_transformers(
     for messages, with_sound in conversations(block, film):
         speaker = model.speakers[0]
         prompt, tokens, spoken = our_answer(model, messages, speaker, 12, 12)
-        ids, codes, samples = answered(reference, prompt, seen.shown(messages, with_sound=with_sound), speaker, 12, 12)
+        media = seen.shown(messages, with_sound=with_sound).inputs()
+        ids, codes, samples = answered(reference, prompt, media, speaker, 12, 12)
         assert ids[: len(tokens)] == tokens
         assert np.array_equal(spoken.codes, codes)
         assert np.abs(spoken.samples - samples).max() < 1e-4

@@ -6,6 +6,7 @@
 #include "core/finite.h"
 #include "error/error.h"
 #include "kernels/cpu_features.h"
+#include "models/encoder_file.h"
 #include "models/llama_names.h"
 #include "ops/conv2d_op.h"
 #include "ops/linear_op.h"
@@ -24,11 +25,6 @@ constexpr int64_t k_most_tokens    = 512;  // behind them: weights are read once
 // What llama.cpp's files do not say is the published model's.
 constexpr int64_t k_n_window       = 50;
 constexpr int64_t k_n_window_infer = 800;
-
-// Positions along an axis after a convolution of kernel 3, stride 2, padding 1.
-int64_t halved(int64_t n) {
-    return (n + 1) / 2;
-}
 
 int64_t thrice_halved(int64_t n) {
     return halved(halved(halved(n)));
@@ -51,30 +47,12 @@ void check(const GgufFile & file, const AudioEncoderGeometry & g, int64_t n_wind
     }
 }
 
-// The extent of one axis of a tensor that must be there with so many.
-int64_t extent(const GgufFile & file, const std::string & name, size_t axis, int64_t high) {
-    const std::string  stored = llama_encoder_name(name);
-    const GgufTensor * tensor = file.find_tensor(stored);
-    if (tensor == nullptr) {
-        file.fail("lacks tensor " + stored + "; it holds no audio encoder");
-    }
-    if (tensor->ne[axis] > high) {
-        file.fail("has tensor " + stored + " with " + std::to_string(tensor->ne[axis]) +
-                  " entries along an axis; up to " + std::to_string(high) + " can be run");
-    }
-    return tensor->ne[axis];
-}
-
 AudioEncoderGeometry read_geometry(const GgufFile & file) {
     const std::string arch = file.string("general.architecture");
     if (arch != "clip") {
         file.fail("has the architecture \"" + arch + "\"; an mmproj file is \"clip\"");
     }
-    const char *      own  = "clip.audio.projector_type";
-    const std::string kind = file.string(file.find(own) != nullptr ? own : "clip.projector_type");
-    if (kind != "qwen3a") {
-        file.fail("has an audio encoder of the kind \"" + kind + "\"; Qwen3-Omni's is \"qwen3a\"");
-    }
+    require_projector(file, "audio", "qwen3a");
     AudioEncoderGeometry g;
     g.n_layers                   = (int) file.integer(k_keys + "block_count", 1, 1024);
     g.hidden                     = file.integer(k_keys + "embedding_length", 4, 1 << 16);
@@ -83,8 +61,8 @@ AudioEncoderGeometry read_geometry(const GgufFile & file) {
     g.n_mels                     = file.integer(k_keys + "num_mel_bins", 1, 512);
     g.output_width               = file.integer(k_keys + "projection_dim", 1, 1 << 20);
     g.norm_eps                   = (float) file.real(k_keys + "attention.layer_norm_epsilon", 0, 1);
-    g.channels                   = extent(file, k_tower + "conv2d1.weight", 3, 1 << 14);
-    g.n_positions                = extent(file, k_tower + "positional_embedding.weight", 1, 1 << 20);
+    g.channels                   = encoder_extent(file, "audio", k_tower + "conv2d1.weight", 3, 1 << 14);
+    g.n_positions                = encoder_extent(file, "audio", k_tower + "positional_embedding.weight", 1, 1 << 20);
     g.chunk                      = 2 * file.integer_or(k_ours + "n_window", 1, 1 << 10, k_n_window);
     const int64_t n_window_infer = file.integer_or(k_ours + "n_window_infer", 1, 1 << 14, k_n_window_infer);
     g.window                     = n_window_infer / g.chunk;

@@ -5,6 +5,7 @@
 
 #include "core/finite.h"
 #include "error/error.h"
+#include "models/encoder_file.h"
 #include "models/llama_names.h"
 
 namespace omni {
@@ -29,39 +30,23 @@ void check(const GgufFile & file, const VisionEncoderGeometry & g) {
     }
 }
 
-int64_t positions_in(const GgufFile & file) {
-    const std::string  name   = llama_encoder_name(k_visual + "pos_embed.weight");
-    const GgufTensor * tensor = file.find_tensor(name);
-    if (tensor == nullptr) {
-        file.fail("lacks tensor " + name + "; it holds no vision encoder");
-    }
-    if (tensor->ne[1] > 1 << 20) {
-        file.fail("has tensor " + name + " with " + std::to_string(tensor->ne[1]) +
-                  " positions; up to 1048576 can be run");
-    }
-    return tensor->ne[1];
-}
-
 std::string deepstack_path(int block) {
     return k_visual + "merger_list." + std::to_string(block);
 }
 
 VisionEncoderGeometry read_geometry(const GgufFile & file) {
-    const char *      own  = "clip.vision.projector_type";
-    const std::string kind = file.string(file.find(own) != nullptr ? own : "clip.projector_type");
-    if (kind != "qwen3vl_merger") {
-        file.fail("has a vision encoder of the kind \"" + kind + "\"; Qwen3-Omni's is \"qwen3vl_merger\"");
-    }
+    require_projector(file, "vision", "qwen3vl_merger");
     VisionEncoderGeometry g;
-    g.n_layers     = (int) file.integer(k_keys + "block_count", 1, 1024);
-    g.hidden       = file.integer(k_keys + "embedding_length", 4, 1 << 16);
-    g.n_heads      = file.integer(k_keys + "attention.head_count", 1, 1 << 12);
-    g.ffn_width    = file.integer(k_keys + "feed_forward_length", 1, 1 << 20);
-    g.patch        = file.integer(k_keys + "patch_size", 1, 256);
-    g.merge        = file.integer_or(k_keys + "spatial_merge_size", 1, 16, 2);
-    g.output_width = file.integer(k_keys + "projection_dim", 1, 1 << 20);
-    g.norm_eps     = (float) file.real(k_keys + "attention.layer_norm_epsilon", 0, 1);
-    g.side         = (int64_t) std::lround(std::sqrt((double) positions_in(file)));
+    g.n_layers                = (int) file.integer(k_keys + "block_count", 1, 1024);
+    g.hidden                  = file.integer(k_keys + "embedding_length", 4, 1 << 16);
+    g.n_heads                 = file.integer(k_keys + "attention.head_count", 1, 1 << 12);
+    g.ffn_width               = file.integer(k_keys + "feed_forward_length", 1, 1 << 20);
+    g.patch                   = file.integer(k_keys + "patch_size", 1, 256);
+    g.merge                   = file.integer_or(k_keys + "spatial_merge_size", 1, 16, 2);
+    g.output_width            = file.integer(k_keys + "projection_dim", 1, 1 << 20);
+    g.norm_eps                = (float) file.real(k_keys + "attention.layer_norm_epsilon", 0, 1);
+    const int64_t n_positions = encoder_extent(file, "vision", k_visual + "pos_embed.weight", 1, 1 << 20);
+    g.side                    = (int64_t) std::lround(std::sqrt((double) n_positions));
     for (int i = 0; i < g.n_layers; ++i) {
         if (file.find_tensor(llama_encoder_name(deepstack_path(i) + ".ln_q.weight")) != nullptr) {
             g.deepstack.push_back(i);

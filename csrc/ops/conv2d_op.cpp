@@ -14,10 +14,6 @@ constexpr int64_t k_kernel = 3;
 constexpr int64_t k_stride = 2;
 constexpr int64_t k_panels = 2;  // at once, as the kernels take them
 
-int64_t halved(int64_t n) {
-    return (n + 1) / 2;
-}
-
 // y: [in, times + 2, mels + 2, chunks and some].
 template <typename T, void (*change)(const float *, T *, int64_t)>
 void compute_frame(ggml_tensor * y, int part, int parts, void * /*unused*/) {

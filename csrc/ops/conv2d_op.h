@@ -12,6 +12,11 @@
 
 namespace omni {
 
+// Positions along an axis behind such a convolution.
+inline int64_t halved(int64_t n) {
+    return (n + 1) / 2;
+}
+
 // The form of a convolution with so many inputs: a kernel reads three neighbouring times at once.
 ConvForm conv2d_form(ConvForm wanted, int64_t in);
 

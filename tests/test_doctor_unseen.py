@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -115,7 +116,9 @@ def test_every_edit_writes_a_file(subjects: Unseen) -> None:
 
 
 def evidence_bytes(edit: audio_edits.Edit, samples: np.ndarray, subjects: Unseen) -> bytes:
-    return edit.make(samples, np.random.default_rng(3), subjects.new_path("")).read_bytes()
+    written = edit.make(samples, np.random.default_rng(3), subjects.new_path("")).read_bytes()
+    # libsndfile notes the second in which it wrote floats, behind its chunk's name, size and version.
+    return re.sub(rb"(PEAK.{8}).{4}", rb"\g<1>time", written, count=1, flags=re.DOTALL)
 
 
 def test_a_faulty_file_differs_in_its_tensor_alone(subjects: Unseen, tmp_path: Path) -> None:

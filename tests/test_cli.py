@@ -260,6 +260,33 @@ def test_closed_streams(model: list[str], tmp_path: Path, closed: str, arguments
     failed(result, "standard", "closed")
 
 
+@LINUX
+@pytest.mark.parametrize("command_", ["inspect", "inspect --json", "doctor", "voices", "devices", "bench --json"])
+def test_results_that_nobody_can_read_are_an_error(model: list[str], tmp_path: Path, command_: str) -> None:
+    """Before any work is done for them."""
+    name, *options = command_.split()
+    arguments = command(name, *([model[1]] if name in ("inspect", "doctor") else []), *options)
+    result = subprocess.run(
+        ["sh", "-c", '"$@" >&-', "sh", *arguments], capture_output=True, cwd=tmp_path, timeout=DEADLINE
+    )
+    assert result.returncode == (65 if name == "doctor" else 1)
+    assert result.stderr == b"omniggml: standard output is closed, and the result goes there\n"
+
+
+@LINUX
+@pytest.mark.parametrize("door", ["decode", "doctor --audio", "doctor --codes", "plot"])
+def test_a_pipe_in_the_place_of_a_file(model: list[str], tmp_path: Path, door: str) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    name, *option = door.split()
+    arguments: list[object] = [*option, tmp_path / "pipe"]
+    if name == "doctor":
+        arguments.insert(0, model[1])
+    else:
+        arguments += ["-o", tmp_path / ("x.png" if name == "plot" else "x.wav")]
+    result = run(name, *arguments)
+    failed(result, f"{tmp_path / 'pipe'} is a pipe", code=65 if name == "doctor" else 1)
+
+
 CLOSED = ["2>&-", "<&- 2>&-", ">&- 2>&-", "<&- >&- 2>&-", "<&- >&-"]
 
 
@@ -352,7 +379,7 @@ def test_wrong_codes(model: list[str], tmp_path: Path, codes: np.ndarray, part: 
 
 def test_codes_missing_or_several(model: list[str], tmp_path: Path) -> None:
     failed(run("decode", tmp_path / "none.npy", "-o", tmp_path / "x.wav", *model), "none.npy", "no such file")
-    failed(run("decode", tmp_path, "-o", tmp_path / "x.wav", *model), "no such file")
+    failed(run("decode", tmp_path, "-o", tmp_path / "x.wav", *model), str(tmp_path), "is a directory")
     np.savez(tmp_path / "several.npz", a=np.zeros(3), b=np.zeros(3))
     failed(run("decode", tmp_path / "several.npz", "-o", tmp_path / "x.wav", *model), "several.npz")
 
@@ -406,18 +433,21 @@ def test_a_link_stays_a_link(model: list[str], tmp_path: Path) -> None:
 
 
 @LINUX
-@pytest.mark.parametrize("size", [0, 20, 44, 100, 4096])
-def test_disk_full(model: list[str], tmp_path: Path, size: int) -> None:
+@pytest.mark.parametrize(
+    ("size", "ending"),
+    [*((size, ".wav") for size in (0, 20, 44, 100, 4096)), *((size, ".flac") for size in (0, 20, 100)), (20, ".ogg")],
+)
+def test_disk_full(model: list[str], tmp_path: Path, size: int, ending: str) -> None:
     """A limit on the size of files stands for the full disk: the old file is kept, nothing is left over."""
     import resource
 
     def limit() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
 
-    target = tmp_path / "x.wav"
+    target = tmp_path / f"x{ending}"
     target.write_bytes(b"the old one")
     result = run("speak", "hello", "-o", target, *model, "--max-frames", 300, "--chunk-frames", 5, preexec_fn=limit)
-    failed(result, "x.wav can't be written")
+    failed(result, f"x{ending} can't be written: File too large")
     assert target.read_bytes() == b"the old one"
     assert leftovers(tmp_path) == []
 

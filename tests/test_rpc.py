@@ -46,13 +46,16 @@ def free_port() -> int:
 
 
 class Server:
-    """The server on a free port of the loopback interface, lending the CPU."""
+    """The server on a free port of the loopback interface, lending the CPU. `closed`: streams that it is started
+    without, as a shell says it."""
 
-    def __init__(self) -> None:
+    def __init__(self, closed: str = "") -> None:
         self.port = free_port()
         self.endpoint = f"127.0.0.1:{self.port}"
         self.process = subprocess.Popen(
-            [str(SERVER), str(self.port)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            ["sh", "-c", f'exec "$@" {closed}', "sh", str(SERVER), str(self.port)],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
         )
         deadline = time.monotonic() + DEADLINE
         while not self._listens():
@@ -142,6 +145,23 @@ def test_the_next_client_is_served(server: Server, tiny_files: Files) -> None:
         )
         client.close()
         assert outcome.error == "", outcome
+
+
+@pytest.mark.parametrize("closed", ["2>&-", "<&- >&- 2>&-"])
+def test_a_server_without_streams(closed: str, client: Worker, tiny_files: Files) -> None:
+    """What it prints of a connection doesn't get into the connection."""
+    server = Server(closed)
+    try:
+        outcome = client.run(
+            "result = len(omniggml.load(speech, device=endpoint).speak('a', max_frames=2).samples)",
+            speech=str(tiny_files.speech),
+            endpoint=server.endpoint,
+        )
+        streams = [str(Path(f"/proc/{server.process.pid}/fd/{number}").readlink()) for number in range(3)]
+    finally:
+        server.stop()
+    assert outcome.error == "" and outcome.value > 0, outcome
+    assert not any(stream.startswith("socket:") for stream in streams), streams
 
 
 def test_nobody_listens(client: Worker, tiny_files: Files) -> None:

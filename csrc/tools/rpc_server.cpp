@@ -12,6 +12,11 @@
 #include "ggml-rpc.h"
 #include "threads/cpu_share.h"
 
+#ifndef _WIN32
+#include <fcntl.h>
+#include <unistd.h>
+#endif
+
 namespace {
 
 // Devices that lie in this machine: the RPC backend also registers the servers it is a client of.
@@ -40,9 +45,22 @@ std::vector<ggml_backend_dev_t> default_devices(const std::vector<ggml_backend_d
     return gpus.empty() ? cpus : gpus;
 }
 
+// A stream that this process was started without leads nowhere from here on. Else a client's connection gets its
+// number, and what ggml prints of the connection goes to the client, in the middle of an answer.
+void open_closed_streams() {
+#ifndef _WIN32
+    for (int stream = 0; stream < 3; ++stream) {
+        if (fcntl(stream, F_GETFD) == -1) {
+            (void) open("/dev/null", O_RDWR);  // the lowest number that is free is this one
+        }
+    }
+#endif
+}
+
 }  // namespace
 
 int main(int argc, char ** argv) {
+    open_closed_streams();
     char *     end  = nullptr;
     const long port = argc > 1 ? std::strtol(argv[1], &end, 10) : 50052;
     if (port < 1 || port > 65535 || (end != nullptr && *end != '\0')) {

@@ -4,6 +4,7 @@ nothing is expanded before it is known how large it becomes."""
 from __future__ import annotations
 
 import os
+import stat
 import struct
 import tokenize
 import zipfile
@@ -50,14 +51,20 @@ _SAFETENSORS_TYPES = {
 
 
 def existing_file(path: PathLike) -> Path:
-    """The path of a file. Raises InputError where there is none."""
+    """The path of a regular file. Raises InputError where there is none, saying what is there instead."""
     try:
         file = as_path(path)
-        if file.is_file():
-            return file
-    except (OSError, ValueError, TypeError):
-        pass
-    raise InputError(f"{path!s}: no such file")
+        mode = file.stat().st_mode
+    except (OSError, ValueError, TypeError) as error:
+        denied = isinstance(error, PermissionError)
+        raise InputError(f"{path!s}: {error.strerror if denied else 'no such file'}") from None
+    if stat.S_ISREG(mode):
+        return file
+    if stat.S_ISDIR(mode):
+        raise InputError(f"{path!s} is a directory; name a file in it")
+    if stat.S_ISFIFO(mode):
+        raise InputError(f"{path!s} is a pipe; write what comes through it to a file, and name that")
+    raise InputError(f"{path!s} is not a regular file")
 
 
 def read_array_file(path: PathLike) -> dict[str, AnyArray]:

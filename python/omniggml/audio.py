@@ -167,19 +167,20 @@ class AudioWriter:
         try:
             if not soundfile.check_format(container, subtype):
                 subtype = soundfile.default_subtype(container)
-            # As bytes, which a name may be of in any encoding; soundfile decodes them where the system has letters.
-            aside = os.fsencode(self._whole.aside)
-            self._file = soundfile.SoundFile(aside, "w", sample_rate, 1, subtype, format=container)
-        except soundfile.LibsndfileError as error:
+            self._bytes = _Bytes(self._whole.aside)
+            self._file = soundfile.SoundFile(self._bytes, "w", sample_rate, 1, subtype, format=container)
+        except (soundfile.LibsndfileError, OSError) as error:
             self._whole.discard()
-            raise InputError(f"{self.path} can't be written: {error}") from error
+            raise self._unwritable(error) from error
+        self._checked()
 
     def write(self, samples: npt.NDArray[np.float32]) -> None:
         """Append float32 samples [n]."""
         try:
             self._file.write(samples)
         except (soundfile.LibsndfileError, OSError) as error:
-            raise InputError(f"{self.path} can't be written: {error}") from error
+            raise self._unwritable(error) from error
+        self._checked()
 
     def keep(self) -> None:
         """Finish the file and give it its name."""
@@ -187,7 +188,9 @@ class AudioWriter:
             self._file.close()
         except (soundfile.LibsndfileError, OSError) as error:
             self.discard()
-            raise InputError(f"{self.path} can't be written: {error}") from error
+            raise self._unwritable(error) from error
+        self._checked()
+        self._bytes.close()
         self._whole.publish()
 
     def discard(self) -> None:
@@ -195,6 +198,7 @@ class AudioWriter:
         # On a full disk the last bytes can't be written, and need not be.
         with contextlib.suppress(soundfile.LibsndfileError, OSError):
             self._file.close()
+        self._bytes.close()
         self._whole.discard()
 
     def __enter__(self) -> AudioWriter:
@@ -207,6 +211,40 @@ class AudioWriter:
             self.keep()
         else:
             self.discard()
+
+    def _checked(self) -> None:
+        """Raises InputError where something could not be written."""
+        if self._bytes.why is not None:
+            why = self._bytes.why
+            self.discard()
+            raise self._unwritable(why) from why
+
+    def _unwritable(self, error: Exception) -> InputError:
+        return InputError(f"{self.path} can't be written: {getattr(error, 'strerror', None) or error}")
+
+
+class _Bytes:
+    """A file for libsndfile to write, which says no more of an error than that there was one, and whose wrapper asserts
+    that there is none: it is told that all went well, and `why` is what the system said."""
+
+    def __init__(self, path: Path) -> None:
+        self.why: OSError | None = None
+        self._file = path.open("r+b", buffering=0)
+        self.read, self.seek, self.tell, self.close = (
+            self._file.read,
+            self._file.seek,
+            self._file.tell,
+            self._file.close,
+        )
+
+    def write(self, data: bytes) -> int:
+        rest = memoryview(data)
+        try:
+            while rest and self.why is None:
+                rest = rest[self._file.write(rest) :]
+        except OSError as error:
+            self.why = error
+        return len(data)
 
 
 def check_audio_target(path: str | os.PathLike[str], inputs: Iterable[object] = ()) -> None:

@@ -29,7 +29,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--together", type=int, default=1, metavar="N", help="measure N speeches at once, too")
     parser.add_argument("--no-mmap", action="store_true", help="copy weights instead of mapping the file")
     parser.add_argument("--json", action="store_true", help="everything, for programs")
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, prints=True)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -119,4 +119,6 @@ def _output(args: argparse.Namespace) -> Output:
         raise InputError(f"{args.thinker} is a thinker alone, which has no voice for {where}: name a speech file")
     if not alone and args.output is None and not args.play:
         raise InputError("the answer is spoken to a file: name one with -o FILE, - for standard output")
+    if alone and sys.stdout is None:
+        raise InputError("standard output is closed, and the answer goes there")
     return Output(args.output, args.raw, args.play, args.subtitles)

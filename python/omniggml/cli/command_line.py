@@ -33,7 +33,7 @@ from omniggml.cli import (
 from omniggml.cli.exit_codes import FAILED, Parser, parse
 from omniggml.cli.interruption import InterruptedBySignal, interruptible
 from omniggml.cli.saying import say
-from omniggml.errors import OmniError
+from omniggml.errors import InputError, OmniError
 from omniggml.native_log import pass_on
 
 _COMMANDS = (
@@ -83,6 +83,8 @@ def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _run(args: argparse.Namespace) -> int:
+    if args.prints and sys.stdout is None:
+        raise InputError("standard output is closed, and the result goes there")
     code = int(args.run(args))
     _flush()
     return code
@@ -121,7 +123,7 @@ def _settle_output() -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(prog="omniggml", description="Qwen3-Omni speech from GGUF files.")
-    parser.set_defaults(failed=FAILED)
+    parser.set_defaults(failed=FAILED, prints=False)
     versions = f"omniggml {omniggml.__version__} (ggml {omniggml.ggml_version})"
     parser.add_argument("--version", action="version", version=versions)
     parser.add_argument(

@@ -33,7 +33,7 @@ def add_parser(subparsers: Any) -> None:
         "--all-rows", action="store_true", help=f"every module, not the {_MOST} furthest up their gates"
     )
     parser.add_argument("--json", action="store_true", help="everything, for programs")
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, prints=True)
 
 
 def run(args: argparse.Namespace) -> int:

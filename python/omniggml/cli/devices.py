@@ -15,7 +15,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "-v", "--verbose", action="store_true", help="also what was measured on this machine, and chosen by it"
     )
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, prints=True)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -50,7 +50,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--html", metavar="OUT", help="write a report to look at and listen to, one file, - for stdout")
     parser.add_argument("--json", action="store_true", help="everything, for programs")
     parser.add_argument("--quiet", action="store_true", help="don't say on stderr what is being tried")
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, prints=True)
     low_codes_are_findings(parser)
 
 

@@ -21,7 +21,7 @@ def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser("inspect", help="say what a GGUF file is and what is wrong with it")
     parser.add_argument("files", metavar="FILE", nargs="+", help="a GGUF file of any family")
     parser.add_argument("--json", action="store_true", help="everything, for programs")
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, prints=True)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -11,7 +11,7 @@ from omniggml.cli.arguments import add_model, load_model
 def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser("voices", help="names for --speaker")
     add_model(parser)
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, prints=True)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -55,9 +55,10 @@ def existing_file(path: PathLike) -> Path:
     try:
         file = as_path(path)
         mode = file.stat().st_mode
-    except (OSError, ValueError, TypeError) as error:
-        denied = isinstance(error, PermissionError)
-        raise InputError(f"{path!s}: {error.strerror if denied else 'no such file'}") from None
+    except PermissionError as error:
+        raise InputError(f"{path!s}: {error.strerror}") from error
+    except (OSError, ValueError, TypeError):
+        raise InputError(f"{path!s}: no such file") from None
     if stat.S_ISREG(mode):
         return file
     if stat.S_ISDIR(mode):

@@ -51,6 +51,24 @@ def test_a_paragraph_ends_with_a_longer_pause(spoken: omniggml.Audio) -> None:
         assert not len(gap) or quiet < wanted + 0.011
 
 
+def test_short_paragraphs_have_a_pause_between_them(voice: omniggml.Model) -> None:
+    """Though one span has room for both, whether they are given whole or come."""
+    text = "Hello.\n\nGood night!"
+    whole = voice.speak(text)
+    with voice.speaking() as speaking:
+        for letter in text:
+            speaking.feed(letter)
+        speaking.finish()
+        came = omniggml.Audio.join(list(speaking))
+    assert np.array_equal(came.samples, whole.samples) and came.segments == whole.segments
+    one, other = whole.segments
+    assert (one.text, other.text) == ("Hello.", "Good night!")
+    said = whole.samples[one.start : other.start]
+    loud = np.flatnonzero(np.abs(said) > 0.0178 * np.abs(said).max())[-1]
+    assert len(said) - 1 - loud >= PAUSE_PARAGRAPH * whole.sample_rate - 1e-9
+    assert len(voice.speak(text, split="never").segments) == 1
+
+
 @pytest.mark.parametrize("chunk", [None, 1, 7])
 def test_streaming_is_the_same(voice: omniggml.Model, spoken: omniggml.Audio, chunk: int | None) -> None:
     pieces = list(voice.stream(TEXT, split="sentence", chunk_frames=chunk))

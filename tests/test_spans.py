@@ -46,9 +46,12 @@ def test_sentences(text: str, count: int) -> None:
     assert squeezed("".join(found)) == squeezed(text)
 
 
-def test_a_short_text_is_one_span() -> None:
+def test_a_short_paragraph_is_one_span() -> None:
+    """Whatever the text has room for: between paragraphs is a pause, unless nothing is to be split."""
     text = "One. Two.\n\nThree."
-    assert [span.text for span in spans_of(text, len, 100, "auto")] == [text]
+    spans = spans_of(text, len, 100, "auto")
+    assert [(span.text, span.pause) for span in spans] == [("One. Two.", PAUSE_PARAGRAPH), ("Three.", 0.0)]
+    assert [span.text for span in spans_of(" One. Two.\n", len, 100, "auto")] == [" One. Two.\n"]
     assert [span.text for span in spans_of(text, len, 1, "never")] == [text]
     assert [span.text for span in spans_of(text, len, 100, "sentence")] == ["One.", "Two.", "Three."]
 

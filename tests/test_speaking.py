@@ -66,7 +66,8 @@ def test_tokens_of_a_text_that_comes_are_those_of_the_whole(model: Model, seed: 
     encode = model.tokenizer.encode
     for _ in range(25):
         text = "".join(rng.choice(_PIECES) + rng.choice(["", " ", " "]) for _ in range(rng.randint(1, 25)))
-        assert fed(text, ComingText(encode, 10**6), rng)[0] == encode(text), repr(text)
+        wanted = [encode(span.text) for span in spans_of(text, lambda part: len(encode(part)), 10**6, "auto")]
+        assert fed(text, ComingText(encode, 10**6), rng) == wanted, repr(text)
         assert fed(text, ComingText(encode, 10**6, "never"), rng) == [encode(text)]
 
 
@@ -197,6 +198,33 @@ def test_markup_is_taken_out_of_the_whole(text: str, longest: int) -> None:
     assert "star" not in " ".join(span.text for span in coming.spans)
     words = " ".join(spoken_text(span.text) for span in coming.spans)
     assert re.findall("[a-z]+", words) == re.findall("[a-z]+", spoken_text(text))
+
+
+@pytest.mark.parametrize("size", [1, 7, 100])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Hello there.\n\nHow are you?\n\n\n\nFine, thanks. And you?",
+        "the first paragraph without a mark\n\nthe second one of three\n \nthe third",
+        "Two roads diverged in a wood,\nAnd sorry I could not travel both\nAnd long I stood\n\nand looked\ndown one",
+        "Dear Bob,\n\nhere is my list:\n\n- milk and bread from the shop\n- eggs\n\nThanks,\nAlice",
+        "We were wrapped here by a hand that had no room for more of the old infor-\nmation and went on.\n\nThe end.",
+        "name,age\nBob,25\n\nName    Age\nBob     25\n\nit is over",
+    ],
+)
+def test_paragraphs_that_come_are_those_of_the_whole(text: str, size: int) -> None:
+    """Each a span of its own, with the longer pause behind it, and its lines read as in the whole."""
+
+    def tokens(text: str) -> list[int]:
+        return list(spoken_text(text).encode())
+
+    def said(text: str) -> str:
+        return write_out(text).text
+
+    wanted = spans_of(plain_text(text), lambda part: len(tokens(part)), 1000, "auto", said)
+    coming = ComingText(tokens, 1000, written_out=True, plain=plain_text, said=said)
+    assert fed(text, coming, random.Random(size), size) == [tokens(span.text) for span in wanted]
+    assert len(wanted) > 1 and [span.pause for span in coming.spans] == [span.pause for span in wanted]
 
 
 # --- speech -----------------------------------------------------------------------------------------------------------

@@ -2,11 +2,12 @@
 
 A tokenizer merges letters into tokens word by word, so the last word is held back until its end is seen. Where the
 file wants figures and signs written out, what is written for a word may depend on its neighbours ("5 km", "March 3"),
-so that only words of letters are given on, two words later, and a text with markup is held back to its end.
+so that only words of letters are given on, two words later, a paragraph's second line (which may be a verse, or a row)
+is held back to the end of the paragraph, and a text with markup to its own.
 
 A text that is too long for one go is spoken in spans of whole sentences, as `text/spans.py` puts them together: a
-sentence that follows others in its span is given on once its end is seen, since it may not fit. A text that fits into
-one span has the tokens of the whole.
+sentence that follows others in its span is given on once its end is seen, since it may not fit. A paragraph that fits
+into one span has the tokens of the whole.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from omniggml.text.spans import (
     PAUSE_IN_SENTENCE,
     PAUSE_PARAGRAPH,
     PAUSE_SENTENCE,
+    paragraph_behind,
     pieces_of,
     reads_apart,
     sentence_ends,
@@ -32,7 +34,9 @@ WORDS_HELD_BACK = 2
 """So many words behind what is given on have come, where figures and signs are written out."""
 
 _PLAIN_WORD = re.compile(r"[A-Za-z]?[a-z']*[a-z],?|I|A")
-_MARKUP = re.compile(r"[^\w\s.,;:!?'\"()-]|_")
+_MARKUP = re.compile(r"[^\w\s.,;:!?'\"()-]|_|^\s*WEBVTT\b")
+# What a line's place on the page may mean: a list, or columns.
+_LAYOUT = re.compile(r"\s*(?:[-+]|\d{1,3}[.)])\s|[^\n]*(?:\t|[^\s.!?:] {2})")
 _PARAGRAPH = re.compile(r"\n\s*\n")
 
 
@@ -82,6 +86,7 @@ class ComingText:
         self._shown = ""  # what they say
         self._marks = [(0, 0)]  # letters of that, and the tokens that they are of
         self._text = ""  # of the last span and of what follows it
+        self._read = 0  # letters of that whose lines were put in order, paragraph by paragraph
         self._finished = False
         self.spans = [ComingSpan()]
 
@@ -135,26 +140,44 @@ class ComingText:
         while self._take_one():
             pass
 
+    def _take_paragraph(self) -> None:
+        """The lines of one that has ended, as they are read: what follows changes nothing about it."""
+        begin = len(self._text) - len(self._text.lstrip())
+        end = _PARAGRAPH.search(self._text, max(begin, self._read))
+        if end is None or self._read or not paragraph_behind(self._text, end.start()):
+            return
+        paragraph, given = self._text[: end.start()], self.spans[-1].text
+        if _MARKUP.search(paragraph):
+            return
+        plain = self._plain(paragraph)
+        if plain and plain.startswith(given):
+            self._text, self._read = plain + self._text[end.start() :], len(plain)
+
     def _take_one(self) -> bool:
         """Gives on what can be; True where a span has ended and more follows it."""
+        if self._written_out and not self._ids and self._split != "never":
+            self._take_paragraph()
         settled = len(self._text) if self._finished else self._settled()
         if self._split == "never":
             self._give(settled)
             return False
         ends = sentence_ends(self._text[:settled])
-        whole = ends if self._finished else ends[:-1]  # the last may go on
+        # The last may go on.
+        whole = ends if self._finished or (ends and self._paragraph_behind(ends[-1])) else ends[:-1]
         if not whole:
             return self._give_or_cut(settled)
         fitting = whole[0]
         if not self._fits(fitting):
             return self._cut_as_whole(fitting) or self._give_or_cut(fitting)
         for end in whole[1:]:
-            if self._split == "sentence" or not self._fits(end):
+            if self._split == "sentence" or self._paragraph_behind(fitting) or not self._fits(end):
                 return self._end_span(fitting)
             fitting = end
+        if self._paragraph_behind(fitting):
+            return self._end_span(fitting)
         if self._finished:
-            # With the space behind it, as in the whole.
-            self._give(len(self._text))
+            # Of one span with the space behind it, as in the whole.
+            self._give(len(self._text) if len(self.spans) == 1 else fitting)
             return False
         if self._split == "sentence":
             return self._end_span(fitting)
@@ -169,16 +192,20 @@ class ComingText:
             return self._vocabulary.encode(text)
         return self._ids[: max(tokens for letters, tokens in self._marks if letters <= len(text))]
 
+    def _paragraph_behind(self, end: int) -> bool:
+        # A model that wrote its text itself is given it as it wrote it, where that fits.
+        return not self._ids and paragraph_behind(self._text, end) > 0
+
     def _fits(self, end: int) -> bool:
         return len(self._encode(self._text[:end])) <= self._longest
 
-    def _give(self, end: int) -> None:
+    def _give(self, end: int, last: bool = False) -> None:
         span = self.spans[-1]
         if end <= len(span.text) and span.tokens:
             return
         tokens = self._encode(self._text[:end])
         # Whatever follows, what was spoken stays: a longer text begins with it, or waits until it does.
-        if tokens[: len(span.tokens)] == span.tokens or self._finished:
+        if tokens[: len(span.tokens)] == span.tokens or self._finished or last:
             span.tokens += tokens[len(span.tokens) :]
             span.text = self._text[:end]
 
@@ -214,13 +241,14 @@ class ComingText:
         return self._begin_span_behind(end)
 
     def _end_span(self, end: int, pause: float | None = None) -> bool:
-        self._give(end)
+        self._give(end, last=True)
         return self._begin_span_behind(end, pause)
 
     def _begin_span_behind(self, end: int, pause: float | None = None) -> bool:
         behind = self._text[end:]
         space = behind[: len(behind) - len(behind.lstrip())]
         self._text = behind.lstrip()
+        self._read = max(0, self._read - end - len(space))
         self.spans[-1].pause = (
             pause if pause is not None else PAUSE_PARAGRAPH if _PARAGRAPH.search(space) else PAUSE_SENTENCE
         )
@@ -231,7 +259,7 @@ class ComingText:
         """Up to where the tokens are those of any text that goes on from here."""
         text = self._text
         if self._written_out and not self._ids:
-            return _settled_words(text)
+            return max(self._read, _settled_words(text))
         at = len(text) - 1
         while at > 0 and not (_in_word(text[at - 1]) and _ends_words(text[at])):
             at -= 1
@@ -249,8 +277,9 @@ def _ends_words(letter: str) -> bool:
 
 def _settled_words(text: str) -> int:
     """The end of the last word of letters behind which as many as are held back are words of letters, too."""
-    if _MARKUP.search(text):
+    if _MARKUP.search(text) or _LAYOUT.match(text):
         return 0
+    text = text[: len(text) - len(text.lstrip())] + text.lstrip().partition("\n")[0]
     words = list(re.finditer(r"\S+", text))[:-1]  # the last one may go on
     for i in range(len(words) - WORDS_HELD_BACK - 1, 0, -1):
         around = words[i - 1 : i + 1 + WORDS_HELD_BACK]

@@ -1,25 +1,33 @@
 """Markdown, tags and entities -> the text that a reader of the page would see.
 
-What comes out has a blank line between paragraphs and a line for each heading, list item and row; lines that a
-paragraph was wrapped into are joined.
+What comes out has a blank line between paragraphs and a line for each heading, list item, row and verse; lines that a
+paragraph was wrapped into are joined, and of captions the times are left out.
 """
 
 from __future__ import annotations
 
 import html
 import re
+from functools import reduce
+
+from omniggml.text.captions import without_times
+from omniggml.text.line_ends import cells, joined, page_number, with_ends
 
 # Elements that end a line or paragraph, and those within one. Anything else in angle brackets is text: List<int>.
 _BLOCKS = (
-    "address article aside blockquote body dd div dl dt fieldset figcaption figure footer form h1 h2 h3 h4 h5 h6 head "
-    "header hr html li main nav ol p pre s-p section table tbody td tfoot th thead title tr ul speak break br"
+    "address article aside blockquote body div dl fieldset figcaption figure footer form h1 h2 h3 h4 h5 h6 head "
+    "header hr html main nav ol p pre s-p section table tbody tfoot thead title ul speak break"
 )
+_LINES = "br caption dd dt li option tr"
 _INLINE = (
     "a abbr audio b bdi bdo big button cite code data del dfn em embed emphasis font i iframe img input ins kbd label "
     "link mark meta meter object option output phoneme picture prosody q rp rt ruby s samp say-as script select small "
     "source span strike strong style sub summary sup svg textarea time tt u var video voice wbr"
 )
 _VOID = "br embed img input source track wbr"
+_LINE_END = "\x1e"  # before a line end that a tag says
+_BETWEEN_CELLS = re.compile(r"</t[dh]\s*>\s*(?=<t[dh]\b)", re.IGNORECASE)
+_SOFT_HYPHEN = re.compile(r"\u00ad(?![\r\n])")  # at a line's end it parts a word
 _COMMENT = re.compile(r"<!--.*?-->|<(script|style)\b[^<>]*>.*?</\1\s*>", re.DOTALL | re.IGNORECASE)
 _AUTOLINK = re.compile(r"<((?:https?://|mailto:)[^<>\s]+)>")
 _TAG = re.compile(
@@ -52,6 +60,7 @@ _GLUED = re.compile(r"\s*>[$\u00a3\u20ac]?\.?\d")
 _BULLET = re.compile(r"\s*[-*+\u2022\u2023\u25e6\u2043]\s+(?:\[(?P<task>[ xX])\]\s+)?(?=\S)")
 _NUMBERED = re.compile(r"\s*(\d{1,3})[.)]\s+(?=\S)")
 _ROW = re.compile(r"\s*\|(\s.*|[^|]+\|.*)\|\s*$")
+_BORDER = re.compile(r"\s*[+|][-=+|: ]*[-=]{2}[-=+|: ]*[+|]\s*$|\s*[\u2500-\u257f ]{3,}\s*$")
 _BETWEEN_ROWS = re.compile(r"[\s|:-]+$")
 
 
@@ -65,8 +74,8 @@ _LOWERED = str.maketrans("0123456789", "\u2080\u2081\u2082\u2083\u2084\u2085\u20
 
 def without_markup(text: str) -> str:
     """The text without Markdown and tags, entities resolved. Nothing that a reader would see goes."""
-    text = _AUTOLINK.sub(r"\1", _COMMENT.sub(" ", text))
-    text = re.sub(r"(?<=\S)\t+(?=\S)", ", ", text)
+    text = _AUTOLINK.sub(r"\1", _COMMENT.sub(" ", without_times(text)))
+    text = _BETWEEN_CELLS.sub("\t", text)
     text = _SCRIPT.sub(lambda found: found[2].translate(_RAISED if found[1].lower() == "sup" else _LOWERED), text)
     text = _STRUCK_TAG.sub(_struck, text)
     text = _TAG.sub(_tag, text)
@@ -101,6 +110,10 @@ def _tag(found: re.Match[str]) -> str:
         return html.escape(found[0])
     if name == "img" and (alt := _ALT.search(found["rest"])):
         return f" {alt[1] or alt[2] or alt[3] or ''} "
+    if name in ("td", "th"):
+        return "\t"
+    if name in _LINES.split():
+        return f"{_LINE_END}\n"
     if name in _BLOCKS.split():
         return "\n\n"
     closed = found[0].startswith("</")
@@ -116,25 +129,37 @@ def _tag(found: re.Match[str]) -> str:
 
 def _paragraphs(text: str) -> list[list[str]]:
     """Lines of paragraphs, each a sentence or more of its own."""
-    paragraphs: list[list[str]] = [[]]
-    wrapped = False
-    lines = text.splitlines()
+    paragraphs: list[list[str]] = []
+    block: list[tuple[str, str]] = []
+    code = False
+    lines = _SOFT_HYPHEN.sub("", text).splitlines()
     for line, compares in zip(lines, _compared(lines), strict=True):
-        if not line.strip() or _RULE.match(line):
-            paragraphs.append([])
-            wrapped = False
-            continue
         if _FENCE.match(line):
-            wrapped = False
-            continue
-        line, alone = (line.strip(), "") if compares else _line(line)
-        if wrapped and not alone and paragraphs[-1]:
-            paragraphs[-1][-1] += f" {line}"
-        elif line:
-            paragraphs[-1].append(line)
-        # The next line of a list item belongs to it; that of a heading or row does not.
-        wrapped = alone != "whole"
-    return [lines for lines in paragraphs if lines]
+            code = not code
+        elif not line.strip() or _RULE.match(line):
+            paragraphs.append(_lines_of(block))
+            block = []
+        else:
+            line, alone = (line.strip(), "") if compares else _line(line)
+            if line.strip():
+                block.append((line, "whole" if code else alone))
+    return [lines for lines in [*paragraphs, _lines_of(block)] if lines]
+
+
+def _lines_of(block: list[tuple[str, str]]) -> list[str]:
+    """The lines of a paragraph, of which one that is "whole" and one that "begins" something begin anew."""
+    starts = [n for n, (_, alone) in enumerate(block) if n == 0 or alone or block[n - 1][1] == "whole"]
+    lines: list[str] = []
+    for start, end in zip(starts, [*starts, len(block)][1:], strict=True):
+        group = [line for line, _ in block[start:end]]
+        if block[start][1]:
+            # The next line of a list item belongs to it.
+            lines.append(reduce(joined, map(str.strip, group)))
+        else:
+            rows = cells(group)
+            lines += list(with_ends(group)) if rows is None else map(_ended, rows[:-1])
+            lines += [] if rows is None else rows[-1:]
+    return [*map(_ended, lines[:-1]), *lines[-1:]]
 
 
 def _compared(lines: list[str]) -> list[bool]:
@@ -146,12 +171,19 @@ def _compared(lines: list[str]) -> list[bool]:
 
 def _line(line: str) -> tuple[str, str]:
     """The line without its mark, and whether it stands alone: "" no, "begins" it begins something, "whole"."""
+    if line.endswith(_LINE_END):
+        line = line.rstrip(_LINE_END).strip()
+        return (cells([line]) or [line])[0], "whole"
     if (heading := _HEADING.match(line)) and not heading[1].startswith("of "):
         return _ended(heading[1]), "whole"
     if row := _ROW.match(line):  # "|x|" is none
         if _BETWEEN_ROWS.match(row[1]):
             return "", "whole"
         return _ended(", ".join(cell.strip() for cell in row[1].split("|") if cell.strip())), "whole"
+    if _BORDER.match(line):
+        return "", "whole"
+    if page := page_number(line):
+        return page, "whole"
     if quotation := _QUOTATION.match(line):
         line = line[quotation.end() :]
     if bullet := _BULLET.match(line):
@@ -159,7 +191,7 @@ def _line(line: str) -> tuple[str, str]:
         return _ended(task + line[bullet.end() :].strip()), "begins"
     if number := _NUMBERED.match(line):
         return _ended(f"{number[1]}. {line[number.end() :].strip()}"), "begins"
-    return line.strip(), ""
+    return line.rstrip(), ""
 
 
 def _ended(line: str) -> str:

@@ -1,7 +1,7 @@
 """A long text -> spans that a voice is good for, one after another, with the pauses between them.
 
-Sentences are found by sentencex, which knows abbreviations, quotations and the marks of other scripts; here they are
-put together up to the longest span, and what is longer than that is cut where it hurts least.
+Sentences are found by sentencex, which knows abbreviations, quotations and the marks of other scripts; here those of a
+paragraph are put together up to the longest span, and what is longer than that is cut where it hurts least.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ SPLITS = ("auto", "sentence", "never")
 """Ways to split: sentences put together up to the longest span; each sentence alone; not at all."""
 
 _PARAGRAPHS = re.compile(r"\n\s*\n")
+_SPACE = re.compile(r"\s*")
 _SHORTENED = re.compile(
     r"\b(?:tbsp|tsp|oz|lbs?|ft|in|yd|mi|hrs?|mins?|secs?|pt|qt|gal|yrs?|wks?|approx|inc|ltd|co|corp|vs|est|dept)\.$",
     re.IGNORECASE,
@@ -38,17 +39,25 @@ class Span:
 def spans_of(
     text: str, length: Callable[[str], int], longest: int, split: str, said: Callable[[str], str] = str
 ) -> list[Span]:
-    """Spans of at most `longest`, as `length` measures; longer ones only where a single character is. A text that is
-    short enough is one span, and so is every text where `split` is "never". `said`: what is said for a text: what
+    """Spans of at most `longest`, as `length` measures; longer ones only where a single character is. A paragraph that
+    is short enough is one span, and so is every text where `split` is "never". `said`: what is said for a text: what
     is read together stays together, and what is too long even so is cut as it is said."""
-    if split == "never" or (split == "auto" and length(text) <= longest):
-        return [Span(text, 0.0)]
+    paragraphs = [paragraph.strip() for paragraph in _PARAGRAPHS.split(text) if paragraph.strip()]
+    if split == "never" or len(paragraphs) < 2:
+        paragraphs = [text]
+    else:
+        # With the space before the whole, which a text that is fed begins with, too.
+        paragraphs[0] = text[: text.index(paragraphs[0][0])] + paragraphs[0]
     spans: list[Span] = []
-    for paragraph in filter(str.strip, _PARAGRAPHS.split(text)):
-        for line in _together(_lines(paragraph), length, longest) if split == "auto" else _lines(paragraph):
+    for paragraph in paragraphs:
+        if split == "never" or (split == "auto" and length(paragraph) <= longest):
+            spans.append(Span(paragraph, PAUSE_PARAGRAPH))
+            continue
+        lines = _lines(paragraph)
+        for line in _together(lines, length, longest) if split == "auto" else lines:
             pieces = pieces_of(line, length, longest, said)
             spans += [Span(piece, PAUSE_IN_SENTENCE) for piece in pieces[:-1]] + [Span(pieces[-1], PAUSE_SENTENCE)]
-        spans[-1] = Span(spans[-1].text, PAUSE_PARAGRAPH)
+        spans[-1:] = [Span(span.text, PAUSE_PARAGRAPH) for span in spans[-1:]]
     return [*spans[:-1], Span(spans[-1].text, 0.0)] if spans else [Span(text, 0.0)]
 
 
@@ -113,6 +122,13 @@ def sentence_ends(text: str) -> list[int]:
             at = text.index(word, at) + len(word)
         ends.append(at)
     return ends
+
+
+def paragraph_behind(text: str, end: int) -> int:
+    """Where the next paragraph begins, if one ends at `end`; else 0."""
+    space = _SPACE.match(text, end)
+    assert space is not None
+    return space.end() if space.end() < len(text) and space[0].count("\n") > 1 else 0
 
 
 def _together(parts: list[str], length: Callable[[str], int], longest: int) -> list[str]:

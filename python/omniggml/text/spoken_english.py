@@ -6,6 +6,8 @@ import re
 import unicodedata
 
 from omniggml.text.english.abbreviations import SHORTENED
+from omniggml.text.english.acronyms import SMALL
+from omniggml.text.english.rule import either
 from omniggml.text.english.rules import RULES
 from omniggml.text.english.signs import SIGNS
 from omniggml.text.markup import without_markup
@@ -15,6 +17,7 @@ from omniggml.text.written import Written
 _KNOWN = re.compile(r"(?:[a-z']+[.,?!]? )*[a-z']+[.?!]?")
 _SPACE_IN_NUMBER = re.compile(
     r"(?<![\d.,])\d{1,3}(?:[\u00a0\u2009\u202f]\d{3})+(?!\d)|(?<![\d.,])\d{1,3}(?: \d{3})* 000(?!\d)"
+    r"|(?<![\d.,+)])(?<![\d)] )\d{1,2}(?: \d{3}){2,}(?!\d| \d)"
     r"|(?<![\d.,])\d{1,3}(?: \d{3})+(?=,\d\d(?![\d,]))"
 )
 _SUPERSCRIPTS = str.maketrans(
@@ -59,7 +62,8 @@ _PRIME_NAMES = {"\u2032": "prime", "\u2033": "double prime", "\u2034": "triple p
 _GREEK_WORD = re.compile("[\u0370-\u03ff\u1f00-\u1fff]{2}")
 _GREEK_LETTER = re.compile("[\u0391-\u03a9\u03b1-\u03c9\u03d1\u03d5\u03f5]")
 _FLAGS = re.compile("[\U0001f1e6-\U0001f1ff]{2}")
-_SHORTENED = re.compile(r"\b(?:(vs|approx)\b\.?|(ok|etc)\b)")
+_SHORTENED = re.compile(rf"\b(?:(vs|approx)\b\.?|(ok|etc|{either(SMALL)})\b(?!'[a-rt-z]))")
+_LONG = SHORTENED | SMALL
 _RUN_OF_MARKS = re.compile(r"\s*([.,?!][\s.,?!]*)")
 
 
@@ -91,7 +95,7 @@ def _joined(plain: str) -> str:
     """Lines as sentences of one text."""
     lines = [line.strip() for line in plain.splitlines() if line.strip()]
     ended = [line if line[-1] in ".,;:!?\u2026\u3002\uff01\uff1f" else f"{line}." for line in lines[:-1]]
-    return " ".join([*ended, *lines[-1:]])
+    return "\n".join([*ended, *lines[-1:]])
 
 
 def _prepared(text: str) -> str:
@@ -179,7 +183,7 @@ def _in_ascii(text: str) -> tuple[str, str]:
 def _settled(text: str, left_out: str) -> Written:
     plain = re.sub(r"[^a-z'.,?!]+", " ", text)
     plain = _RUN_OF_MARKS.sub(_strongest, plain)
-    plain = _SHORTENED.sub(lambda found: SHORTENED[found[1] or found[2]], plain)
+    plain = _SHORTENED.sub(lambda found: _LONG[found[1] or found[2]], plain)
     return Written(plain.rstrip(" ,'").lstrip(" .,?!'"), left_out)
 
 

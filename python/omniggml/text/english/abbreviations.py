@@ -47,16 +47,6 @@ ANYWHERE = {
 SHORTENED = {"ok": "okay", "etc": "et cetera", "vs": "versus", "approx": "approximately"}
 """Words that are said longer than they are written, with or without a full stop."""
 
-LETTER_BY_LETTER = frozenset((
-    "US", "USA", "UK", "UAE", "EU", "UN", "FBI", "CIA", "BBC", "CEO", "CFO", "CTO", "COO", "CPU", "GPU", "USB", "URL",
-    "URI", "HTML", "CSS", "HTTP", "HTTPS", "API", "SQL", "PDF", "DVD", "CD", "TV", "PC", "AI", "UI", "UX", "ATM",
-    "DIY", "FAQ", "VIP", "IBM", "DNA", "RNA", "GDP", "GPS", "SMS", "UFO", "MBA", "IQ", "EQ", "HIV", "ABC", "NBC",
-    "CBS", "CNN", "NHS", "EV", "ID", "IP", "IO", "OS", "IOS", "ISO", "IEEE", "AC", "AM", "PM", "AD", "BC", "BCE", "CE",
-    "LED", "LCD", "LLM", "AGI", "ETA", "RSVP", "IOU", "NYU", "UCLA", "AKA", "IPA", "APA", "UTC", "GMT", "EST", "EDT",
-    "CET", "CEST",
-))  # fmt: skip
-"""Capitals that are read as letters, though they could be read as a word."""
-
 ROMAN_AFTER = frozenset((
     "chapter", "part", "book", "volume", "act", "scene", "section", "war", "type", "phase", "stage", "article",
     "title", "appendix", "figure", "table", "level", "class", "grade", "mark", "episode", "season", "round", "version",

@@ -16,6 +16,11 @@ _IONS = "H F Cl Br OH CN O N S Na K Li Ag Cu NO SCN AB A B"
 _SIGN = {"-": "minus", "\u2212": "minus", "+": "plus"}
 
 
+def is_formula(name: str) -> bool:
+    """Whether it may be one: of elements and small counts alone."""
+    return _WHOLE_FORMULA.fullmatch(name) is not None and len(re.findall("[A-Z]", name)) > 1
+
+
 def _formula(found: re.Match[str]) -> str:
     counts = [int(count) for count in re.findall(r"\d+", found[0])]
     letters = re.findall("[A-Z]", found[0])
@@ -36,6 +41,8 @@ def _ion(found: re.Match[str]) -> str:
 def _charge(found: re.Match[str]) -> str:
     return said(cardinal(found[1]) if found[1] else "", _SIGN[found[2]])
 
+
+_WHOLE_FORMULA = re.compile(rf"(?:(?:{either(_ELEMENTS.split())})\d{{0,2}})+")
 
 RULES: tuple[Rule, ...] = (
     # A sign at the end of a word is its charge, unless another word's beginning is to be put there: A- and B-rich.

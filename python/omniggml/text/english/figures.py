@@ -122,7 +122,7 @@ NUMBERED: tuple[Rule, ...] = (
     rule(r"(?<![\w.)\]])[~\u2248]\s?(?=\d)", "about"),
     rule(r"#(?=\d|\s+of\b)", "number"),
     rule(r"#(?=[^\W\d])", "hashtag"),
-    rule(rf"\b({either(BEFORE_FIGURES)})\.\s*(?=\d)", _before_figure),
+    rule(rf"\b({either(BEFORE_FIGURES)})\.[^\S\n]*(?=\d)", _before_figure),
     rule(r"[\u2605\u2606]{2,}", _stars),
 )
 

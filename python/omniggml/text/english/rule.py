@@ -32,7 +32,9 @@ def either(words: Iterable[str]) -> str:
     return "|".join(map(re.escape, sorted(words, key=len, reverse=True)))
 
 
+_BEHIND_A_STOP = re.compile(r"[^\S\n]*(?:\n|$)|\s+[\"']?[A-Z]")
+
+
 def stop(found: re.Match[str]) -> str:
-    """The full stop of an abbreviation ends a sentence too, where the text or a capital follows."""
-    rest = found.string[found.end() :]
-    return "." if re.match(r"\s*$|\s+[\"']?[A-Z]", rest) else ""
+    """The full stop of an abbreviation ends a sentence too, where the line ends or a capital follows."""
+    return "." if _BEHIND_A_STOP.match(found.string, found.end()) else ""

@@ -62,7 +62,21 @@ def _instant(found: re.Match[str]) -> str:
     return f"{found[1]}, {found[2]}:{found[3]}{second}{zone}"
 
 
+def _exact(found: re.Match[str]) -> str:
+    """With thousandths, as captions, logs and stopwatches have it: what is zero goes."""
+    hours, minutes = int(found[1] or 0), int(found[2])
+    seconds = f"{int(found[3])}.{found[4] or found[5]}".rstrip("0").rstrip(".")
+    parts = [_counted(hours, "hour")] * (hours > 0) + [_counted(minutes, "minute")] * (minutes > 0)
+    if seconds != "0" or not parts:
+        parts.append(f"{cardinal(seconds)} second{'' if seconds == '1' else 's'}")
+    return said(", ".join(parts[:-1]) + (" and " if parts[:-1] else "") + parts[-1])
+
+
+_EXACT = r"(?:(\d{1,3}):)?([0-5]?\d):([0-5]\d)(?:,(\d{3})|\.(\d{1,6}))"
+
 INSTANTS: tuple[Rule, ...] = (
+    rule(rf"(?<![\w:.,])({_EXACT})\s*-->\s*(?=\d)", lambda found: f"{found[1]} to "),
+    rule(rf"(?<![\w:.,]){_EXACT}(?![\d:])", _exact),
     rule(r"(?<![\w-])(\d{4}-\d\d-\d\d)T(\d\d):(\d\d)(?::(\d\d)(?:\.\d+)?)?(Z|[-+]\d\d(?::?\d\d)?)?(?![\w:])", _instant),
     rule(rf"\b({'|'.join(_BOOKS.split())}) (\d+):(\d+)(?:[-\u2013](\d+))?(?![\w:])", _verse),
 )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 
-from omniggml.text.english.abbreviations import ANYWHERE, ENDINGS, LETTER_BY_LETTER, ROMAN_AFTER, RULERS, TITLES
+from omniggml.text.english.abbreviations import ANYWHERE, ENDINGS, ROMAN_AFTER, RULERS, TITLES
+from omniggml.text.english.acronyms import words_of_capitals
 from omniggml.text.english.numbers import cardinal, ordinal, roman, year
 from omniggml.text.english.rule import Rule, either, rule, said, stop
 from omniggml.text.english.signs import EMOTICONS
@@ -66,17 +67,6 @@ def _roman_century(found: re.Match[str]) -> str:
     return found[0] if value is None else f"{ordinal(value)} century"
 
 
-def _capitals(found: re.Match[str]) -> str:
-    word = found[1]
-    spelled = word in LETTER_BY_LETTER or (2 <= len(word) <= 5 and not re.search("[AEIOUY]", word))
-    # Among words of capitals alone nothing stands out.
-    alone = re.search(r"[a-z]", found.string) or len(re.findall(r"[A-Z]{2,}", found.string)) == 1
-    if not spelled or not alone:
-        return found[0]
-    letters = " ".join(word.lower())
-    return said(letters + found[2]) if found[2] == "'s" else said(letters) + found[2]
-
-
 def _dotted_letters(found: re.Match[str]) -> str:
     # Behind these a capital is mostly a name: the U.S. Army.
     return said(*found[0].replace(".", "").lower()) + ("." if found.end() == len(found.string) else "")
@@ -107,7 +97,7 @@ RULES: tuple[Rule, ...] = (
     rule(r"\b(?:[A-Za-z]\.){2,}", _dotted_letters),
     rule(r"\b(?:[A-Z]\. ){2,}(?=[A-Z])|^[A-HJ-Z]\. (?=[A-Z][a-z])", _initials),
     rule(r"\b([A-Z][a-z]+) ([A-Z])\.(?= [A-Z][a-z])", lambda found: f"{found[1]} {found[2].lower()}"),
-    rule(r"\b([A-Z]{2,5})('?s|)(?![A-Za-z'])", _capitals),
+    rule(r"(?<![A-Za-z_])([A-Z]{2,5})('?s|)(?![A-Za-z'])", words_of_capitals),
     # Names of files, options, and so on.
     rule(r"(?<=[A-Za-z0-9])\.(?=[a-z])|(?<![\w.)\]\"'!?])\.(?=[A-Za-z])", "dot"),
     rule(r":(?=\\)", "colon"),

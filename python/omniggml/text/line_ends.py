@@ -1,0 +1,132 @@
+"""Which line ends are the text's, and which only the page's: a paragraph that was wrapped, a word that was hyphenated.
+
+Nobody marks the difference. Lines that were wrapped are about as long as each other, since each ends where the next
+word had no room, and most begin with a small letter. Verses, addresses and lists do neither.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterator
+
+_SHORT, _WIDE, _NARROW = 25, 60, 40  # letters of a line that may have been wrapped: at least; surely; between prose
+_RAGGED, _VERY_RAGGED = 10, 30  # letters that had room on a line that was wrapped
+_SMALL_STARTS = 0.3  # of the lines of prose
+_ENDED = tuple(".,;:!?\u2026\u3002\uff01\uff1f\u2014")
+_HYPHENATED = re.compile(r"([^\W\d_]+)[-\u2010\u00ad]$")
+# Behind these, a hyphen at a line's end is one of the word.
+_FIRST_PARTS = """
+self well ill half high low long short ever cross all full part mid ex old new good hard soft great best first second
+third one two three four five six seven eight nine ten twenty thirty forty fifty sixty seventy eighty ninety north
+south east west left right so brother sister father mother son daughter vice editor commander light dark blue red green
+time cost user year day week month hour state world large small free open end non
+"""
+_COMPOUNDS = frozenset(_FIRST_PARTS.split())
+_COLUMNS = re.compile(r"(?<=[^\s.!?:;,]) {2,}(?=\S)|(?<=\S) {3,}(?=\S)|(?<=\S)[ ]*\t\s*(?=\S)")
+_BETWEEN_CELLS = {",": re.compile(r",(?!(?<=\d,)\d{3}(?!\d))"), ";": re.compile(";")}  # 1,250 is a number
+_DECIMAL = re.compile(r"(?<=\d),(?=\d+$)")  # where another mark is between cells
+# A verse that begins so goes on with the sentence before it.
+_GOES_ON = re.compile(
+    r"(?:And|Or|But|Nor|Of|To|In|With|That|Which|Who|Whose|As|For|From|By|On|At|Into|Than|Where|When|Because)\b"
+)
+_PAGE = re.compile(r"\s*[-\u2013\u2014]\s?(\d{1,4})\s?[-\u2013\u2014]\s*")
+
+
+def page_number(line: str) -> str:
+    """ "- 12 -" -> "page 12"; "" for any other line."""
+    found = _PAGE.fullmatch(line)
+    return f"page {found[1]}" if found else ""
+
+
+def cells(lines: list[str]) -> list[str] | None:
+    """The lines of a table, its cells by commas; None where they are none: columns apart by tabs or spaces, or rows as
+    spreadsheets write them."""
+    apart = [_COLUMNS.search(line) is not None for line in lines]
+    if any("\t" in line.strip() for line in lines) or sum(apart) > max(1, len(lines) // 2):
+        return [", ".join(filter(None, map(str.strip, _COLUMNS.split(line)))) for line in lines]
+    for mark in _BETWEEN_CELLS:
+        rows = _rows(lines, mark)
+        if rows is not None:
+            return [", ".join(filter(None, (_DECIMAL.sub(".", cell.strip()) for cell in row))) for row in rows]
+    return None
+
+
+def _rows(lines: list[str], mark: str) -> list[list[str]] | None:
+    if len(lines) < 2 or not all(map(_BETWEEN_CELLS[mark].search, lines)):
+        return None
+    try:
+        rows = list(csv.reader(lines, delimiter=mark))
+    except csv.Error:
+        return None
+    same = len(rows) == len(lines) and len({len(row) for row in rows}) == 1
+    glued = all(not cell[:1].isspace() for row in rows for cell in row[1:])
+    return rows if same and glued else None
+
+
+def soft_ends(lines: list[str]) -> list[bool]:
+    """Of each line but the last, whether the text goes on behind its end."""
+    if len(lines) < 2:
+        return []
+    texts = [line.strip() for line in lines]
+    width = max(map(len, texts))
+    following = texts[1:]
+    small = [text[0].islower() for text in following]
+    # A mark at a line's end is a pause in any case, and tells nothing.
+    telling = [n for n, text in enumerate(texts[:-1]) if not text.endswith(_ENDED)]
+    prose = bool(telling) and sum(small[n] for n in telling) >= _SMALL_STARTS * len(telling)
+    verse = all(small) and texts[0][0].islower() and width < _WIDE and not any(text.endswith(_ENDED) for text in texts)
+    room = [width - len(text) - 1 - len(after.split()[0]) for text, after in zip(texts, following, strict=False)]
+    even = (
+        width >= _WIDE and all(room[n] < _RAGGED for n in telling) and len({text[:3] for text in texts}) == len(texts)
+    )
+    ends = []
+    for n, after in enumerate(following):
+        if verse or _indented(lines, n) or len(texts[n]) < _SHORT:
+            ends.append(False)
+        elif small[n]:
+            ends.append(room[n] < _VERY_RAGGED)
+        else:
+            narrow = prose and width >= _NARROW and room[n] < _RAGGED
+            ends.append((narrow or even) and (after[0].isalpha() or after[0] in "\"'(\u201c\u2018" or prose))
+    return ends
+
+
+def _indented(lines: list[str], n: int) -> bool:
+    """Whether the next line begins elsewhere; the first of a paragraph may be indented alone."""
+    one, other = (len(line) - len(line.lstrip()) for line in lines[n : n + 2])
+    return other > one + 1 or (other < one - 1 and n > 0)
+
+
+def joined(line: str, following: str) -> str:
+    """A line and the one that it goes on in: a word that was parted is one again."""
+    parted = _HYPHENATED.search(line)
+    if parted is None:
+        glue = "" if re.search(r"\d[-\u2013]$", line) and following[:1].isdecimal() else " "
+        return f"{line}{glue}{following}"
+    before = line[: parted.start()]
+    kept = parted[1].lower() in _COMPOUNDS or before.endswith("-") or re.match(r"[^\W\d_]+-", following)
+    if line.endswith("\u00ad") or not (kept or not following[:1].islower()):
+        return line[:-1] + following
+    return line + following
+
+
+def is_parted(line: str, following: str) -> bool:
+    """Whether a word goes on in the next line."""
+    return _HYPHENATED.search(line) is not None and following[:1].isalpha()
+
+
+def with_ends(lines: list[str]) -> Iterator[str]:
+    """Lines, those that go on in the next joined, each of the others with a mark that makes a pause."""
+    ends = soft_ends(lines)
+    whole = ""
+    for n, line in enumerate(lines):
+        text = line.strip()
+        whole = joined(whole, text) if whole else text
+        if n == len(ends):
+            yield whole
+        elif not ends[n] and not is_parted(text, lines[n + 1].strip()):
+            following = lines[n + 1].strip()
+            goes_on = following[0].islower() or _GOES_ON.match(following)
+            yield whole if whole.endswith(_ENDED) else whole + ("," if goes_on else ".")
+            whole = ""

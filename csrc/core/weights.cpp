@@ -91,18 +91,19 @@ const GgufTensor & Weights::require(const std::string & full_name, const std::ve
     const GgufTensor *     found = file_->find_tensor(name);
     std::array<int64_t, 4> expected{ 1, 1, 1, 1 };
     std::copy(ne.begin(), ne.end(), expected.begin());
+    const auto origin = file_->origin(name);
     if (found == nullptr) {
-        file_->fail("lacks tensor " + name + " (expected " + shape_text(expected.data(), (int) ne.size()) +
-                    "); convert the model again");
+        origin.file.fail("lacks tensor " + name + " (expected " + shape_text(expected.data(), (int) ne.size()) +
+                         "); convert the model again");
     }
     if (found->ne != expected) {
-        file_->fail("has tensor " + name + " of shape " + shape_text(found->ne.data(), found->n_dims) + " where " +
-                    shape_text(expected.data(), (int) ne.size()) +
-                    " follows from its metadata; convert the model again");
+        origin.file.fail("has tensor " + origin.name + " of shape " + shape_text(found->ne.data(), found->n_dims) +
+                         " where " + shape_text(expected.data(), (int) ne.size()) +
+                         " follows from its metadata; convert the model again");
     }
     if (!readable(found->type)) {
-        file_->fail("has tensor " + name + " of type " + ggml_type_name(found->type) +
-                    ", which can't hold weights; use F32, F16, BF16 or a quantized type");
+        origin.file.fail("has tensor " + origin.name + " of type " + ggml_type_name(found->type) +
+                         ", which can't hold weights; use F32, F16, BF16 or a quantized type");
     }
     if (!declared_.insert(name).second) {
         throw Error(ErrorKind::internal, "tensor " + name + " was declared twice");
@@ -113,8 +114,9 @@ const GgufTensor & Weights::require(const std::string & full_name, const std::ve
 ggml_tensor * Weights::declare(const GgufTensor & from, ggml_type type, const std::vector<int64_t> & ne,
                                Convert convert) {
     if (ne[0] % ggml_blck_size(type) != 0) {
-        file_->fail("has tensor " + from.name + " in " + ggml_type_name(type) +
-                    ", whose blocks do not divide rows of " + std::to_string(ne[0]));
+        const auto origin = file_->origin(from.name);
+        origin.file.fail("has tensor " + origin.name + " in " + ggml_type_name(type) +
+                         ", whose blocks do not divide rows of " + std::to_string(ne[0]));
     }
     ggml_tensor * tensor = ggml_new_tensor(store_.context(), type, (int) ne.size(), ne.data());
     ggml_set_name(tensor, from.name.c_str());
@@ -334,7 +336,8 @@ std::vector<Weights::Job> Weights::jobs() const {
 
 void Weights::check_values(const GgufTensor & from, const char * bytes, size_t size) const {
     if (!all_finite(from.type, bytes, size)) {
-        file_->fail("holds NaN or infinity in tensor " + from.name + "; convert the model again");
+        const auto origin = file_->origin(from.name);
+        origin.file.fail("holds NaN or infinity in tensor " + origin.name + "; convert the model again");
     }
 }
 

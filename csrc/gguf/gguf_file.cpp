@@ -462,7 +462,7 @@ namespace {
 const GgufValue & required(const GgufFile & file, const std::string & key) {
     const GgufValue * value = file.find(key);
     if (value == nullptr) {
-        file.fail("lacks the metadata key " + key + "; convert the model again");
+        file.teller(key).fail("lacks the metadata key " + key + "; convert the model again");
     }
     return *value;
 }
@@ -470,21 +470,21 @@ const GgufValue & required(const GgufFile & file, const std::string & key) {
 template <typename T> const T & required_as(const GgufFile & file, const std::string & key, const char * kind) {
     const T * value = std::get_if<T>(&required(file, key));
     if (value == nullptr) {
-        file.fail("has a metadata key " + key + " that is not " + kind);
+        file.teller(key).fail("has a metadata key " + key + " that is not " + kind);
     }
     return *value;
 }
 
 void check_utf8(const GgufFile & file, const std::string & key, const std::string & value) {
     if (!is_utf8(value)) {
-        file.fail("has a metadata key " + key + " that is not UTF-8");
+        file.teller(key).fail("has a metadata key " + key + " that is not UTF-8");
     }
 }
 
 void check_range(const GgufFile & file, const std::string & key, int64_t value, int64_t low, int64_t high) {
     if (value < low || value > high) {
-        file.fail("has " + key + " = " + std::to_string(value) + ", outside of " + std::to_string(low) + " to " +
-                  std::to_string(high));
+        file.teller(key).fail("has " + key + " = " + std::to_string(value) + ", outside of " + std::to_string(low) +
+                              " to " + std::to_string(high));
     }
 }
 
@@ -505,8 +505,8 @@ double GgufFile::real(const std::string & key, double low, double high) const {
         value = required_as<double>(*this, key, "a number");
     }
     if (!(value >= low && value <= high)) {
-        fail("has " + key + " = " + std::to_string(value) + ", outside of " + std::to_string(low) + " to " +
-             std::to_string(high));
+        teller(key).fail("has " + key + " = " + std::to_string(value) + ", outside of " + std::to_string(low) + " to " +
+                         std::to_string(high));
     }
     return value;
 }

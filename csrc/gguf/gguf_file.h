@@ -96,6 +96,18 @@ class GgufFile {
     // Where the values of one of tensors() lie in one piece, if they do.
     virtual std::optional<Range> range_of(const GgufTensor & tensor) const;
 
+    // Where a tensor comes from, for a sentence about it: the file it lies in, and its name there. A name that is none
+    // stands for all that begin with it.
+    struct Origin {
+        const GgufFile & file;
+        std::string      name;
+    };
+
+    virtual Origin origin(const std::string & tensor) const { return { *this, tensor }; }
+
+    // The file that is at fault where a value of the metadata is.
+    virtual const GgufFile & teller(const std::string & /*key*/) const { return *this; }
+
     // The whole file in memory, or null where that can't be.
     std::unique_ptr<FileMapping> map() const { return FileMapping::open(file_, size_); }
 

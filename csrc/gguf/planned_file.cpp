@@ -107,7 +107,7 @@ PlannedFile::Source PlannedFile::slice_of(const GgufFile & file, const GgufTenso
     return { &file, &tensor, tensor.offset + nbytes * (uint64_t) part.slice, nbytes, count(tensor) / part.slices };
 }
 
-void PlannedFile::check_view(const PlannedTensor & plan, int64_t n) const {
+void PlannedFile::check_view(const PlannedTensor & plan, int64_t n, const GgufFile & file) {
     std::vector<int> sorted = plan.axes;
     std::sort(sorted.begin(), sorted.end());
     bool sound = count(plan.view) == n && plan.axes.size() == plan.view.size() && plan.ne.size() == plan.view.size();
@@ -118,7 +118,7 @@ void PlannedFile::check_view(const PlannedTensor & plan, int64_t n) const {
         sound = plan.ne[d] == plan.view[(size_t) plan.axes[d]];
     }
     if (!sound) {
-        fail("has tensor " + plan.parts[0].tensor + " in a shape that can't be laid out as " + plan.name);
+        file.fail("has tensor " + plan.parts[0].tensor + " in a shape that can't be laid out as " + plan.name);
     }
 }
 
@@ -139,18 +139,19 @@ GgufTensor PlannedFile::planned(const PlannedTensor & plan, std::vector<Source> 
     }
     const int64_t n = plan.ne.empty() || plan.ne.size() > 4 ? 0 : count(plan.ne);
     if (sources.empty() || n == 0 || stored != n) {
-        fail("has " + std::to_string(stored) + " values for tensor " + plan.name + ", which needs " +
-             std::to_string(n));
+        const GgufFile & file = sources.empty() ? *this : *sources[0].file;
+        file.fail("has " + std::to_string(stored) + " values for tensor " + plan.name + ", which needs " +
+                  std::to_string(n));
     }
     GgufTensor seen{ plan.name, sources[0].tensor->type, (int) plan.ne.size(), { 1, 1, 1, 1 }, 0, nbytes };
     std::copy(plan.ne.begin(), plan.ne.end(), seen.ne.begin());
     if (is_changed(plan)) {
         if (!readable(seen.type)) {
-            fail("has tensor " + sources[0].tensor->name + " of type " + ggml_type_name(seen.type) +
-                 ", which can't hold weights");
+            sources[0].file->fail("has tensor " + sources[0].tensor->name + " of type " + ggml_type_name(seen.type) +
+                                  ", which can't hold weights");
         }
         if (!plan.view.empty()) {
-            check_view(plan, n);
+            check_view(plan, n, *sources[0].file);
         }
         seen.type   = GGML_TYPE_F32;
         seen.nbytes = (size_t) n * sizeof(float);
@@ -204,6 +205,29 @@ std::optional<GgufFile::Range> PlannedFile::range_of(const GgufTensor & tensor) 
         next += source.nbytes;
     }
     return is_changed(recipe.plan) ? std::nullopt : std::make_optional(Range{ first.file, first.offset });
+}
+
+GgufFile::Origin PlannedFile::origin(const std::string & tensor) const {
+    auto found = recipes_.find(tensor);
+    for (auto next = recipes_.begin(); found == recipes_.end() && next != recipes_.end(); ++next) {
+        if (next->first.compare(0, tensor.size(), tensor) == 0) {
+            return { *next->second.sources[0].file, tensor };
+        }
+    }
+    if (found == recipes_.end()) {
+        return { *this, tensor };
+    }
+    // Experts that lie one by one are together under our name alone.
+    const auto & sources = found->second.sources;
+    const bool   one     = std::all_of(sources.begin(), sources.end(),
+                                       [&](const Source & source) { return source.tensor == sources[0].tensor; });
+    return { *sources[0].file, one ? sources[0].tensor->name : tensor };
+}
+
+const GgufFile & PlannedFile::teller(const std::string & key) const {
+    const size_t begin = key.find('.');
+    const size_t end   = begin == std::string::npos ? begin : key.find('.', begin + 1);
+    return end == std::string::npos ? *this : origin(key.substr(begin + 1, end - begin)).file;
 }
 
 void PlannedFile::read_tensor(const GgufTensor & tensor, size_t from, void * target, size_t size) const {

@@ -47,6 +47,11 @@ class PlannedFile : public GgufFile {
 
     std::optional<Range> range_of(const GgufTensor & tensor) const override;
 
+    Origin origin(const std::string & tensor) const override;
+
+    // The file whose tensors' names begin with the middle of the key.
+    const GgufFile & teller(const std::string & key) const override;
+
   private:
     struct Source {
         const GgufFile *   file;
@@ -61,11 +66,11 @@ class PlannedFile : public GgufFile {
         std::vector<Source> sources;
     };
 
-    GgufTensor planned(const PlannedTensor & plan, std::vector<Source> & sources) const;
-    Source     source_of(const PlannedTensor & plan, const PlannedTensor::Part & part) const;
-    Source     slice_of(const GgufFile & file, const GgufTensor & tensor, const PlannedTensor::Part & part) const;
-    void       check_view(const PlannedTensor & plan, int64_t n) const;
-    void       read_parts(const Recipe & recipe, size_t from, char * target, size_t size) const;
+    GgufTensor  planned(const PlannedTensor & plan, std::vector<Source> & sources) const;
+    Source      source_of(const PlannedTensor & plan, const PlannedTensor::Part & part) const;
+    Source      slice_of(const GgufFile & file, const GgufTensor & tensor, const PlannedTensor::Part & part) const;
+    static void check_view(const PlannedTensor & plan, int64_t n, const GgufFile & file);
+    void        read_parts(const Recipe & recipe, size_t from, char * target, size_t size) const;
     std::vector<char> changed_values(const GgufTensor & tensor, const Recipe & recipe) const;
 
     std::vector<std::unique_ptr<GgufFile>>  further_;

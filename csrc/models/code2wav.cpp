@@ -27,30 +27,31 @@ constexpr int64_t k_least_tokens = 2;
 
 Code2WavGeometry read_geometry(const GgufFile & file, const std::string & p) {
     Code2WavGeometry g;
-    g.transformer   = read_decoder_geometry(file, p);
-    g.window        = file.integer(p + "sliding_window", 1, 1 << 13);
-    g.n_groups      = file.integer(p + "num_quantizers", 1, 256);
-    g.codebook_size = file.integer(p + "codebook_size", 1, 1 << 24);
-    g.decoder_dim   = file.integer(p + "decoder_dim", 1, 1 << 16);
-    g.sample_rate   = file.integer(p + "sample_rate", 1, 1 << 20);
-    g.ratios        = file.integers(p + "upsampling_ratios", 1, 64);
-    g.rates         = file.integers(p + "upsample_rates", 1, 64);
-    check_decoder_geometry(file, "code2wav", g.transformer);
+    g.transformer         = read_decoder_geometry(file, p);
+    g.window              = file.integer(p + "sliding_window", 1, 1 << 13);
+    g.n_groups            = file.integer(p + "num_quantizers", 1, 256);
+    g.codebook_size       = file.integer(p + "codebook_size", 1, 1 << 24);
+    g.decoder_dim         = file.integer(p + "decoder_dim", 1, 1 << 16);
+    g.sample_rate         = file.integer(p + "sample_rate", 1, 1 << 20);
+    g.ratios              = file.integers(p + "upsampling_ratios", 1, 64);
+    g.rates               = file.integers(p + "upsample_rates", 1, 64);
+    const GgufFile & held = file.teller(p + "head_dim");  // code2wav's file, which may be another than the talker's
+    check_decoder_geometry(held, "code2wav", g.transformer);
     if (g.rates.empty() || g.rates.size() > 8 || g.ratios.size() > 8) {
-        file.fail("has " + std::to_string(g.ratios.size()) + " upsampling ratios and " +
+        held.fail("has " + std::to_string(g.ratios.size()) + " upsampling ratios and " +
                   std::to_string(g.rates.size()) +
                   " decoder rates; up to 8 of each, and at least one rate, can be run");
     }
     if (g.codebook_size * g.n_groups > std::numeric_limits<int32_t>::max()) {
-        file.fail("has " + std::to_string(g.n_groups) + " codebooks of " + std::to_string(g.codebook_size) +
+        held.fail("has " + std::to_string(g.n_groups) + " codebooks of " + std::to_string(g.codebook_size) +
                   " codes, more than 2^31 rows");
     }
     if (g.decoder_dim % (1ll << g.rates.size()) != 0) {
-        file.fail("has a decoder of width " + std::to_string(g.decoder_dim) + ", which " +
+        held.fail("has a decoder of width " + std::to_string(g.decoder_dim) + ", which " +
                   std::to_string(g.rates.size()) + " halvings do not divide");
     }
     if (g.samples_per_frame() > (1 << 16) || g.n_samples(k_piece) == 0) {
-        file.fail("makes " + std::to_string(g.samples_per_frame()) + " samples of a frame, which can't be streamed");
+        held.fail("makes " + std::to_string(g.samples_per_frame()) + " samples of a frame, which can't be streamed");
     }
     return g;
 }

@@ -123,14 +123,16 @@ void SpeechModel::check_parts_agree() const {
         f.fail("has a talker of width " + std::to_string(talker.decoder.hidden) + " and a code predictor of width " +
                std::to_string(predictor.decoder.hidden) + "; they must be equal");
     }
+    const auto & path     = f.origin("code2wav.").file.path();
+    const auto   code2wav = path == f.path() ? std::string("its code2wav") : "the code2wav of " + path;
     if (predictor.n_groups != vocoder.n_groups) {
-        f.fail("predicts " + std::to_string(predictor.n_groups) + " code groups, but its code2wav reads " +
+        f.fail("predicts " + std::to_string(predictor.n_groups) + " code groups, but " + code2wav + " reads " +
                std::to_string(vocoder.n_groups));
     }
     if (talker.vocab - talker.suppressed_tail > vocoder.codebook_size || predictor.vocab > vocoder.codebook_size) {
         f.fail("can speak codes up to " +
-               std::to_string(std::max(talker.vocab - talker.suppressed_tail, predictor.vocab) - 1) +
-               ", but its code2wav has a codebook of " + std::to_string(vocoder.codebook_size));
+               std::to_string(std::max(talker.vocab - talker.suppressed_tail, predictor.vocab) - 1) + ", but " +
+               code2wav + " has a codebook of " + std::to_string(vocoder.codebook_size));
     }
 }
 

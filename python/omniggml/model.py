@@ -148,6 +148,7 @@ class Model:
                 first.native, chosen.device, vocoder_precision=chosen.precision, mmap=chosen.mmap
             )
         self._metadata = first.metadata
+        self._tokenizer_path = str(first.tokenizer or self.path)
         self._assumed = first.assumed
         self._written = normalization_of(self._metadata, speech_file.TEXT_NORMALIZATION, str(self.path))
         self._asked = self._written
@@ -255,10 +256,12 @@ class Model:
     def tokenizer(self) -> Tokenizer:
         """The tokenizer of the speech file, which is the thinker's too."""
         rows = self._text_rows()
-        tokenizer = tokenizer_from(self._metadata, str(self.path))
+        tokenizer = tokenizer_from(self._metadata, self._tokenizer_path)
         if tokenizer.vocab_size > rows:
+            whose = "" if self._tokenizer_path == str(self.path) else f"{self.path} "
             raise ModelFileError(
-                f"{self.path} has {tokenizer.vocab_size} tokens and text embeddings for {rows}; convert the model again"
+                f"{self._tokenizer_path} has {tokenizer.vocab_size} tokens and {whose}text embeddings for {rows}; "
+                "convert the model again"
             )
         return tokenizer
 

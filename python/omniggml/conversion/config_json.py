@@ -13,6 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from omniggml.conversion import config_defaults
+from omniggml.conversion.config_defaults import Defaults
 from omniggml.errors import ConversionError
 from omniggml.files.geometry import token_ids
 from omniggml.files.json_object import read_json_object
@@ -52,7 +54,8 @@ _OTHER_SPELLINGS = {"num_experts": "num_local_experts"}
 class Section:
     """One JSON object, read key by key; complains with the full path of the key."""
 
-    def __init__(self, values: Mapping[str, Any], file: Path, path: str = "") -> None:
+    def __init__(self, values: Mapping[str, Any], file: Path, path: str = "", defaults: Defaults | None = None) -> None:
+        """`defaults`: what stands for keys that are missing or null."""
         self.values = dict(values)
         self.file = file
         self.path = path
@@ -60,15 +63,19 @@ class Section:
             if values.get(other) is not None:
                 self.must_be(key, (values[other],))
                 self.values[key] = values[other]
+        self._left_out = {key for key in defaults or {} if self.values.get(key) is None}
+        self.values |= {key: value for key, value in (defaults or {}).items() if key in self._left_out}
 
     def error(self, key: str, found: str, expected: str) -> ConversionError:
-        return ConversionError(f"{self.file}: {self.path}{key} is {found}, expected {expected}")
+        is_ = f"is missing, for which transformers takes {found}" if key in self._left_out else f"is {found}"
+        return ConversionError(f"{self.file}: {self.path}{key} {is_}, expected {expected}")
 
-    def section(self, key: str) -> Section:
-        value = self._required(key)
-        if not isinstance(value, dict):
-            raise self.error(key, repr(value), "an object")
-        return Section(value, self.file, f"{self.path}{key}.")
+    def section(self, key: str, defaults: Defaults | None = None) -> Section:
+        """One that has defaults may be missing as a whole."""
+        value = self._required(key) if defaults is None else self.values.get(key)
+        if value is not None and not isinstance(value, dict):
+            raise self.error(key, repr(value)[:80], "an object")
+        return Section(value or {}, self.file, f"{self.path}{key}.", defaults)
 
     def integer(self, key: str, low: int = 0, high: int = LARGEST, default: int | None = None) -> int:
         value = self.values.get(key)
@@ -169,17 +176,18 @@ def _is_part(root: Section, kind: str | None) -> bool:
 
 
 def _omni(directory: Path, root: Section) -> ModelConfig | LanguageModel:
-    thinker = root.section("thinker_config")
+    root = Section(root.values, root.file, "", config_defaults.ROOT)
+    thinker = Section(root.section("thinker_config").values, root.file, "thinker_config.", config_defaults.THINKER)
     if root.values.get("talker_config") is not None and not root.boolean("enable_audio_output", True):
         warn(f"{root.file}: enable_audio_output is false, and its talker is left out; set it to true for speech")
     if root.values.get("talker_config") is None or not root.boolean("enable_audio_output", True):
         return _language_model(directory, thinker, _special_tokens(root, thinker))
-    talker = root.section("talker_config")
+    talker = root.section("talker_config", config_defaults.TALKER)
     config = ModelConfig(
-        thinker=_thinker(thinker.section("text_config")),
+        thinker=_thinker(thinker.section("text_config", config_defaults.THINKER_TEXT)),
         talker=_talker(talker),
-        code_predictor=_code_predictor(talker.section("code_predictor_config")),
-        code2wav=_code2wav(root.section("code2wav_config")),
+        code_predictor=_code_predictor(talker.section("code_predictor_config", config_defaults.CODE_PREDICTOR)),
+        code2wav=_code2wav(root.section("code2wav_config", config_defaults.CODE2WAV)),
         token=_special_tokens(root, thinker),
         thinker_sampling=_sampling(directory, ("thinker_", ""), THINKER_SAMPLING),
         talker_sampling=_sampling(directory, ("talker_",), TALKER_SAMPLING),
@@ -204,7 +212,7 @@ _READERS: dict[str, Callable[[Path, Section], ModelConfig | LanguageModel]] = {
 
 def _language_model(directory: Path, thinker: Section, tokens: SpecialTokens) -> LanguageModel:
     return LanguageModel(
-        _thinker(thinker.section("text_config")),
+        _thinker(thinker.section("text_config", config_defaults.THINKER_TEXT)),
         tokens,
         _sampling(directory, ("thinker_", ""), THINKER_SAMPLING),
         _text_normalization(directory),
@@ -243,7 +251,7 @@ def _thinker(text: Section) -> ThinkerConfig:
 
 
 def _talker(talker: Section) -> TalkerConfig:
-    text = talker.section("text_config")
+    text = talker.section("text_config", config_defaults.TALKER_TEXT)
     _refuse_unsupported(text)
     heads, kv_heads, head_dim = _attention(text)
     vocab = text.integer("vocab_size", SUPPRESSED_TAIL + 1)
@@ -282,12 +290,12 @@ def _talker(talker: Section) -> TalkerConfig:
 
 def _code_predictor(section: Section) -> CodePredictorConfig:
     _refuse_unsupported(section)
-    heads, kv_heads, head_dim = _attention(section, head_dim_default=128)
+    heads, kv_heads, head_dim = _attention(section)
     layers = section.integer("num_hidden_layers", 1, MOST_LAYERS)
     kinds = section.values.get("layer_types")
     if kinds is not None and not (isinstance(kinds, list) and all(kind == "full_attention" for kind in kinds)):
         raise section.error("layer_types", repr(kinds)[:80], "'full_attention' in every layer: no other is implemented")
-    if section.values.get("sliding_window") is not None and section.integer("max_window_layers", default=28) < layers:
+    if section.values.get("sliding_window") is not None and section.integer("max_window_layers") < layers:
         raise section.error("sliding_window", repr(section.values["sliding_window"]), "null: no window is implemented")
     return CodePredictorConfig(
         num_hidden_layers=layers,
@@ -324,14 +332,14 @@ def _code2wav(section: Section) -> Code2WavConfig:
         decoder_dim=decoder_dim,
         max_position_embeddings=section.integer("max_position_embeddings", 1),
         rms_norm_eps=section.number("rms_norm_eps"),
-        rope_theta=_rope_theta(section, default=10000.0),
+        rope_theta=_rope_theta(section),
         upsampling_ratios=section.integers("upsampling_ratios", low=1, high=64),
         upsample_rates=rates,
     )
 
 
 def _special_tokens(root: Section, thinker: Section) -> SpecialTokens:
-    last = thinker.section("text_config").integer("vocab_size", 1) - 1
+    last = thinker.section("text_config", config_defaults.THINKER_TEXT).integer("vocab_size", 1) - 1
 
     def token(section: Section, key: str) -> int:
         return section.integer(key, 0, last)
@@ -415,13 +423,13 @@ def _refuse_unsupported(section: Section) -> None:
             inner.must_be("mrope_interleaved", (True,))
 
 
-def _attention(section: Section, head_dim_default: int | None = None) -> tuple[int, int, int]:
+def _attention(section: Section) -> tuple[int, int, int]:
     """(query heads, key-value heads, size of a head)."""
     heads = section.integer("num_attention_heads", 1, 4096)
     kv_heads = section.integer("num_key_value_heads", 1, 4096)
     if heads % kv_heads != 0:
         raise section.error("num_attention_heads", str(heads), f"a multiple of the {kv_heads} num_key_value_heads")
-    default = head_dim_default or max(section.integer("hidden_size", 1) // heads, 1)
+    default = max(section.integer("hidden_size", 1) // heads, 1)
     head_dim = section.integer("head_dim", 2, 4096, default=default)
     if head_dim % 2 != 0:
         raise section.error("head_dim", str(head_dim), "an even number: rope turns pairs")
@@ -440,14 +448,14 @@ def _rope(section: Section) -> dict[str, Any]:
     return {}
 
 
-def _rope_theta(section: Section, default: float | None = None) -> float:
-    # Defaults differ between versions of transformers, except for the vocoder's; where they do, the file has to say.
+def _rope_theta(section: Section) -> float:
     theta = _rope(section).get("rope_theta", section.values.get("rope_theta"))
-    return Section({"rope_theta": theta}, section.file, section.path).number("rope_theta", default, low=1.0)
+    return Section({"rope_theta": theta}, section.file, section.path).number("rope_theta", low=1.0)
 
 
 def _mrope_section(section: Section, head_dim: int) -> tuple[int, ...]:
-    rope = Section(_rope(section), section.file, f"{section.path}rope_scaling.")
+    default = {"mrope_section": list(config_defaults.MROPE_SECTION)}
+    rope = Section(_rope(section), section.file, f"{section.path}rope_scaling.", default)
     parts = rope.integers("mrope_section", low=0)
     if len(parts) != 3 or sum(parts) != head_dim // 2:
         raise rope.error("mrope_section", str(list(parts)), f"three numbers that add up to {head_dim // 2}")

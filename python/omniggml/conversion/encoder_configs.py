@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from math import isqrt
 from pathlib import Path
 
+from omniggml.conversion.config_defaults import AUDIO_ENCODER, THINKER, THINKER_TEXT, VISION_ENCODER
 from omniggml.conversion.config_json import THINKER_ALONE, Section
 from omniggml.files.json_object import read_json_object
 from omniggml.spec.bounds import MOST_LAYERS
@@ -39,7 +40,8 @@ def read_encoders(directory: Path, tensors: Collection[str]) -> Encoders:
     if not (hears or sees):
         return Encoders()
     root = Section(read_json_object(directory / "config.json"), directory / "config.json")
-    thinker = root if root.values.get("model_type") == THINKER_ALONE else root.section("thinker_config")
+    alone = root.values.get("model_type") == THINKER_ALONE
+    thinker = Section(root.values, root.file, "", THINKER) if alone else root.section("thinker_config", THINKER)
     return Encoders(
         _audio_config(thinker) if hears else None,
         _vision_config(thinker) if sees else None,
@@ -48,7 +50,7 @@ def read_encoders(directory: Path, tensors: Collection[str]) -> Encoders:
 
 
 def _audio_config(thinker: Section) -> AudioEncoderConfig:
-    audio = thinker.section("audio_config")
+    audio = thinker.section("audio_config", AUDIO_ENCODER)
     audio.must_be("activation_function", ("gelu",))
     audio.must_be("scale_embedding", (False,))
     hidden, heads = audio.integer("d_model", 4, 1 << 16), audio.integer("encoder_attention_heads", 1, 4096)
@@ -56,10 +58,10 @@ def _audio_config(thinker: Section) -> AudioEncoderConfig:
         raise audio.error("d_model", str(hidden), f"a multiple of the {heads} encoder_attention_heads")
     if hidden % 2 != 0:
         raise audio.error("d_model", str(hidden), "an even number: half of a position are sines")
-    n_window = audio.integer("n_window", 1, 1024, default=50)
+    n_window = audio.integer("n_window", 1, 1024)
     if -(-n_window // 4) != _CHUNK_TOKENS:
         raise audio.error("n_window", str(n_window), f"49 to 52, whose chunks make {_CHUNK_TOKENS} tokens")
-    width = thinker.section("text_config").integer("hidden_size", 1)
+    width = thinker.section("text_config", THINKER_TEXT).integer("hidden_size", 1)
     output = audio.integer("output_dim", 1)
     if output != width:
         raise audio.error("output_dim", str(output), f"{width}, the thinker's hidden_size")
@@ -71,24 +73,27 @@ def _audio_config(thinker: Section) -> AudioEncoderConfig:
         num_mel_bins=audio.integer("num_mel_bins", 1, 512),
         downsample_hidden_size=audio.integer("downsample_hidden_size", 1, 1 << 14),
         output_dim=output,
-        max_source_positions=audio.integer("max_source_positions", _CHUNK_TOKENS, 1 << 20, default=1500),
+        max_source_positions=audio.integer("max_source_positions", _CHUNK_TOKENS, 1 << 20),
         n_window=n_window,
-        n_window_infer=audio.integer("n_window_infer", 2 * n_window, 1 << 14, default=800),
+        n_window_infer=audio.integer("n_window_infer", 2 * n_window, 1 << 14),
     )
 
 
 def _vision_config(thinker: Section) -> VisionEncoderConfig:
-    vision = thinker.section("vision_config")
+    vision = thinker.section("vision_config", VISION_ENCODER)
     vision.must_be("hidden_act", ("gelu_pytorch_tanh",))
     vision.must_be("in_channels", (3,))
     vision.must_be("temporal_patch_size", (FRAMES,))
     hidden, heads = vision.integer("hidden_size", 4, 1 << 16), vision.integer("num_heads", 1, 4096)
     if hidden % (4 * heads) != 0:
         raise vision.error("hidden_size", str(hidden), f"a multiple of 4 for each of the {heads} num_heads")
-    positions = vision.integer("num_position_embeddings", 1, 1 << 20, default=2304)
+    positions = vision.integer("num_position_embeddings", 1, 1 << 20)
     if isqrt(positions) ** 2 != positions:
         raise vision.error("num_position_embeddings", str(positions), "a square number")
-    width, output = thinker.section("text_config").integer("hidden_size", 1), vision.integer("out_hidden_size", 1)
+    width, output = (
+        thinker.section("text_config", THINKER_TEXT).integer("hidden_size", 1),
+        vision.integer("out_hidden_size", 1),
+    )
     if output != width:
         raise vision.error("out_hidden_size", str(output), f"{width}, the thinker's hidden_size")
     depth = vision.integer("depth", 1, MOST_LAYERS)
@@ -100,8 +105,8 @@ def _vision_config(thinker: Section) -> VisionEncoderConfig:
         hidden_size=hidden,
         num_heads=heads,
         intermediate_size=vision.integer("intermediate_size", 1),
-        patch_size=vision.integer("patch_size", 1, 256, default=16),
-        spatial_merge_size=vision.integer("spatial_merge_size", 1, 16, default=2),
+        patch_size=vision.integer("patch_size", 1, 256),
+        spatial_merge_size=vision.integer("spatial_merge_size", 1, 16),
         num_position_embeddings=positions,
         out_hidden_size=output,
         deepstack_visual_indexes=deepstack,
@@ -122,5 +127,5 @@ def _input_config(directory: Path, thinker: Section) -> VisionInputConfig:
         image_std=read.numbers("image_std", default.image_std, low=1e-6),
         min_pixels=pixels("min_pixels", "shortest_edge", default.min_pixels),
         max_pixels=pixels("max_pixels", "longest_edge", default.max_pixels),
-        position_id_per_seconds=thinker.integer("position_id_per_seconds", 1, 1000, default=13),
+        position_id_per_seconds=thinker.integer("position_id_per_seconds", 1, 1000),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from omniggml.errors import ModelFileError
 from omniggml.files.families import MERGED_PATH, Family, Layout, Place
@@ -28,14 +29,17 @@ class Part:
 
 @dataclass
 class Contents:
-    """Our name of a tensor -> what it is made of. `unknown`: stored tensors that belong nowhere."""
+    """Our name of a tensor -> what it is made of. `unknown`: stored tensors that belong nowhere. `holders`: the files
+    that tensors come from, by the beginning of our names, the last that fits."""
 
     parts: dict[str, list[Part]] = field(default_factory=dict)
     unknown: list[str] = field(default_factory=list)
+    holders: dict[str, Path] = field(default_factory=dict)
 
     def add(self, header: Header, family: Family, file: int, prefix: str = "") -> None:
         """Add the tensors of a file whose names in our layout begin with `prefix`, in the place of those there."""
         found: dict[str, list[Part]] = {}
+        self.holders[prefix] = header.path
         first = family.first_shifted(header.tensors)
         for stored in header.tensors.values():
             place = family.place_of(stored.name, first)
@@ -53,7 +57,17 @@ class Contents:
 
     def without(self, prefixes: tuple[str, ...]) -> Contents:
         """The contents but for tensors whose names begin with one of these."""
-        return Contents({name: parts for name, parts in self.parts.items() if not name.startswith(prefixes)})
+        kept = {name: parts for name, parts in self.parts.items() if not name.startswith(prefixes)}
+        return Contents(kept, holders=self.holders)
+
+    def holder(self, name: str) -> Path:
+        """The file that a tensor comes from, or should; a name's beginning will do, such as "code2wav."."""
+        found = [path for prefix, path in self.holders.items() if name.startswith(prefix)]
+        return found[-1] if found else Path()
+
+    def blame(self, name: str, what: str) -> ModelFileError:
+        """The error that says it of the file that a tensor comes from."""
+        return ModelFileError(f"{self.holder(name)} can't be used: {what}")
 
     def holds(self, prefix: str) -> bool:
         """Whether any name begins with this."""

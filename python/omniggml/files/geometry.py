@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from omniggml.errors import InputError, ModelFileError
+from omniggml.errors import InputError
 from omniggml.files.contents import Contents
 from omniggml.spec.bounds import out_of_bounds, why_out_of_bounds
 from omniggml.spec.model_config import (
@@ -97,12 +97,13 @@ def derive(
     stages = ("talker.model.", "talker.code_predictor.", "code2wav.")
     talks, predicts, sounds = (not in_part or contents.holds(stage) for stage in stages)
     published = _published_talker(contents) if talks else PUBLISHED.talker
-    talker = section("talker", published, _told(contents, _talker) if talks else {})
+    talker = section("talker", published, _told(contents, "talker.", _talker) if talks else {})
     predictor = section(
-        "code_predictor", PUBLISHED.code_predictor, _told(contents, _code_predictor) if predicts else {}
+        "code_predictor", PUBLISHED.code_predictor, _told(contents, stages[1], _code_predictor) if predicts else {}
     )
     known = {"num_quantizers": predictor.num_code_groups, **told.get("code2wav", {}), **given.get("code2wav", {})}
-    vocoder = section("code2wav", PUBLISHED.code2wav, _told(contents, lambda c: _code2wav(c, known)) if sounds else {})
+    shapes = _told(contents, "code2wav.", lambda c: _code2wav(c, known)) if sounds else {}
+    vocoder = section("code2wav", PUBLISHED.code2wav, shapes)
     if _has_thinker(contents):
         thinker = section("thinker", PUBLISHED.thinker, _thinker(contents))
     else:
@@ -110,11 +111,11 @@ def derive(
     token = section("token", PUBLISHED.token, {**token_ids(tokens), **told.get("token", {})})
     config = ModelConfig(thinker, talker, predictor, vocoder, token)
     if reason := out_of_bounds(config):
-        raise ModelFileError(f"its {reason}")
+        raise contents.blame(reason, f"its {reason}")
     if talks and sounds:
         _check_codebooks(contents, config)
     elif sounds and vocoder.num_quantizers * vocoder.codebook_size != contents.rows("code2wav.code_embedding.weight"):
-        raise ModelFileError(_split_of_table(contents, vocoder))
+        raise contents.blame("code2wav.", _split_of_table(contents, vocoder))
     elif sounds and not any("num_quantizers" in values.get("code2wav", {}) for values in (told, given)):
         assumed["code2wav.num_quantizers"] = vocoder.num_quantizers
     return Derived(config, assumed)
@@ -143,13 +144,15 @@ def _by_section(overrides: Mapping[str, Any]) -> dict[str, Values]:
     return out
 
 
-def _told(contents: Contents, read: Callable[[Contents], Values]) -> Values:
+def _told(contents: Contents, stage: str, read: Callable[[Contents], Values]) -> Values:
+    """What the tensors whose names begin with `stage` tell."""
     try:
         return read(contents)
     except KeyError as error:
-        raise ModelFileError(f"it lacks the tensor {error.args[0]}, from which its geometry follows") from None
+        name = error.args[0]
+        raise contents.blame(name, f"it lacks the tensor {name}, from which its geometry follows") from None
     except (IndexError, ZeroDivisionError):
-        raise ModelFileError("its tensors have shapes from which no geometry follows") from None
+        raise contents.blame(stage, "its tensors have shapes from which no geometry follows") from None
 
 
 def _decoder(contents: Contents, layers: str) -> Values:
@@ -188,7 +191,7 @@ def _talker(contents: Contents) -> Values:
 def _published_talker(contents: Contents) -> TalkerConfig:
     """The published ids, which are counted from the end of the codebook."""
     published = PUBLISHED.talker
-    rows = _told(contents, lambda c: {"rows": c.rows("talker.model.codec_embedding.weight")})["rows"]
+    rows = _told(contents, "talker.", lambda c: {"rows": c.rows("talker.model.codec_embedding.weight")})["rows"]
     shift = rows - published.vocab_size
     ids = {
         field.name: getattr(published, field.name) + shift
@@ -253,6 +256,7 @@ def _thinker(contents: Contents) -> Values:
     layers = "thinker.model.layers.{n}"
     return _told(
         contents,
+        "thinker.",
         lambda c: {
             **_decoder(c, layers),
             **_experts(c, layers),
@@ -283,15 +287,18 @@ def _check_codebooks(contents: Contents, config: ModelConfig) -> None:
     if vocoder.num_quantizers * vocoder.codebook_size != rows or max(heads, config.code_predictor.vocab_size) > (
         vocoder.codebook_size
     ):
-        raise ModelFileError(
+        elsewhere = contents.holder("code2wav.") != contents.holder("talker.")
+        table = _split_of_table(contents, vocoder, f"{contents.holder('code2wav.')}'s" if elsewhere else "its")
+        raise contents.blame(
+            "talker.",
             f"its talker speaks {heads} codes and its predictor {config.code_predictor.vocab_size} in "
-            f"{config.code_predictor.num_code_groups} groups, but {_split_of_table(contents, vocoder)}"
+            f"{config.code_predictor.num_code_groups} groups, but {table}",
         )
 
 
-def _split_of_table(contents: Contents, vocoder: Code2WavConfig) -> str:
+def _split_of_table(contents: Contents, vocoder: Code2WavConfig, whose: str = "its") -> str:
     rows = contents.rows("code2wav.code_embedding.weight")
     return (
-        f"its table of {rows} codes is read as {vocoder.num_quantizers} groups of {vocoder.codebook_size}; "
+        f"{whose} table of {rows} codes is read as {vocoder.num_quantizers} groups of {vocoder.codebook_size}; "
         "override code2wav.num_quantizers and code2wav.codebook_size if you know better"
     )

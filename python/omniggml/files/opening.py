@@ -19,7 +19,7 @@ from omniggml.files.plan import plain_metadata, plan_tensors, stacked
 from omniggml.files.refusals import NEEDS, why_not_a_voice
 from omniggml.files.thinker_keys import refuse_scaled_rope, sampling_of_llama_cpp
 from omniggml.files.tokenizer_metadata import read_tokenizer_files, tokenizer_metadata
-from omniggml.files.told_settings import settings_of
+from omniggml.files.told_settings import Told, settings_of
 from omniggml.gguf.every_byte import check_every_byte
 from omniggml.gguf.header import Header, StoredTensor, read_header
 from omniggml.gguf.planned_tensor import PlannedTensor
@@ -36,15 +36,18 @@ NO_TABLE = "it has no table of text tokens, which a thinker's file has: name one
 _TABLE = "thinker.model.embed_tokens.weight"
 _THINKER = "thinker."
 _VOCODER = "code2wav."
+_SAMPLE_RATE = f"{speech_file.ARCHITECTURE}.code2wav.sample_rate"
 
 
 @dataclass(frozen=True)
 class Source:
-    """A file for the engine, and its metadata as ours. `assumed`: settings that no file told."""
+    """A file for the engine, and its metadata as ours. `assumed`: settings that no file told. `tokenizer`: where the
+    tokenizer in the metadata comes from, None for the file itself."""
 
     native: _native.GgufFile
     metadata: dict[str, Any]
     assumed: dict[str, Any]
+    tokenizer: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -194,6 +197,7 @@ class Planning:
                     self._leave_out_vocoder(file)
                 self.contents.add(file.header, file.family, first, prefix)
             first += len(file.header.members)
+        self.tokenizer_path: Path | None = None
         self.tokenizer = self._tokenizer(tokenizer)
 
     def _leave_out_vocoder(self, other: File) -> None:
@@ -205,28 +209,29 @@ class Planning:
 
     def opened(self) -> Opened:
         """Both parts, planned; raises ModelFileError where tensors are missing or too many."""
-        try:
-            if self.contents.parts and all(name.startswith(_VOCODER) for name in self.contents.parts):
-                return Opened(self._code2wav_alone(), None)
-            if _TABLE not in self.contents.parts:
-                raise ModelFileError(NO_TABLE)
-            derived = self.derived()
-            _check_assumed_ids(derived)
-            speech = self._planned(self._speech_plan(derived.config), self._speech_metadata(derived.config), derived)
-            return Opened(speech, self._thinker(derived))
-        except ModelFileError as error:
-            named = any(str(error).startswith(str(file.header.path)) for file in self.files)
-            raise ModelFileError(str(error) if named else f"{self.path} can't be used: {error}") from None
+        if self.contents.parts and all(name.startswith(_VOCODER) for name in self.contents.parts):
+            return Opened(self._code2wav_alone(), None)
+        if _TABLE not in self.contents.parts:
+            raise self.contents.blame("", NO_TABLE)
+        derived = self.derived()
+        _check_assumed_ids(derived, self.contents)
+        speech = self._planned(self._speech_plan(derived.config), self._speech_metadata(derived.config), derived)
+        return Opened(speech, self._thinker(derived))
 
     def derived(self, *, in_part: bool = False) -> Derived:
         """The geometry; raises ModelFileError where it does not follow. `in_part`: see `derive`."""
-        told: dict[str, dict[str, Any]] = {}
+        tokens = self.tokenizer.get("tokenizer.ggml.tokens")
+        return derive(self.contents, self._told(), self.overrides, tokens, in_part=in_part)
+
+    def _told(self) -> Told:
+        """What the files say; those beside the first of their own part alone."""
+        told: Told = {}
         for file in self.files:
             assert file.family is not None
             for section, values in settings_of(file.header, file.family).items():
-                told[section] = {**told.get(section, {}), **values}
-        tokens = self.tokenizer.get("tokenizer.ggml.tokens")
-        return derive(self.contents, told, self.overrides, tokens, in_part=in_part)
+                if file is self.files[0] or (file is not self.thinker and section == "code2wav"):
+                    told[section] = {**told.get(section, {}), **values}
+        return told
 
     # --- the speech part --------------------------------------------------------------------------------------------
 
@@ -240,7 +245,12 @@ class Planning:
             # The geometry says nothing of these.
             kept = {key: value for key, value in self.files[0].header.metadata.items() if _is_kept(key)}
             ours = {**ours, **kept}
-        return {**ours, **self.tokenizer}
+        return {**ours, **self._sample_rate(), **self.tokenizer}
+
+    def _sample_rate(self) -> dict[str, Any]:
+        """The vocoder's, where its file says one."""
+        rate = self._told().get("code2wav", {}).get("sample_rate")
+        return {} if rate is None else {_SAMPLE_RATE: rate}
 
     def _code2wav_alone(self) -> Source:
         """A speech file that decodes and can't speak."""
@@ -249,22 +259,25 @@ class Planning:
         plan = plan_tensors(stacked(code2wav_tensors(config)), self.contents)
         metadata = plain_metadata(speech_file.code2wav_metadata(config))
         assumed = {name: value for name, value in derived.assumed.items() if name.startswith(_VOCODER)}
-        ours = {"general.architecture": speech_file.ARCHITECTURE, **metadata}
+        ours = {"general.architecture": speech_file.ARCHITECTURE, **metadata, **self._sample_rate()}
         return self._planned(plan, ours, Derived(derived.config, assumed))
 
     def _planned(self, plan: list[PlannedTensor], metadata: dict[str, Any], derived: Derived) -> Source:
         paths = [path for file in self.files for path in file.header.paths]
         native = _native.PlannedFile(paths, _storable(metadata), plan)
-        return Source(native, {**self.files[0].header.metadata, **metadata}, derived.assumed)
+        all_of_it = {**self.files[0].header.metadata, **metadata}
+        return Source(native, all_of_it, derived.assumed, self.tokenizer_path)
 
     def _tokenizer(self, given: PathLike | None) -> dict[str, Any]:
         """The `tokenizer.` keys: of the file or directory given, or of the first file that has some."""
         if given is not None and Path(given).is_dir():
-            return self._tokenizer_in(Path(given))
+            self.tokenizer_path = Path(given)
+            return self._tokenizer_in(self.tokenizer_path)
         headers = [file.header for file in self.files] if given is None else [read_header(given)]
         for header in headers:
             found = {key: value for key, value in header.metadata.items() if key.startswith("tokenizer.")}
             if "tokenizer.ggml.merges" in found:
+                self.tokenizer_path = header.path
                 return found
         if given is not None:
             raise InputError(f"{os.fspath(given)} holds no tokenizer")
@@ -292,7 +305,7 @@ class Planning:
         return self._planned(renamed, {**metadata, **self.tokenizer}, derived)
 
 
-def _check_assumed_ids(derived: Derived) -> None:
+def _check_assumed_ids(derived: Derived, contents: Contents) -> None:
     """Raises ModelFileError where ids that nothing told, the published model's, are no ids of this model."""
     size = derived.config.thinker.vocab_size
     beyond = {
@@ -302,9 +315,10 @@ def _check_assumed_ids(derived: Derived) -> None:
     }
     if beyond:
         some = next(iter(beyond.items()))
-        raise ModelFileError(
+        raise contents.blame(
+            "",
             f"no tokenizer tells the ids of {', '.join(beyond)}, and the published model's ({some[0]} is "
-            f"{some[1]}) are beyond its table of {size} tokens: name a tokenizer, with tokenizer=FILE or --tokenizer"
+            f"{some[1]}) are beyond its table of {size} tokens: name a tokenizer, with tokenizer=FILE or --tokenizer",
         )
 
 
@@ -313,7 +327,7 @@ def _renamed(tensor: PlannedTensor) -> PlannedTensor:
 
 
 def _is_kept(key: str) -> bool:
-    return ".generation." in key or key.endswith((".suppressed_tail", ".sample_rate"))
+    return ".generation." in key or key.endswith(".suppressed_tail")
 
 
 def _storable(metadata: Mapping[str, Any]) -> dict[str, Any]:

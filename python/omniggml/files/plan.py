@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from typing import Any
 
 from omniggml._native import ValueChange
-from omniggml.errors import ModelFileError
 from omniggml.files.contents import Contents, Part
 from omniggml.files.families import Layout
 from omniggml.gguf.metadata import Metadata
@@ -30,13 +29,24 @@ def missing(expected: Iterable[str], contents: Contents) -> list[str]:
 
 def plan_tensors(expected: dict[str, tuple[int, ...]], contents: Contents) -> list[PlannedTensor]:
     """A plan for every expected tensor. Raises ModelFileError where one is missing or one too many is there."""
-    lacking = missing(expected, contents)
-    if lacking:
-        raise ModelFileError(f"it lacks {some_of(lacking)}")
-    surplus = [name for name in contents.parts if name not in expected] + contents.unknown
-    if surplus:
-        raise ModelFileError(f"it holds tensors that its other tensors leave no place for: {some_of(surplus)}")
+    if lacking := missing(expected, contents):
+        raise contents.blame(lacking[0], f"it lacks {some_of(_of_one_file(lacking, contents))}")
+    if surplus := [name for name in contents.parts if name not in expected]:
+        of_one = _of_one_file(surplus, contents) + contents.unknown
+        raise contents.blame(
+            surplus[0], f"it holds tensors that its other tensors leave no place for: {some_of(of_one)}"
+        )
+    if contents.unknown:
+        raise contents.blame(
+            "", f"it holds tensors that its other tensors leave no place for: {some_of(contents.unknown)}"
+        )
     return [plan_tensor(name, shape, contents.parts[name]) for name, shape in expected.items()]
+
+
+def _of_one_file(names: list[str], contents: Contents) -> list[str]:
+    """Those that come from the file that the first comes from."""
+    holder = contents.holder(names[0])
+    return [name for name in names if contents.holder(name) == holder]
 
 
 def plan_tensor(name: str, shape: tuple[int, ...], parts: list[Part]) -> PlannedTensor:

@@ -49,7 +49,7 @@ def settings_of(header: Header, family: Family) -> Told:
             if published_setting(section, name) is not None and not is_of_kind(section, name, value):
                 if family is SPEECH:
                     raise ModelFileError(
-                        f"its {section}.{name} is {value!r}; expected something like "
+                        f"{header.path} can't be used: its {section}.{name} is {value!r}; expected something like "
                         f"{published_setting(section, name)!r}"
                     )
                 del values[name]
@@ -60,7 +60,9 @@ def settings_of(header: Header, family: Family) -> Told:
         section, name = split_setting(setting)
         why = why_out_of_bounds(name, value) or ("" if value else "a number above 0")
         if why or not is_of_kind(section, name, value):
-            raise ModelFileError(f"its {ending} is {value!r:.80}; expected {why or 'a number'}")
+            raise ModelFileError(
+                f"{header.path} can't be used: its {ending} is {value!r:.80}; expected {why or 'a number'}"
+            )
         told.setdefault(section, {})[name] = value
     return told
 

@@ -33,7 +33,7 @@ from omniggml.spec.model_config import AudioEncoderConfig, ModelConfig, VisionEn
 from omniggml.synthetic.ears import PUBLISHED_EARS, ears_for
 from omniggml.synthetic.eyes import PUBLISHED_EYES, eyes_for
 from omniggml.synthetic.geometries import PUBLISHED_GEOMETRY, Geometry
-from omniggml.synthetic.random_checkpoint import config_json
+from omniggml.synthetic.random_checkpoint import config_json, generation_json, preprocessor_json
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -77,6 +77,8 @@ def write_checkpoint(directory: Path, variant: str, geometry: Geometry = PUBLISH
     tensors = ((name, shape, "BF16") for name, shape in published_tensors(geometry))
     config, changed = _CHANGES[variant](config, tensors)
     (directory / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    (directory / "generation_config.json").write_text(json.dumps(generation_json(geometry)), encoding="utf-8")
+    (directory / "preprocessor_config.json").write_text(json.dumps(preprocessor_json()), encoding="utf-8")
     _write_shards(directory, list(changed))
     if variant == "adapter":
         _write_adapter(directory / ADAPTER, published_tensors(geometry))

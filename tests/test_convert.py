@@ -30,6 +30,7 @@ from omniggml.spec.policy import CONVERSION_POLICIES, read_policy
 from omniggml.spec.speech_file import LONGEST_NAME, short_name
 from omniggml.synthetic.geometries import GEOMETRIES
 from omniggml.synthetic.random_checkpoint import write_random_checkpoint
+from sentences import one_sentence
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "gguf.md"
 
@@ -311,7 +312,7 @@ def complaint(source: Path, out: Path, **arguments: Any) -> str:
 HEAD = "talker.codec_head.weight"
 
 DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
-    "no config": (lambda at: (at / "config.json").unlink(), "config.json does not exist"),
+    "no config": (lambda at: (at / "config.json").unlink(), "no config.json: copy it"),
     "config is a list": (lambda at: (at / "config.json").write_text("[]"), "holds list, expected a JSON object"),
     "config cut short": (lambda at: (at / "config.json").write_text('{"a":'), "can't be read as JSON"),
     "config nested deeply": (lambda at: (at / "config.json").write_text("[" * 200_000), "can't be read as JSON"),
@@ -364,7 +365,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
         f"tensor {HEAD} holds 65536, F16 ends at 65504: choose --type f32 or bf16",
     ),
     "no tokenizer": (lambda at: (at / "vocab.json").unlink(), "it has no tokenizer"),
-    "no merges": (lambda at: (at / "merges.txt").unlink(), "merges.txt can't be read"),
+    "no merges": (lambda at: (at / "merges.txt").unlink(), "vocab.json without merges.txt: copy it"),
     "merge of three": (lambda at: (at / "merges.txt").write_text("a b c\n"), "is not two tokens"),
     "token id too large": (lambda at: edit_config(at, "zzz", 400, "vocab.json"), "token 'zzz' has id 400"),
     "token id not a number": (lambda at: edit_config(at, "zzz", "1", "vocab.json"), "id is not a whole number"),
@@ -453,6 +454,29 @@ CONFIG_CHANGES: list[tuple[str, Any, str]] = [
 def test_config_that_cannot_be(copy: Path, tmp_path: Path, key: str, value: Any, expected: str) -> None:
     edit_config(copy, key, value)
     assert expected in complaint(copy, tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "expected"),
+    [
+        ("talker_top_p", 2, "talker.generation.top_p = 2.000000, outside of"),
+        ("talker_max_new_tokens", 0, "talker.generation.max_new_tokens = 0, outside of 1"),
+        ("talker_temperature", 1e9, "talker.generation.temperature"),
+        ("top_p", 0, "generation.top_p = 0.000000, outside of"),
+        ("repetition_penalty", 1e9, "generation.repetition_penalty"),
+    ],
+)
+def test_what_only_loading_refuses_costs_no_time(
+    copy: Path, tmp_path: Path, key: str, value: float, expected: str
+) -> None:
+    """It is refused before a value is written, and nothing stays."""
+    path = copy / "generation_config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), key: value}))
+    written: list[object] = []
+    with pytest.raises(ConversionError) as error:
+        convert(copy, tmp_path / "out", progress=lambda *place: written.append(place))
+    one_sentence(str(error.value), f"what is made of {copy} can't be loaded", expected)
+    assert written == [] and list((tmp_path / "out").iterdir()) == []
 
 
 def keys_of(section: dict[str, Any], prefix: str = "") -> Iterator[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 from gguf import GGUFReader
 
 import omniggml
+from eyes_side import Eyes
 from omniggml import convert
 from omniggml.errors import ConversionError
 from omniggml.synthetic.random_checkpoint import write_random_checkpoint
@@ -159,3 +161,50 @@ def test_what_was_taken_for_a_model(tmp_path: Path, start: bytes, part: str) -> 
     with pytest.raises(omniggml.ModelFileError) as error:
         omniggml.load(tmp_path / "x.gguf")
     one_sentence(str(error.value), part)
+
+
+# --- files that people forget beside the weights ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("lacking", "parts"),
+    [
+        (["config.json"], ("holds weights and no config.json", "copy it")),
+        (["vocab.json", "merges.txt"], ("has no tokenizer", "vocab.json, merges.txt and tokenizer_config.json")),
+        (["merges.txt"], ("vocab.json without merges.txt", "copy it")),
+        (["tokenizer_config.json"], ("tts_pad", "there is no tokenizer_config.json", "copy it")),
+    ],
+    ids=["configuration", "tokenizer", "merges", "added tokens"],
+)
+def test_what_nothing_can_be_made_without(copy: Path, lacking: list[str], parts: tuple[str, ...]) -> None:
+    for name in lacking:
+        (copy / name).unlink()
+    complaint(copy, str(copy), *parts)
+
+
+@pytest.mark.parametrize(
+    ("name", "parts"),
+    [
+        ("generation_config.json", ("has no generation_config.json", "greedy", "copy it from the model")),
+        ("chat_template.json", ("has no chat template", "can't chat", "copy it from the model")),
+        ("preprocessor_config.json", ("has no preprocessor_config.json", "published model's", "copy it")),
+    ],
+)
+def test_what_is_made_otherwise_without(tmp_path: Path, name: str, parts: tuple[str, ...]) -> None:
+    """It converts, and one warning says what is missing and where to take it."""
+    checkpoint = Eyes(tmp_path).checkpoint
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        convert(checkpoint, tmp_path / "whole", name="x")
+    (checkpoint / name).unlink()
+    tokenizer = json.loads((checkpoint / "tokenizer_config.json").read_text())
+    if name == "chat_template.json":  # which stands here, too
+        del tokenizer["chat_template"]
+    (checkpoint / "tokenizer_config.json").write_text(json.dumps(tokenizer))
+    with pytest.warns(UserWarning) as said:
+        convert(checkpoint, tmp_path / "out", name="x")
+    assert len(said) == 1
+    one_sentence(str(said[0].message), str(checkpoint), *parts)
+    with warnings.catch_warnings():  # of no concern to the vocoder
+        warnings.simplefilter("error")
+        convert(checkpoint, tmp_path / "gen", name="x", layout="mtmd-gen")

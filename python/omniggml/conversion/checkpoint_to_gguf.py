@@ -17,6 +17,7 @@ from omniggml.conversion.encode import ValueSource, encoded
 from omniggml.conversion.encoder_configs import Encoders, read_encoders
 from omniggml.conversion.hub import local_checkpoint
 from omniggml.conversion.lora_adapter import LoraAdapter, MergedCheckpoint
+from omniggml.conversion.missing_files import warn_of_missing_files
 from omniggml.conversion.mmproj_file import EncoderValues, mmproj_outputs
 from omniggml.conversion.output_tensors import speech_file_outputs, thinker_file_outputs
 from omniggml.conversion.safetensors_reader import Checkpoint
@@ -98,8 +99,10 @@ def convert(
                 f"changes are left out: {some_of(left_out)}"
             )
     wanted = ("gen-mmproj",) if layout == "mtmd-gen" else files
+    made_of_text = layout == "own" and ("speech" in files or "thinker" in files)
+    warn_of_missing_files(directory, speaks_or_thinks=made_of_text, sees=encoders.vision is not None)
     jobs = [_job(file, target, stem, config, encoders, weights, policy) for file in wanted]
-    write_files(jobs, progress, _check_loads)
+    write_files(jobs, progress, lambda path: _check_loads(path, directory))
     return [job.target for job in jobs]
 
 
@@ -242,8 +245,8 @@ def _sound_tokenizer(directory: Path, vocab_size: int, special: SpecialTokens) -
     return entries
 
 
-def _check_loads(path: Path) -> None:
-    """The engine's own look at a file that is about to get its name."""
+def _check_loads(path: Path, directory: Path) -> None:
+    """The engine's own look at a file, before its values are written and before it gets its name."""
     file = _native.GgufFile(os.fsencode(path))
     try:
         if any(file.metadata().get(key) for key in (mmproj_file.HAS_AUDIO, mmproj_file.HAS_VISION)):
@@ -257,4 +260,5 @@ def _check_loads(path: Path) -> None:
         else:
             _native.Thinker.check(file)
     except OmniError as error:
-        raise ConversionError(f"what was written can't be loaded, and is not kept: {error}") from error
+        what = str(error).removeprefix(f"{path} ")
+        raise ConversionError(f"what is made of {directory} can't be loaded, and is not kept: it {what}") from error

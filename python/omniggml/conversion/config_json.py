@@ -59,6 +59,7 @@ class Section:
         self.values = dict(values)
         self.file = file
         self.path = path
+        self._left_out: set[str] = set()
         for key, other in _OTHER_SPELLINGS.items():
             if values.get(other) is not None:
                 self.must_be(key, (values[other],))
@@ -154,6 +155,11 @@ def read_checkpoint_config(directory: Path) -> ModelConfig | LanguageModel:
         raise ConversionError(
             f"{directory} is no checkpoint: it holds {made[0].name}, which is GGUF already; load it as it is, or "
             "change its precision with `omniggml quantize`"
+        )
+    if not (directory / "config.json").exists() and any(directory.glob("*.safetensors")):
+        raise ConversionError(
+            f"{directory} holds weights and no config.json: copy it, and the tokenizer's files, from the model whose "
+            "weights these are"
         )
     root = Section(read_json_object(directory / "config.json"), directory / "config.json")
     kind = root.values.get("model_type")

@@ -20,6 +20,7 @@ from omniggml.spec.token_type import TokenType
 PRE_TOKENIZER = "qwen2"
 """llama.cpp's name for the rule that splits text before merging; `omniggml.tokenizer` knows the same name."""
 
+_FROM = "from the model that this one was made of"
 _KNOWN_CLASSES = ("Qwen2Tokenizer", "Qwen2TokenizerFast", "PreTrainedTokenizerFast", "TokenizersBackend")
 _QWEN2_MARK = r"|\p{N}|"  # What tells Qwen2's expression from its relatives: digits are split one by one.
 
@@ -57,8 +58,14 @@ def tokenizer_metadata(directory: Path, vocab_size: int, tokens: SpecialTokens) 
     names, types = _token_list(directory, files, vocab_size)
     for field, index in vars(tokens).items():
         if types[index] == TokenType.UNUSED:
+            lacking = ("tokenizer_config.json", "tokenizer.json", "added_tokens.json")
+            further = (
+                ""
+                if any((directory / name).exists() for name in lacking)
+                else (f": there is no {lacking[0]}, which lists such tokens; copy it {_FROM}")
+            )
             raise ConversionError(
-                f"{directory}: config.json gives {index} for {field}, the tokenizer has no such token"
+                f"{directory}: config.json gives {index} for {field}, the tokenizer has no such token{further}"
             )
     entries: Metadata = {
         "tokenizer.ggml.model": text("gpt2"),
@@ -84,7 +91,10 @@ def read_tokenizer_files(directory: Path) -> TokenizerFiles:
         raise ConversionError(f"{config_path}: tokenizer_class is {name!r}, expected Qwen2Tokenizer")
     both = (directory / "tokenizer.json").exists(), (directory / "vocab.json").exists()
     if not any(both):
-        raise ConversionError(f"{directory} holds neither vocab.json nor tokenizer.json: it has no tokenizer")
+        raise ConversionError(
+            f"{directory} holds neither vocab.json nor tokenizer.json: it has no tokenizer; copy tokenizer.json, or "
+            f"vocab.json, merges.txt and tokenizer_config.json, {_FROM}"
+        )
     added = _from_added_tokens(directory / "added_tokens.json") | _from_config(config_path, config)
     if both[0]:
         vocabulary, merges, further = _from_tokenizer_json(directory / "tokenizer.json")
@@ -100,6 +110,8 @@ def read_tokenizer_files(directory: Path) -> TokenizerFiles:
 def _from_vocab_json(directory: Path) -> tuple[dict[str, int], list[str]]:
     vocabulary = _checked_vocabulary(directory / "vocab.json", read_json_object(directory / "vocab.json"))
     path = directory / "merges.txt"
+    if not path.exists():
+        raise ConversionError(f"{directory} holds vocab.json without merges.txt: copy it {_FROM}")
     try:
         lines = read_text(path).split("\n")
     except (OSError, UnicodeDecodeError) as error:

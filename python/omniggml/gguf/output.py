@@ -41,7 +41,8 @@ class FileJob:
 def write_files(
     jobs: Sequence[FileJob], progress: Progress | None = None, check: Callable[[Path], None] | None = None
 ) -> list[list[Any]]:
-    """Write the files, read each back, let `check` see it, and only then give them their names.
+    """Write the files, read each back, let `check` see it, and only then give them their names. `check` sees each
+    before the first value is written, too, in its whole length: what it refuses costs no time.
 
     Returns the notes of every file's tensors. A full disk or an interruption leaves the parts beside the targets, and
     the same call goes on with them; any error in the source leaves nothing. Raises ConversionError where a directory
@@ -54,6 +55,8 @@ def write_files(
                 stack.enter_context(PartFile(job.target, job.header, job.tensors, job.identity, job.inputs))
                 for job in jobs
             ]
+            if check is not None:
+                _check_ahead(parts, check)
             for job, part in zip(jobs, parts, strict=True):
                 _write(job, part, progress, done, total)
                 done += job.nbytes
@@ -69,6 +72,12 @@ def write_files(
             "and the same command goes on from there"
         ) from error
     return [part.notes for part in parts]
+
+
+def _check_ahead(parts: Sequence[PartFile], check: Callable[[Path], None]) -> None:
+    for part in parts:
+        with part.in_whole_length() as path:
+            check(path)
 
 
 def _write(job: FileJob, part: PartFile, progress: Progress | None, done: int, total: int) -> None:

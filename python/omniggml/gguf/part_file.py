@@ -7,8 +7,8 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO
@@ -105,6 +105,18 @@ class PartFile:
     def _note(self, entry: dict[str, Any]) -> None:
         self._journal.write(json.dumps(entry).encode() + b"\n")
         self._journal.flush()
+
+    @contextmanager
+    def in_whole_length(self) -> Iterator[Path]:
+        """The file as long as it will be, with holes in the place of values that are not written yet: what can be
+        judged without them."""
+        self._file.flush()
+        end = self._file.tell()
+        self._file.truncate(self._offsets[-1])
+        try:
+            yield self.path
+        finally:
+            self._file.truncate(end)
 
     # --- writing ----------------------------------------------------------------------------------------------------
 

@@ -25,6 +25,7 @@ from omniggml.spec.model_config import (
     TalkerConfig,
     ThinkerConfig,
     VisionEncoderConfig,
+    VisionInputConfig,
 )
 from omniggml.spec.speech_file import speech_file_tensors
 from omniggml.synthetic.geometries import GEOMETRIES, Geometry
@@ -64,7 +65,9 @@ def write_random_checkpoint(
     try:
         target.mkdir(parents=True, exist_ok=True)
         _write_json(target / "config.json", config_json(chosen, audio, vision))
-        _write_json(target / "generation_config.json", _generation_json(chosen))
+        _write_json(target / "generation_config.json", generation_json(chosen))
+        if vision is not None:
+            _write_json(target / "preprocessor_config.json", preprocessor_json())
         chosen.tokenizer.write(target)
         write_sharded(target, tensors, lambda name, shape: weight_blocks(chosen, seed, name, shape), shard_bytes)
     except OSError as error:
@@ -266,7 +269,18 @@ def _vision_encoder_json(hidden: int) -> dict[str, Any]:
     }
 
 
-def _generation_json(geometry: Geometry) -> dict[str, Any]:
+def preprocessor_json() -> dict[str, Any]:
+    """`preprocessor_config.json` of the published checkpoint, as far as it is about images."""
+    images = VisionInputConfig()
+    return {
+        "image_mean": list(images.image_mean),
+        "image_std": list(images.image_std),
+        "max_pixels": images.max_pixels,
+        "min_pixels": images.min_pixels,
+    }
+
+
+def generation_json(geometry: Geometry) -> dict[str, Any]:
     added = geometry.tokenizer.added
     return {
         "do_sample": True,

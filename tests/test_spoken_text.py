@@ -6,6 +6,7 @@ import importlib
 import random
 import re
 import sys
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,9 +14,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from omniggml.text import spoken_english
 from omniggml.text.english import numbers
 from omniggml.text.spans import sentences
-from omniggml.text.spoken_english import spoken_text, write_out
+from omniggml.text.spoken_english import plain_text, spoken_text, write_out
 from omniggml.text.transliteration import said_for
 
 LINES = (Path(__file__).parent / "data" / "spoken_cases.tsv").read_text(encoding="utf-8").splitlines()
@@ -78,10 +80,47 @@ def test_columns_are_apart() -> None:
     assert spoken_text("a\tb\t5") == "a, b, five"
 
 
-@pytest.mark.parametrize("part", ["1+", "1-", "1,", "1/", "1x", "1 - ", "1--", "C2H5", "<b> ", "[1]"])
+def test_no_rule_sees_more_than_a_piece(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many rules look at all that is before or behind what they find: they are given so much of a long text."""
+    sizes: list[int] = []
+
+    class Seen:
+        def sub(self, _: object, text: str) -> str:
+            sizes.append(len(text))
+            return text
+
+    monkeypatch.setattr(spoken_english, "RULES", ((Seen(), ""),))
+    for part, most in (("Word and ", 1), ("One. ", 1), ("1,", 1), ("A\n", 1), ("A", 1), ("\u00bd", 8)):
+        sizes.clear()
+        write_out(part * 20_000)
+        assert len(sizes) > 10 and max(sizes) <= most * spoken_english._LONGEST_PIECE
+
+
+def test_pieces_say_what_the_whole_says() -> None:
+    sentence = "On May 3, 2020 it was -5 \u00b0C, and 1,250 people paid $3.50 each at 7:05 pm. "
+    assert spoken_text(sentence * 200) == " ".join([spoken_text(sentence)] * 200)
+
+
+HOSTILE = """
+1+ 1- 1, 1/ 1x 1\u00bd C2H5 a@ a. @a. [1] [^ [a]( [a][ ![ ` ``a `a` * *a **a __a _a ~~a <!-- <script> <b <b> </b> <s>!
+<a\u2002b= <a\u2002b="c &a &# | |a \\* # > - -- --> "a, a;b \u00ad 00:00:00,000-->"""
+
+
+@pytest.mark.parametrize(
+    "part", [*HOSTILE.split(), *("1 - ", "<b> ", "- - ", "# a ", "a\tb ", "a-\n", "a\n", "a,b\n", "\n", "  ")]
+)
 def test_no_pattern_is_tried_for_ever(part: str) -> None:
-    """Four times the text may take four times the steps, and some; a pattern that counts in squares shows here."""
-    assert spoken_text(part * 2000)
+    """Four times the text takes the processor about four times as long; where it is tried again from each letter,
+    sixteen times, which is minutes."""
+    part = part.replace("\u2002", " ")
+
+    def seconds(letters: int) -> float:
+        before = time.process_time()
+        plain_text(part * (letters // len(part)))
+        return time.process_time() - before
+
+    assert seconds(100_000) < 10 * seconds(25_000) + 1
+    assert "the end" in spoken_text(f"{part * 200} the end")
 
 
 def test_what_the_voice_was_trained_on_stays_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:

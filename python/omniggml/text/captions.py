@@ -12,7 +12,8 @@ _HEADER = re.compile(r"\ufeff?WEBVTT(?:[ \t].*)?")
 _APART = re.compile(r"(?:NOTE|STYLE|REGION)(?:[ \t].*)?")
 _VOICE = re.compile(r"<v(?:\.[\w.]{1,80})?[ \t]+([^<>\n]{1,200})>")
 _WITHIN = re.compile(rf"<{_TIME}>|</?[cv](?:\.[\w.]{{1,80}})?>|\{{\\[^{{}}\n]{{1,80}}\}}")
-_ENDED = re.compile(r"[.!?\u2026:][\"'\u201d\u2019)]?$")
+_QUOTES = "\"'\u201d\u2019)"
+_ENDED = tuple(".!?\u2026:")
 
 
 def without_times(text: str) -> str:
@@ -66,11 +67,11 @@ def _end(lines: list[str], n: int) -> int:
 
 def _joined(captions: list[str]) -> list[str]:
     """Lines, without what only a player reads; one that goes on in small letters, with the next."""
-    joined: list[str] = []
+    joined: list[list[str]] = []
     for line in captions:
         words = _WITHIN.sub("", _VOICE.sub(r"\1: ", line)).strip()
-        if joined and words[:1].islower() and not _ENDED.search(joined[-1]):
-            joined[-1] += f" {words}"
+        if joined and words[:1].islower() and not joined[-1][-1].rstrip(_QUOTES).endswith(_ENDED):
+            joined[-1].append(words)
         elif words:
-            joined.append(words)
-    return ["", *joined, ""] if joined else []
+            joined.append([words])
+    return ["", *map(" ".join, joined), ""] if joined else []

@@ -7,6 +7,7 @@ word had no room, and most begin with a small letter. Verses, addresses and list
 from __future__ import annotations
 
 import csv
+import itertools
 import re
 from collections.abc import Iterator
 
@@ -14,6 +15,8 @@ _SHORT, _WIDE, _NARROW = 25, 60, 40  # letters of a line that may have been wrap
 _RAGGED, _VERY_RAGGED = 10, 30  # letters that had room on a line that was wrapped
 _SMALL_STARTS = 0.3  # of the lines of prose
 _ENDED = tuple(".,;:!?\u2026\u3002\uff01\uff1f\u2014")
+_LONGEST_WORD = 80
+_WORD_AND_HYPHEN = re.compile(r"[^\W\d_]{1,80}-")
 _HYPHENATED = re.compile(r"([^\W\d_]+)[-\u2010\u00ad]$")
 # Behind these, a hyphen at a line's end is one of the word.
 _FIRST_PARTS = """
@@ -98,35 +101,50 @@ def _indented(lines: list[str], n: int) -> bool:
     return other > one + 1 or (other < one - 1 and n > 0)
 
 
-def joined(line: str, following: str) -> str:
-    """A line and the one that it goes on in: a word that was parted is one again."""
-    parted = _HYPHENATED.search(line)
-    if parted is None:
-        glue = "" if re.search(r"\d[-\u2013]$", line) and following[:1].isdecimal() else " "
-        return f"{line}{glue}{following}"
-    before = line[: parted.start()]
-    kept = parted[1].lower() in _COMPOUNDS or before.endswith("-") or re.match(r"[^\W\d_]+-", following)
-    if line.endswith("\u00ad") or not (kept or not following[:1].islower()):
-        return line[:-1] + following
-    return line + following
+def joined(lines: list[str]) -> str:
+    """Lines that go on in each other, as one: a word that was parted is whole again."""
+    parts = lines[:1]
+    for line, following in itertools.pairwise(lines):
+        parts += _between(parts, line, following)
+    return "".join(parts)
 
 
-def is_parted(line: str, following: str) -> bool:
+def _between(parts: list[str], line: str, following: str) -> list[str]:
+    """What comes behind the parts; the hyphen at the end of the last of them may go."""
+    word = _parted(line)
+    if not word:
+        glued = line[-1:] in "-\u2013" and line[-2:-1].isdecimal() and following[:1].isdecimal()
+        return [following] if glued else [" ", following]
+    compound = word.lower() in _COMPOUNDS or line[: -len(word) - 1].endswith("-") or _WORD_AND_HYPHEN.match(following)
+    if line.endswith("\u00ad") or (following[:1].islower() and not compound):
+        parts[-1] = parts[-1][:-1]
+    return [following]
+
+
+def _parted(line: str) -> str:
+    """The word whose hyphen ends the line, or ""."""
+    found = _HYPHENATED.search(line[-_LONGEST_WORD:])
+    return found[1] if found else ""
+
+
+def _is_parted(line: str, following: str) -> bool:
     """Whether a word goes on in the next line."""
-    return _HYPHENATED.search(line) is not None and following[:1].isalpha()
+    return bool(_parted(line)) and following[:1].isalpha()
 
 
 def with_ends(lines: list[str]) -> Iterator[str]:
     """Lines, those that go on in the next joined, each of the others with a mark that makes a pause."""
     ends = soft_ends(lines)
-    whole = ""
-    for n, line in enumerate(lines):
-        text = line.strip()
-        whole = joined(whole, text) if whole else text
-        if n == len(ends):
+    texts = [line.strip() for line in lines]
+    start = 0
+    for n, soft in enumerate([*ends, False]):
+        last = n == len(ends)
+        if not last and (soft or _is_parted(texts[n], texts[n + 1])):
+            continue
+        whole = joined(texts[start : n + 1])
+        start = n + 1
+        if last or whole.endswith(_ENDED):
             yield whole
-        elif not ends[n] and not is_parted(text, lines[n + 1].strip()):
-            following = lines[n + 1].strip()
-            goes_on = following[0].islower() or _GOES_ON.match(following)
-            yield whole if whole.endswith(_ENDED) else whole + ("," if goes_on else ".")
-            whole = ""
+        else:
+            goes_on = texts[n + 1][0].islower() or _GOES_ON.match(texts[n + 1])
+            yield whole + ("," if goes_on else ".")

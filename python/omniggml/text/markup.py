@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import html
 import re
-from functools import reduce
 
 from omniggml.text.captions import without_times
 from omniggml.text.line_ends import cells, joined, page_number, with_ends
@@ -28,39 +27,45 @@ _VOID = "br embed img input source track wbr"
 _LINE_END = "\x1e"  # before a line end that a tag says
 _BETWEEN_CELLS = re.compile(r"</t[dh]\s*>\s*(?=<t[dh]\b)", re.IGNORECASE)
 _SOFT_HYPHEN = re.compile(r"\u00ad(?![\r\n])")  # at a line's end it parts a word
-_COMMENT = re.compile(r"<!--.*?-->|<(script|style)\b[^<>]*>.*?</\1\s*>", re.DOTALL | re.IGNORECASE)
+_UNSEEN = re.compile(r"<!--|<(script|style)\b[^<>]*>", re.IGNORECASE)
+_UNSEEN_END = {
+    "": re.compile("-->"),
+    "script": re.compile(r"</script\s*>", re.IGNORECASE),
+    "style": re.compile(r"</style\s*>", re.IGNORECASE),
+}
 _AUTOLINK = re.compile(r"<((?:https?://|mailto:)[^<>\s]+)>")
 _TAG = re.compile(
     r"</?(?P<name>[A-Za-z][\w:-]*)(?P<rest>(?:\s+[\w:-]+(?:\s*=\s*(?:\"[^\"]*\"|'[^']*'|[^\s\"'<>]+))?)*)\s*/?>"
 )
+_NAMES = re.compile(r"<(/?[A-Za-z][\w:-]*)")
 _ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,30});")
 _LINK = re.compile(r"!?\[([^\[\]\n]*)\](?:\([^()\s]*(?:\([^()\s]*\)[^()\s]*)*(?:\s+\"[^\"\n]*\")?\)|\[[^\[\]\n]*\])")
-_FOOTNOTE = re.compile(r"\[\^[^\]\s]+\]:?")
+_FOOTNOTE = re.compile(r"\[\^[^\[\]\s]+\]:?")
 # Only what leads somewhere is a link's definition: "[Alice]: we ship" and "[^1]: a note" say something.
 _TARGET = r"(?:[A-Za-z][A-Za-z0-9+.-]*:\S|www\.|#|\.{0,2}/)\S*"
 _TITLE = r"(?:[ \t]+(?:\"[^\"\n]*\"|'[^'\n]*'|\([^()\n]*\)))?"
 _DEFINITION = re.compile(rf"^ {{0,3}}\[(?!\^)[^\]\n]+\]:[ \t]+(?:<{_TARGET}>|{_TARGET}){_TITLE}[ \t]*$", re.MULTILINE)
-_CODE = re.compile(r"(`+)(?!`)(.+?)(?<!`)\1(?!`)")
+_CODE = re.compile(r"(?<!`)(`{1,8})(?!`)(.{1,2000}?)(?<!`)\1(?!`)")
 _EMPHASIS = (
-    re.compile(r"(?<![\w*])(\*{1,3})(?=[^\s*])(.+?)(?<=[^\s*])\1(?![\w*])"),
-    re.compile(r"(\*\*)(?=[^\s*])(.+?)(?<=[^\s*])\1(?!\*)"),
-    re.compile(r"(?<!\w)(_{1,3})(?=[^\s_])(.+?)(?<=[^\s_])\1(?!\w)"),
+    re.compile(r"(?<![\w*])(\*{1,3})(?=[^\s*])(.{1,1000}?)(?<=[^\s*])\1(?![\w*])"),
+    re.compile(r"(\*\*)(?=[^\s*])(.{1,1000}?)(?<=[^\s*])\1(?!\*)"),
+    re.compile(r"(?<!\w)(_{1,3})(?=[^\s_])(.{1,1000}?)(?<=[^\s_])\1(?!\w)"),
 )
-_STRUCK = re.compile(r"(?<![\w~])(~~)(?=[^\s~])(.+?)(?<=[^\s~])\1(?!~)")
+_STRUCK = re.compile(r"(?<![\w~])(~~)(?=[^\s~])(.{1,1000}?)(?<=[^\s~])\1(?!~)")
 _STRUCK_TAG = re.compile(r"<(s|del|strike)\b[^<>]*>([^<>\n]*[^<>\n.!?])</\1\s*>", re.IGNORECASE)
 _ALT = re.compile(r"\balt\s*=\s*(?:\"([^\"]*)\"|'([^']*)'|([^\s\"'<>]+))", re.IGNORECASE)
 _ESCAPE = re.compile(r"\\([\\`*_{}\[\]()#+.!~>|-])")
 
-_FENCE = re.compile(r"\s*(?:```+|~~~+)[\w+#.-]*\s*$")
-_RULE = re.compile(r"\s*(?:=+|(?:-\s*){3,}|(?:\*\s*){3,}|(?:_\s*){3,})\s*$")
-_HEADING = re.compile(r"\s{0,3}#{1,6}\s+(.*?)\s*#*\s*$")
+_FENCE = re.compile(r"\s*(?:```+|~~~+) ?(?:[A-Za-z][\w+#.-]*)?\s*$")
+_RULE = re.compile(r"\s*(?:=+|-(?:\s*-){2,}|\*(?:\s*\*){2,}|_(?:\s*_){2,})\s*$")
+_HEADING = re.compile(r"\s{0,3}#{1,6}\s+")
 _QUOTATION = re.compile(r"\s{0,3}(?:>\s?)+")
 _COMPARISON = re.compile(r"\s*>\s?(?=[$\u00a3\u20ac]?\.?\d)")
 _GLUED = re.compile(r"\s*>[$\u00a3\u20ac]?\.?\d")
 _BULLET = re.compile(r"\s*[-*+\u2022\u2023\u25e6\u2043]\s+(?:\[(?P<task>[ xX])\]\s+)?(?=\S)")
 _NUMBERED = re.compile(r"\s*(\d{1,3})[.)]\s+(?=\S)")
 _ROW = re.compile(r"\s*\|(\s.*|[^|]+\|.*)\|\s*$")
-_BORDER = re.compile(r"\s*[+|][-=+|: ]*[-=]{2}[-=+|: ]*[+|]\s*$|\s*[\u2500-\u257f ]{3,}\s*$")
+_BORDER = re.compile(r"\s*[-=+|: \u2500-\u257f]{3,}$")
 _BETWEEN_ROWS = re.compile(r"[\s|:-]+$")
 
 
@@ -74,11 +79,12 @@ _LOWERED = str.maketrans("0123456789", "\u2080\u2081\u2082\u2083\u2084\u2085\u20
 
 def without_markup(text: str) -> str:
     """The text without Markdown and tags, entities resolved. Nothing that a reader would see goes."""
-    text = _AUTOLINK.sub(r"\1", _COMMENT.sub(" ", without_times(text)))
+    text = _AUTOLINK.sub(r"\1", _seen(without_times(text)))
     text = _BETWEEN_CELLS.sub("\t", text)
     text = _SCRIPT.sub(lambda found: found[2].translate(_RAISED if found[1].lower() == "sup" else _LOWERED), text)
     text = _STRUCK_TAG.sub(_struck, text)
-    text = _TAG.sub(_tag, text)
+    names = frozenset(name.lower() for name in _NAMES.findall(text))
+    text = _TAG.sub(lambda found: _tag(found, names), text)
     text = _ENTITY.sub(lambda found: html.unescape(found[0]), text)
     return "\n\n".join(_paragraph(lines) for lines in _paragraphs(_DEFINITION.sub("", text)))
 
@@ -86,11 +92,29 @@ def without_markup(text: str) -> str:
 _AROUND = 40  # characters of a text that tell whether it speaks of a tag
 
 
+def _seen(text: str) -> str:
+    """Without comments, scripts and styles. One that doesn't end is text."""
+    seen: list[str] = []
+    at = 0
+    unended: set[str] = set()
+    for begin in _UNSEEN.finditer(text):
+        kind = (begin[1] or "").lower()
+        if begin.start() < at or kind in unended:
+            continue
+        end = _UNSEEN_END[kind].search(text, begin.end())
+        if end is None:
+            unended.add(kind)
+        else:
+            seen += [text[at : begin.start()], " "]
+            at = end.end()
+    return "".join([*seen, text[at:]])
+
+
 def _struck(found: re.Match[str]) -> str:
     return f"crossed out: {found[2]},"
 
 
-def _mentioned(found: re.Match[str]) -> bool:
+def _mentioned(found: re.Match[str], names: frozenset[str]) -> bool:
     """Whether the text speaks of a tag: "use the <b> tag"."""
     before = found.string[max(0, found.start() - _AROUND) : found.start()]
     behind = found.string[found.end() : found.end() + _AROUND]
@@ -99,14 +123,13 @@ def _mentioned(found: re.Match[str]) -> bool:
         return True
     if name not in _INLINE.split() or name in _VOID.split() or found["rest"] or found[0].endswith("/>"):
         return False
-    other = f"<{name}" if found[0].startswith("</") else f"</{name}"
     apart = re.search(r"\S[ \t]+$", before) and re.match(r"[.,;:!?]?(?:[ \t]+\S|\s*$)", behind)
-    return apart is not None and other not in found.string.lower()
+    return apart is not None and (name if found[0].startswith("</") else f"/{name}") not in names
 
 
-def _tag(found: re.Match[str]) -> str:
+def _tag(found: re.Match[str], names: frozenset[str]) -> str:
     name = found["name"].lower()
-    if _mentioned(found):
+    if _mentioned(found, names):
         return html.escape(found[0])
     if name == "img" and (alt := _ALT.search(found["rest"])):
         return f" {alt[1] or alt[2] or alt[3] or ''} "
@@ -118,11 +141,12 @@ def _tag(found: re.Match[str]) -> str:
         return "\n\n"
     closed = found[0].startswith("</")
     # Behind a letter, "a<b>c" compares, unless something closes it.
-    compares = re.search(r"[\w)\]]$", found.string[: found.start()]) and name not in _VOID.split()
-    if compares and not closed and "=" not in found["rest"] and f"</{name}" not in found.string.lower():
+    before = found.string[max(0, found.start() - 1) : found.start()]
+    compares = re.match(r"[\w)\]]", before) and name not in _VOID.split()
+    if compares and not closed and "=" not in found["rest"] and f"/{name}" not in names:
         return found[0]
     # A pair that no list knows is a tag too, and so is what has attributes.
-    if name in _INLINE.split() or closed or "=" in found["rest"] or f"</{name}" in found.string.lower():
+    if name in _INLINE.split() or closed or "=" in found["rest"] or f"/{name}" in names:
         return ""
     return found[0]
 
@@ -154,7 +178,7 @@ def _lines_of(block: list[tuple[str, str]]) -> list[str]:
         group = [line for line, _ in block[start:end]]
         if block[start][1]:
             # The next line of a list item belongs to it.
-            lines.append(reduce(joined, map(str.strip, group)))
+            lines.append(joined([line.strip() for line in group]))
         else:
             rows = cells(group)
             lines += list(with_ends(group)) if rows is None else map(_ended, rows[:-1])
@@ -174,13 +198,13 @@ def _line(line: str) -> tuple[str, str]:
     if line.endswith(_LINE_END):
         line = line.rstrip(_LINE_END).strip()
         return (cells([line]) or [line])[0], "whole"
-    if (heading := _HEADING.match(line)) and not heading[1].startswith("of "):
-        return _ended(heading[1]), "whole"
+    if (heading := _HEADING.match(line)) and not line.startswith("of ", heading.end()):
+        return _ended(line[heading.end() :].rstrip().rstrip("#").rstrip()), "whole"
     if row := _ROW.match(line):  # "|x|" is none
         if _BETWEEN_ROWS.match(row[1]):
             return "", "whole"
         return _ended(", ".join(cell.strip() for cell in row[1].split("|") if cell.strip())), "whole"
-    if _BORDER.match(line):
+    if _is_border(line):
         return "", "whole"
     if page := page_number(line):
         return page, "whole"
@@ -192,6 +216,13 @@ def _line(line: str) -> tuple[str, str]:
     if number := _NUMBERED.match(line):
         return _ended(f"{number[1]}. {line[number.end() :].strip()}"), "begins"
     return line.rstrip(), ""
+
+
+def _is_border(line: str) -> bool:
+    """Of a table that is drawn."""
+    drawn = line.strip()
+    plain = drawn[0] in "+|" and drawn[-1] in "+|" and ("--" in drawn or "==" in drawn)
+    return _BORDER.match(drawn) is not None and (plain or drawn[0] >= "\u2500")
 
 
 def _ended(line: str) -> str:

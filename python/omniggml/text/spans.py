@@ -22,9 +22,10 @@ _SHORTENED = re.compile(
     r"\b(?:tbsp|tsp|oz|lbs?|ft|in|yd|mi|hrs?|mins?|secs?|pt|qt|gal|yrs?|wks?|approx|inc|ltd|co|corp|vs|est|dept)\.$",
     re.IGNORECASE,
 )
+_LONGEST_SHORTENED = 12
 _LOOKED_AT = 4  # words on either side of a cut
 _CLAUSES = re.compile(
-    r"(?<=[,;:])\s+|(?<=[\u2014\uff0c\u3001\uff1b\uff1a\u060c])\s*|\s+(?=(?:and|but|or|because|which|while|when|if|so|that)\s)"
+    r"(?<=[,;:])\s+|(?<=[\u2014\uff0c\u3001\uff1b\uff1a\u060c])\s*|(?<!\s)\s+(?=(?:and|but|or|because|which|while|when|if|so|that)\s)"
 )
 
 
@@ -101,7 +102,7 @@ def sentences(text: str) -> list[str]:
 
 def _goes_on(sentence: str, piece: str) -> bool:
     """Behind these a full stop may be one of an abbreviation alone."""
-    return _SHORTENED.search(sentence) is not None and re.match(r"[a-z(]", piece) is not None
+    return _SHORTENED.search(sentence[-_LONGEST_SHORTENED:]) is not None and re.match(r"[a-z(]", piece) is not None
 
 
 def _segments(text: str) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterator
 
 from omniggml.text.english.abbreviations import SHORTENED
 from omniggml.text.english.acronyms import SMALL
@@ -64,6 +65,7 @@ _GREEK_LETTER = re.compile("[\u0391-\u03a9\u03b1-\u03c9\u03d1\u03d5\u03f5]")
 _FLAGS = re.compile("[\U0001f1e6-\U0001f1ff]{2}")
 _SHORTENED = re.compile(rf"\b(?:(vs|approx)\b\.?|(ok|etc|{either(SMALL)})\b(?!'[a-rt-z]))")
 _LONG = SHORTENED | SMALL
+_LONGEST_PIECE = 800
 _RUN_OF_MARKS = re.compile(r"\s*([.,?!][\s.,?!]*)")
 
 
@@ -84,11 +86,26 @@ def write_out(plain: str) -> Written:
     """What is said for a text without markup, and which of its characters nothing is said for."""
     if _KNOWN.fullmatch(plain):
         return _settled(plain, "")
-    text = _prepared(_joined(plain))
+    written = [_in_ascii(_by_rules(_prepared(piece))) for piece in _pieces(_joined(plain))]
+    return _settled(" ".join(said for said, _ in written), "".join(dict.fromkeys("".join(left for _, left in written))))
+
+
+def _by_rules(text: str) -> str:
     for pattern, said in RULES:
         text = pattern.sub(said, text)
-    text = text.lower().translate(_MARKS)
-    return _settled(*_in_ascii(text))
+    return text.lower().translate(_MARKS)
+
+
+def _pieces(text: str) -> Iterator[str]:
+    """The text in pieces that no rule takes long for, whatever is in them: many rules look at all that is before or
+    behind what they find, and take a step for each pair of letters. Cut behind lines, sentences or words."""
+    at = 0
+    while len(text) - at > _LONGEST_PIECE:
+        ends = (text.rfind(mark, at, at + _LONGEST_PIECE) + len(mark) for mark in ("\n", ". ", " "))
+        end = next((end for end in ends if end > at + _LONGEST_PIECE // 2), at + _LONGEST_PIECE)
+        yield text[at:end]
+        at = end
+    yield text[at:]
 
 
 def _joined(plain: str) -> str:

@@ -33,7 +33,7 @@ _UNSEEN_END = {
     "script": re.compile(r"</script\s*>", re.IGNORECASE),
     "style": re.compile(r"</style\s*>", re.IGNORECASE),
 }
-_AUTOLINK = re.compile(r"<((?:https?://|mailto:)[^<>\s]+)>")
+_AUTOLINK = re.compile(r"<((?:https?://|mailto:)[^<>\s]+|[\w.+-]{1,80}@[\w.-]{1,120})>")
 _TAG = re.compile(
     r"</?(?P<name>[A-Za-z][\w:-]*)(?P<rest>(?:\s+[\w:-]+(?:\s*=\s*(?:\"[^\"]*\"|'[^']*'|[^\s\"'<>]+))?)*)\s*/?>"
 )
@@ -79,7 +79,7 @@ _LOWERED = str.maketrans("0123456789", "\u2080\u2081\u2082\u2083\u2084\u2085\u20
 
 def without_markup(text: str) -> str:
     """The text without Markdown and tags, entities resolved. Nothing that a reader would see goes."""
-    text = _AUTOLINK.sub(r"\1", _seen(without_times(text)))
+    text = _AUTOLINK.sub(_linked, _seen(without_times(text)))
     text = _BETWEEN_CELLS.sub("\t", text)
     text = _SCRIPT.sub(lambda found: found[2].translate(_RAISED if found[1].lower() == "sup" else _LOWERED), text)
     text = _STRUCK_TAG.sub(_struck, text)
@@ -108,6 +108,12 @@ def _seen(text: str) -> str:
             seen += [text[at : begin.start()], " "]
             at = end.end()
     return "".join([*seen, text[at:]])
+
+
+def _linked(found: re.Match[str]) -> str:
+    return (
+        f", {found[1]}, " if re.search(r"\w\s*$", found.string[max(0, found.start() - 2) : found.start()]) else found[1]
+    )
 
 
 def _struck(found: re.Match[str]) -> str:

@@ -23,6 +23,7 @@ _DAY = "|".join(rf"{day.capitalize()}|{day[:3].capitalize()}" for day in WEEKDAY
 _TO = r"\s?[-\u2013\u2014]\s?"
 _SUFFIX = r"(?:st|nd|rd|th)?"
 _YEAR = r"(?:1[1-9]\d\d|20\d\d)"
+_ANY_YEAR = r"(?:1\d\d\d|20\d\d)"  # behind a month
 
 
 def _month(name: str) -> str:
@@ -115,6 +116,10 @@ def _weekday(found: re.Match[str]) -> str:
     return next(day for day in WEEKDAYS if day.startswith(found[1].lower())) + ","
 
 
+def _quarter(name: str) -> list[str]:
+    return [cardinal(letter) + "," if letter.isdecimal() else letter.lower() for letter in name]
+
+
 def _era(found: re.Match[str]) -> str:
     figures = found[1].replace(",", "")
     return said(year(figures) if len(figures) == 4 else cardinal(figures), *found[2].replace(".", "").lower())
@@ -141,9 +146,11 @@ DAYS: tuple[Rule, ...] = (
     rule(rf"\b({'|'.join(day[:3] for day in WEEKDAYS)})\.?,(?=\s+\d|\s+[A-Z])", _weekday, ANY_CASE),
     rule(r"(?<![\d-])(?P<year>\d{4})(?P<mark>[-/])(?P<number>\d\d)(?P=mark)(?P<day>\d\d)(?![\d-])", _iso_date),
     rule(r"(?<![\d./])(\d{1,2})([./])(\d{1,2})\2(\d{4})(?![\d/])", _slashed_date),
-    rule(rf"\b{_MONTH}\s+(?P<day>\d{{1,2}})(?:st|nd|rd|th)?\b(?!:)(?:,?\s+(?P<year>{_YEAR})\b)?(?!\s*%)", _month_day),
-    rule(rf"\b(?P<day>\d{{1,2}})\s+{_MONTH}(?:,?\s+(?P<year>{_YEAR})\b)?", _day_month),
-    rule(rf"\b{_MONTH}(?P<comma>,)?\s+(?P<year>{_YEAR})\b(?![-\u2013]\d)", _month_year),
+    rule(
+        rf"\b{_MONTH}\s+(?P<day>\d{{1,2}})(?:st|nd|rd|th)?\b(?!:)(?:,?\s+(?P<year>{_ANY_YEAR})\b)?(?!\s*%)", _month_day
+    ),
+    rule(rf"\b(?P<day>\d{{1,2}})\s+{_MONTH}(?:,?\s+(?P<year>{_ANY_YEAR})\b)?", _day_month),
+    rule(rf"\b{_MONTH}(?P<comma>,)?\s+(?P<year>{_ANY_YEAR})\b(?![-\u2013]\d)", _month_year),
 )
 
 DECADES: tuple[Rule, ...] = (
@@ -152,6 +159,7 @@ DECADES: tuple[Rule, ...] = (
 )
 
 YEARS: tuple[Rule, ...] = (
+    rule(rf"\b(Q[1-4]|H[12]|FY)[ -]?({_YEAR})\b", lambda found: said(*_quarter(found[1]), year(found[2]))),
     rule(rf"(?<![\w.,])({NUMBER})\s?(AD|BCE|BC|CE|A\.D\.|B\.C\.)(?!\w)", _era),
     rule(
         rf"\b((?:from|between)\s+)({_YEAR})(\s+(?:to|and)\s+)({_YEAR})\b",
@@ -159,10 +167,11 @@ YEARS: tuple[Rule, ...] = (
         ANY_CASE,
     ),
     rule(
-        rf"(?<![\w,.])({_YEAR})( +to +)({_YEAR})(?![\w,])", lambda found: f"{year(found[1])}{found[2]}{year(found[3])}"
+        rf"(?<![\w,.])({_YEAR})( +to +)({_YEAR})(?!\w|,\d)", lambda found: f"{year(found[1])}{found[2]}{year(found[3])}"
     ),
     rule(
-        rf"(?<![\w,.])({_YEAR})( +to +)(\d\d)(?![\w,])", lambda found: f"{year(found[1])}{found[2]}{cardinal(found[3])}"
+        rf"(?<![\w,.])({_YEAR})( +to +)(\d\d)(?!\w|,\d)",
+        lambda found: f"{year(found[1])}{found[2]}{cardinal(found[3])}",
     ),
     rule(rf"(?<=\bin )(1[1-9]\d\d|20[1-9]\d)(?![\w,]|\.\d)|(?<=\()({_YEAR})(?=\))", lambda found: said(year(found[0]))),
     rule(

@@ -75,6 +75,11 @@ def _exact(found: re.Match[str]) -> str:
 _EXACT = r"(?:(\d{1,3}):)?([0-5]?\d):([0-5]\d)(?:,(\d{3})|\.(\d{1,6}))"
 
 INSTANTS: tuple[Rule, ...] = (
+    # As servers log it.
+    rule(
+        r"\b(\d\d)/([A-Z][a-z]{2})/(\d{4}):(\d\d:\d\d:\d\d)\b",
+        lambda found: f"{found[1]} {found[2]} {found[3]}, {found[4]}",
+    ),
     rule(rf"(?<![\w:.,])({_EXACT})\s*-->\s*(?=\d)", lambda found: f"{found[1]} to "),
     rule(rf"(?<![\w:.,]){_EXACT}(?![\d:])", _exact),
     rule(r"(?<![\w-])(\d{4}-\d\d-\d\d)T(\d\d):(\d\d)(?::(\d\d)(?:\.\d+)?)?(Z|[-+]\d\d(?::?\d\d)?)?(?![\w:])", _instant),

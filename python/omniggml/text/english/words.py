@@ -80,11 +80,15 @@ FIXED: tuple[Rule, ...] = (
     rule(rf"(?<![^\s(])(?:{either(EMOTICONS)})(?=[\s.,;!?)]|$)", lambda found: f", {EMOTICONS[found[0]]}, "),
     rule(r"(?<![\w|])\|([^\s|](?:[^|]{0,40}[^\s|])?)\|(?![\w|])", lambda found: f" absolute value of {found[1]} "),
     *(rule(pattern, words) for pattern, words in ANYWHERE.items()),
-    rule(r"\b([A-Z]{1,3})&([A-Z]{1,3})\b", lambda found: said(*found[1].lower(), "and", *found[2].lower())),
+    rule(
+        r"\b([A-Z]{1,3})&([A-Z]{1,3})('s)?\b",
+        lambda found: said(" ".join(found[1].lower()), "and", " ".join(found[2].lower()) + (found[3] or "")),
+    ),
+    rule("(\u00b0[CF])\\s?/\\s?(?=\\d)", lambda found: f"{found[1]} slash "),
 )
 
 RULES: tuple[Rule, ...] = (
-    rule(rf"\b({either(TITLES)})\.(?=\s+(?:[A-Z]|and\b))", lambda found: TITLES[found[1]]),
+    rule(rf"\b({either(TITLES)})\.(?=\s+(?:[A-Z]|and\b|&))", lambda found: TITLES[found[1]]),
     rule(r"\b(Dr|Mr|Mrs|Ms|Prof)(?=\s+[A-Z])", lambda found: TITLES[found[1]]),
     rule(r"\bSt(?=\s+[A-Z])", "saint"),
     rule(rf"\b({either(ENDINGS)})\.", _ending),

@@ -37,15 +37,20 @@ def read_config() -> Any:
         return AutoConfig.from_pretrained(directory)
 
 
-def code2wav(config: Any, dtype: torch.dtype, attention: str) -> Callable[[npt.NDArray[np.int64]], None]:
-    """A function that decodes codes [groups, frames]."""
+def vocoder(config: Any, dtype: torch.dtype, attention: str = "eager") -> torch.nn.Module:
+    """The module itself: codes [1, groups, frames] -> samples."""
     part = config.code2wav_config
     part._attn_implementation = attention
-    vocoder = _filled(Qwen3OmniMoeCode2Wav(part).to(dtype).eval())
+    return _filled(Qwen3OmniMoeCode2Wav(part).to(dtype).eval())
+
+
+def code2wav(config: Any, dtype: torch.dtype, attention: str) -> Callable[[npt.NDArray[np.int64]], None]:
+    """A function that decodes codes [groups, frames]."""
+    module = vocoder(config, dtype, attention)
 
     def decode(codes: npt.NDArray[np.int64]) -> None:
         with torch.inference_mode():
-            vocoder(torch.from_numpy(codes[np.newaxis]))
+            module(torch.from_numpy(codes[np.newaxis]))
 
     return decode
 

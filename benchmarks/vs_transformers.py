@@ -62,7 +62,7 @@ def report(stage: str, frames: int, times: Mapping[str, list[float]]) -> list[Re
     theirs = [name for name in times if name.startswith("transformers")]
     for name, taken in times.items():
         per_frame = [1000 * t / frames for t in taken]
-        ratios = {} if name in theirs else {other: _paired(times[other], taken) for other in theirs}
+        ratios = {} if name in theirs else {other: paired(times[other], taken) for other in theirs}
         result: Result = {
             "stage": stage,
             "frames": frames,
@@ -83,7 +83,7 @@ def report(stage: str, frames: int, times: Mapping[str, list[float]]) -> list[Re
     return results
 
 
-def _paired(others: list[float], ours: list[float]) -> float:
+def paired(others: list[float], ours: list[float]) -> float:
     return statistics.median(other / own for other, own in zip(others, ours, strict=True))
 
 
@@ -99,24 +99,24 @@ def compare_code2wav(speech: Path, config: Any, args: argparse.Namespace) -> lis
             print(error, flush=True)  # this CPU has no fast bfloat16
             continue
         decoders[f"omniggml {precision}"] = model.code2wav
-    sample = _codes(8)
+    sample = codes_of(8)
     for name, dtype in DTYPES.items():
         decoders[f"transformers {name}"] = _fastest(
             {how: reference.code2wav(config, dtype, how) for how in ("eager", "sdpa")}, sample
         )
     results = []
     for frames in args.frames:
-        codes = _codes(frames)
-        works = {name: _decoding(decode, codes) for name, decode in decoders.items()}
+        codes = codes_of(frames)
+        works = {name: decoding(decode, codes) for name, decode in decoders.items()}
         results += report("code2wav", frames, in_turn(works, args.repetitions))
     return results
 
 
-def _codes(frames: int) -> Any:
+def codes_of(frames: int) -> Any:
     return np.random.default_rng(0).integers(0, 2048, (16, frames))
 
 
-def _decoding(decode: Callable[[Any], Any], codes: Any) -> Work:
+def decoding(decode: Callable[[Any], Any], codes: Any) -> Work:
     return lambda: decode(codes)
 
 

@@ -26,6 +26,11 @@ add_library(omniggml SHARED $<TARGET_OBJECTS:omniggml_core> $<TARGET_OBJECTS:omn
 target_link_libraries(omniggml PRIVATE omniggml_options)
 target_include_directories(omniggml INTERFACE csrc/capi)
 omniggml_export_only(omniggml csrc/capi/exports.map)
+# What a source forgot to be compiled with would else be missed by whoever loads the library. Sanitizers come with the
+# program.
+if(UNIX AND NOT APPLE AND NOT OMNIGGML_SANITIZE)
+    target_link_options(omniggml PRIVATE "LINKER:-z,defs")
+endif()
 # A wheel can't hold the links of a versioned library.
 if(NOT SKBUILD)
     string(REGEX MATCH "^[0-9]+\\.[0-9]+" _abi "${OMNIGGML_VERSION}")

@@ -18,9 +18,11 @@ from ears_side import answered, our_answer
 from eyes_side import GRIDS, VISUAL, Eyes, Shown, held_to, recorded, write_video
 from gguf_edit import GgufEdit
 from omniggml import InputError, ModelFileError, TextOptions, _native, convert
+from omniggml.files.encoders import open_encoders
 from omniggml.media.parts import SeenPart, WatchedPart, parted
 from omniggml.media.seeing import Eyes as Eyes_
 from omniggml.synthetic.eyes import EYES
+from parity.metrics import agreement
 from parity.rows import compare
 from sentences import one_sentence
 from test_log_mel import clip
@@ -52,6 +54,23 @@ def test_every_module_of_the_encoder_agrees(eyes: Eyes, name: str) -> None:
             for row in compare(name, type_, ours, theirs):
                 assert ours[row.module].shape == theirs[row.module].shape, (row.module, grid)
                 assert row.passes, (row, grid)
+
+
+@pytest.mark.parametrize("name", EYES)
+@pytest.mark.parametrize("type_", ("f32", "f16", "q8_0"))
+def test_nodes_of_our_own_equal_ordinary_ones(eyes: Eyes, name: str, type_: str) -> None:
+    these = Eyes(eyes.root, "tiny", name)
+    encoders = open_encoders(these.files(type_)[2]).native
+    for grid in GRIDS:
+        rows = [
+            _native.VisionEncoderSession(_native.MediaEncoders(encoders, "cpu", plain=plain), threads, None).encode(
+                these.patches(grid), list(grid)
+            )
+            for plain, threads in ((True, 1), (False, 1), (False, 3))
+        ]
+        ordinary, own, threaded = (np.stack([all_rows, *deepstack]) for all_rows, deepstack in rows)
+        assert agreement(own, ordinary).nmse <= (1e-10 if type_ == "f32" else 1e-3)
+        assert np.array_equal(own, threaded)
 
 
 def test_llama_cpp_sees_the_same_through_our_file(eyes: Eyes, tmp_path: Path) -> None:

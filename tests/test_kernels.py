@@ -77,6 +77,16 @@ def test_gelu(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", F32_KINDS)
+def test_gelu_by_tanh(kind: str) -> None:
+    x = np.concatenate([np.linspace(-12, 12, 100_003), [0, -0.0, 40, -40, 1e19, -1e19]]).astype(np.float32)
+    exact = x.astype(np.float64)
+    want = exact / 2 * (1 + np.tanh(np.sqrt(2 / np.pi) * (exact + 0.044715 * exact**3)))
+    got = internals().gelu(x, kind, by_tanh=True)
+    assert (np.abs(got - want) <= 4e-7 * np.maximum(1, np.abs(want))).all()
+    assert np.isnan(internals().gelu(np.array([np.nan, 1], np.float32), kind, by_tanh=True)[0])
+
+
+@pytest.mark.parametrize("kind", F32_KINDS)
 @pytest.mark.parametrize("n", [1, 15, 16, 104, 1000])
 def test_softmax(kind: str, n: int) -> None:
     x = 100 * numbers(np.random.default_rng(n), n)

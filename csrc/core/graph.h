@@ -48,11 +48,12 @@ class Graph {
         return products_.product(context(), weight, x);
     }
 
-    // The same for many columns on the CPU, in a form that is not plain; see LinearNodes. `gelu`, of GELU(x), only
-    // where there is no probe, which would not see it.
-    ggml_tensor * linear(ConvForm form, ggml_tensor * weight, ggml_tensor * x, ggml_tensor * bias, bool gelu = false) {
+    // The same for many columns on the CPU, in a form that is not plain; see LinearNodes. Of activation(x) only where
+    // there is no probe, which would not see it.
+    ggml_tensor * linear(ConvForm form, ggml_tensor * weight, ggml_tensor * x, ggml_tensor * bias,
+                         Activation activation = Activation::none) {
         observe_input(weight, x);
-        return linears_.linear(context(), form, weight, x, bias, gelu);
+        return linears_.linear(context(), form, weight, x, bias, activation);
     }
 
     // weight [in, out, experts] with x [in, 1 or used, rows], by experts [used, rows] -> [out, used, rows].

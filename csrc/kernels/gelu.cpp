@@ -23,14 +23,26 @@ constexpr float k_a3 = 1.421413741f;
 constexpr float k_a4 = -1.453152027f;
 constexpr float k_a5 = 1.061405429f;
 
-OMNI_INLINE float gelu(float x) {
-    const float z    = std::fabs(x) * k_inverse_sqrt_2;
-    const float t    = 1.0f / (1.0f + k_p * z);
-    const float sum  = ((((k_a5 * t + k_a4) * t + k_a3) * t + k_a2) * t + k_a1) * t;
-    const float rest = sum * exponential_of_negative(-z * z);  // 1 - erf(z)
-    // x / 2 * (1 + erf) without the difference of near numbers that a negative x would have.
-    return 0.5f * x * (x < 0.0f ? rest : 2.0f - rest);
-}
+struct Exact {
+    OMNI_INLINE float of(float x) {
+        const float z    = std::fabs(x) * k_inverse_sqrt_2;
+        const float t    = 1.0f / (1.0f + k_p * z);
+        const float sum  = ((((k_a5 * t + k_a4) * t + k_a3) * t + k_a2) * t + k_a1) * t;
+        const float rest = sum * exponential_of_negative(-z * z);  // 1 - erf(z)
+        // x / 2 * (1 + erf) without the difference of near numbers that a negative x would have.
+        return 0.5f * x * (x < 0.0f ? rest : 2.0f - rest);
+    }
+};
+
+// x * sigmoid(2 * the argument of tanh), which is the same.
+struct ByTanh {
+    OMNI_INLINE float of(float x) {
+        constexpr float k_slope = 2.0f * 0.79788456080286535588f;  // 2 * sqrt(2 / pi)
+        const float     s       = x * (k_slope + k_slope * 0.044715f * (x * x));
+        const float     below   = exponential_of_negative(-std::fabs(s));
+        return x * ((s < 0.0f ? below : 1.0f) / (1.0f + below));
+    }
+};
 
 OMNI_INLINE void put(float * y, float value) {
     *y = value;
@@ -40,49 +52,58 @@ OMNI_INLINE void put(uint16_t * y, float value) {
     *y = bf16_of(value);
 }
 
-template <typename T> OMNI_INLINE void gelu_values(const float * x, T * y, int64_t n) {
+template <typename Form, typename T> OMNI_INLINE void values(const float * x, T * y, int64_t n) {
     OMNI_INDEPENDENT
     for (int64_t i = 0; i < n; ++i) {
-        put(y + i, gelu(x[i]));
+        put(y + i, Form::of(x[i]));
     }
 }
 
 #if defined(__x86_64__)
 
-template <typename T>
-__attribute__((target("avx512f,avx512bw,avx512vl,fma"))) void gelu_avx512(const float * x, T * y, int64_t n) {
-    gelu_values(x, y, n);
+template <typename Form, typename T>
+__attribute__((target("avx512f,avx512bw,avx512vl,fma"))) void values_avx512(const float * x, T * y, int64_t n) {
+    values<Form>(x, y, n);
 }
 
-template <typename T> __attribute__((target("avx2,fma"))) void gelu_avx2(const float * x, T * y, int64_t n) {
-    gelu_values(x, y, n);
+template <typename Form, typename T>
+__attribute__((target("avx2,fma"))) void values_avx2(const float * x, T * y, int64_t n) {
+    values<Form>(x, y, n);
 }
 
 #endif
 
-template <typename T> void gelu_by(const float * x, T * y, int64_t n, Simd simd) {
+template <typename Form, typename T> void values_by(const float * x, T * y, int64_t n, Simd simd) {
 #if defined(__x86_64__)
     if (simd == Simd::avx512) {
-        gelu_avx512(x, y, n);
+        values_avx512<Form>(x, y, n);
         return;
     }
     if (simd == Simd::avx2) {
-        gelu_avx2(x, y, n);
+        values_avx2<Form>(x, y, n);
         return;
     }
 #endif
     (void) simd;
-    gelu_values(x, y, n);
+    values<Form>(x, y, n);
 }
 
 }  // namespace
 
 void gelu_f32(const float * x, float * y, int64_t n, Simd simd) {
-    gelu_by(x, y, n, simd);
+    values_by<Exact>(x, y, n, simd);
+}
+
+void gelu_tanh_f32(const float * x, float * y, int64_t n, Simd simd) {
+    values_by<ByTanh>(x, y, n, simd);
 }
 
 void gelu_bf16(const float * x, uint16_t * y, int64_t n, Simd simd) {
-    gelu_by(x, y, n, simd);
+    values_by<Exact>(x, y, n, simd);
+}
+
+void gelu_tanh_bf16(const float * x, uint16_t * y, int64_t n, Simd simd) {
+    values_by<ByTanh>(x, y, n, simd);
 }
 
 }  // namespace omni

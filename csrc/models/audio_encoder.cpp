@@ -78,20 +78,10 @@ int64_t AudioEncoderGeometry::n_tokens(int64_t n_frames) const {
 
 // --- tensors --------------------------------------------------------------------------------------------------------
 
-namespace {
-
-ConvForm form_on(ggml_backend_dev_t device, bool plain) {
-    const bool on_cpu = ggml_backend_dev_type(device) == GGML_BACKEND_DEVICE_TYPE_CPU;
-    // Where there are no kernels of ours, ggml's are better than a plain loop.
-    return choose_conv_form(on_cpu && !plain && best_simd() != Simd::generic, false);
-}
-
-}  // namespace
-
 AudioEncoder::AudioEncoder(std::shared_ptr<Weights> weights, bool plain) :
     weights_(std::move(weights)),
     geometry_(read_geometry(weights_->file())),
-    form_(form_on(weights_->device(), plain)) {
+    form_(encoder_form(weights_->device(), plain)) {
     const AudioEncoderGeometry & g = geometry_;
     for (size_t i = 0; i < convs_.size(); ++i) {
         convs_[i] = declare_conv(k_tower + "conv2d" + std::to_string(i + 1), i == 0 ? 1 : g.channels);
@@ -192,7 +182,8 @@ bool AudioEncoderSession::plain() const {
 ggml_tensor * AudioEncoderSession::linear(Graph & graph, const std::string & path, const AudioEncoder::Linear & linear,
                                           ggml_tensor * x, bool gelu_first) const {
     if (!plain()) {
-        x = graph.linear(linear_form(encoder_->form_, linear.weight), linear.weight, x, linear.bias, gelu_first);
+        x = graph.linear(linear_form(encoder_->form_, linear.weight), linear.weight, x, linear.bias,
+                         gelu_first ? Activation::gelu : Activation::none);
         return graph.module(path, x, Axes::time_channel);
     }
     x = graph.product(linear.weight, x);
@@ -203,7 +194,7 @@ ggml_tensor * AudioEncoderSession::linear(Graph & graph, const std::string & pat
 }
 
 ggml_tensor * AudioEncoderSession::gelu(Graph & graph, ggml_tensor * x) const {
-    return plain() ? ggml_gelu_erf(graph.context(), x) : gelu_node(graph.context(), x);
+    return plain() ? ggml_gelu_erf(graph.context(), x) : activation_node(graph.context(), x, Activation::gelu);
 }
 
 // linear(GELU(x)), where `activation` names GELU(x).
@@ -313,7 +304,7 @@ ggml_tensor * AudioEncoderSession::mixed(Tower & tower, ggml_tensor * q, ggml_te
     ggml_context *               c = tower.graph.context();
     const int64_t                n = q->ne[1];
     if (!plain()) {
-        return tower.attentions.attention(c, q, k, v, g.n_heads, g.n_tokens(g.window * g.chunk));
+        return tower.attentions.attention(c, ConvForm::f32, q, k, v, g.n_heads, g.n_tokens(g.window * g.chunk));
     }
     q = ggml_permute(c, ggml_reshape_3d(c, q, g.head_dim(), g.n_heads, n), 0, 2, 1, 3);
     k = ggml_permute(c, ggml_reshape_3d(c, k, g.head_dim(), g.n_heads, n), 0, 2, 1, 3);

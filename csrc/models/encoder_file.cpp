@@ -1,5 +1,7 @@
 #include "models/encoder_file.h"
 
+#include "core/fastest_conv.h"
+#include "kernels/cpu_features.h"
 #include "models/llama_names.h"
 
 namespace omni {
@@ -24,6 +26,12 @@ int64_t encoder_extent(const GgufFile & file, const std::string & part, const st
                   " entries along an axis; up to " + std::to_string(high) + " can be run");
     }
     return tensor->ne[axis];
+}
+
+ConvForm encoder_form(ggml_backend_dev_t device, bool plain) {
+    const bool on_cpu = ggml_backend_dev_type(device) == GGML_BACKEND_DEVICE_TYPE_CPU;
+    // Where there are no kernels of ours, ggml's are better than a plain loop.
+    return on_cpu && !plain && best_simd() != Simd::generic ? faster_form(conv_times()) : ConvForm::plain;
 }
 
 }  // namespace omni

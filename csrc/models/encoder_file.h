@@ -1,10 +1,12 @@
-// What the encoders for audio and images ask of an mmproj file alike.
+// What the encoders for audio and images ask of an mmproj file, and of the machine, alike.
 #pragma once
 
 #include <cstdint>
 #include <string>
 
+#include "ggml-backend.h"
 #include "gguf/gguf_file.h"
+#include "ops/conv_op.h"
 
 namespace omni {
 
@@ -16,5 +18,9 @@ void require_projector(const GgufFile & file, const std::string & part, const st
 // tensor, and so no encoder of that part, or where it has more than `high`.
 int64_t encoder_extent(const GgufFile & file, const std::string & part, const std::string & name, size_t axis,
                        int64_t high);
+
+// The form that weights are multiplied in on a device, where what they are stored in leaves a choice: the faster one on
+// this CPU, plain where it has no kernels of ours, on other devices, and where `plain` wants it so.
+ConvForm encoder_form(ggml_backend_dev_t device, bool plain);
 
 }  // namespace omni

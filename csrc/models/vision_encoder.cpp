@@ -60,9 +60,10 @@ VisionEncoderGeometry read_geometry(const GgufFile & file) {
 
 // --- tensors --------------------------------------------------------------------------------------------------------
 
-VisionEncoder::VisionEncoder(std::shared_ptr<Weights> weights) :
+VisionEncoder::VisionEncoder(std::shared_ptr<Weights> weights, bool plain) :
     weights_(std::move(weights)),
-    geometry_(read_geometry(weights_->file())) {
+    geometry_(read_geometry(weights_->file())),
+    form_(encoder_form(weights_->device(), plain)) {
     const VisionEncoderGeometry & g = geometry_;
     patch_kernels_                  = { declare_half_kernel(""), declare_half_kernel(".1") };
     patch_bias_ = weights_->f32(llama_encoder_name(k_visual + "patch_embed.proj.bias"), { g.hidden });
@@ -124,6 +125,7 @@ struct VisionEncoderSession::Tower {
 
     int64_t n_patches() const { return rows * columns; }
 
+    AttentionNodes               attentions;  // what the graph's nodes read
     Graph                        graph;
     int64_t                      rows, columns;
     std::array<ggml_tensor *, 2> halves{};          // [half a patch, patches] each
@@ -140,10 +142,20 @@ VisionEncoderSession::VisionEncoderSession(std::shared_ptr<const VisionEncoder> 
 
 VisionEncoderSession::~VisionEncoderSession() = default;
 
+bool VisionEncoderSession::plain() const {
+    return encoder_->form_ == ConvForm::plain;
+}
+
+// Of first(x); something but none only where the form is not plain.
 ggml_tensor * VisionEncoderSession::linear(Graph & graph, const std::string & path,
-                                           const VisionEncoder::Affine & weights, ggml_tensor * x) const {
-    x = graph.product(weights.weight, x);
-    return graph.module(path, ggml_add(graph.context(), x, weights.bias), Axes::time_channel);
+                                           const VisionEncoder::Affine & weights, ggml_tensor * x,
+                                           Activation first) const {
+    if (plain()) {
+        x = ggml_add(graph.context(), graph.product(weights.weight, x), weights.bias);
+    } else {
+        x = graph.linear(linear_form(encoder_->form_, weights.weight), weights.weight, x, weights.bias, first);
+    }
+    return graph.module(path, x, Axes::time_channel);
 }
 
 ggml_tensor * VisionEncoderSession::norm(Graph & graph, const std::string & path, const VisionEncoder::Affine & weights,
@@ -190,7 +202,8 @@ Taps taps_of(int64_t index, int64_t size, int64_t side) {
     return { { first, std::min(first + 1, side - 1) }, { 1.0f - behind, 1.0f - std::fabs(behind - 1.0f) } };
 }
 
-// x * sigmoid(1.5957691 * (x + 0.044715 x^3)), which is GELU with a tanh. ggml's own is a table in F16.
+// x * sigmoid(1.5957691 * (x + 0.044715 x^3)), which is GELU with a tanh. ggml's own is a table in F16. The plain twin
+// of Activation::gelu_tanh.
 ggml_tensor * gelu_tanh(ggml_context * c, ggml_tensor * x) {
     const float   slope  = 2.0f * std::sqrt(2.0f / 3.14159265358979f);
     ggml_tensor * factor = ggml_scale_bias(c, ggml_sqr(c, x), slope * 0.044715f, slope);
@@ -198,6 +211,22 @@ ggml_tensor * gelu_tanh(ggml_context * c, ggml_tensor * x) {
 }
 
 }  // namespace
+
+// linear(activation(x)), where `named` is activation(x).
+ggml_tensor * VisionEncoderSession::behind(Graph & graph, Activation activation, const std::string & named,
+                                           const std::string & path, const VisionEncoder::Affine & weights,
+                                           ggml_tensor * x) const {
+    if (!plain() && !probe_) {
+        return linear(graph, path, weights, x, activation);
+    }
+    ggml_context * c = graph.context();
+    if (!plain()) {
+        x = activation_node(c, x, activation);
+    } else {
+        x = activation == Activation::gelu ? ggml_gelu_erf(c, x) : gelu_tanh(c, x);
+    }
+    return linear(graph, path, weights, graph.module(named, x, Axes::time_channel));
+}
 
 // Patches and where they are: the learned table, resampled to the image's grid. Returns [hidden, patches].
 ggml_tensor * VisionEncoderSession::embedded(Tower & tower) const {
@@ -255,12 +284,28 @@ ggml_tensor * VisionEncoderSession::attention(Tower & tower, const std::string &
         return ggml_rope_multi(c, heads, tower.places, nullptr, (int) d / 2, sections, GGML_ROPE_TYPE_VISION, 0,
                                k_rope_theta, 1.0f, 0.0f, 1.0f, 0.0f, 0.0f);
     };
+    const ConvForm form = plain() ? ConvForm::plain : linear_form(encoder_->form_, block.qkv.weight);
+    ggml_tensor *  out  = mixed(tower, form, rotated(part(0)), rotated(part(1)), part(2));
+    return linear(tower.graph, path + ".proj", block.proj, out);
+}
+
+// q, k, v [a head's values, heads, patches] -> [hidden, patches]: what each patch takes from all of them.
+ggml_tensor * VisionEncoderSession::mixed(Tower & tower, ConvForm form, ggml_tensor * q, ggml_tensor * k,
+                                          ggml_tensor * v) const {
+    const VisionEncoderGeometry & g = encoder_->geometry();
+    ggml_context *                c = tower.graph.context();
+    const int64_t                 n = tower.n_patches();
+    if (!plain()) {
+        return tower.attentions.attention(c, form, ggml_reshape_2d(c, q, g.hidden, n),
+                                          ggml_reshape_2d(c, k, g.hidden, n), ggml_cont_2d(c, v, g.hidden, n),
+                                          g.n_heads, n);
+    }
     // Scores of every patch with every other would not fit in memory; each sum's order depends on no thread here, since
     // there is more than one query.
-    ggml_tensor * mixed = ggml_flash_attn_ext(
-        c, ggml_permute(c, rotated(part(0)), 0, 2, 1, 3), ggml_permute(c, rotated(part(1)), 0, 2, 1, 3),
-        ggml_permute(c, part(2), 0, 2, 1, 3), nullptr, 1.0f / std::sqrt((float) d), 0.0f, 0.0f);
-    return linear(tower.graph, path + ".proj", block.proj, ggml_reshape_2d(c, mixed, g.hidden, tower.n_patches()));
+    ggml_tensor * heads = ggml_flash_attn_ext(c, ggml_permute(c, q, 0, 2, 1, 3), ggml_permute(c, k, 0, 2, 1, 3),
+                                              ggml_permute(c, v, 0, 2, 1, 3), nullptr,
+                                              1.0f / std::sqrt((float) g.head_dim()), 0.0f, 0.0f);
+    return ggml_reshape_2d(c, heads, g.hidden, n);
 }
 
 ggml_tensor * VisionEncoderSession::block(Tower & tower, int index, ggml_tensor * x) const {
@@ -272,8 +317,7 @@ ggml_tensor * VisionEncoderSession::block(Tower & tower, int index, ggml_tensor 
     x                   = ggml_add(graph.context(), x, graph.module(path + ".attn", mixed, Axes::time_channel));
 
     mixed = linear(graph, path + ".mlp.linear_fc1", weights.fc1, norm(graph, path + ".norm2", weights.norm2, x));
-    mixed = graph.module(path + ".mlp.act_fn", gelu_tanh(graph.context(), mixed), Axes::time_channel);
-    mixed = linear(graph, path + ".mlp.linear_fc2", weights.fc2, mixed);
+    mixed = behind(graph, Activation::gelu_tanh, path + ".mlp.act_fn", path + ".mlp.linear_fc2", weights.fc2, mixed);
     x     = ggml_add(graph.context(), x, graph.module(path + ".mlp", mixed, Axes::time_channel));
     return graph.module(path, x, Axes::time_channel);
 }
@@ -292,8 +336,7 @@ ggml_tensor * VisionEncoderSession::merged(Tower & tower, const std::string & pa
     x = joined_first ? norm(graph, path + ".ln_q", merger.norm, joined(x))
                      : joined(norm(graph, path + ".ln_q", merger.norm, x));
     x = linear(graph, path + ".mlp.0", merger.first, x);
-    x = graph.module(path + ".mlp.1", ggml_gelu_erf(graph.context(), x), Axes::time_channel);
-    x = linear(graph, path + ".mlp.2", merger.second, x);
+    x = behind(graph, Activation::gelu, path + ".mlp.1", path + ".mlp.2", merger.second, x);
     return graph.output(graph.module(path, x, Axes::time_channel));
 }
 

@@ -20,6 +20,9 @@
 #include "core/graph.h"
 #include "core/weights.h"
 #include "gguf/gguf_file.h"
+#include "ops/attention_op.h"
+#include "ops/conv_op.h"
+#include "ops/linear_op.h"
 
 namespace omni {
 
@@ -60,8 +63,8 @@ struct VisionOutput {
 // Weights and geometry. Immutable once the weights are loaded, shared by sessions.
 class VisionEncoder {
   public:
-    // Declares its tensors.
-    explicit VisionEncoder(std::shared_ptr<Weights> weights);
+    // Declares its tensors. `plain`: ordinary ggml nodes on the CPU, too.
+    VisionEncoder(std::shared_ptr<Weights> weights, bool plain);
 
     const VisionEncoderGeometry & geometry() const { return geometry_; }
 
@@ -91,6 +94,7 @@ class VisionEncoder {
 
     std::shared_ptr<Weights>     weights_;
     VisionEncoderGeometry        geometry_;
+    ConvForm                     form_;
     std::array<ggml_tensor *, 2> patch_kernels_{};  // of a patch's first frame and its second, [half a patch, hidden]
     ggml_tensor *                patch_bias_ = nullptr;
     ggml_tensor *                positions_  = nullptr;  // [hidden, side * side]
@@ -118,8 +122,12 @@ class VisionEncoderSession {
 
     void          check(const std::vector<float> & patches, const PatchGrid & grid) const;
     Tower &       tower_for(int64_t rows, int64_t columns);
+    bool          plain() const;
     ggml_tensor * linear(Graph & graph, const std::string & path, const VisionEncoder::Affine & weights,
-                         ggml_tensor * x) const;
+                         ggml_tensor * x, Activation first = Activation::none) const;
+    ggml_tensor * behind(Graph & graph, Activation activation, const std::string & named, const std::string & path,
+                         const VisionEncoder::Affine & weights, ggml_tensor * x) const;
+    ggml_tensor * mixed(Tower & tower, ConvForm form, ggml_tensor * q, ggml_tensor * k, ggml_tensor * v) const;
     ggml_tensor * norm(Graph & graph, const std::string & path, const VisionEncoder::Affine & weights,
                        ggml_tensor * x) const;
     ggml_tensor * embedded(Tower & tower) const;

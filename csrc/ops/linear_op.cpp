@@ -130,6 +130,14 @@ void compute_rows(ggml_tensor * y, int part, int parts, void * /*unused*/) {
     }
 }
 
+template <typename T> ggml_custom_op_t rows_of(Activation activation) {
+    switch (activation) {
+        case Activation::gelu: return compute_rows<T, gelu_as>;
+        case Activation::gelu_tanh: return compute_rows<T, gelu_tanh_as>;
+        default: return compute_rows<T, values_as>;
+    }
+}
+
 }  // namespace
 
 ConvForm linear_form(ConvForm wanted, const ggml_tensor * weight) {
@@ -137,33 +145,32 @@ ConvForm linear_form(ConvForm wanted, const ggml_tensor * weight) {
                                                                      : conv_form_for(wanted, weight->ne[0]);
 }
 
-ggml_tensor * gelu_node(ggml_context * context, ggml_tensor * x) {
+ggml_tensor * activation_node(ggml_context * context, ggml_tensor * x, Activation activation) {
     return ggml_custom_4d(context, GGML_TYPE_F32, x->ne[0], x->ne[1], x->ne[2], x->ne[3], &x, 1,
-                          compute_rows<float, gelu_as>, GGML_N_TASKS_MAX, nullptr);
+                          rows_of<float>(activation), GGML_N_TASKS_MAX, nullptr);
 }
 
 // In the type of the form: [in, rows and some].
-ggml_tensor * LinearNodes::inputs(ggml_context * context, ConvForm form, ggml_tensor * x, bool with_gelu) {
-    if (form == ConvForm::f32 && !with_gelu) {
+ggml_tensor * LinearNodes::inputs(ggml_context * context, ConvForm form, ggml_tensor * x, Activation activation) {
+    if (form == ConvForm::f32 && activation == Activation::none) {
         return x;
     }
-    ggml_tensor *& known = inputs_[{ x, form, with_gelu }];
+    ggml_tensor *& known = inputs_[{ x, form, activation }];
     if (known != nullptr) {
         return known;
     }
     if (form == ConvForm::f32) {
-        known = gelu_node(context, x);
+        known = activation_node(context, x, activation);
     } else {
         known = ggml_custom_4d(context, GGML_TYPE_BF16, x->ne[0], ggml_nrows(x) + k_bf16_tail, 1, 1, &x, 1,
-                               with_gelu ? compute_rows<uint16_t, gelu_as> : compute_rows<uint16_t, values_as>,
-                               GGML_N_TASKS_MAX, nullptr);
+                               rows_of<uint16_t>(activation), GGML_N_TASKS_MAX, nullptr);
     }
     return known;
 }
 
 ggml_tensor * LinearNodes::linear(ggml_context * context, ConvForm form, ggml_tensor * weight, ggml_tensor * x,
-                                  ggml_tensor * bias, bool with_gelu) {
-    ggml_tensor * args[] = { weight, inputs(context, form, x, with_gelu), bias };
+                                  ggml_tensor * bias, Activation activation) {
+    ggml_tensor * args[] = { weight, inputs(context, form, x, activation), bias };
     return ggml_custom_4d(
         context, GGML_TYPE_F32, weight->ne[1], x->ne[1], x->ne[2], x->ne[3], args, bias != nullptr ? 3 : 2,
         form == ConvForm::bf16 ? compute_linear<uint16_t> : compute_linear<float>, GGML_N_TASKS_MAX, nullptr);

@@ -18,21 +18,24 @@ namespace omni {
 // where its rows are no multiple of bfloat16's blocks.
 ConvForm linear_form(ConvForm wanted, const ggml_tensor * weight);
 
+// By kernels/gelu.h.
+enum class Activation { none, gelu, gelu_tanh };
+
 // Nodes of one graph. Activations are converted once for all weights that read them.
 class LinearNodes {
   public:
-    // weight [in, out] of any type, x F32 [in, ...], bias F32 [out] or null -> F32 [out, ...], made in `context`.
-    // `gelu`: of GELU(x) instead of x.
+    // weight [in, out] of any type, x F32 [in, ...], bias F32 [out] or null -> F32 [out, ...], made in `context`: of
+    // activation(x).
     ggml_tensor * linear(ggml_context * context, ConvForm form, ggml_tensor * weight, ggml_tensor * x,
-                         ggml_tensor * bias, bool gelu);
+                         ggml_tensor * bias, Activation activation);
 
   private:
-    ggml_tensor * inputs(ggml_context * context, ConvForm form, ggml_tensor * x, bool gelu);
+    ggml_tensor * inputs(ggml_context * context, ConvForm form, ggml_tensor * x, Activation activation);
 
-    std::map<std::tuple<const ggml_tensor *, ConvForm, bool>, ggml_tensor *> inputs_;
+    std::map<std::tuple<const ggml_tensor *, ConvForm, Activation>, ggml_tensor *> inputs_;
 };
 
-// GELU(x) by kernels/gelu.h, F32.
-ggml_tensor * gelu_node(ggml_context * context, ggml_tensor * x);
+// activation(x), F32.
+ggml_tensor * activation_node(ggml_context * context, ggml_tensor * x, Activation activation);
 
 }  // namespace omni

@@ -1,5 +1,5 @@
-// Values on their way into the next product, in the type it takes: as they are, or through GELU. One name for float and
-// bfloat16, for ops that are written once for both.
+// Values on their way into the next product, in the type it takes: as they are, or through a form of GELU. One name for
+// float and bfloat16, for ops that are written once for both.
 #pragma once
 
 #include <algorithm>
@@ -25,6 +25,14 @@ inline void gelu_as(const float * x, float * y, int64_t n) {
 
 inline void gelu_as(const float * x, uint16_t * y, int64_t n) {
     gelu_bf16(x, y, n, best_simd());
+}
+
+inline void gelu_tanh_as(const float * x, float * y, int64_t n) {
+    gelu_tanh_f32(x, y, n, best_simd());
+}
+
+inline void gelu_tanh_as(const float * x, uint16_t * y, int64_t n) {
+    gelu_tanh_bf16(x, y, n, best_simd());
 }
 
 }  // namespace omni

@@ -20,7 +20,7 @@ MediaEncoders::MediaEncoders(std::shared_ptr<const GgufFile> file, ggml_backend_
         audio_ = std::make_shared<AudioEncoder>(weights_, plain);
     }
     if (f.boolean_or("clip.has_vision_encoder", false)) {
-        vision_ = std::make_shared<VisionEncoder>(weights_);
+        vision_ = std::make_shared<VisionEncoder>(weights_, plain);
     }
     if (audio_ == nullptr && vision_ == nullptr) {
         f.fail("holds no encoder of Qwen3-Omni's for audio or images");

@@ -105,9 +105,9 @@ py::array_t<float> snake(const FloatArray & x, const FloatArray & frequency, con
     return to_array(std::move(y), { x.shape(0), x.shape(1) });
 }
 
-py::array_t<float> gelu(const FloatArray & x, const std::string & kind) {
+py::array_t<float> gelu(const FloatArray & x, const std::string & kind, bool by_tanh) {
     std::vector<float> y((size_t) x.size());
-    gelu_f32(x.data(), y.data(), x.size(), simd_named(kind));
+    (by_tanh ? gelu_tanh_f32 : gelu_f32)(x.data(), y.data(), x.size(), simd_named(kind));
     return to_array(std::move(y), { x.size() });
 }
 
@@ -193,7 +193,7 @@ void bind_kernels(py::module_ & m) {
           [](double f32, double bf16) { return faster_form({ f32, bf16 }) == ConvForm::bf16 ? "bf16" : "f32"; });
     m.def("has_q8_product", &has_q8_product);
     m.def("q8_product", &q8_product, py::arg("weight"), py::arg("x"));
-    m.def("gelu", &gelu, py::arg("x"), py::arg("kind"));
+    m.def("gelu", &gelu, py::arg("x"), py::arg("kind"), py::arg("by_tanh") = false);
     m.def("softmax", &softmax_of, py::arg("x"), py::arg("scale"), py::arg("kind"));
     m.def("rounded", &rounded, py::arg("bytes"), py::arg("kind"), py::arg("n"));
     m.def("snake", &snake, py::arg("x"), py::arg("frequency"), py::arg("magnitude"), py::arg("kind"));

@@ -1,4 +1,4 @@
-"""Write an mmproj file with a random audio encoder of any size, without a checkpoint: for measuring."""
+"""Write an mmproj file with random encoders of any size, without a checkpoint: for measuring."""
 
 from __future__ import annotations
 
@@ -19,21 +19,24 @@ from omniggml.gguf.output import FileJob, Pieces, identity_of, write_files
 from omniggml.gguf.output_header import header_bytes
 from omniggml.paths import as_path
 from omniggml.spec import mmproj_file
-from omniggml.spec.encoder_tensors import audio_encoder_tensors
-from omniggml.spec.model_config import AudioEncoderConfig
+from omniggml.spec.encoder_tensors import audio_encoder_tensors, vision_encoder_tensors
 from omniggml.spec.policy import read_policy
 from omniggml.synthetic.ears import PUBLISHED_EARS
+from omniggml.synthetic.eyes import PUBLISHED_EYES
 from omniggml.synthetic.geometries import PUBLISHED_GEOMETRY
 from omniggml.synthetic.random_weights import weight_blocks
 
+EARS = Encoders(audio=PUBLISHED_EARS)
+"""The published model's audio encoder alone."""
 
-def write_random_ears(
-    path: str | os.PathLike[str], type: str = "q8_0", audio: AudioEncoderConfig = PUBLISHED_EARS, seed: int = 0
-) -> Path:
-    """Write random weights of `audio` to `path`, in the types of a quantization policy: what `convert` makes of a
-    checkpoint with the values of RandomEars. Raises ConversionError where the file can't be written."""
+EYES = Encoders(vision=PUBLISHED_EYES)
+"""The published model's vision encoder alone."""
+
+
+def write_random_encoders(path: str | os.PathLike[str], encoders: Encoders, type: str = "q8_0", seed: int = 0) -> Path:
+    """Write random weights of `encoders` to `path`, in the types of a quantization policy: what `convert` makes of a
+    checkpoint with the values of RandomEncoders. Raises ConversionError where the file can't be written."""
     target = as_path(path)
-    encoders = Encoders(audio)
     tensors = mmproj_outputs(encoders, read_policy(type))
     outputs = [tensor.as_output() for tensor in tensors]
     general: Metadata = {
@@ -41,24 +44,27 @@ def write_random_ears(
         "general.name": text(target.stem),
         **type_entries(outputs),
     }
-    header = header_bytes(
-        mmproj_file.ARCHITECTURE, general | mmproj_file.encoders_metadata(audio, None, encoders.images), outputs
-    )
-    source = EncoderValues(RandomEars(audio, seed), encoders)
+    encoder_keys = mmproj_file.encoders_metadata(encoders.audio, encoders.vision, encoders.images)
+    header = header_bytes(mmproj_file.ARCHITECTURE, general | encoder_keys, outputs)
+    source = EncoderValues(RandomEncoders(encoders, seed), encoders)
 
     def pieces(number: int) -> Pieces:
         yield from encoded(source, tensors[number])
 
-    identity = identity_of(header, (), "random ears", str(seed))
+    identity = identity_of(header, (), "random encoders", str(seed))
     write_files([FileJob(target, header, outputs, identity, pieces)])
     return target
 
 
-class RandomEars:
-    """An audio encoder's values under the names of a checkpoint; they are bfloat16."""
+class RandomEncoders:
+    """Values of encoders under the names of a checkpoint; they are bfloat16."""
 
-    def __init__(self, audio: AudioEncoderConfig = PUBLISHED_EARS, seed: int = 0) -> None:
-        self.shapes = dict(audio_encoder_tensors(audio))
+    def __init__(self, encoders: Encoders, seed: int = 0) -> None:
+        self.shapes: dict[str, tuple[int, ...]] = {}
+        if encoders.audio is not None:
+            self.shapes.update(audio_encoder_tensors(encoders.audio))
+        if encoders.vision is not None:
+            self.shapes.update(vision_encoder_tensors(encoders.vision))
         self._seed = seed
 
     def blocks(self, name: str) -> Iterator[npt.NDArray[np.float32]]:

@@ -66,6 +66,11 @@ PATHS = (
     "", ".", "/", "none", "none/none", "/dev/null", "/dev/zero", "/dev/full", "/proc/self/mem", "-", "n" * 300, "a\0b",
     "\ud800", "fifo", "loop", "dangling", "locked", "line\nend", "/etc/passwd", "org/repo", "~", "x/../..",
 )  # fmt: skip
+MARKUP = (
+    "<speak>hello</speak>", "<speak>", "<break time='-1s'/>", "<break time='99999999999s'/>", "<p><s>a</s>", "&lol;", "<!DOCTYPE x>",
+    "<sub alias=''>x</sub>", "<say-as interpret-as='date'>99/99/9999</say-as>", "<speak>" + "<p>" * 5000, "<a b=c>", "]]>",
+    "<speak xmlns='x:y'><prosody rate='200%'>hi</prosody></speak>", "<break/>" * 3000, "<voice name='\0'>a</voice>",
+)  # fmt: skip
 OVERRIDES = (
     "talker.rope_theta", "talker.num_hidden_layers", "code2wav.num_quantizers", "code2wav.codebook_size", "talker.vocab_size",
     "thinker.num_experts", "talker.speakers", "code2wav.upsample_rates", "token.im_end", "talker.norm_topk_prob", "x", "x.y",
@@ -239,6 +244,8 @@ by_ending: dict[str, Callable[[bytes, random.Random], bytes]] = {
     ".json": mutated_text,
     ".toml": mutated_text,
     ".txt": mutated_text,
+    ".csv": mutated_text,
+    ".jsonl": mutated_text,
     ".jinja": mutated_text,
 }
 
@@ -253,6 +260,7 @@ def model_arguments(s: Scene) -> list[str]:
         out += ["-m", s.file("speech" if s.rng.random() < 0.7 else "")]
     for option, kind, chance in (
         ("--thinker", "thinker", 0.15),
+        ("--mmproj", "mmproj", 0.1),
         ("--code2wav", "code2wav", 0.1),
         ("--tokenizer", "ckpt", 0.05),
     ):
@@ -272,7 +280,7 @@ def model_arguments(s: Scene) -> list[str]:
 
 def speech_arguments(s: Scene) -> list[str]:
     options = ("--seed", "--temperature", "--top-k", "--top-p", "--repetition-penalty", "--predictor-temperature",
-               "--predictor-top-k", "--predictor-top-p", "--chunk-frames")  # fmt: skip
+               "--predictor-top-k", "--predictor-top-p", "--chunk-frames", "--longest-span", "--split")  # fmt: skip
     out = ["--max-frames", s.rng.choice(("1", "2", "2", "2", s.number()))] if s.rng.random() < 0.98 else ["--greedy"]
     for option in options:
         if s.rng.random() < 0.08:
@@ -283,13 +291,66 @@ def speech_arguments(s: Scene) -> list[str]:
 
 
 def speak(s: Scene) -> list[str]:
-    return ["speak", s.text(), "-o", s.output(".wav"), *model_arguments(s), *speech_arguments(s)]
+    out = ["speak", s.text(), "-o", s.output(".wav"), *model_arguments(s), *speech_arguments(s)]
+    if s.rng.random() < 0.2:
+        out[1] = s.rng.choice(MARKUP)
+        out += ["--ssml"]
+    return [*out, "--subtitles", s.output(s.rng.choice((".srt", ".vtt", ".x")))] if s.rng.random() < 0.1 else out
 
 
 def chat(s: Scene) -> list[str]:
     tokens = s.rng.choice(("1", "2", "2", s.number()))
     out = ["chat", s.text(), "-o", s.output(".wav"), *model_arguments(s), *speech_arguments(s), "--max-tokens", tokens]
     return [*out, "--system", s.text()] if s.rng.random() < 0.2 else out
+
+
+def perceive(s: Scene) -> list[str]:
+    """A chat about sounds, images and videos: the model is mostly sound, what is heard or seen mostly not."""
+    change = s.rng.choice((0.0, 0.0, 0.7))
+    out = ["chat", "-o", str(s.place / "out.wav"), "--threads", "1", "--max-frames", "1", "--max-tokens", "1"]
+    for option, kind in (
+        ("-m", "speech-q8_0"),
+        ("--thinker", "thinker"),
+        ("--mmproj", s.rng.choice(("mmproj-both", "mmproj-both", "mmproj"))),
+    ):
+        out += [option, s.file(kind, change) if s.rng.random() < 0.95 else s.file("")]
+    for option, kind in s.rng.choices(
+        (("--audio", "audio"), ("--image", "image"), ("--video", "video")), k=s.rng.randint(1, 2)
+    ):
+        out += [option, s.file(kind, 0.8)]
+    for option in ("--fps", "--max-pixels"):
+        if s.rng.random() < 0.1:
+            out += [option, s.number()]
+    return [*out, "--", s.text()] if s.rng.random() < 0.6 else out
+
+
+def batch(s: Scene) -> list[str]:
+    out = ["batch", s.file("list"), "-o", s.output(""), *model_arguments(s), *speech_arguments(s)]
+    for option, value in (("--slots", s.number()), ("--format", s.rng.choice(("flac", "wav", "mp3", "")))):
+        if s.rng.random() < 0.2:
+            out += [option, value]
+    return out
+
+
+def serve(s: Scene) -> list[str]:
+    """Servers that come to listen are asked to end by `_be_the_command`."""
+    out = ["serve", "--port", s.rng.choice(("0", "0", "0", s.number())), *model_arguments(s)]
+    for option in ("--slots", "--queue", "--per-key", "--max-characters", "--max-frames", "--max-body", "--max-connections",
+                   "--max-seconds", "--idle-seconds", "--drain-seconds"):  # fmt: skip
+        if s.rng.random() < 0.06:
+            out += [option, s.number()]
+    for option in (
+        "--host",
+        "--api-key",
+        "--api-key-file",
+        "--allow-host",
+        "--cors",
+        "--thinker-key",
+        "--thinker-model",
+    ):
+        if s.rng.random() < 0.05:
+            out += [option, s.rng.choice((s.text(), s.rng.choice(PATHS), "127.0.0.1"))]
+    return out
 
 
 def decode(s: Scene) -> list[str]:
@@ -304,13 +365,22 @@ def decode(s: Scene) -> list[str]:
 
 def convert(s: Scene) -> list[str]:
     out = ["convert", s.file("ckpt", 0.9), "-o", str(s.place / "out") if s.rng.random() < 0.9 else s.seed("")]
-    if s.rng.random() < 0.3:
-        out += ["--name", s.text()[:300]]
+    for option, value, chance in (("--name", s.text()[:300], 0.3), ("--lora", s.file("lora"), 0.1),
+                                  ("--only", s.rng.choice(("speech", "thinker", "mmproj", "x")), 0.2),
+                                  ("--layout", s.rng.choice(("own", "mtmd-gen", "")), 0.1)):  # fmt: skip
+        if s.rng.random() < chance:
+            out += [option, value]
     return [*out, "--type", s.rng.choice(("f32", "q8_0"))]
 
 
 def quantize(s: Scene) -> list[str]:
-    out = ["quantize", s.file(s.rng.choice(("speech", "thinker", "all", "bundled", "code2wav"))), s.output(".gguf")]
+    out = [
+        "quantize",
+        s.file(s.rng.choice(("speech", "thinker", "all", "bundled", "code2wav", "mmproj", "part"))),
+        s.output(".gguf"),
+    ]
+    if s.rng.random() < 0.1:
+        out += ["--split-max-size", s.rng.choice(("100K", "1M", "1G", "0", "x", s.number()))]
     if s.rng.random() < 0.5:
         out += ["--policy", s.file("policy") if s.rng.random() < 0.7 else s.rng.choice(("q4_k", "f32", "x", "", "f16"))]
     if s.rng.random() < 0.4:
@@ -337,20 +407,25 @@ def imatrix(s: Scene) -> list[str]:
 
 
 def inspect(s: Scene) -> list[str]:
-    out = ["inspect", s.file(s.rng.choice(("speech", "thinker", "all", "bundled", "code2wav", "imatrix")), 0.95)]
+    out = [
+        "inspect",
+        s.file(
+            s.rng.choice(("speech", "thinker", "all", "bundled", "code2wav", "imatrix", "mmproj", "mtmd", "part")), 0.95
+        ),
+    ]
     return [*out, "--json"] if s.rng.random() < 0.5 else out
 
 
 def doctor(s: Scene) -> list[str]:
     out = [
         "doctor",
-        s.file(s.rng.choice(("speech", "all", "bundled", "code2wav", "thinker")), 0.85),
+        s.file(s.rng.choice(("speech", "all", "bundled", "code2wav", "thinker", "mmproj")), 0.85),
         "--threads",
         "1",
         "--quiet",
     ]
     for option, kind, chance in (("--codes", "codes", 0.3), ("--audio", "audio", 0.2), ("--theirs", "dump", 0.2),
-                                 ("--reference", "speech", 0.1), ("--tokenizer", "ckpt", 0.05)):  # fmt: skip
+                                 ("--reference", "speech", 0.1), ("--heard", "audio", 0.1), ("--tokenizer", "ckpt", 0.05)):  # fmt: skip
         if s.rng.random() < chance:
             out += [option, s.file(kind)]
     if s.rng.random() < 0.2:
@@ -402,8 +477,8 @@ def misuse(s: Scene) -> list[str]:
 
 
 COMMANDS: dict[Callable[[Scene], list[str]], int] = {
-    speak: 12, chat: 6, decode: 10, convert: 12, quantize: 12, search: 1, imatrix: 2, inspect: 25, doctor: 9, compare: 2,
-    plot: 4, bench: 1, misuse: 5,
+    speak: 12, chat: 6, perceive: 14, batch: 4, serve: 1, decode: 10, convert: 12, quantize: 12, search: 1, imatrix: 2,
+    inspect: 25, doctor: 9, compare: 2, plot: 4, bench: 1, misuse: 5,
 }  # fmt: skip
 
 
@@ -416,10 +491,16 @@ def write_scene(directory: Path) -> dict[str, Path]:
     import soundfile
 
     from fuzz_seeds import smallest, write_seeds
+    from omniggml.synthetic.ears import ears_for
+    from omniggml.synthetic.eyes import eyes_for
     from omniggml.synthetic.random_checkpoint import write_random_checkpoint
 
     seeds = {path.name: path for path in write_seeds(directory)}
-    seeds["ckpt"] = write_random_checkpoint(smallest("tiny", (2, 2, 2, 2)), directory / "ckpt")
+    tiny = smallest("tiny", (2, 2, 2, 2))
+    seeds["ckpt"] = write_random_checkpoint(tiny, directory / "ckpt")
+    seeds["ckpt-media"] = write_random_checkpoint(
+        tiny, directory / "ckpt-media", audio=ears_for(tiny), vision=eyes_for(tiny)
+    )
     codes = np.random.default_rng(0).integers(0, 60, (4, 6))
     np.save(directory / "codes.npy", codes)
     np.savez(directory / "codes.npz", codes=codes)
@@ -433,13 +514,78 @@ def write_scene(directory: Path) -> dict[str, Path]:
     soundfile.write(directory / "audio.flac", np.sin(np.arange(3000) / 7) / 3, 24000)
     (directory / "policy.toml").write_text('use = ["sensitive"]\nrules = [["talker.*", "Q4_K"]]\notherwise = "Q8_0"\n')
     (directory / "texts.txt").write_text("hello\nyou there\n")
+    (directory / "list.csv").write_text("id,text,speaker,seed\na,hello,,1\nb,hi,,2\n")
+    (directory / "list.jsonl").write_text('{"id": "a", "text": "hello"}\n{"id": "b", "text": "hi", "seed": 3}\n')
+    (directory / "list.txt").write_text("hello\nhi\n")
     row = {"module": "a", "inside": True, "local": {"nmse": 0.1}, "accumulated": {"nmse": 0.2}}
     (directory / "rows.json").write_text(json.dumps({"rows": [row, row]}))
     for path in ("codes.npy", "codes.npz", "codes.safetensors", "dump.npz", "dump.safetensors", "audio.wav", "audio.flac",
-                 "policy.toml", "texts.txt", "rows.json"):  # fmt: skip
+                 "policy.toml", "texts.txt", "rows.json", "list.csv", "list.jsonl", "list.txt"):  # fmt: skip
         seeds[path] = directory / path
+    _write_parts(directory, seeds)
+    _write_media(directory, seeds)
+    _write_adapter(directory, seeds)
     _write_imatrices(directory, seeds)
     return seeds
+
+
+def _write_parts(directory: Path, seeds: dict[str, Path]) -> None:
+    """A thinker in several files. A mutated member comes without the others."""
+    from omniggml import quantize
+
+    split = quantize(seeds["thinker.gguf"], directory / "part.gguf", split_max_size=40_000, requantize=True)
+    assert split
+    for path in sorted(directory.glob("part-*.gguf")):
+        seeds[path.name] = path
+
+
+def _write_media(directory: Path, seeds: dict[str, Path]) -> None:
+    """Sounds, images and videos as other programs write them."""
+    import numpy as np
+    import soundfile
+
+    sound = np.stack([np.sin(np.arange(8000) / 7) / 3] * 2, axis=1)
+    for name in ("audio.ogg", "audio.mp3", "audio.aiff", "audio.au", "audio.caf", "audio.w64"):
+        soundfile.write(directory / name, sound, 16000)
+        seeds[name] = directory / name
+    pixels = np.random.default_rng(0).integers(0, 255, (24, 40, 3), dtype=np.uint8)
+    with contextlib.suppress(ImportError):
+        from PIL import Image
+
+        picture = Image.fromarray(pixels)
+        for name in ("image.png", "image.jpg", "image.gif", "image.webp", "image.bmp", "image.tiff", "image.ppm"):
+            picture.save(directory / name)
+            seeds[name] = directory / name
+    with contextlib.suppress(ImportError):
+        import av
+
+        for name, codec in (("video.mp4", "mpeg4"), ("video.mkv", "mpeg4"), ("video.avi", "mjpeg")):
+            with av.open(str(directory / name), "w") as container:
+                stream = container.add_stream(codec, rate=4)
+                stream.width, stream.height = 64, 48
+                stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
+                for number in range(4):
+                    frame = av.VideoFrame.from_ndarray(np.full((48, 64, 3), 60 * number, np.uint8), format="rgb24")
+                    container.mux(stream.encode(frame))
+                container.mux(stream.encode(None))
+            seeds[name] = directory / name
+
+
+def _write_adapter(directory: Path, seeds: dict[str, Path]) -> None:
+    import numpy as np
+    from safetensors.numpy import save_file
+
+    place = directory / "lora"
+    place.mkdir()
+    path = "base_model.model.talker.model.layers.0.self_attn.q_proj"
+    width = json.loads((seeds["ckpt"] / "config.json").read_text())["talker_config"]["text_config"]
+    out = width["num_attention_heads"] * width["head_dim"]
+    save_file({f"{path}.lora_A.weight": np.ones((2, width["hidden_size"]), np.float32),
+               f"{path}.lora_B.weight": np.ones((out, 2), np.float32)}, place / "adapter_model.safetensors")  # fmt: skip
+    (place / "adapter_config.json").write_text(
+        json.dumps({"peft_type": "LORA", "r": 2, "lora_alpha": 2, "target_modules": ["q_proj"], "bias": "none"})
+    )
+    seeds["lora"] = place
 
 
 def _write_imatrices(directory: Path, seeds: dict[str, Path]) -> None:
@@ -525,6 +671,8 @@ def _be_the_command(words: list[str], place: Path, out: Path, err: Path) -> None
         resource.setrlimit(resource.RLIMIT_CPU, (MOST_CPU, MOST_CPU + 5))
         resource.setrlimit(resource.RLIMIT_AS, (8 << 30, 8 << 30))  # for the machine's sake
         resource.setrlimit(resource.RLIMIT_FSIZE, (256 << 20, 256 << 20))
+        if words[:1] == ["serve"]:
+            _end_later(os.getpid())
         from omniggml.cli import main
         from omniggml.text import template_process
 
@@ -543,6 +691,15 @@ def _be_the_command(words: list[str], place: Path, out: Path, err: Path) -> None
             sys.stderr.flush()
     finally:
         os._exit(code)
+
+
+def _end_later(server: int) -> None:
+    """A server that listens is told to end, as a system would."""
+    if os.fork() == 0:
+        time.sleep(4)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(server, signal.SIGTERM)
+        os._exit(0)
 
 
 def finds(words: Sequence[str], code: int, said: str, memory: int, late: bool) -> list[str]:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from foreign_files import merged, write_all_in_one, write_bundled, write_code2wav
 from omniggml import convert, quantize
+from omniggml.synthetic.ears import ears_for
+from omniggml.synthetic.eyes import eyes_for
 from omniggml.synthetic.geometries import GEOMETRIES, Geometry
 from omniggml.synthetic.random_checkpoint import write_random_checkpoint
 
@@ -23,6 +25,24 @@ def smallest(name: str, rates: tuple[int, ...]) -> Geometry:
         code_predictor=replace(geometry.code_predictor, num_hidden_layers=1),
         code2wav=replace(geometry.code2wav, num_hidden_layers=1, upsample_rates=rates),
     )
+
+
+def write_encoders(directory: Path) -> list[Path]:
+    """Encoders for audio and images, for the thinkers of `smallest("tiny", ...)`: both in a file, and each alone."""
+    geometry = smallest("tiny", (2,))
+    ears = replace(ears_for(geometry), encoder_layers=1, max_source_positions=13, n_window_infer=100)
+    eyes = replace(eyes_for(geometry), depth=2, patch_size=4, num_position_embeddings=4, deepstack_visual_indexes=(0,))
+    paths = []
+    for name, audio, vision, type_ in (
+        ("both", ears, eyes, "f16"),
+        ("ears", ears, None, "q8_0"),
+        ("eyes", None, eyes, "f32"),
+    ):
+        with tempfile.TemporaryDirectory() as work:
+            write_random_checkpoint(geometry, Path(work) / name, audio=audio, vision=vision)
+            (path,) = convert(Path(work) / name, work, type=type_, name=name, only="mmproj")
+            paths.append(path.rename(directory / f"mmproj-{name}.gguf"))
+    return paths
 
 
 def write_seeds(directory: Path) -> list[Path]:
@@ -43,6 +63,7 @@ def write_seeds(directory: Path) -> list[Path]:
             write_code2wav(directory / "code2wav.gguf", speech),
             merged(thinker, directory / "merged.gguf"),
             mmproj.rename(directory / "mtmd-gen.gguf"),
+            *write_encoders(directory),
         ]
 
 

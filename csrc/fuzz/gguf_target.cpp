@@ -1,4 +1,5 @@
-// What libFuzzer calls with every file: the reader, the geometry check, loading, graph building and a little speech.
+// What libFuzzer calls with every file: the reader, the geometry check, loading, graph building, a little speech, and a
+// little sound and image heard and seen.
 // scripts/fuzz.sh builds and runs it; docs/security.md says what is looked for.
 
 #include <sys/mman.h>
@@ -15,6 +16,7 @@
 #include "gguf/planned_file.h"
 #include "models/snake.h"
 #include "models/thinker.h"
+#include "speech/media_encoders.h"
 #include "speech/speech.h"
 #include "speech/speech_model.h"
 
@@ -72,6 +74,22 @@ void write_text(const std::shared_ptr<GgufFile> & file, bool map) {
     session.forward({ 1, 2 }, true, model->geometry().accept_layer >= 0);
 }
 
+// Three frames are heard, and one block of patches is seen.
+void perceive(const std::shared_ptr<GgufFile> & file, bool map) {
+    const MediaEncoders encoders(file, "CPU", map, false);
+    if (encoders.audio() != nullptr) {
+        const int64_t n_frames = 3;
+        AudioEncoderSession(encoders.audio(), 1, nullptr)
+            .encode(std::vector<float>(encoders.audio()->geometry().n_mels * n_frames, 0.5F), n_frames);
+    }
+    if (encoders.vision() != nullptr) {
+        const VisionEncoderGeometry & g = encoders.vision()->geometry();
+        const PatchGrid               grid{ 1, g.merge, g.merge };
+        VisionEncoderSession(encoders.vision(), 1, nullptr)
+            .encode(std::vector<float>(grid.area() * g.patch_width(), 0.5F), grid);
+    }
+}
+
 // Files of other families are read through a plan. Which plan is Python's business; here every tensor is planned in a
 // way of its own.
 void read_planned(const std::string & path, const GgufFile & file) {
@@ -108,6 +126,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t * data, size_t size) {
         const bool map  = size % 2 == 0;
         refusable([&] { speak(file, map); });
         refusable([&] { write_text(file, map); });
+        refusable([&] { perceive(file, map); });
         refusable([&] { read_planned(path, *file); });
     });
     return 0;

@@ -19,7 +19,7 @@ from types import ModuleType
 
 _NAME = "omniggml_test_native"
 _ROOT = Path(__file__).resolve().parent.parent
-_NOT_LINKED = ("bindings", "fuzz", "tools", "capi")
+_NOT_LINKED = ("bindings", "tools", "capi")
 _BUILD_DIR = "OMNIGGML_TEST_BUILD_DIR"
 """Environment: the one build tree to look in, for builds that must not be mixed (scripts/sanitize.sh)."""
 

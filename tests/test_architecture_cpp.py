@@ -20,7 +20,8 @@ LEVELS: tuple[tuple[str, ...], ...] = (
     ("models", "bench"),
     ("speech",),
     ("bindings", "capi", "tools"),
-    ("test_bindings", "fuzz"),
+    ("fuzz",),
+    ("test_bindings",),
 )
 BELOW_QWEN = ("error", "kernels", "threads", "ops", "gguf", "core", "bench")
 # Of the models, what stands alone; what else is there is shared by them.

@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import random
 import struct
+import sys
 from pathlib import Path
 
 import pytest
 
 import omniggml
 from fuzz_seeds import write_seeds
+from native_module import internals
 from test_split_files import split
 from worker import Worker
 
@@ -19,6 +21,7 @@ MUTANTS = 40
 
 USE = """
 import resource, warnings
+import numpy as np
 warnings.simplefilter("ignore")
 result = []
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -26,14 +29,20 @@ for path in paths:
     try:
         omniggml.inspect(path)
         thinks, sounds = role in ("thinker", "merged"), role in ("code2wav", "mtmd-gen")
+        perceives = role.startswith("mmproj")
         given = {"thinker": path} if thinks else {"code2wav": path} if sounds else {}
+        given = {"thinker": thinker, "mmproj": path} if perceives else given
         if role in ("all-in-one", "bundled"):
             settings = {"talker.num_experts_per_tok": 2, "thinker.num_experts_per_tok": 2, "code2wav.head_dim": 16}
             settings |= {"talker.accept_hidden_layer": 1}
             other = {"tokenizer": speech} if role == "all-in-one" else {"thinker": thinker}
             given = {"overrides": settings, **other}
-        model = omniggml.load(speech if thinks or sounds else path, n_threads=1, **given)
+        model = omniggml.load(speech if given and role not in ("all-in-one", "bundled") else path, n_threads=1, **given)
         model.speak("hi", max_frames=1)
+        if perceives and role != "mmproj-eyes":
+            model.listen(np.zeros(800, np.float32))
+        if perceives and role != "mmproj-ears":
+            model.look(np.zeros((8, 8, 3), np.uint8))
         if thinks:
             model.generate_text([1, 2], omniggml.TextOptions(max_tokens=1))
         result.append([path, ""])
@@ -85,7 +94,23 @@ def test_seeds_are_what_they_should_be(seeds: list[Path]) -> None:
         "code2wav": "code2wav",
         "merged": "thinker",
         "mtmd-gen": "mtmd-gen",
+        "mmproj-both": "mmproj",
+        "mmproj-ears": "mmproj",
+        "mmproj-eyes": "mmproj",
     }
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the fuzzer's file in memory is Linux's")
+def test_the_fuzzer_gets_to_the_end_with_them(seeds: list[Path]) -> None:
+    """What scripts/fuzz.sh mutates is spoken, written, heard and seen as long as nothing is wrong with it."""
+    done = {path.stem: internals().done_with(path.read_bytes()) for path in seeds}
+    for name in ("speech-q8_0", "speech-q4_k", "speech-odd"):
+        assert done[name] == ["spoken", "planned"]
+    for name in ("mmproj-both", "mmproj-ears", "mmproj-eyes"):
+        assert done[name] == ["perceived", "planned"]
+    assert done["thinker"] == ["written", "planned"]
+    assert all("planned" in works for works in done.values())
+    assert internals().done_with(b"") == []
 
 
 def test_mutants(worker: Worker, seeds: list[Path], tmp_path: Path) -> None:

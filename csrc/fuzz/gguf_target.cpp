@@ -2,11 +2,15 @@
 // little sound and image heard and seen.
 // scripts/fuzz.sh builds and runs it; docs/security.md says what is looked for.
 
+#include "fuzz/gguf_target.h"
+
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -17,12 +21,12 @@
 #include "models/snake.h"
 #include "models/thinker.h"
 #include "speech/media_encoders.h"
-#include "speech/speech.h"
+#include "speech/speech_batch.h"
 #include "speech/speech_model.h"
 
-namespace {
+namespace omni {
 
-using namespace omni;
+namespace {
 
 // One file in memory, written over and over. Returns a path to it.
 std::string written(const uint8_t * data, size_t size) {
@@ -42,30 +46,48 @@ void check_refusal(const Error & error) {
     }
 }
 
-template <typename Work> void refusable(Work work) {
+// Whether it was done, and not refused.
+template <typename Work> bool refusable(Work work) {
     try {
         work();
+        return true;
     } catch (const Error & error) {
         check_refusal(error);
+        return false;
+    }
+}
+
+// What a step can't bear ends the speech in its slot.
+void refuse_failed(const SpeechBatch & batch) {
+    if (batch.error(0)) {
+        std::rethrow_exception(batch.error(0));
     }
 }
 
 // `map`: whether weights stay in the file's pages.
 void speak(const std::shared_ptr<GgufFile> & file, bool map) {
-    auto model  = std::make_shared<SpeechModel>(file, "CPU", VocoderPrecision::automatic, map);
-    auto params = default_speech_params(*model);
-    if (params.max_frames > 1) {
-        params.max_frames = 1;
+    auto model                      = std::make_shared<SpeechModel>(file, "CPU", VocoderPrecision::automatic, map);
+    auto params                     = default_speech_params(*model);
+    params.max_frames               = std::min<int64_t>(params.max_frames, 1);
+    const auto                 text = model->text_tokens();
+    const std::vector<int32_t> conversation = {
+        (int32_t) text.im_start, (int32_t) text.user,      1, (int32_t) text.im_end,
+        (int32_t) text.im_start, (int32_t) text.assistant, 2
+    };
+    const Talker & talker  = *model->talker();
+    const Speaker  speaker = Speaker::of_id(talker.geometry().speakers.begin()->second);
+    SpeechBatch    batch(model, 1, 1, nullptr);
+    batch.open(0, params, PromptReading(talker, text, conversation, 1, false, speaker, {}));
+    while (!batch.prompt_read(0)) {
+        batch.read_prompt(0, 3);
+        refuse_failed(batch);
     }
-    Speech     speech(model, params, 1, nullptr);
-    const auto text = model->text_tokens();
-    speech.begin({ (int32_t) text.im_start, (int32_t) text.user, 1, (int32_t) text.im_end, (int32_t) text.im_start,
-                   (int32_t) text.assistant, 2 },
-                 { 1, 2 }, model->talker()->geometry().speakers.begin()->second, {});
-    const auto      codes = speech.frames(1, nullptr);
-    const int64_t   count = (int64_t) codes.size() / model->predictor()->geometry().n_groups;
+    batch.add_text(0, { 2 });
+    batch.finish_text(0);
+    const std::vector<int32_t> codes = batch.step({ 0 }).at(0);
+    refuse_failed(batch);
     Code2WavSession vocoder(model->code2wav(), 1, nullptr);
-    vocoder.decode(codes, count);
+    vocoder.decode(codes, codes.empty() ? 0 : 1);
 }
 
 void write_text(const std::shared_ptr<GgufFile> & file, bool map) {
@@ -119,15 +141,28 @@ void read_planned(const std::string & path, const GgufFile & file) {
 
 }  // namespace
 
-extern "C" int LLVMFuzzerTestOneInput(const uint8_t * data, size_t size) {
-    const std::string path = written(data, size);
+std::vector<std::string> done_with(const uint8_t * data, size_t size) {
+    const std::string        path = written(data, size);
+    std::vector<std::string> done;
     refusable([&] {
         const auto file = std::make_shared<GgufFile>(path);
         const bool map  = size % 2 == 0;
-        refusable([&] { speak(file, map); });
-        refusable([&] { write_text(file, map); });
-        refusable([&] { perceive(file, map); });
-        refusable([&] { read_planned(path, *file); });
+        const auto work = [&](const char * name, const std::function<void()> & what) {
+            if (refusable(what)) {
+                done.emplace_back(name);
+            }
+        };
+        work("spoken", [&] { speak(file, map); });
+        work("written", [&] { write_text(file, map); });
+        work("perceived", [&] { perceive(file, map); });
+        work("planned", [&] { read_planned(path, *file); });
     });
+    return done;
+}
+
+}  // namespace omni
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t * data, size_t size) {
+    omni::done_with(data, size);
     return 0;
 }

@@ -12,6 +12,7 @@ namespace py = pybind11;
 PYBIND11_MODULE(omniggml_test_native, m) {
     ggml_log_set([](ggml_log_level, const char *, void *) {}, nullptr);
     omni::bind_errors(m);
+    omni::bind_fuzz(m);
     omni::bind_graph(m);
     omni::bind_kernels(m);
     omni::bind_threads(m);

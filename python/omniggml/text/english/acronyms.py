@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from omniggml.text.english.numbers import cardinal, roman
 from omniggml.text.english.rule import said
 
 _LETTERS = frozenset((
@@ -15,7 +16,7 @@ _LETTERS = frozenset((
     "CEST", "NYC", "FDA", "SEC", "NIH", "IRS", "MIT", "ACLU", "LAX", "GOP", "ROI", "VAT", "GUI", "ECG", "EEG", "MRI",
     "FYI", "TBA", "IMO", "POV", "RIP", "DOB", "DOJ", "DOD", "UFC", "WTO", "EPA", "IMF", "XML", "PHP", "RGB", "VPN",
     "DJ", "MC", "PR", "HR", "QA", "VR", "AR", "ML", "BA", "MA", "LA", "NY", "DC", "PS", "SUV", "ICU", "IDE", "IRA",
-    "AAA", "USSR", "LGBT", "NAACP", "NCAA", "AARP", "MVP", "PTA", "SOS", "BYU", "USC", "YMCA",
+    "AAA", "OMG", "IDK", "IMHO", "AFAIK", "USSR", "LGBT", "NAACP", "NCAA", "AARP", "MVP", "PTA", "SOS", "USC",
 ))  # fmt: skip
 """Read as letters wherever they are capitals, though some could be read as a word."""
 
@@ -63,6 +64,7 @@ _VOWEL = re.compile("[AEIOUY]")
 _AROUND = 200  # characters that tell whether a sentence is written loudly
 _ENDS = re.compile(r"[.!?\n](?:\s|$)")
 _CAPITALS = re.compile(r"(?<![A-Za-z'])[A-Z]{2,}(?![A-Za-z])")
+_ROMAN = re.compile(r"\b(?:II|III|VII|VIII|XII|XIII)\b")
 _OF_A_THING = re.compile(
     r"\s+(?:department|team|support|staff|manager|specialist|compan|industr|guy|professional|infrastructure|security|"
     r"admin|system|project|consult|expert|sector|service|budget|director|skill|job|equipment)",
@@ -74,6 +76,14 @@ _BEHIND_THE = re.compile(r"\b(?:the|an|our|your|their|its|his|her|of)\s+$", re.I
 def words_of_capitals(found: re.Match[str]) -> str:
     """`found`: the capitals, and what plural or owner is behind them."""
     word, ending = found[1], found[2]
+    value = roman(word)
+    if (
+        value
+        and (len(word) > 2 or word == "II" or _ROMAN.search(found.string))
+        and not found[2]
+        and set(word) <= {*"IVX"}
+    ):
+        return said(cardinal(value))
     if word in _READ:
         return f"{_READ[word]}{ending}"
     if not _by_letters(word, found):

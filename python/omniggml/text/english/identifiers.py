@@ -103,21 +103,21 @@ DAYS: tuple[Rule, ...] = (rule(r"(?<![A-Za-z\d.,+$-])(?:19|20)\d\d[01]\d[0-3]\d(
 
 RULES: tuple[Rule, ...] = (
     rule(rf"\b((?:{_NAMED})(?: (?:number|no\.|nr\.|code|is|ID))?\s?[:#]?\s?)(\d{{4,20}})(?!\w|[.,:/-]\d)", _numbered),
+    rule(r"(?<![\w-])\d{4}(?: \d{4}){3}(?![\w-]| \d)|(?<![\w-])3\d{3} \d{6} \d{5}(?![\w-]| \d)", _telephone),
     rule(r"\+\d[\d ().\u2010-\u2013-]{6,}\d", _telephone),
     rule(r"(?<![\w-])((?:1-)?(?:8\d\d|900))-((?:[A-Z0-9]+-)*[A-Z0-9]*[A-Z][A-Z0-9-]*)(?![\w-])", _vanity),
     rule(r"(?<![\d-])(?:1-)?(?:\(\d{3}\) ?|\d{3}[-. ])\d{3}[-. ]\d{4}(?![\d-])", _telephone),
     rule(r"(?<![\d-])\d{3}-(?!\d\d00)\d{4}(?![\d-])", _telephone),
-    rule(r"(?<![\d.,])0\d{1,4}(?:[ -]\d{3,8}){1,3}(?![\d.,])", _telephone),
-    rule(r"(?<![\d.,])0\d(?:[ .]\d\d){4}(?![\d.,])|(?<![\d.,])00\d{1,3}(?: \d{2,8}){2,5}(?![\d.,])", _telephone),
-    rule(r"(?<![\w.,])1 \d{3} \d{3} \d{4}(?![\w.,])|(?<![\w.,])\d{5} \d{5}(?![\w,]|[. ]\d)", _telephone),
+    rule(r"(?<![\d.,])(?<!\d )0\d{1,4}(?:[ -]\d{3,8}){1,3}(?!\d|[.,]\d)", _telephone),
+    rule(r"(?<![\d.,])0\d(?:[ .]\d\d){4}(?!\d|[.,]\d)|(?<![\d.,])00\d{1,3}(?: \d{2,8}){2,5}(?!\d|[.,]\d)", _telephone),
+    rule(r"(?<![\w.,])1 \d{3} \d{3} \d{4}(?!\w|[.,]\d)|(?<![\w.,])\d{5} \d{5}(?!\w|[., ]\d)", _telephone),
     # Groups of figures that are no date: a range has two ends.
     rule(r"(?<![\w-])\d+(?:-\d+){2,}(?![\w-]|\s?=)", _telephone),
     rule(r"(?<![\w/])0\d{1,4}/\d{4,}(?![\w/])", _telephone),
-    rule(r"\(0\d{2,4}\) ?\d{3,4}(?:[ -]?\d{3,4})?(?![\w-])", _telephone),
-    rule(r"(?<![\w-])\d{5}-\d{4}(?![\w-])", _telephone),
-    rule(r"(?<![\w-])\d{4}(?: \d{4}){3}(?![\w-]| \d)|(?<![\w-])3\d{3} \d{6} \d{5}(?![\w-]| \d)", _telephone),
+    rule(r"\(0\d{1,4}\) ?\d{3,4}(?:[ -]?\d{3,4})?(?![\w-])", _telephone),
+    rule(r"(?<![\w-])(?:\d{5}-\d{4}|\d\d-\d{7})(?![\w-])", _telephone),
     rule(r"(?<=\b[cC]all )\d{3}\b(?![.,]?\d| [a-z]+s\b)|(?<=\b[dD]ial )\d{3}\b(?![.,]?\d)", _telephone),
-    rule(r"(?<![\w.,])(?!\d+000\b)\d{10,}(?![\w,]|\.\d)", _telephone),
+    rule(r"(?<![\w.,])(?!\d+000\b)\d{10,}(?!\w|[.,]\d)", _telephone),
     rule(r"\b[vV](?:ersion )?(\d+(?:\.\d+)*)(?!\d)", _version),
     rule(r"(?<![\d.])\d+(?:\.\d+){2,}(?!\.?\d)", _dotted),
 )
@@ -133,5 +133,5 @@ SERIALS: tuple[Rule, ...] = (
     rule(r"\b[A-Z]{1,2}\d[A-Z\d]? \d[A-Z]{2}\b", _by_characters),
     rule(r"(?<![\w-])(?=[A-Z\d-]{0,40}\d)(?=[\d-]{0,40}[A-Z])[A-Z\d]{1,40}(?:-[A-Z\d]{1,40}){0,8}(?![\w-])", _serial),
     # A key: too long for a word with a figure.
-    rule(r"(?<![\w-])(?=[A-Za-z]{0,64}\d)(?=\d{0,64}[A-Za-z])[A-Za-z\d]{20,512}(?![\w-])", _by_characters),
+    rule(r"(?<![\w-])(?=[A-Za-z]{0,64}\d)(?=\d{0,64}[A-Za-z])[A-Za-z\d]{16,512}(?![\w-])", _by_characters),
 )

@@ -12,7 +12,7 @@ _UNITS = either(unit_names.UNITS)
 _PEOPLE = """people users customers visitors viewers downloads subscribers followers views copies jobs workers homes
 households voters residents patients children refugees barrels votes deaths cases cars passengers"""
 _ALONE = r"\s*(?:$|[^\w\s]|(?:or|and|to|of|long|wide|tall|high|deep|x|by)\b)"
-_SIZE = rf"(?:\d{{1,9}} \d{{1,9}}/\d{{1,9}}|\d[\d.,/]{{0,20}})(?:\"|\s?(?:{_UNITS}|feet)\b|[kK]\b)?"
+_SIZE = rf"(?:\d{{1,9}} \d{{1,9}}/\d{{1,9}}|\d(?:[\d.,/]{{0,20}}\d)?)(?:\"|\s?(?:{_UNITS}|feet)\b|[kK]\b)?"
 
 
 def _unit(found: re.Match[str]) -> str:

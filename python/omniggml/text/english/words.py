@@ -87,7 +87,10 @@ FIXED: tuple[Rule, ...] = (
     rule("(\u00b0[CF])\\s?/\\s?(?=\\d)", lambda found: f"{found[1]} slash "),
 )
 
+_LOUD_TITLES = {title.upper(): words for title, words in TITLES.items()}
+
 RULES: tuple[Rule, ...] = (
+    rule(rf"\b({either(_LOUD_TITLES)})\.(?=\s+[A-Z])", lambda found: _LOUD_TITLES[found[1]]),
     rule(rf"\b({either(TITLES)})\.(?=\s+(?:[A-Z]|and\b|&))", lambda found: TITLES[found[1]]),
     rule(r"\b(Dr|Mr|Mrs|Ms|Prof)(?=\s+[A-Z])", lambda found: TITLES[found[1]]),
     rule(r"\bSt(?=\s+[A-Z])", "saint"),
@@ -101,6 +104,7 @@ RULES: tuple[Rule, ...] = (
     rule(r"\b(?:[A-Za-z]\.){2,}", _dotted_letters),
     rule(r"\b(?:[A-Z]\. ){2,}(?=[A-Z])|^[A-HJ-Z]\. (?=[A-Z][a-z])", _initials),
     rule(r"\b([A-Z][a-z]+) ([A-Z])\.(?= [A-Z][a-z])", lambda found: f"{found[1]} {found[2].lower()}"),
+    rule(r"\bI(?=,? (?:and |or |to )?II\b)", "one"),
     rule(r"(?<![A-Za-z_])([A-Z]{2,5})('?s|)(?![A-Za-z'])", words_of_capitals),
     # Names of files, options, and so on.
     rule(r"(?<=[A-Za-z0-9])\.(?=[a-z])|(?<![\w.)\]\"'!?])\.(?=[A-Za-z])", "dot"),

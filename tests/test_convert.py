@@ -222,7 +222,9 @@ def test_from_the_hub(scattered: Path, tmp_path: Path, monkeypatch: pytest.Monke
     (local,) = convert(scattered, tmp_path / "local", type="q8_0", only="speech", name="Tiny-Omni")
     assert speech.name == "Tiny-Omni-speech.gguf" and speech.read_bytes() == local.read_bytes()
     assert 0 < len(shards(tmp_path / "cache")) < len(shards(scattered))
-    assert "can't be downloaded: 404 for Qwen/Other" in complaint(Path("Qwen/Other"), tmp_path / "none")
+    assert "can't be taken from the Hugging Face hub: 404 for Qwen/Other" in complaint(
+        Path("Qwen/Other"), tmp_path / "none"
+    )
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     assert "install huggingface_hub" in complaint(Path("Qwen/Tiny-Omni"), tmp_path / "none")
 

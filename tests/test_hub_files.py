@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from types import ModuleType
-from typing import Any
+from types import ModuleType, SimpleNamespace
+from typing import Any, ClassVar
 
 import pytest
 
@@ -20,6 +25,8 @@ from sentences import one_sentence
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 OTHER = "f" * 40
+NOBODY = "http://127.0.0.1:9"
+"""An address at which nobody listens: port 9 drops what it gets, where there is such a service at all."""
 
 
 def cache(directory: Path, files: dict[str, Path], commit: str = COMMIT, ref: str | None = "main") -> Path:
@@ -81,7 +88,112 @@ def test_what_was_not_downloaded_before(tmp_path: Path) -> None:
     (tmp_path / "hub").mkdir()
     failed = offline(tmp_path / "hub", "speak", "hello", "-m", "org/other", "-o", tmp_path / "x.wav")
     assert failed.returncode == 1
-    one_sentence(failed.stderr.strip(), "org/other", "not downloaded before")
+    one_sentence(failed.stderr.strip(), "org/other", "nor was it downloaded before")
+
+
+class Endpoint(BaseHTTPRequestHandler):
+    """A hub with one repository, org/voice, as far as the real library asks it."""
+
+    files: ClassVar[dict[str, Path]] = {}
+    asked: ClassVar[list[str]] = []
+
+    def do_GET(self) -> None:
+        self._answer(body=True)
+
+    def do_HEAD(self) -> None:
+        self._answer(body=False)
+
+    def _answer(self, *, body: bool) -> None:
+        self.asked.append(f"{self.command} {self.path}")
+        about = self.path.partition("?")[0] in ("/api/models/org/voice", "/api/models/org/voice/revision/main")
+        name = self.path.partition("/resolve/")[2].partition("/")[2]
+        if about:
+            siblings = [{"rfilename": file} for file in self.files]
+            self._send(json.dumps({"id": "org/voice", "sha": COMMIT, "siblings": siblings}).encode(), body)
+        elif self.path.startswith("/org/voice/resolve/") and name in self.files:
+            self._send(self.files[name].read_bytes(), body)
+        else:
+            self.send_response(404)
+            missing = "RevisionNotFound" if "/org/voice/" in self.path else "RepoNotFound"
+            self.send_header("X-Error-Code", missing)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+    def _send(self, content: bytes, body: bool) -> None:
+        self.send_response(200)
+        self.send_header("ETag", f'"{hashlib.sha256(content).hexdigest()}"')
+        self.send_header("X-Repo-Commit", COMMIT)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        if body:
+            self.wfile.write(content)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def endpoint(tiny_files: Files) -> Iterator[str]:
+    """Its address, for as long as the test lasts."""
+    Endpoint.files = {"a-speech.gguf": tiny_files.speech, "a-thinker.gguf": tiny_files.thinker}
+    Endpoint.asked = []
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Endpoint)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_address[1]}"
+    server.shutdown()
+    server.server_close()
+
+
+def asking(endpoint: str, cache_directory: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
+    settings = {"HF_ENDPOINT": endpoint, "HF_HUB_CACHE": str(cache_directory), "HF_HUB_DISABLE_XET": "1"}
+    command = [sys.executable, "-m", "omniggml", *map(str, arguments)]
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("HF_")} | settings
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+
+
+def test_downloaded_and_spoken_again_without_network(endpoint: str, tmp_path: Path) -> None:
+    """The speech file alone, by a single request for what there is; then from the cache, where nobody answers."""
+    pytest.importorskip("huggingface_hub")
+    speaking = ["speak", "hello", "-m", "org/voice", "--max-frames", 2, "-o", tmp_path / "x.wav"]
+    done = asking(endpoint, tmp_path / "hub", *speaking)
+    assert done.returncode == CUT, done.stderr
+    assert sum(asked.startswith("GET /api/") for asked in Endpoint.asked) == 1
+    assert not any("thinker" in asked for asked in Endpoint.asked)
+    (tmp_path / "x.wav").unlink()
+    again = asking(NOBODY, tmp_path / "hub", *speaking)
+    assert again.returncode == CUT and "Retrying" not in again.stderr, again.stderr
+
+
+def test_nobody_answers(tmp_path: Path) -> None:
+    """One sentence, and none of the library's attempts."""
+    pytest.importorskip("huggingface_hub")
+    for arguments in (
+        ["inspect", "org/voice"],
+        ["speak", "hello", "-m", "org/voice:a-speech.gguf", "-o", tmp_path / "x.wav"],
+        ["convert", "org/voice", "-o", tmp_path],
+    ):
+        failed = asking(NOBODY, tmp_path / "hub", *arguments)
+        assert failed.returncode == 1
+        one_sentence(failed.stderr.strip(), "org/voice can't be taken from the Hugging Face hub")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "parts"),
+    [
+        (["inspect", "org/vioce"], ("the Hugging Face hub has no org/vioce", "check how it is spelled")),
+        (["convert", "org/vioce", "-o", "x"], ("the Hugging Face hub has no org/vioce", "check how it is spelled")),
+        (["inspect", "org/voice@v9"], ("org/voice has no revision v9",)),
+        (["inspect", "org/voice:b.gguf"], ("has no file b.gguf", "a-speech.gguf")),
+    ],
+)
+def test_what_the_hub_does_not_have(
+    endpoint: str, tmp_path: Path, arguments: list[str], parts: tuple[str, ...]
+) -> None:
+    pytest.importorskip("huggingface_hub")
+    failed = asking(endpoint, tmp_path / "hub", *arguments)
+    assert failed.returncode == 1
+    one_sentence(failed.stderr.strip(), *parts)
 
 
 class Hub(ModuleType):
@@ -94,8 +206,8 @@ class Hub(ModuleType):
     def HfApi(self) -> Hub:
         return self
 
-    def list_repo_files(self, repository: str, revision: str | None) -> list[str]:
-        return [*self.files, "README.md"]
+    def model_info(self, repository: str, revision: str | None, timeout: float) -> SimpleNamespace:
+        return SimpleNamespace(siblings=[SimpleNamespace(rfilename=name) for name in (*self.files, "README.md")])
 
     def hf_hub_download(self, repository: str, file: str, revision: str | None) -> str:
         self.fetched.append((file, revision))

@@ -20,6 +20,7 @@ from gguf_edit import GgufEdit
 from omniggml.errors import InputError, ModelFileError
 from omniggml.gguf.header import read_header
 from sentences import one_sentence
+from test_llama_cpp_compat import llama_server, post
 
 
 def split(source: Path, directory: Path, n: int, *, empty_first: bool = False) -> list[Path]:
@@ -142,17 +143,29 @@ def test_written_in_parts(tiny_files: Files, tmp_path: Path) -> None:
     assert again.path.read_bytes() == whole.path.read_bytes()
 
 
+def test_a_tensor_larger_than_the_parts_is_said(tiny_files: Files, tmp_path: Path) -> None:
+    """It is in a file of its own, which is larger than was asked for."""
+    with pytest.warns(UserWarning) as said:
+        omniggml.quantize(tiny_files.thinker, tmp_path / "x.gguf", policy="f16", split_max_size=20_000)
+    sizes = {tensor.name: int(tensor.n_bytes) for path in tmp_path.iterdir() for tensor in GGUFReader(path).tensors}
+    beyond = {name: size for name, size in sizes.items() if size > 20_000}
+    assert len(said) == 1 and len(beyond) > 1
+    largest = max(beyond, key=lambda name: beyond[name])
+    one_sentence(str(said[0].message), f"{len(beyond)} files", "20000 bytes", largest, str(beyond[largest]))
+
+
 def test_llama_cpp_reads_what_is_written(tiny_files: Files, tmp_path: Path) -> None:
-    xllamacpp = pytest.importorskip("xllamacpp")
+    """The same answer as of the file in one piece."""
     omniggml.quantize(tiny_files.thinker, tmp_path / "x.gguf", policy="f16", split_max_size=60_000)
+    omniggml.quantize(tiny_files.thinker, tmp_path / "whole.gguf", policy="f16")
     paths = sorted(tmp_path.glob("x-*.gguf"))
     assert len(paths) > 1
-    params = xllamacpp.CommonParams()
-    params.model.path = str(paths[0])
-    params.warmup = False
-    params.n_ctx = 64
-    params.cpuparams.n_threads = 1
-    assert xllamacpp.Server(params)
+    asked = {"prompt": [1, 2, 3], "n_predict": 8, "temperature": 0, "return_tokens": True, "cache_prompt": False}
+    answers = []
+    for path in (paths[0], tmp_path / "whole.gguf"):
+        with llama_server(path) as address:
+            answers.append(post(address, "/completion", asked)["tokens"])
+    assert answers[0] == answers[1] and answers[0]
 
 
 def test_the_command_line(tiny_files: Files, tmp_path: Path) -> None:

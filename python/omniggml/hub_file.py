@@ -3,8 +3,11 @@ cache or downloaded into it."""
 
 from __future__ import annotations
 
+import logging
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +22,8 @@ _NAMED = re.compile(r"([\w.-]+/[\w.-]+?)(?:@([\w./-]+))?(?::([\w./-]+\.gguf))?")
 _MEMBER = re.compile(r"(.*)-\d{5}-of-(\d{5})\.gguf")
 _SPEECH = "-speech"
 _MOST_NAMED = 5
+_TIMEOUT = 10.0
+"""Seconds for the hub to say what a repository holds."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +63,10 @@ def local_file(given: PathLike) -> Path:
 
 def _fetched(hub: Any, named: HubName) -> Path:
     try:
-        files = list(hub.HfApi().list_repo_files(named.repository, revision=named.revision))
+        # One request, which isn't tried again and again where there is no network.
+        with without_log():
+            about = hub.HfApi().model_info(named.repository, revision=named.revision, timeout=_TIMEOUT)
+        files = [sibling.rfilename for sibling in about.siblings or ()]
     except Exception as error:  # the library documents no common class for what can go wrong on the way
         return _cached(hub, named, error)
     chosen = _chosen(named, files)
@@ -68,7 +76,7 @@ def _fetched(hub: Any, named: HubName) -> Path:
             for file in _members(chosen, files)
         ]
     except Exception as error:
-        raise ModelFileError(f"{named.repository} can't be downloaded: {_reason(error)}") from error
+        raise ModelFileError(why_not_fetched(named.repository, named.revision, error)) from error
     return paths[0]
 
 
@@ -77,9 +85,8 @@ def _cached(hub: Any, named: HubName, why: Exception) -> Path:
     try:
         directory = Path(hub.snapshot_download(named.repository, revision=named.revision, local_files_only=True))
     except Exception:
-        raise ModelFileError(
-            f"{named.repository} is no file and was not downloaded before, and the hub can't be asked: {_reason(why)}"
-        ) from why
+        sentence = why_not_fetched(named.repository, named.revision, why)
+        raise ModelFileError(f"{sentence}; there is no file of that name, nor was it downloaded before") from why
     files = [path.relative_to(directory).as_posix() for path in directory.rglob("*") if path.is_file()]
     chosen = _chosen(named, files)
     if chosen not in files:
@@ -127,5 +134,29 @@ def _list(files: list[str]) -> str:
     return f"; it holds {shown}{more}" if ggufs else ""
 
 
-def _reason(error: Exception) -> str:
-    return (" ".join(str(error).split()) or type(error).__name__)[:300]
+def why_not_fetched(repository: str, revision: str | None, error: Exception) -> str:
+    """Why something of a repository isn't here, by the library's error."""
+    kinds = {kind.__name__ for kind in type(error).__mro__}
+    if "GatedRepoError" in kinds:
+        return f"{repository} is gated: accept its terms on its page at the hub, and log in with `hf auth login`"
+    if "RepositoryNotFoundError" in kinds:
+        return (
+            f"the Hugging Face hub has no {repository} that can be read from here: check how it is spelled, or log in "
+            "with `hf auth login` where it is private"
+        )
+    if "RevisionNotFoundError" in kinds:
+        return f"{repository} has no revision {revision or 'main'}"
+    reason = (" ".join(str(error).split()) or type(error).__name__)[:200]
+    return f"{repository} can't be taken from the Hugging Face hub: {reason}"
+
+
+@contextmanager
+def without_log() -> Iterator[None]:
+    """The library writes each of its attempts to standard error; what came of them is said here."""
+    logger = logging.getLogger("huggingface_hub")
+    before = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)

@@ -10,6 +10,7 @@ from typing import Any
 
 from omniggml.conversion.safetensors_reader import INDEX_NAME, SINGLE_NAME, shards_with
 from omniggml.errors import ConversionError
+from omniggml.hub_file import why_not_fetched, without_log
 from omniggml.paths import as_path
 
 SMALL_FILES = ["*.json", "merges.txt", "*.jinja"]
@@ -51,12 +52,18 @@ def _downloaded(repository: str, wanted: Callable[[str], bool]) -> Path:
 
 def _snapshot(hub: Any, repository: str, patterns: list[str]) -> Path:
     try:
-        return Path(hub.snapshot_download(repository, allow_patterns=patterns))
+        with without_log():
+            return Path(hub.snapshot_download(repository, allow_patterns=patterns))
     except Exception as error:
         # The library documents no common class for what can go wrong on the way; what is raised by none of those who
         # take part, as a timeout by a signal's handler, isn't the download's.
         by_them = type(error).__module__.partition(".")[0] in _TAKING_PART or isinstance(error, (OSError, ValueError))
         if not by_them or type(error) is TimeoutError:
             raise
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise ConversionError(f"{repository} can't be downloaded: {reason[:300]}") from error
+        raise ConversionError(f"{repository} is no directory, and {_why_not(repository, error)}") from error
+
+
+def _why_not(repository: str, error: Exception) -> str:
+    nothing_kept = type(error).__name__ == "LocalEntryNotFoundError"  # behind which stands why it was looked for
+    why = error.__cause__ if nothing_kept and isinstance(error.__cause__, Exception) else error
+    return why_not_fetched(repository, None, why)

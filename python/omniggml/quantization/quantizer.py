@@ -27,6 +27,7 @@ from omniggml.hub_file import local_file
 from omniggml.paths import as_path
 from omniggml.quantization.imatrix import Imatrix, Statistics, read_imatrix
 from omniggml.spec.policy import Policy, read_policy
+from omniggml.warning import warn
 from omniggml.whole_file import STANDARD_OUTPUT, check_target
 
 _CHUNK_VALUES = 1 << 22
@@ -102,7 +103,7 @@ def quantize(
     that says which inputs of a matrix matter, as `omniggml imatrix` and llama.cpp write it; tensors that it knows are
     rounded with more care where it matters more. `split_max_size`: of `NAME.gguf`, files `NAME-00001-of-0000N.gguf` of
     at most so many bytes of tensors are written, as llama.cpp splits them; one of a tensor that is larger holds that
-    alone. `progress` is called as (tensor, bytes written, in all).
+    alone, and a warning says so. `progress` is called as (tensor, bytes written, in all).
 
     Raises InputError for an unknown policy, for an imatrix of another model, and for a source that is quantized already
     unless `requantize` is set; ModelFileError for a source that can't be read; ConversionError where the target can't
@@ -240,6 +241,13 @@ def _groups(jobs: list[_Job], most: int) -> list[list[_Job]]:
             used = 0
         groups[-1].append(job)
         used += job.output.nbytes
+    beyond = [job.output for job in jobs if job.output.nbytes > most]
+    if beyond:
+        largest = max(beyond, key=lambda output: output.nbytes)
+        warn(
+            f"{len(beyond)} files are larger than the {most} bytes asked for, as a tensor isn't split: the largest, "
+            f"{largest.name}, has {largest.nbytes}"
+        )
     return groups
 
 

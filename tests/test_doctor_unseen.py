@@ -24,9 +24,12 @@ from benchmarks.doctor.unseen import (
     grading,
     healthy,
     reported,
+    results,
 )
 from benchmarks.doctor.unseen.arithmetic import effect
+from benchmarks.doctor.unseen.examining import Outcome
 from benchmarks.doctor.unseen.mistake import Mistake
+from benchmarks.doctor.unseen.results import Results
 from benchmarks.doctor.unseen.voices import SUBJECTS, Unseen
 
 FOLDER = Path(__file__).parents[1] / "benchmarks/doctor/unseen"
@@ -155,6 +158,18 @@ def test_a_frozen_vocoder_has_the_effect_that_was_written_down(subjects: Unseen)
     sound = subjects.sound("mini", case.text)
     faulty = subjects.vocoder("mini").decode(subjects.said("mini", case.text).codes, case.mistakes[0])
     assert effect(sound, faulty) == pytest.approx(case.effect, abs=1.5)
+
+
+def test_a_run_that_was_stopped_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    one, two = frozen.cases(("vocoder",))[:2]
+    outcome = Outcome(one, ("vocoder.trim",), "It is trimmed.", (1,), 2, 3.5, 2.5)
+    Results(tmp_path / "new" / "kept.jsonl").add(outcome)
+    with (tmp_path / "new" / "kept.jsonl").open("a") as file:
+        file.write('{"name": "cut off')
+    kept = Results(tmp_path / "new" / "kept.jsonl")
+    assert kept.of(one) == outcome and kept.of(two) is None
+    monkeypatch.setattr(results, "code_version", lambda: "another")
+    assert Results(tmp_path / "new" / "kept.jsonl").of(one) is None
 
 
 # --- grading ----------------------------------------------------------------------------------------------------------

@@ -1,10 +1,11 @@
 """How often is the doctor right where nobody told it what to expect?
 
-    python -m benchmarks.doctor.unseen [--part NAME ...] [--limit N | --sample N --seed S] [--jobs N] [--json OUT]
+    python -m benchmarks.doctor.unseen [--part NAME ...] [--limit N | --sample N --seed S] [--minutes N] [--jobs N]
 
 run from the repository. `--limit` takes so many cases of each part, spread over it; `--sample` draws so many at random
-of all parts that are named. Prints what was said of each, then the numbers, with the range in which a whole run's lie
-in 95 of 100 samples (Wilson's interval).
+of all parts that are named; `--minutes` begins no case after that time, and says of how many the numbers are. Outcomes
+are kept in a file, so that the same command goes on where it was stopped, until the doctor's code changes. Prints what
+was said of each, then the numbers, with the range in which a whole run's lie in 95 of 100 samples (Wilson's interval).
 """
 
 from __future__ import annotations
@@ -17,13 +18,16 @@ import sys
 import tempfile
 import time
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
+from threading import BoundedSemaphore
 
 from . import frozen
 from .drawing import all_cases
 from .evidence import MAKERS
 from .examining import Outcome, examine, prepare
 from .numbers import print_numbers
+from .results import Results, usual_file
 from .voices import Unseen
 
 
@@ -35,6 +39,8 @@ def main() -> int:
     parser.add_argument("--sample", type=int, help="so many cases of all parts together, drawn at random")
     parser.add_argument("--seed", type=int, default=1, help="of the sample")
     parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="begin no case after that")
+    parser.add_argument("--results", type=Path, default=usual_file(), help="where outcomes are kept, one a line")
     parser.add_argument("--json", type=Path, help="write every outcome")
     parser.add_argument("--freeze", action="store_true", help="draw all cases anew and write frozen.json")
     options = parser.parse_args()
@@ -48,7 +54,7 @@ def main() -> int:
         chosen = _some_of_each(chosen, options.limit)
         if options.sample and options.sample < len(chosen):
             chosen = random.Random(options.seed).sample(chosen, options.sample)
-        outcomes = _outcomes(chosen, subjects, options.jobs)
+        outcomes = _outcomes(chosen, subjects, options.jobs, options.minutes * 60, Results(options.results))
     if options.json:
         options.json.write_text(json.dumps([outcome.as_dict() for outcome in outcomes], indent=1))
     print_numbers(outcomes)
@@ -64,16 +70,36 @@ def _some_of_each(cases: list[frozen.Case], limit: int | None) -> list[frozen.Ca
     return chosen
 
 
-def _outcomes(cases: list[frozen.Case], subjects: Unseen, jobs: int) -> list[Outcome]:
+def _outcomes(cases: list[frozen.Case], subjects: Unseen, jobs: int, seconds: float, results: Results) -> list[Outcome]:
     """Each process makes what a case needs, in a directory of its own."""
-    start, outcomes = time.monotonic(), []
+    start = time.monotonic()
+    kept = [outcome for case in cases if (outcome := results.of(case))]
+    left = [case for case in cases if results.of(case) is None]
+    for outcome in kept:
+        print(outcome.line())
     subjects.make_files()
     with multiprocessing.get_context("fork").Pool(jobs, prepare, (subjects,)) as pool:
-        for outcome in pool.imap(examine, cases):
+        places = BoundedSemaphore(jobs)
+        examined = []
+        for outcome in pool.imap_unordered(examine, _in_time(left, start + seconds, places)):
+            places.release()
             print(outcome.line(), flush=True)
-            outcomes.append(outcome)
-    print(f"\n{len(cases)} cases, {time.monotonic() - start:.0f} seconds with {jobs} jobs")
-    return outcomes
+            results.add(outcome)
+            examined.append(outcome)
+    took = time.monotonic() - start
+    print(
+        f"\n{len(kept) + len(examined)} of {len(cases)} cases, {len(kept)} kept from before, {took:.0f} s, {jobs} jobs"
+    )
+    return kept + examined
+
+
+def _in_time(cases: list[frozen.Case], end: float, places: BoundedSemaphore) -> Iterator[frozen.Case]:
+    """Cases as processes get free for them, until the time is up: a pool would take them all at once."""
+    for case in cases:
+        places.acquire()
+        if time.monotonic() > end:
+            return
+        yield case
 
 
 if __name__ == "__main__":

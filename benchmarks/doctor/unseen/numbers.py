@@ -16,7 +16,7 @@ def print_numbers(outcomes: list[Outcome]) -> None:
     for outcome in outcomes:
         parts[outcome.case.part].append(outcome)
     ill = {part: some for part, some in parts.items() if not part.startswith("healthy")}
-    print("\n| faults in | cases | top-1 | top-3 | detected | above bf16's noise | detected | top-1 | seconds a case |")
+    print("\n| faults in | cases | top-1 | top-3 | detected | above bf16's noise | detected | top-1 | CPU s a case |")
     print("|---|---|---|---|---|---|---|---|---|")
     single = [one for part, some in ill.items() if part not in ("pairs", "reported") for one in some]
     for part, some in [*ill.items(), ("all random singles", single)]:
@@ -41,7 +41,7 @@ def _row(part: str, some: list[Outcome]) -> str:
         sum(one.detected for one in loud),
         sum(one.within(first) for one in loud),
     ]
-    seconds = sum(one.seconds for one in some) / len(some)
+    seconds = sum(one.cpu for one in some) / len(some)
     ranges = [_with_range(count, len(some) if i < 4 else len(loud)) for i, count in enumerate(counts)]
     ranges[0], ranges[4] = str(len(some)), str(len(loud))
     return f"| {part} | {' | '.join(ranges)} | {seconds:.1f} |"

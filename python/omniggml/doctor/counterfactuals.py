@@ -150,13 +150,18 @@ def _interleaved(codes: IntArray) -> IntArray:
 # --- vocoder ----------------------------------------------------------------------------------------------------------
 
 
+def kept(codes: IntArray) -> IntArray:
+    """Codes as they are."""
+    return codes
+
+
 @dataclass(frozen=True)
 class VocoderMistake:
     """A vocoder with a mistake: `codes` changes what goes in, `choices` how it is computed."""
 
     name: str
     choices: Choices = RIGHT
-    codes: Codes = lambda codes: codes
+    codes: Codes = kept
 
     @property
     def id(self) -> str:

@@ -107,7 +107,7 @@ def _reports(case: Case) -> list[Report]:
         codes,
         _tried("talker", lambda: check_talker(case, spoken), lambda report: report),
         _tried("audio", lambda: check_audio(case, weights), lambda report: report),
-        _tried("vocoder", lambda: check_vocoder(case, spoken), lambda report: report),
+        _tried("vocoder", lambda: check_vocoder(case, spoken, weights), lambda report: report),
         _tried("dump", lambda: check_dump(case, spoken), lambda report: report),
         _tried("ears", lambda: check_ears(case), lambda report: report),
     ]

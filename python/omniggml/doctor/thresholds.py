@@ -157,6 +157,16 @@ SNAKE_LOG_LEAN = Threshold(
 SNAKE_CENTRE = Threshold(
     "file.snake-centre", 0.3, "nats", "distance of the median from 1", ("file.snake-exponentiated",)
 )
+SNAKE_ABOVE = Threshold(
+    "file.snake-above",
+    3.3,
+    "deviations",
+    "of the siblings' medians, that one of Snake's tensors lies above them",
+    ("file.snake-exponentiated",),
+)
+SNAKE_AMONG = Threshold(
+    "file.snake-among", 2.5, "deviations", "the same, of its logarithms", ("file.snake-exponentiated",)
+)
 LEAST_EPS = Threshold("file.least-eps", 1e-9, "", "a norm's epsilon", ("file.eps",))
 MOST_EPS = Threshold("file.most-eps", 1e-3, "", "a norm's epsilon", ("file.eps",))
 LEAST_THETA = Threshold("file.least-theta", 1e3, "", "a rotary base", ("file.theta",))
@@ -315,6 +325,18 @@ ABOVE_BAND = Threshold(
     "of the energy above what the model reaches, at a higher rate",
     ("audio.resampled",),
 )
+SAME_VOICE = Threshold(
+    "audio.same-voice",
+    0.65,
+    "correlation",
+    "of their spectrum, read at a rate, with that of the model's voice",
+    ("audio.rate", "audio.resampled"),
+)
+VOICE_ALONE = Threshold(
+    "audio.voice-alone", 0.08, "correlation", "the same, over that at any other rate", ("audio.rate", "audio.resampled")
+)
+RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
+"""Of sound files, in Hz."""
 SILENT = Threshold("audio.silent", 1e-4, "rms", "all samples", ("audio.silent",))
 FULL = 0.999
 """Samples from here on are at the limits."""
@@ -408,8 +430,11 @@ NEARER = Threshold(
 WORTH_A_LOOK = Threshold(
     "vocoder.worth-a-look", 0.97, "times", "the same, on few frames, where more are looked at", ("vocoder.*",)
 )
-SHOWS = Threshold(
-    "vocoder.shows", 100.0, "times", "a difference over rounding, in frames that trials look at", ("vocoder.*",)
+ALIGNED = Threshold(
+    "vocoder.aligned", 0.5, "correlation", "of theirs with ours at a delay that is believed", ("vocoder.*",)
+)
+TELLING = Threshold(
+    "vocoder.telling", 0.5, "times", "by which a place differs, over that which differs most", ("vocoder.*",)
 )
 CODED = Threshold(
     "audio.coded",
@@ -532,6 +557,8 @@ STRIDES = (1024, 2048, 4096)
 """Of published codebooks, tried beside the model's own."""
 STRIDE_FACTORS = (1.0, 2.0, 0.5, 4.0)
 
+VOICE_FRAMES = 60
+"""That the model speaks, to know its voice."""
 NOISE_WINDOW = 1024
 CLICK_WINDOW = 256
 LEAST_CLICK_WINDOWS = 8
@@ -554,8 +581,14 @@ CONTAINERS = {"VORBIS": "OGG", "OPUS": "OGG", "MPEG_LAYER_III": "MP3"}
 CODEC_DELAY = 2000
 """Samples by which a codec may be late."""
 SOUND_BITS = {"PCM_S8": 8, "PCM_U8": 8, "PCM_16": 16, "PCM_24": 24, "PCM_32": 32}
-FEWEST_FRAMES = 1
-"""Of a search's first trials."""
+GLIMPSES_A_FRAME, GLIMPSE = 5, 240
+"""A search's first trials take so much of a frame, and so many samples at least."""
+NOISE_TRIED, ALL_CHANGED, LEAST_SHARE = 1e-4, 0.3, 1e-12
+"""Shares of energy: of noise that shows what a stage's changes do, from which on all changes are alike, and none."""
+ALIKE_DECADES, NEAR_DECADES, MOST_DECADES = 1.0, 1.5, 4.0
+"""Orders of magnitude: by which mistakes are sorted, and beyond which none is tried, where little differs or much."""
+SEEN_SAMPLES = 100
+"""That a residual unit computes for that, roughly."""
 MOST_TRIAL_FRAMES = 40
 MOST_FRAMES_AHEAD = 200
 """Of trials whose first frames hang on all that follow."""
@@ -564,7 +597,7 @@ SEARCH_BUDGET = 6e12
 """Products of a search for mistakes, roughly."""
 BEST_SINGLES = 2
 """From which pairs are looked for."""
-LOOKED_AT_AGAIN = 12
+LOOKED_AT_AGAIN, KNOWN_LOOKED_AT_AGAIN = 12, 5
 WORDS_EVERY = 400
 """Trials between two words about them."""
 LEAST_COMMON = 2000

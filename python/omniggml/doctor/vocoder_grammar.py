@@ -25,6 +25,8 @@ Options = Mapping[str, Any]
 _TRANSFORMER = "code2wav.pre_transformer"
 _EMBEDDING = "code2wav.code_embedding"
 _DECODER = "code2wav.decoder"
+_PIECES = (4, 5, 8, 10, 12, 16, 20, 24, 25, 32, 50, 64)
+"""Frames after which a port that decodes in pieces may count positions anew."""
 _ENDINGS = (".weight", ".bias", ".scale", ".alpha", ".beta", ".gamma")
 
 
@@ -48,7 +50,11 @@ class PortMistake:
     @property
     def looks_ahead(self) -> bool:
         """Whether the first frames hang on all that follow, so that fewer can't show it."""
-        return any(own.sees != "past" or own.positions == "reversed" for _, own in self.choices.changes)
+        far = (own.sees != "past" or own.positions == "reversed" or own.norm == "over time" for own in self._own())
+        return any(far)
+
+    def _own(self) -> list[Choices]:
+        return [own for _, own in self.choices.changes]
 
     def paths(self) -> list[str]:
         """Modules that compute something else."""
@@ -146,14 +152,23 @@ def _table(mirror: VocoderMirror) -> Iterator[tuple[str, str, list[tuple[str, Ch
     conv = rf"{_DECODER}\.(0|{len(geometry['upsample_rates']) + 2})|{unit}\.conv1|{convnext}\.dwconv"
     own = {"eps": geometry["rms_norm_eps"], "theta": geometry["rope_theta"], "window": geometry["sliding_window"]}
     yield norms, "constant", _values("eps", "the norm's epsilon is", (0.1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-8), own)
-    yield norms, "formula", _values("norm", "the RMS norm is replaced by", ("layer", "l2", "bare", "off"), own)
+    yield (
+        norms,
+        "formula",
+        _values("norm", "the RMS norm is replaced by", ("layer", "l2", "bare", "eps outside", "over time", "off"), own),
+    )
     yield (
         rf"{convnext}\.norm",
         "constant",
         _values("layer_eps", "the norm's epsilon is", (0.1, 1e-2, 1e-3, 1e-4, 1e-5), own),
     )
-    yield rf"{convnext}\.norm", "formula", _values("layer_norm", "the layer norm is replaced by", ("rms", "off"), own)
+    yield (
+        rf"{convnext}\.norm",
+        "formula",
+        _values("layer_norm", "the layer norm is replaced by", ("rms", "l2", "eps outside", "over time", "off"), own),
+    )
     attention = rf"{layer}\.self_attn"
+    anew = tuple(f"anew every {frames}" for frames in _PIECES)
     yield attention, "constant", _values("theta", "theta is", (1e2, 1e3, 1e4, 1e5, 5e5, 1e6), own)
     window = own["window"]
     windows = tuple(
@@ -165,13 +180,26 @@ def _table(mirror: VocoderMirror) -> Iterator[tuple[str, str, list[tuple[str, Ch
         [*_values("window", "the window is", windows, own), ("there is no window", Choices(window=0))],
     )
     yield attention, "constant", _values("scale", "scores are divided by", ("width", "one", "hidden"), own)
-    yield attention, "positions", _values("rope", "rotary positions are", ("off", "pairs", "backwards", "narrow"), own)
+    yield (
+        attention,
+        "positions",
+        _values(
+            "rope",
+            "rotary positions are",
+            ("off", "pairs", "backwards", "narrow", "angles in halves", "angles in pairs"),
+            own,
+        ),
+    )
     yield (
         attention,
         "positions",
         [("keys are not rotated", Choices(rotated="q")), ("queries are not rotated", Choices(rotated="k"))],
     )
-    yield attention, "positions", _values("positions", "positions are", ("same", "reversed", "doubled"), own)
+    yield (
+        attention,
+        "positions",
+        _values("positions", "positions are", ("same", "reversed", "doubled", "halved", *anew), own),
+    )
     yield (
         attention,
         "mask",
@@ -217,7 +245,7 @@ def _table(mirror: VocoderMirror) -> Iterator[tuple[str, str, list[tuple[str, Ch
     yield blocks, "constant", _values("dilations", "dilations are", dilations, own)
     yield blocks, "order", [("Snake follows the transposed convolution", Choices(snake_after=True))]
     transposed = rf"code2wav\.upsample\.\d+\.0|{block}\.block\.1"
-    yield transposed, "trim", _values("trim", "the sides trimmed are", ("right", "left", "none"), own)
+    yield transposed, "trim", _values("trim", "the sides trimmed are", ("right", "left", "none", "halves"), own)
     snakes = tuple(name for name in SNAKES if name != "exp")
     act = rf"{unit}\.act1|{unit}\.act2|{block}\.block\.0|{_DECODER}\.{len(geometry['upsample_rates']) + 1}"
     yield act, "formula", _values("snake", "Snake's form is", snakes, own)

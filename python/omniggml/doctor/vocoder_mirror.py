@@ -34,20 +34,21 @@ class Choices:
     less ("fewer"). `stride`: rows from one group's codes to the next, None: the codebook's size; `first` and `group`
     are added to every code and to every group's number. `window`: frames seen, 0 for all, None for the file's; `sees`:
     "past", "all" or "around" (the window on both sides); `masked`: what scores become there, "nothing" or "zero".
-    `rope`: "halves" (NEOX), "pairs", "backwards", "narrow" (half of a head), "off"; `rotated`: which of "qk";
-    `positions`: "each", "same", "reversed", "doubled". `scale`: what scores are divided by: "root" of the head's width,
-    "width", "one", "hidden" (the root of all channels). `heads` are joined in "blocks" or "interleaved"; `key_heads`
-    are "repeated" or "tiled". `eps`, `theta`: in place of the file's. `norm`: "rms", "layer", "l2", "bare" (without
-    weight), "off", or "last-off" without the one at the end; `layer_norm`, of ConvNeXt: "layer", "rms", "off", and its
-    `layer_eps`. `silu` and `gelu` name the activations of the MLP and of ConvNeXt; `gate`: "product" or "sum".
-    `residual`: "added", "none", "normed" (taken after the norm), "mean". `order`: "attention first", "mlp first",
-    "parallel". `layers`: which, in which order. `used`: whether a residual unit is. `snake`: "exp", "plain" for alpha
-    and beta as stored, "alpha" for alpha in beta's place, and more in `_SNAKES`; `snake_after`: it follows the
-    transposed convolution. `trim`: which sides of a transposed convolution lose their margin: "both", "right", "left",
-    "none". `padding`: "causal", "centred", "right", "edge", "mirror", "circle". `dilated`: whether the residual units'
-    kernels are; `dilations`: by how much. `rates`: of the decoder. `limit`: "clip", "tanh", "none", "peak", "wrap".
-    `biases`, `layer_scale`, `gamma`: whether they are there. `half`: activations rounded to float16, infinite beyond
-    its range.
+    `rope`: "halves" (NEOX), "pairs", "backwards", "narrow" (half of a head), "off", or "angles in halves" or "in
+    pairs" while channels turn as the other; `rotated`: which of "qk"; `positions`: "each", "same", "reversed",
+    "doubled", "halved", "anew every N". `scale`: what scores are divided by: "root" of the head's width, "width",
+    "one", "hidden" (the root of all channels). `heads` are joined in "blocks" or "interleaved"; `key_heads` are
+    "repeated" or "tiled". `eps`, `theta`: in place of the file's. `norm`: "rms", "layer", "l2", "bare" (without
+    weight), "eps outside" of the root, "over time", "off", or "last-off" without the one at the end; `layer_norm`, of
+    ConvNeXt: "layer", "rms", "l2", "eps outside", "off", and its `layer_eps`. `silu` and `gelu` name the activations of
+    the MLP and of ConvNeXt; `gate`: "product" or "sum". `residual`: "added", "none", "normed" (taken after the norm),
+    "mean". `order`: "attention first", "mlp first", "parallel". `layers`: which, in which order. `used`: whether a
+    residual unit is. `snake`: "exp", "plain" for alpha and beta as stored, "alpha" for alpha in beta's place, and more
+    in `_SNAKES`; `snake_after`: it follows the transposed convolution. `trim`: which sides of a transposed convolution
+    lose their margin: "both", "right", "left", "none", or "halves", of which each loses one. `padding`: "causal",
+    "centred", "right", "edge", "mirror", "circle". `dilated`: whether the residual units' kernels are; `dilations`: by
+    how much. `rates`: of the decoder. `limit`: "clip", "tanh", "none", "peak", "wrap". `biases`, `layer_scale`,
+    `gamma`: whether they are there. `half`: activations rounded to float16, infinite beyond its range.
     """
 
     pool: str = "mean"
@@ -132,17 +133,19 @@ class VocoderMirror:
         """From what enters stage number `first` to the samples."""
         with np.errstate(over="ignore", invalid="ignore"):
             for stage in self.stages()[first:]:
-                x = self._step(stage, x, choices)
+                x = self.step(stage, x, choices)
         return np.asarray(x[0], np.float32)
 
-    def entering(self, codes: npt.NDArray[Any], choices: AnyChoices = RIGHT) -> list[npt.NDArray[Any]]:
-        """What enters each stage."""
+    def entering(
+        self, codes: npt.NDArray[Any], choices: AnyChoices = RIGHT, n_stages: int | None = None
+    ) -> list[npt.NDArray[Any]]:
+        """What enters each of the first `n_stages`, or of all."""
         x: npt.NDArray[Any] = np.asarray(codes, np.int64)
-        inputs = []
+        inputs = [x]
         with np.errstate(over="ignore", invalid="ignore"):
-            for stage in self.stages():
+            for stage in self.stages()[:n_stages][:-1]:
+                x = self.step(stage, x, choices)
                 inputs.append(x)
-                x = self._step(stage, x, choices)
         return inputs
 
     def stages(self) -> list[str]:
@@ -181,7 +184,8 @@ class VocoderMirror:
         """Values of a tensor by its full name."""
         return self._weight(name)
 
-    def _step(self, stage: str, x: npt.NDArray[Any], choices: AnyChoices) -> FloatArray:
+    def step(self, stage: str, x: npt.NDArray[Any], choices: AnyChoices) -> FloatArray:
+        """What one stage makes of what enters it."""
         part = stage.removeprefix("code2wav.").split(".")
         if part[0] == "code_embedding":
             return self._embed(x, choices)
@@ -261,9 +265,11 @@ class VocoderMirror:
         weight = self._weight(f"{path}.weight")
         if own.norm == "layer":
             x = x - x.mean(axis=-1, keepdims=True)
-        if own.norm != "off":
+        if own.norm == "over time":
+            x = x / np.sqrt(np.square(x).mean(axis=0, keepdims=True) + eps)
+        elif own.norm != "off":
             power = np.square(x).sum(axis=-1, keepdims=True) / (1 if own.norm == "l2" else x.shape[-1])
-            x = x * (1 / np.sqrt(power + eps))
+            x = x / (np.sqrt(power) + eps if own.norm == "eps outside" else np.sqrt(power + eps))
         return np.asarray(x if own.norm == "bare" else x * weight, np.float32)
 
     def _scale(self, path: str, x: FloatArray, choices: AnyChoices) -> FloatArray:
@@ -281,7 +287,11 @@ class VocoderMirror:
         theta = self.geometry["rope_theta"] if own.theta is None else own.theta
         speeds = theta ** (-np.arange(0, width, 2) / width)
         each = np.arange(time)
-        at = {"same": 0 * each, "reversed": each[::-1], "doubled": 2 * each}.get(own.positions, each)
+        if own.positions.startswith("anew"):
+            each = each % int(own.positions.split()[-1])
+        at = {"same": 0 * each, "reversed": each[::-1], "doubled": 2 * each, "halved": each / 2}.get(
+            own.positions, each
+        )
         angles = at[:, None] * (speeds * {"off": 0, "backwards": -1}.get(own.rope, 1))
         return np.cos(angles).astype(np.float32), np.sin(angles).astype(np.float32)
 
@@ -327,10 +337,14 @@ class VocoderMirror:
 
     def _layer_norm(self, path: str, x: FloatArray, choices: AnyChoices) -> FloatArray:
         own = choices.at(path)
-        if own.layer_norm == "layer":
+        if own.layer_norm in ("layer", "eps outside"):
             x = x - x.mean(axis=-1, keepdims=True)
-        if own.layer_norm != "off":
-            x = x / np.sqrt(np.mean(np.square(x), axis=-1, keepdims=True) + np.float32(own.layer_eps))
+        if own.layer_norm == "over time":
+            x = x / np.sqrt(np.mean(np.square(x), axis=0, keepdims=True) + np.float32(own.layer_eps))
+        elif own.layer_norm != "off":
+            power, eps = np.mean(np.square(x), axis=-1, keepdims=True), np.float32(own.layer_eps)
+            power = power * x.shape[-1] if own.layer_norm == "l2" else power
+            x = x / (np.sqrt(power) + eps if own.layer_norm == "eps outside" else np.sqrt(power + eps))
         return np.asarray(x * self._weight(f"{path}.weight") + self._bias(path, choices), np.float32)
 
     def _decoder(self, stage: str, part: list[str], x: FloatArray, choices: AnyChoices) -> FloatArray:
@@ -371,11 +385,14 @@ class VocoderMirror:
 
     def _convolved(self, path: str, x: FloatArray, dilation: int, choices: AnyChoices) -> FloatArray:
         weight = self._weight(f"{path}.conv.weight")
-        padded = _padded(x, (weight.shape[2] - 1) * dilation, choices.at(path).padding)
-        time = x.shape[1]
-        y = np.repeat(self._bias(f"{path}.conv", choices)[:, None], time, axis=1)
-        for tap in range(weight.shape[2]):
-            y += np.ascontiguousarray(weight[:, :, tap]) @ padded[:, tap * dilation : tap * dilation + time]
+        out, channels, taps = weight.shape
+        padded = _padded(x, (taps - 1) * dilation, choices.at(path).padding)
+        # All taps in one product: [out, channels * taps] @ [channels * taps, time].
+        columns = np.empty((channels, taps, x.shape[1]), np.float32)
+        for tap in range(taps):
+            columns[:, tap] = padded[:, tap * dilation : tap * dilation + x.shape[1]]
+        y = weight.reshape(out, -1) @ columns.reshape(channels * taps, -1)
+        y += self._bias(f"{path}.conv", choices)[:, None]
         return self._rounded(path, y, choices)
 
     def _depthwise(self, path: str, x: FloatArray, choices: AnyChoices) -> FloatArray:
@@ -387,19 +404,24 @@ class VocoderMirror:
 
     def _transposed(self, path: str, x: FloatArray, rate: int, choices: AnyChoices) -> FloatArray:
         weight, trim = self._weight(f"{path}.conv.weight"), choices.at(path).trim
-        _, out, kernel = weight.shape
+        channels, out, kernel = weight.shape
         taps, time = -(-kernel // rate), x.shape[1]
-        if kernel % rate:
-            weight = np.pad(weight, ((0, 0), (0, 0), (0, taps * rate - kernel)))
+        parts = (weight.reshape(channels, -1).T @ x).reshape(out, kernel, time)
         y = np.zeros((out, time + taps - 1, rate), np.float32)
         for tap in range(taps):
-            part = np.ascontiguousarray(weight[:, :, tap * rate : (tap + 1) * rate]).reshape(len(weight), -1)
-            y[:, tap : tap + time] += (part.T @ x).reshape(out, rate, time).transpose(0, 2, 1)
+            part = parts[:, tap * rate : (tap + 1) * rate].transpose(0, 2, 1)
+            y[:, tap : tap + time, : part.shape[2]] += part
         whole = y.reshape(out, -1)[:, : (time - 1) * rate + kernel] + self._bias(f"{path}.conv", choices)[:, None]
-        margin, length = max(kernel - rate, 0), whole.shape[1]
-        first = 0 if trim in ("right", "none") else margin
-        last = length if trim in ("left", "none") else length - margin
+        left, right = trimmed(max(kernel - rate, 0), trim)
+        first, last = left, whole.shape[1] - right
         return self._keep(path, self._rounded(path, np.ascontiguousarray(whole[:, first:last]), choices))
+
+
+def trimmed(margin: int, trim: str) -> tuple[int, int]:
+    """What a transposed convolution loses at its beginning and at its end."""
+    if trim == "halves":
+        return margin // 2, margin - margin // 2
+    return (0 if trim in ("right", "none") else margin), (0 if trim in ("left", "none") else margin)
 
 
 def _joined(residual: str, x: FloatArray, normed: FloatArray, y: FloatArray) -> FloatArray:
@@ -423,6 +445,9 @@ def _padded(x: FloatArray, amount: int, kind: str) -> FloatArray:
 def _rotated(x: FloatArray, rotation: tuple[FloatArray, FloatArray], kind: str) -> FloatArray:
     """x: [time, heads, width]."""
     cos, sin = rotation[0][:, None], rotation[1][:, None]
+    if kind.startswith("angles"):
+        cos, sin = (_each_channel(part, kind) for part in (cos, sin))
+        return np.asarray(x * cos + _turned(x, in_pairs=kind == "angles in halves") * sin, np.float32)
     out = x.copy()
     half = cos.shape[-1]
     one, two = (
@@ -431,6 +456,16 @@ def _rotated(x: FloatArray, rotation: tuple[FloatArray, FloatArray], kind: str) 
     out[one] = x[one] * cos - x[two] * sin
     out[two] = x[two] * cos + x[one] * sin
     return out
+
+
+def _each_channel(part: FloatArray, kind: str) -> FloatArray:
+    return np.concatenate([part, part], axis=-1) if kind == "angles in halves" else np.repeat(part, 2, axis=-1)
+
+
+def _turned(x: FloatArray, *, in_pairs: bool) -> FloatArray:
+    """By a quarter: each pair of neighbours, or each channel of one half with that of the other."""
+    one, two = (x[..., ::2], x[..., 1::2]) if in_pairs else np.split(x, 2, axis=-1)
+    return np.stack([-two, one], axis=-1).reshape(x.shape) if in_pairs else np.concatenate([-two, one], axis=-1)
 
 
 def _erf(x: FloatArray) -> npt.NDArray[np.float64]:
@@ -449,13 +484,17 @@ def _peak_normalised(x: FloatArray) -> FloatArray:
     return np.asarray(x / (np.abs(x).max(initial=0) or 1), np.float32)
 
 
+def _leaky(slope: float) -> Callable[[FloatArray], FloatArray]:
+    return lambda x: np.where(x > 0, x, np.float32(slope) * x)
+
+
 ACTIVATIONS: dict[str, Callable[[FloatArray], FloatArray]] = {
     "erf": lambda x: np.asarray(x * 0.5 * (1 + _erf(x / np.float32(2**0.5))), np.float32),
     "tanh": lambda x: np.asarray(0.5 * x * (1 + np.tanh(0.7978845608 * (x + 0.044715 * x**3))), np.float32),
     "silu": lambda x: x * _sigmoid(x),
     "quick": lambda x: x * _sigmoid(np.float32(1.702) * x),
     "relu": lambda x: np.maximum(x, 0),
-    "leaky": lambda x: np.where(x > 0, x, np.float32(0.01) * x),
+    **{f"leaky {slope}": _leaky(slope) for slope in (0.01, 0.1, 0.2)},
     "squared": lambda x: np.square(np.maximum(x, 0)),
     "elu": lambda x: np.where(x > 0, x, np.expm1(np.minimum(x, 0))),
     "sigmoid": _sigmoid,
@@ -477,6 +516,10 @@ def _snake(x: FloatArray, frequency: FloatArray, size: npt.NDArray[Any]) -> Floa
     return y
 
 
+def _in_its_place(activation: Callable[[FloatArray], FloatArray]) -> Callable[..., npt.NDArray[Any]]:
+    return lambda x, a, b: activation(x)
+
+
 _SNAKES: dict[str, Callable[[FloatArray, FloatArray, FloatArray], npt.NDArray[Any]]] = {
     "exp": lambda x, a, b: _snake(x, np.exp(a), 1 / (np.exp(b) + _TINY)),
     "plain": lambda x, a, b: x + np.square(np.sin(x * a)) / (b + _TINY),
@@ -489,7 +532,9 @@ _SNAKES: dict[str, Callable[[FloatArray, FloatArray, FloatArray], npt.NDArray[An
     "unsquared": lambda x, a, b: x + np.sin(x * np.exp(a)) / (np.exp(b) + _TINY),
     "cosine": lambda x, a, b: x + np.square(np.cos(x * np.exp(a))) / (np.exp(b) + _TINY),
     "wave alone": lambda x, a, b: np.square(np.sin(x * np.exp(a))) / (np.exp(b) + _TINY),
+    "minus": lambda x, a, b: x - np.square(np.sin(x * np.exp(a))) / (np.exp(b) + _TINY),
     "off": lambda x, a, b: x,
+    **{name: _in_its_place(activation) for name, activation in ACTIVATIONS.items() if name != "none"},
 }
 SNAKES = tuple(_SNAKES)
 """Forms of Snake; "exp" is right."""

@@ -10,12 +10,15 @@ from omniggml.doctor import thresholds as bounds
 from omniggml.doctor.case import Case
 from omniggml.doctor.catalogue import Certainty
 from omniggml.doctor.check_report import Report
+from omniggml.doctor.voice_rate import recorded_at
+from omniggml.errors import OmniError
 from omniggml.spec.model_config import SAMPLE_RATE
 
 Samples = npt.NDArray[np.float64]
 
 _FULL_16_BIT = 32768
 _ROLL_OFF = 1.02  # filters are not infinitely steep
+_PANGRAM = "the quick brown fox jumps over the lazy dog"
 _QUIET, _TINY = 1e-5, 1e-12
 
 
@@ -29,7 +32,7 @@ def check_audio(case: Case, untrained: bool) -> Report:
 
 
 def _check(case: Case, report: Report, audio: Recorded, untrained: bool) -> None:
-    _check_header(case, report, audio)
+    _check_header(case, report, audio, untrained)
     x = audio.mono
     if not np.isfinite(audio.samples).all():
         n = int((~np.isfinite(audio.samples)).sum())
@@ -66,25 +69,63 @@ def _check(case: Case, report: Report, audio: Recorded, untrained: bool) -> None
     _check_duration(case, report, audio, x)
 
 
-def _check_header(case: Case, report: Report, audio: Recorded) -> None:
+def _check_header(case: Case, report: Report, audio: Recorded, untrained: bool) -> None:
+    if case.codes is None or case.mirror is None:
+        judge_rate(case, report, audio, untrained)  # beside codes, ours of the same codes tells
+    if audio.samples.shape[1] != 1:
+        report.find("audio.channels", f"The audio has {audio.samples.shape[1]} channels; the model makes one.")
+
+
+def judge_rate(case: Case, report: Report, audio: Recorded, untrained: bool) -> None:
+    """Whether the header's rate is that of the samples, where nothing is known of these but the voice."""
     rate = case.model.sample_rate if case.model is not None else SAMPLE_RATE
-    if audio.rate > rate and audio.mono.size and bounds.ABOVE_BAND.below(_share_above(audio, rate / 2)):
+    told = None if untrained else _told_by_voice(case, audio)
+    resampled = audio.rate > rate and audio.mono.size and bounds.ABOVE_BAND.below(_share_above(audio, rate / 2))
+    if told is not None and told != audio.rate:
+        report.find(
+            "audio.rate",
+            f"The header says {audio.rate} Hz; the voice is the model's where {told} samples are a second.",
+            certainty=Certainty.MEASURED,
+            cause={"kind": "rate", "where": "audio"},
+            rate=audio.rate,
+            expected=told,
+        )
+    elif audio.rate != rate and (told is not None or resampled):
+        why = "at that rate the voice is the model's" if told else f"nothing is above the {rate // 2} Hz of the model"
         report.find(
             "audio.resampled",
-            f"The header says {audio.rate} Hz, and nothing is above the {rate // 2} Hz that the model reaches: it was "
-            "resampled.",
+            f"The header says {audio.rate} Hz, and {why}: it was resampled.",
             certainty=Certainty.MEASURED,
             rate=audio.rate,
         )
     elif audio.rate != rate:
-        report.find(
-            "audio.rate",
-            f"The header says {audio.rate} Hz; the model makes {rate}.",
-            rate=audio.rate,
-            expected=rate,
-        )
-    if audio.samples.shape[1] != 1:
-        report.find("audio.channels", f"The audio has {audio.samples.shape[1]} channels; the model makes one.")
+        find_rate(report, audio.rate, rate)
+
+
+def find_rate(report: Report, told: int, expected: int) -> None:
+    """The header says another rate than that of the samples."""
+    report.find(
+        "audio.rate",
+        f"The header says {told} Hz; the model makes {expected}.",
+        cause={"kind": "rate", "where": "audio"},
+        rate=told,
+        expected=expected,
+    )
+
+
+def _told_by_voice(case: Case, audio: Recorded) -> int | None:
+    """The rate at which it is the model's voice that is heard; None where that can't be told."""
+    x = audio.mono
+    if case.model is None or not case.can_speak or not np.isfinite(x).all() or bounds.SILENT.below(float(x.std())):
+        return None
+    try:
+        said = [
+            case.model.speak(_PANGRAM, speaker=name, seed=1, max_frames=bounds.VOICE_FRAMES).samples.astype(np.float64)
+            for name in ([case.speaker] if case.speaker else case.model.speakers)
+        ]
+    except OmniError:
+        return None
+    return recorded_at(x, said, case.model.sample_rate)
 
 
 def _share_above(audio: Recorded, hertz: float) -> float:

@@ -29,6 +29,7 @@ _LEARNT = ("norm.weight", "layernorm", ".scale", ".gamma", ".bias", ".alpha", ".
 def check_values(report: Report, weights: StoredWeights) -> bool:
     """Reads every tensor once. Returns whether the weights are random numbers."""
     sizes: dict[str, float] = {}
+    gains: dict[str, float] = {}
     excess: dict[str, float] = {}
     shapes: dict[str, tuple[int, ...]] = {}
     digests: dict[bytes, list[str]] = defaultdict(list)
@@ -40,6 +41,7 @@ def check_values(report: Report, weights: StoredWeights) -> bool:
             not_finite.append(name)
             continue
         sizes[name] = float(np.sqrt(np.mean(np.square(values, dtype=np.float64))))
+        gains[name] = sizes[name] * math.sqrt(_fan_in(values.shape))
         if not values.any():
             zeros.append(name)
             continue
@@ -74,21 +76,28 @@ def check_values(report: Report, weights: StoredWeights) -> bool:
             tensors=tuple(names),
             grid=coarse[0][1],
         )
-    _check_sizes(report, sizes)
+    _check_sizes(report, sizes, gains)
     _check_precision(report, weights)
     _check_snake(report, weights)
     random = _check_randomness(report, excess, shapes)
-    if not random:
-        _check_code_table(report, weights)
-        if unlearnt:
-            name, value = next(iter(unlearnt.items()))
-            report.find(
-                "file.as-initialised",
-                f"{some(list(unlearnt))}: every value is {value:g}, as before training.",
-                tensors=tuple(unlearnt),
-                value=value,
-            )
+    _check_code_table(report, weights)
+    # Of random weights, what is as initialised is so everywhere.
+    odd = {name: value for name, value in unlearnt.items() if not random or _alone(name, unlearnt, sizes)}
+    if odd:
+        name, value = next(iter(odd.items()))
+        report.find(
+            "file.as-initialised",
+            f"{some(list(odd))}: every value is {value:g}, as before training.",
+            tensors=tuple(odd),
+            value=value,
+        )
     return random
+
+
+def _alone(name: str, unlearnt: dict[str, float], sizes: dict[str, float]) -> bool:
+    """Whether most of what stands at the same place in other layers is learnt."""
+    siblings = [other for other in sizes if other != name and _kind(other) == _kind(name)]
+    return sum(other not in unlearnt for other in siblings) * 2 > len(siblings)
 
 
 def _check_code_table(report: Report, weights: StoredWeights) -> None:
@@ -110,6 +119,7 @@ def _check_code_table(report: Report, weights: StoredWeights) -> None:
             f"The codes of a group in {name} differ in length by a factor of {math.exp(spread):.1f}, where they are "
             "usually alike.",
             tensors=(name,),
+            cause={"kind": "formula", "where": name.removesuffix(".weight")},
             spread=spread,
         )
 
@@ -150,7 +160,7 @@ def _kind(name: str) -> str:
     return re.sub(r"\.\d+(?=\.|$)", ".*", name)
 
 
-def _check_sizes(report: Report, sizes: dict[str, float]) -> None:
+def _check_sizes(report: Report, sizes: dict[str, float], gains: dict[str, float]) -> None:
     kinds: dict[str, list[str]] = defaultdict(list)
     for name, size in sizes.items():
         if size > 0:
@@ -165,7 +175,7 @@ def _check_sizes(report: Report, sizes: dict[str, float]) -> None:
         usual = float(np.median([sizes[name] for name in names]))
         most = bounds.LEARNT_SIZE if kind.endswith(_LEARNT) else bounds.MATRIX_SIZE
         far = {n for n in names if most.above(max(sizes[n] / usual, usual / sizes[n]))}
-        far |= set() if kind.endswith(_LEARNT) else {n for n in names if _stands_apart(n, names, sizes)}
+        far |= set() if kind.endswith(_LEARNT) else {n for n in names if _stands_apart(n, names, gains)}
         odd += [(sizes[n], n, usual) for n in names if n in far]
     if odd:
         size, name, usual = max(odd, key=lambda entry: abs(np.log(entry[0] / entry[2])))
@@ -178,13 +188,18 @@ def _check_sizes(report: Report, sizes: dict[str, float]) -> None:
         )
 
 
-def _stands_apart(name: str, names: list[str], sizes: dict[str, float]) -> bool:
-    """Whether one matrix is far from its siblings, and these are alike."""
-    others = [sizes[other] for other in names if other != name]
+def _fan_in(shape: tuple[int, ...]) -> int:
+    """Values that are added up to one: of what is wider, each is smaller."""
+    return math.prod(shape[1:]) if len(shape) < 3 or shape[-1] <= bounds.LARGEST_KERNEL else shape[-1]
+
+
+def _stands_apart(name: str, names: list[str], gains: dict[str, float]) -> bool:
+    """Whether what one matrix adds up is far from what its siblings do, and these are alike."""
+    others = [gains[other] for other in names if other != name]
     if max(others) > bounds.PEERS_ALIKE * min(others):
         return False
     usual = float(np.median(others))
-    return bounds.PEER_SIZE.above(max(sizes[name] / usual, usual / sizes[name]))
+    return bounds.PEER_SIZE.above(max(gains[name] / usual, usual / gains[name]))
 
 
 def _check_precision(report: Report, weights: StoredWeights) -> None:
@@ -250,6 +265,8 @@ def _check_snake(report: Report, weights: StoredWeights) -> None:
         return  # It stores exponentials.
     names = [name for name in weights if name.endswith((".alpha", ".beta"))]
     values = [weights[name].astype(np.float64).ravel() for name in names]
+    if _check_one_snake(report, dict(zip(names, values, strict=True))):
+        return
     if not values or any(not np.isfinite(v).all() or v.min() <= 0 for v in values):
         return
     n = sum(map(len, values))
@@ -269,6 +286,30 @@ def _check_snake(report: Report, weights: StoredWeights) -> None:
             skewness_of_logarithms=lean_of_logs,
             medians=centres,
         )
+
+
+def _check_one_snake(report: Report, values: dict[str, npt.NDArray[np.float64]]) -> bool:
+    """Whether some lie far above the others, and their logarithms among these."""
+    odd = []
+    for ending in (".alpha", ".beta"):
+        own = {name: v for name, v in values.items() if name.endswith(ending) and v.size and np.isfinite(v).all()}
+        for name, v in own.items():
+            medians = [float(np.median(other)) for n, other in own.items() if n != name]
+            if len(medians) < bounds.LEAST_SIBLINGS or v.min() <= 0 or min(medians) >= max(medians):
+                continue
+            usual, spread = float(np.mean(medians)), float(np.std(medians))
+            above, of_log = ((x - usual) / spread for x in (float(np.median(v)), float(np.median(np.log(v)))))
+            if bounds.SNAKE_ABOVE.above(above) and bounds.SNAKE_AMONG.below(abs(of_log)):
+                odd.append(name)
+    if odd:
+        report.find(
+            "file.snake-exponentiated",
+            f"{some(odd)} lies around {np.median(values[odd[0]]):.2f} and is all positive, unlike its siblings, among "
+            "which its logarithms lie: it was exponentiated already.",
+            tensors=tuple(odd),
+            cause=[{"kind": "formula", "where": name.rpartition(".")[0]} for name in odd],
+        )
+    return bool(odd)
 
 
 def _centre(names: list[str], values: list[npt.NDArray[np.float64]], ending: str) -> float:

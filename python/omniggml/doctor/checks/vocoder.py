@@ -19,13 +19,13 @@ from omniggml.doctor.alignment import Stretch, Whole, pieces, resampled, whole
 from omniggml.doctor.case import Case
 from omniggml.doctor.catalogue import MISTAKE_SENTENCES, Certainty
 from omniggml.doctor.check_report import Report
-from omniggml.doctor.checks.audio import swapped
+from omniggml.doctor.checks.audio import find_rate, judge_rate, swapped
 from omniggml.doctor.checks.codes import Readable
-from omniggml.doctor.counterfactuals import VocoderMistake, in_pieces, vocoder_mistakes
+from omniggml.doctor.counterfactuals import VocoderMistake, in_pieces, kept, vocoder_mistakes
 from omniggml.doctor.next_question import where_to_cut, which_module
 from omniggml.doctor.port_search import Explanation, PortSearch, explained_residual
 from omniggml.doctor.vocoder_grammar import PortMistake
-from omniggml.doctor.vocoder_mirror import DILATIONS, Choices, VocoderMirror
+from omniggml.doctor.vocoder_mirror import DILATIONS, Choices, Scoped, VocoderMirror
 from omniggml.errors import OmniError
 from omniggml.model import Model
 from omniggml.spec.model_config import SAMPLE_RATE
@@ -40,8 +40,9 @@ _UNIFORM = 12  # a step squared over the variance of what is rounded to it
 _BOTH_CONVOLUTIONS = 8 / 7
 
 
-def check_vocoder(case: Case, given: Readable) -> Report:
-    """Needs a model or at least the vocoder's tensors; compares with the audio where codes and audio are given."""
+def check_vocoder(case: Case, given: Readable, untrained: bool) -> Report:
+    """Needs a model or at least the vocoder's tensors; compares with the audio where codes and audio are given.
+    `untrained`: see `check_file`."""
     if case.mirror is None:
         return Report()
     report = Report("vocoder")
@@ -51,6 +52,7 @@ def check_vocoder(case: Case, given: Readable) -> Report:
         return report
     if given.right is None:
         report.skip("their audio against ours: the codes can't be decoded as they are")
+        judge_rate(case, report, case.audio, untrained)
         return report
     theirs = case.audio.mono
     if theirs.size and np.isfinite(theirs).all() and theirs.any():
@@ -154,18 +156,9 @@ class Recognition:
 
     def _copied(self) -> bool:
         """Whether theirs is ours, edited on its way into the file: what was done is a note, or a map of its pieces."""
-        ours, theirs = self._ours(), self.theirs
-        if self.rate != SAMPLE_RATE:
-            copy = whole(resampled(theirs, self.rate, SAMPLE_RATE), ours)
-            if copy is not None and bounds.COPIED.below(copy.residual):
-                self.report.find(
-                    "audio.resampled",
-                    f"Your audio is ours, resampled to {self.rate} Hz, as its header says ({_share(copy.residual)} of "
-                    "it is left over).",
-                    rate=self.rate,
-                    residual=copy.residual,
-                )
-                return True
+        ours, theirs = self._made, self.theirs
+        if self._at_a_rate():
+            return True
         found = whole(theirs, ours)
         if found is None or not bounds.COPIED.below(found.residual):
             return self._in_other_order(theirs, ours)
@@ -180,14 +173,59 @@ class Recognition:
         self._say_edited(found)
         return True
 
+    def _at_a_rate(self) -> bool:
+        """Whether theirs is ours at another rate: the header's, which is a note, or one that it doesn't say."""
+        others = (rate for rate in bounds.RATES if rate not in (self.rate, SAMPLE_RATE))
+        for rate in (self.rate, SAMPLE_RATE, *others):
+            left = self._left_at(rate)
+            if left is None or not bounds.COPIED.below(left):
+                continue
+            if rate == SAMPLE_RATE != self.rate:
+                find_rate(self.report, self.rate, rate)
+            if rate == SAMPLE_RATE:
+                return False  # what else was done to it is looked for
+            if rate == self.rate:
+                self.report.find(
+                    "audio.resampled",
+                    f"Your audio is ours, resampled to {rate} Hz, as its header says ({_share(left)} of it is left "
+                    "over).",
+                    rate=rate,
+                    residual=left,
+                )
+            else:
+                self.report.find(
+                    "audio.rate",
+                    f"Your audio is ours at {rate} samples a second; the header says {self.rate} Hz.",
+                    cause={"kind": "rate", "where": "audio"},
+                    rate=self.rate,
+                    expected=rate,
+                    residual=left,
+                )
+            return True
+        if self.rate != SAMPLE_RATE:
+            find_rate(self.report, self.rate, SAMPLE_RATE)
+        return False
+
+    def _left_at(self, rate: int) -> float | None:
+        """What ours leaves over of theirs, read at a rate, as far as both rates reach."""
+        lower = min(rate, SAMPLE_RATE)
+        theirs, ours = (resampled(x, own, lower) for x, own in ((self.theirs, rate), (self._made, SAMPLE_RATE)))
+        copy = whole(theirs, ours)
+        return None if copy is None else copy.residual
+
     @cached_property
     def floor(self) -> float:
         """The share of its energy that their sound file's type leaves over: of a codec, what it leaves over of ours."""
         if self.audio.subtype not in bounds.LOSSY:
             return rounding_share(self.audio)
-        return max(bounds.LOSSY_SHARE, coded_share(self._ours(), self.audio))
+        return max(bounds.LOSSY_SHARE, coded_share(self._made, self.audio))
 
-    def _ours(self) -> Samples:
+    @cached_property
+    def search(self) -> PortSearch:
+        return PortSearch(self.mirror, self.codes, self.theirs, self.floor, self.announce)
+
+    @cached_property
+    def _made(self) -> Samples:
         """What the engine makes of the codes; where there is none, the mirror."""
         made = self.mirror(self.codes) if self.model is None else self.model.code2wav(self.codes)
         return made.astype(np.float64)
@@ -238,9 +276,9 @@ class Recognition:
     def _mistaken(self, right: Trial, frames: int) -> bool:
         """Whether mistakes explain theirs: one that is well known, any that can be made, or two."""
         # What their file rounds away is left over of the right one, too, and no mistake leaves less.
-        if bounds.NOTHING_LEFT.below(right.match.residual) or bounds.ROUNDED_AWAY.below(
-            right.match.residual / self.floor
-        ):
+        own = match(self.theirs, self._made, self.per_frame).residual  # by the engine, in the precision that it takes
+        left = min(right.match.residual, own)
+        if bounds.NOTHING_LEFT.below(left) or bounds.ROUNDED_AWAY.below(left / self.floor):
             return False
         known = self._known(right, frames)
         if known is not None and known.match.residual <= explained_residual(self.floor):
@@ -248,12 +286,12 @@ class Recognition:
         if bounds.SAME.above(right.match.residual) and self._changed_afterwards():
             return True
         unexplained = right.match.residual > explained_residual(self.floor)
-        if unexplained and bounds.EXPLAINS.above(right.match.residual) and self._searched(right, known):
+        if unexplained and self._searched(right, known):
             return True
         return known is not None and self._say_known(known, right)
 
     def _searched(self, right: Trial, known: Trial | None) -> bool:
-        found = PortSearch(self.mirror, self.codes, self.theirs, self.floor, self.announce).run()
+        found = self.search.run()
         self.searched = [explanation.mistakes for explanation in found]
         beaten = min(right.match.residual * bounds.MISTAKE_BEATS.value, known.match.residual if known else 1)
         best = next((e for e in found if e.residual < beaten and not bounds.EXPLAINS.above(e.residual)), None)
@@ -315,18 +353,25 @@ class Recognition:
         """The well-known mistake that explains far more than none does."""
         first = min(frames, bounds.TRIAL_FRAMES)
         right_of_few = self._trial(None, first)
+        every = [
+            mistake
+            for mistake in vocoder_mistakes(self.mirror.geometry, self.n_frames)
+            if not (mistake.choices.half and bounds.SAME.below(right.match.residual))
+        ]
+        glimpsed = [(self.search.glimpsed(_anywhere(mistake)), number) for number, mistake in enumerate(every)]
         trials = []
-        for mistake in vocoder_mistakes(self.mirror.geometry, self.n_frames):
-            on = frames if mistake.choices.window is not None or frames <= first else first
-            trial = self._trial(mistake, on)
-            if mistake.choices.half and bounds.SAME.below(right.match.residual):
-                continue
-            beaten = (right if on == frames else right_of_few).match.residual
+        for _, number in sorted(glimpsed)[: bounds.KNOWN_LOOKED_AT_AGAIN]:
+            far = every[number].choices.window is not None
+            trial = self._trial(every[number], frames if far else first)
+            beaten = (right if far or frames == first else right_of_few).match.residual
             trials.append((trial.match.residual / max(beaten, _TINY), trial))
         ratio, best = min(trials, key=lambda entry: entry[0])
         assert best.mistake is not None
-        others = [trial for _, trial in trials if trial.mistake and trial.mistake.name != best.mistake.name]
-        alone = _stands_out(best, [right, *others])
+        others = [left for left, number in glimpsed if every[number].name != best.mistake.name]
+        others += [
+            trial.match.residual for _, trial in trials if trial.mistake and trial.mistake.name != best.mistake.name
+        ]
+        alone = _stands_out(best.match.residual, [right.match.residual, *others])
         leaves_little = not bounds.MISTAKE_LEAVES.above(best.match.residual)
         if not alone and not (leaves_little and bounds.MISTAKE_BEATS.below(ratio)):
             return None
@@ -410,6 +455,8 @@ class Recognition:
         ours = self.mirror(self.codes[:, : bounds.TRIAL_FRAMES])
         constant = float(self.theirs[: len(ours)].mean() - found.gain * ours.mean())
         beside = abs(constant) / (float(ours.std()) or 1)
+        if not bounds.SHIFTED.above(abs(float(self.theirs.mean()))):
+            return  # a constant of ours was taken away
         if bounds.SHIFTED.above(abs(constant)) and bounds.SHIFTED_BESIDE.above(beside):
             self.report.find(
                 "audio.dc",
@@ -420,6 +467,8 @@ class Recognition:
 
     def _judge_length(self, found: Match) -> None:
         have, want = len(self.theirs), self.per_frame * self.n_frames - self.lost
+        if self.audio.subtype in bounds.LOSSY and 0 <= have - want <= bounds.CODEC_DELAY:
+            return  # codecs make whole blocks
         if have != want and not self._one_sided(found):
             self.report.find(
                 "audio.length",
@@ -562,13 +611,19 @@ def coded_share(ours: Samples, audio: Recorded) -> float:
         return 0.0
 
 
-def _stands_out(best: Trial, others: list[Trial]) -> bool:
+def _anywhere(mistake: VocoderMistake) -> PortMistake:
+    """A well-known mistake as one among all: made in every module."""
+    codes = None if mistake.codes is kept else mistake.codes
+    return PortMistake(mistake.name, "code2wav", mistake.name, Scoped((("*", mistake.choices),)), codes=codes)
+
+
+def _stands_out(left: float, others: list[float]) -> bool:
     """Whether it explains a fifth of theirs, and nothing else a tenth of that: what is left of a signal that was cut at
     the limits, or of a computation in which the smallest difference grows."""
-    explained = 1 - best.match.residual
+    explained = 1 - left
     if not bounds.STANDS_OUT.above(explained):
         return False
-    return bounds.STANDS_ALONE.below(max(1 - other.match.residual for other in others) / explained)
+    return bounds.STANDS_ALONE.below(max(1 - other for other in others) / explained)
 
 
 def _frames(n: int) -> str:

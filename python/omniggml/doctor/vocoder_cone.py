@@ -1,0 +1,113 @@
+"""A few samples of a vocoder, and no more of each stage than what these see.
+
+A trial that needs a fifth of a frame computes a tenth of what the frames up to there take: residual units look back, by
+fewer samples the later they come, and only the transformer sees frames.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from omniggml.doctor.vocoder_mirror import AnyChoices, VocoderMirror, trimmed
+
+FloatArray = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class _Span:
+    """What a stage is given, [first, last), and which of what it makes of that is looked at."""
+
+    first: int
+    last: int
+    makes: slice
+
+
+class Cone:
+    """Samples `start` to `stop` of a vocoder with these choices, whose `mirror` gives the shapes of its weights."""
+
+    def __init__(self, mirror: VocoderMirror, choices: AnyChoices, start: int, stop: int) -> None:
+        self._mirror, self._choices = mirror, choices
+        self.stages = mirror.stages()
+        self._convolutions = next(i for i, stage in enumerate(self.stages) if ".upsample." in stage)
+        self._spans: dict[int, _Span] = {}
+        for number in range(len(self.stages) - 1, self._convolutions - 1, -1):
+            first, last, rate = self._seen(self.stages[number], start, stop)
+            first = max(first, 0)
+            self._spans[number] = _Span(first, last, slice(start - first * rate, stop - first * rate))
+            start, stop = first, last
+        self.frames = stop
+
+    @property
+    def convolutions(self) -> int:
+        """The first stage behind the transformer, in which not all is seen that comes before."""
+        return self._convolutions
+
+    def sees_like(self, other: Cone) -> bool:
+        """Whether each stage behind the transformer is given the same."""
+        return self._spans == other._spans
+
+    def entering(self, mirror: VocoderMirror, x: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
+        """What enters each stage behind the transformer, from what leaves that, [channels, time]."""
+        inputs = []
+        with np.errstate(over="ignore", invalid="ignore"):
+            for number in range(self._convolutions, len(self.stages)):
+                x = self._given(number, x)
+                inputs.append(x)
+                x = self.made(mirror, number, x)
+        return inputs
+
+    def samples(self, mirror: VocoderMirror, first: int, x: npt.NDArray[Any]) -> FloatArray:
+        """From what enters stage number `first`: before the convolutions that of all frames. Fewer than asked for where
+        the speech ends before."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            for number in range(first, len(self.stages)):
+                x = self.made(mirror, number, self._given(number, x))
+        return np.asarray(x[0], np.float32)
+
+    def _given(self, number: int, x: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        span = self._spans.get(number)
+        return x[:, span.first : span.last] if span and number == self._convolutions else x
+
+    def made(self, mirror: VocoderMirror, number: int, x: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """What one stage makes of what it is given."""
+        x = mirror.step(self.stages[number], x, self._choices)
+        return x[:, self._spans[number].makes] if number >= self._convolutions else x
+
+    def _seen(self, stage: str, start: int, stop: int) -> tuple[int, int, int]:
+        """What a stage sees of its input to make [start, stop) of its output, and how many it makes of one."""
+        part = stage.split(".")
+        if stage == "code2wav":
+            return start, stop, 1
+        if part[1] == "upsample" and part[3] == "1":
+            return *self._convolved(f"{stage}.dwconv", 1, start, stop), 1
+        if rate := self._rate(part):
+            return *self._transposed(stage, rate, start, stop), rate
+        if len(part) > 3:
+            path, block = f"{stage}.conv1", ".".join(part[:3])
+            dilation = self._choices.at(block).dilations[int(part[4]) - 2] if self._choices.at(path).dilated else 1
+            return *self._convolved(path, dilation, *self._convolved(f"{stage}.conv2", 1, start, stop)), 1
+        return *self._convolved(stage, 1, start, stop), 1
+
+    def _convolved(self, path: str, dilation: int, start: int, stop: int) -> tuple[int, int]:
+        reach = (self._mirror.weight(f"{path}.conv.weight").shape[2] - 1) * dilation
+        back = {"centred": reach // 2, "right": 0}.get(self._choices.at(path).padding, reach)
+        # At a slice's end the padding isn't that of the whole, so what it makes there is none of what is looked at.
+        return start - reach, stop + reach - back
+
+    def _transposed(self, path: str, rate: int, start: int, stop: int) -> tuple[int, int]:
+        kernel = self._mirror.weight(f"{path}.conv.weight").shape[2]
+        cut, _ = trimmed(max(kernel - rate, 0), self._choices.at(path).trim)
+        first = (start + cut - kernel) // rate + 1
+        return first, max((stop - 1 + cut) // rate + 1, first + 1)
+
+    def _rate(self, part: list[str]) -> int:
+        """Of a transposed convolution, 0 for another stage."""
+        geometry = self._mirror.geometry
+        if part[1] == "upsample":
+            return int(geometry["upsampling_ratios"][int(part[2])])
+        rates = self._choices.at("code2wav.decoder").rates or geometry["upsample_rates"]
+        return int(rates[int(part[2]) - 1]) if part[3:] == ["block", "1"] else 0

@@ -1,0 +1,61 @@
+"""A few samples of the vocoder are those of the whole, whatever is computed otherwise."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from omniggml.doctor.vocoder_cone import Cone
+from omniggml.doctor.vocoder_mirror import Choices, Scoped
+from parity.files import ModelFiles
+from test_doctor_mirror import codes_for, mirror_of
+
+EVERYWHERE = "*"
+CHOICES: dict[str, dict[str, Any]] = {
+    "right": {},
+    "padded at the right": {"padding": "right"},
+    "padded at both sides": {"padding": "centred"},
+    "padded by the edge": {"padding": "edge"},
+    "trimmed at the right": {"trim": "right"},
+    "trimmed at the left": {"trim": "left"},
+    "trimmed by halves": {"trim": "halves"},
+    "not trimmed": {"trim": "none"},
+    "not dilated": {"dilated": False},
+    "dilated more": {"dilations": (3, 9, 27)},
+    "units left out": {"used": False},
+}
+
+
+@pytest.mark.parametrize("case", CHOICES)
+@pytest.mark.parametrize("geometry", ["mini", "odd"])
+def test_the_same_samples(model_files: ModelFiles, geometry: str, case: str) -> None:
+    mirror = mirror_of(model_files.gguf(geometry, "f32")[0])
+    codes, choices = codes_for(mirror, 14), Scoped(((EVERYWHERE, Choices(**CHOICES[case])),))
+    whole, entering = mirror(codes, choices), mirror.entering(codes, choices)
+    for start in (0, len(whole) // 3, len(whole) - 70):
+        cone = Cone(mirror, choices, start, start + 60)
+        for first in (0, 1, cone.convolutions):
+            few = cone.samples(mirror, first, entering[first])
+            np.testing.assert_allclose(few, whole[start : start + 60], rtol=0, atol=1e-5, err_msg=f"{start}, {first}")
+
+
+def test_what_enters_a_stage_is_what_it_sees(model_files: ModelFiles) -> None:
+    mirror, right = mirror_of(model_files.gguf("mini", "f32")[0]), Scoped(())
+    codes = codes_for(mirror, 14)
+    whole = mirror(codes)
+    cone = Cone(mirror, right, 9000, 9100)
+    entering = mirror.entering(codes, right, cone.convolutions + 1)[-1]
+    seen = cone.entering(mirror, entering)
+    assert seen[-1].shape[-1] < 300 < mirror.entering(codes)[-1].shape[-1]
+    for number, x in enumerate(seen[1:], cone.convolutions + 1):
+        np.testing.assert_allclose(cone.samples(mirror, number, x), whole[9000:9100], rtol=0, atol=1e-5)
+
+
+def test_stages_that_see_more_are_told_apart(model_files: ModelFiles) -> None:
+    mirror = mirror_of(model_files.gguf("mini", "f32")[0])
+    right = Cone(mirror, Scoped(()), 9000, 9100)
+    other = Cone(mirror, Scoped((("code2wav.decoder.1", Choices(dilations=(1, 3, 5))),)), 9000, 9100)
+    same = Cone(mirror, Scoped((("code2wav.decoder.1.block.2.act1", Choices(snake="plain")),)), 9000, 9100)
+    assert same.sees_like(right) and not other.sees_like(right)

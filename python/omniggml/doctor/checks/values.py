@@ -190,7 +190,7 @@ def _check_sizes(report: Report, sizes: dict[str, float], gains: dict[str, float
 
 def _fan_in(shape: tuple[int, ...]) -> int:
     """Values that are added up to one: of what is wider, each is smaller."""
-    return math.prod(shape[1:]) if len(shape) < 3 or shape[-1] <= bounds.LARGEST_KERNEL else shape[-1]
+    return shape[-1] if shape[-1] > bounds.LARGEST_KERNEL else math.prod(shape[1:])
 
 
 def _stands_apart(name: str, names: list[str], gains: dict[str, float]) -> bool:

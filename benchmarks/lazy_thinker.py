@@ -1,9 +1,10 @@
-"""What speaking reads and holds with a thinker beside the speech file that is larger than the memory, and without one.
+"""What speaking reads and holds with a thinker larger than the memory: beside the speech file, and in the same file.
 
     python benchmarks/lazy_thinker.py --speech models/omni-speech.gguf
 
 The thinker is of the published geometry in q8_0, a file with holes in the place of values; its vocabulary is the speech
-file's. Without --speech the built-in voice speaks. Linux only.
+file's. In one file with the speech file's tensors it has that file's width, and wider experts. Before
+each run the files are dropped from the system's memory. Without --speech the built-in voice speaks. Linux only.
 """
 
 from __future__ import annotations
@@ -14,23 +15,47 @@ import os
 import subprocess
 import sys
 import tempfile
+from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 
-import omniggml
 from omniggml.conversion.output_tensors import thinker_file_outputs
-from omniggml.gguf.output_header import header_bytes, offsets
+from omniggml.files.plan import stacked
+from omniggml.gguf.header import Header, read_header
+from omniggml.gguf.metadata import Metadata, ValueType
+from omniggml.gguf.output_header import OutputTensor, header_bytes, offsets
+from omniggml.gguf.type_names import nbytes_of
 from omniggml.loading import BUILT_IN
 from omniggml.spec import thinker_file
+from omniggml.spec.expected_tensors import TEXT_EMBEDDING, thinker_tensors
 from omniggml.spec.policy import read_policy
 from omniggml.spec.published import PUBLISHED
 
+ALL_IN_ONE = "qwen3omnimoe"
+_WHERE = ("with it beside", "in one file")
 SPEAK = """
-import resource, sys
+import resource, sys, time, warnings
+warnings.simplefilter("ignore")
 import omniggml
-omniggml.load(sys.argv[1], n_threads=2).speak("hello world", max_frames=20)
+start = time.perf_counter()
+pieces = omniggml.load(sys.argv[1], n_threads=2).stream("hello world", max_frames=20)
+next(pieces)
+first = time.perf_counter() - start
+list(pieces)
 io = dict(line.split(": ") for line in open("/proc/self/io").read().splitlines())
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, io["rchar"])
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, io["rchar"], io["read_bytes"], first)
 """
+
+
+@dataclass(frozen=True)
+class Run:
+    """Bytes `resident` at most, `read` by system calls, and `fetched` from the disk, pages of mappings included;
+    seconds to the `first` piece of sound."""
+
+    resident: int
+    read: int
+    fetched: int
+    first: float
 
 
 def write_thinker(path: Path, vocabulary: int) -> int:
@@ -38,18 +63,56 @@ def write_thinker(path: Path, vocabulary: int) -> int:
     thinker = dataclasses.replace(PUBLISHED.thinker, vocab_size=vocabulary)
     outputs = [tensor.as_output() for tensor in thinker_file_outputs(thinker, read_policy("q8_0"))]
     metadata = thinker_file.thinker_metadata(dataclasses.replace(PUBLISHED.language_model, thinker=thinker))
-    header = header_bytes(thinker_file.ARCHITECTURE, metadata, outputs)
+    return _write(path, header_bytes(thinker_file.ARCHITECTURE, metadata, outputs), outputs, [])
+
+
+def write_all_in_one(path: Path, speech: Header) -> int:
+    """The speech file's tensors and a thinker's, its holes behind them; returns the size."""
+    rows, width = speech.tensors[TEXT_EMBEDDING].shape
+    inner = PUBLISHED.thinker.moe_intermediate_size * PUBLISHED.thinker.hidden_size // width
+    thinker = dataclasses.replace(
+        PUBLISHED.thinker, vocab_size=rows, hidden_size=width, moe_intermediate_size=inner, intermediate_size=inner
+    )
+    own = [OutputTensor(one.name, one.shape, one.type, one.nbytes) for one in speech.tensors.values()]
+    holes = [_hole(name, shape) for name, shape in stacked(thinker_tensors(thinker)).items() if name != TEXT_EMBEDDING]
+    metadata: Metadata = {}
+    types = speech.members[0].value_types()
+    for key, value in speech.metadata.items():
+        if key != "general.architecture" and not key.endswith(".format_version"):
+            kind, element = types[key]
+            ours = key.replace(speech.architecture, ALL_IN_ONE, 1)
+            is_list = kind == ValueType.ARRAY.value
+            metadata[ours] = (value, ValueType(kind), ValueType(element) if is_list else None)
+    values = [speech.read(one) for one in speech.tensors.values()]
+    return _write(path, header_bytes(ALL_IN_ONE, metadata, [*own, *holes]), [*own, *holes], values)
+
+
+def _hole(name: str, shape: tuple[int, ...]) -> OutputTensor:
+    type_ = read_policy("q8_0").type_of(name, shape)
+    return OutputTensor(name, shape, type_, nbytes_of(type_, prod(shape)))
+
+
+def _write(path: Path, header: bytes, outputs: list[OutputTensor], values: list[bytes]) -> int:
+    places = offsets(header, outputs)
     with path.open("wb") as file:
         file.write(header)
-        file.truncate(offsets(header, outputs)[-1])
-    return path.stat().st_size
+        for place, data in zip(places, values, strict=False):
+            file.seek(place)
+            file.write(data)
+        file.truncate(places[-1])
+        os.fsync(file.fileno())
+    return places[-1]
 
 
-def spoken(path: Path) -> tuple[int, int]:
-    """Bytes resident at most, and read by system calls."""
+def spoken(path: Path, *others: Path) -> Run:
+    """Of a process that finds none of the files in the system's memory."""
+    for file in (path, *others):
+        handle = os.open(file, os.O_RDONLY)
+        os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_DONTNEED)
+        os.close(handle)
     done = subprocess.run([sys.executable, "-c", SPEAK, str(path)], check=True, capture_output=True, text=True)
-    resident, read = done.stdout.split()
-    return int(resident), int(read)
+    resident, read, fetched, first = done.stdout.split()
+    return Run(int(resident), int(read), int(fetched), float(first))
 
 
 def main() -> None:
@@ -58,16 +121,26 @@ def main() -> None:
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=".") as directory:
         speech = Path(directory) / "x-speech.gguf"
-        speech.symlink_to(args.speech.resolve())
+        speech.write_bytes(args.speech.read_bytes())
+        header = read_header(speech)
+        spoken(speech)  # Python's own files
         alone = spoken(speech)
-        rows = omniggml.load(speech).geometry["talker"]["text_vocab_size"]
-        size = write_thinker(Path(directory) / "x-thinker.gguf", rows)
-        beside = spoken(speech)
+        beside_ = Path(directory) / "x-thinker.gguf"
+        size = write_thinker(beside_, header.tensors[TEXT_EMBEDDING].shape[0])
+        beside = spoken(speech, beside_)
+        beside_.unlink()
+        whole = Path(directory) / "all-in-one.gguf"
+        whole_size = write_all_in_one(whole, header)
+        within = spoken(whole)
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    print(f"a thinker of {size / 1e9:.1f} GB beside the speech file, on a machine of {memory / 1e9:.1f} GB")
-    for name, first, second in zip(("resident", "read"), alone, beside, strict=True):
-        more = 100 * second / first - 100
-        print(f"{name}: {first / 1e6:.1f} MB without it, {second / 1e6:.1f} MB with it ({more:+.1f} %)")
+    sizes = f"a thinker of {size / 1e9:.1f} GB, and all in one of {whole_size / 1e9:.1f} GB"
+    print(f"{sizes}, on a machine of {memory / 1e9:.1f} GB")
+    megabytes = [(name, 1e6, "MB") for name in ("resident", "read", "fetched")]
+    for name, unit, kind in (*megabytes, ("first", 1e-3, "ms")):
+        first, *others = (getattr(run, name) / unit for run in (alone, beside, within))
+        pairs = zip(others, _WHERE, strict=True)
+        told = [f"{other:.1f} {kind} {where} ({100 * other / first - 100:+.1f} %)" for other, where in pairs]
+        print(f"{name}: {first:.1f} {kind} alone, {', '.join(told)}")
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import subprocess
 import sys
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,32 @@ from gguf import GGUFValueType as V
 
 import omniggml
 from conftest import Files
-from foreign_files import arrays, text, write, write_all_in_one, write_bundled, write_code2wav, write_mtp_talker
+from foreign_files import (
+    arrays,
+    bundled_name,
+    text,
+    write,
+    write_all_in_one,
+    write_bundled,
+    write_code2wav,
+    write_mtp_talker,
+)
 from gguf_edit import GgufEdit, Tensor
 from omniggml import _native
+from omniggml.conversion.output_tensors import thinker_file_outputs
 from omniggml.errors import InputError, ModelFileError
 from omniggml.files.families import FAMILIES
+from omniggml.files.opening import open_files
+from omniggml.files.plan import stacked
+from omniggml.gguf.metadata import count
+from omniggml.gguf.metadata import text as metadata_text
+from omniggml.gguf.output_header import OutputTensor, header_bytes, offsets
 from omniggml.gguf.planned_tensor import PlannedTensor
+from omniggml.gguf.type_names import nbytes_of
+from omniggml.spec import speech_file, thinker_file
+from omniggml.spec.policy import read_policy
+from omniggml.spec.published import PUBLISHED
+from omniggml.synthetic.geometries import PUBLISHED_GEOMETRY
 from parity.files import ModelFiles
 from sentences import one_sentence
 from worker import Worker
@@ -107,6 +128,49 @@ def test_all_in_one_without_a_tokenizer(mini: Files, model_files: ModelFiles, tm
 def test_bundled_talker_and_code2wav(mini: Files, tmp_path: Path) -> None:
     path = write_bundled(tmp_path / "talker.gguf", mini.speech)
     same(omniggml.load(mini.speech, n_threads=1), load(path, "mini", thinker=mini.thinker))
+
+
+def test_the_published_talker_file(tmp_path: Path) -> None:
+    """talker-f16.gguf by its layout: the fork's names for the published tensors, one axis in F32 and gates too, the
+    rest in F16, make its 7.1 GB; beside the published thinker the engine would load it. Both are holes."""
+    tensors = stacked(speech_file.speech_file_tensors(PUBLISHED_GEOMETRY.model_config()))
+    outputs = []
+    for short, shape in tensors.items():
+        name = (
+            short if short.endswith((".weight", ".bias", ".scale", ".alpha", ".beta", ".gamma")) else f"{short}.weight"
+        )
+        if name.startswith("thinker."):
+            continue
+        theirs = bundled_name(name)
+        type_ = "F32" if len(shape) == 1 or ".ffn_gate_inp" in theirs else "F16"
+        turned = shape[::-1] if ".dwconv." in name and len(shape) == 3 else shape
+        outputs.append(OutputTensor(theirs, turned, type_, nbytes_of(type_, prod(shape))))
+    metadata = {
+        "tokenizer.ggml.model": metadata_text("none"),
+        "qwen3omni-talker.block_count": count(20),
+        "qwen3omni-talker.expert_used_count": count(6),
+        "qwen3omni-talker.accept_hidden_layer": count(24),
+    }
+    talker = hollow(tmp_path / "talker-f16.gguf", header_bytes("qwen3omni-talker", metadata, outputs), outputs)
+    assert 7.0e9 < talker.stat().st_size < 7.2e9
+    thinker_outputs = [one.as_output() for one in thinker_file_outputs(PUBLISHED.thinker, read_policy("q8_0"))]
+    keys = thinker_file.thinker_metadata(PUBLISHED.language_model)
+    header = header_bytes(thinker_file.ARCHITECTURE, keys, thinker_outputs)
+    thinker = hollow(tmp_path / "thinker.gguf", header, thinker_outputs)
+    found = omniggml.inspect(talker)
+    assert (found.family, found.needs, found.missing, found.unknown) == ("bundled", ("thinker",), (), ())
+    opened = open_files(talker, thinker)
+    assert opened.speech is not None and opened.thinker is not None
+    _native.SpeechModel.check(opened.speech.native)
+    _native.Thinker.check(opened.thinker.native)
+
+
+def hollow(path: Path, header: bytes, outputs: list[OutputTensor]) -> Path:
+    """A file whose values are holes."""
+    with path.open("wb") as file:
+        file.write(header)
+        file.truncate(offsets(header, outputs)[-1])
+    return path
 
 
 def test_a_thinker_by_another_architecture_name(mini: Files, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 import gguf
 import pytest
 
-from omniggml import convert
+from omniggml import TextOptions, convert, load, quantize
 from omniggml.synthetic.geometries import GEOMETRIES
 from omniggml.synthetic.random_checkpoint import write_random_checkpoint
 from omniggml.tokenizer import Tokenizer
@@ -98,6 +98,20 @@ def test_llama_cpp_answers_as_transformers(thinker: tuple[str, Path, Path]) -> N
         body = {"prompt": prompt, "n_predict": TOKENS, "temperature": 0, "return_tokens": True, "cache_prompt": False}
         tokens = post(address, "/completion", body)["tokens"]
     assert [token for token in tokens if token != tokenizer.eos_id] == json.loads(GREEDY.read_text())[name]
+
+
+@pytest.mark.parametrize("type_", ["f16", "bf16", "q8_0", "q8_0-all", "q6_k", "q4_k"])
+def test_llama_cpp_reads_every_type(tmp_path: Path, type_: str) -> None:
+    """And our tokens are its, of the same file."""
+    pytest.importorskip("xllamacpp")
+    checkpoint = write_random_checkpoint("mini", tmp_path / "mini")
+    (plain,) = convert(checkpoint, tmp_path, type="f32", only="thinker")
+    path = quantize(plain, tmp_path / "x-thinker.gguf", policy=type_).path
+    asked = {"prompt": [1, 2, 3], "n_predict": 4, "temperature": 0, "return_tokens": True, "cache_prompt": False}
+    with llama_server(path) as address:
+        theirs = post(address, "/completion", asked)["tokens"]
+    ours = load(thinker=path, n_threads=1).generate_text([1, 2, 3], TextOptions(greedy=True, max_tokens=4))[0]
+    assert theirs[0] == ours[0]
 
 
 @pytest.mark.reference

@@ -208,3 +208,30 @@ def test_what_is_made_otherwise_without(tmp_path: Path, name: str, parts: tuple[
     with warnings.catch_warnings():  # of no concern to the vocoder
         warnings.simplefilter("error")
         convert(checkpoint, tmp_path / "gen", name="x", layout="mtmd-gen")
+
+
+def test_image_settings_of_either_file(tmp_path: Path) -> None:
+    """Transformers 5 saves them within `processor_config.json`, which counts where both are there."""
+    checkpoint = Eyes(tmp_path).checkpoint
+    nested = {
+        "image_processor": {
+            "image_mean": [0.1, 0.2, 0.3],
+            "image_std": [0.4, 0.5, 0.6],
+            "size": {"longest_edge": 500_000, "shortest_edge": 5_000},
+        },
+        "processor_class": "Qwen3OmniMoeProcessor",
+    }
+    (checkpoint / "processor_config.json").write_text(json.dumps(nested))
+    for name in ("both", "alone"):
+        (mmproj,) = convert(checkpoint, tmp_path / name, name="x", only="mmproj")
+        fields = GGUFReader(mmproj).fields
+        assert fields["clip.vision.image_mean"].contents() == pytest.approx([0.1, 0.2, 0.3])
+        assert fields["clip.vision.image_std"].contents() == pytest.approx([0.4, 0.5, 0.6])
+        assert fields["qwen3omni.vision.min_pixels"].contents() == 5_000
+        assert fields["qwen3omni.vision.max_pixels"].contents() == 500_000
+        (checkpoint / "preprocessor_config.json").unlink(missing_ok=True)
+    nested["image_processor"] = 5  # type: ignore[assignment]
+    (checkpoint / "processor_config.json").write_text(json.dumps(nested))
+    with pytest.raises(ConversionError) as error:
+        convert(checkpoint, tmp_path / "odd", name="x", only="mmproj")
+    one_sentence(str(error.value), "processor_config.json", "image_processor is 5")

@@ -113,10 +113,21 @@ def _vision_config(thinker: Section) -> VisionEncoderConfig:
     )
 
 
+def image_settings(directory: Path) -> Section | None:
+    """How a checkpoint says that images are made its input: nested in `processor_config.json`, as transformers 5 saves
+    it, else `preprocessor_config.json`; None where there is neither."""
+    nested, path = directory / "processor_config.json", directory / "preprocessor_config.json"
+    if nested.exists():
+        whole = Section(read_json_object(nested), nested)
+        if whole.values.get("image_processor") is not None:
+            return whole.section("image_processor")
+    return Section(read_json_object(path), path) if path.exists() else None
+
+
 def _input_config(directory: Path, thinker: Section) -> VisionInputConfig:
-    """`preprocessor_config.json`, which older and newer versions of transformers write with other keys for pixels."""
-    default, path = VisionInputConfig(), directory / "preprocessor_config.json"
-    read = Section(read_json_object(path) if path.exists() else {}, path)
+    """Older and newer versions of transformers write other keys for pixels."""
+    default = VisionInputConfig()
+    read = image_settings(directory) or Section({}, directory / "preprocessor_config.json")
     size = read.section("size") if isinstance(read.values.get("size"), dict) else read
 
     def pixels(older: str, newer: str, otherwise: int) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from omniggml.conversion.encoder_configs import image_settings
 from omniggml.files.refusals import PUBLISHED_REPOSITORY
 from omniggml.files.tokenizer_metadata import read_tokenizer_files
 from omniggml.warning import warn
@@ -27,5 +28,5 @@ def _missing(directory: Path, speaks_or_thinks: bool, sees: bool) -> Iterator[tu
         )
     if speaks_or_thinks and read_tokenizer_files(directory).chat_template is None:
         yield "chat template (chat_template.json, chat_template.jinja)", "it speaks what it is given, and can't chat"
-    if sees and not (directory / "preprocessor_config.json").exists():
+    if sees and image_settings(directory) is None:
         yield "preprocessor_config.json", "images are made its input as the published model's are"

@@ -552,12 +552,15 @@ def test_interrupted_in_the_first_piece(slow_files: Files, tmp_path: Path) -> No
 def test_interrupted_on_stdout(slow_files: Files) -> None:
     """What was spoken goes to standard output, as one sound file."""
     arguments = ["speak", "hello", "-o", "-", "-m", slow_files.speech, "--threads", 1, "--chunk-frames", 10]
-    process = subprocess.Popen(command(*arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    time.sleep(5)
+    process = subprocess.Popen(command(*arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0)
+    assert process.stdout is not None
+    spoken = b""
+    while len(spoken) < 100 and (more := process.stdout.read(100)):  # a header, and the beginning of a sound
+        spoken += more
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=DEADLINE)
     assert process.returncode == 130 and err == b"interrupted\n", err
-    assert soundfile.info(io.BytesIO(out)).frames > 0
+    assert soundfile.info(io.BytesIO(spoken + out)).frames > 0
 
 
 def test_interrupted_decoding(model: list[str], tmp_path: Path) -> None:

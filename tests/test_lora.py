@@ -286,3 +286,12 @@ def test_equal_to_pefts_own_merge(heard: Path, tmp_path: Path, way: str) -> None
     assert "bias" not in settings or any(name.endswith(".bias") for name in changed), changed
     for name, values_ in expected.items():
         np.testing.assert_allclose(merged[name], values_, rtol=1e-5, atol=1e-5, err_msg=name)
+
+
+def test_what_is_no_adapter(tmp_path: Path) -> None:
+    """It is named as one that isn't, not as a checkpoint."""
+    checkpoint = write_random_checkpoint("tiny", tmp_path / "tiny")
+    for directory in (tmp_path / "nowhere", checkpoint):
+        with pytest.raises(ConversionError) as error:
+            convert(checkpoint, tmp_path / "out", lora=directory)
+        one_sentence(str(error.value), f"{directory} is no adapter of PEFT's", "adapter_config.json")

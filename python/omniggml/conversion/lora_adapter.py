@@ -84,6 +84,8 @@ class LoraAdapter:
         """Raises ConversionError where it is no adapter, or one that can't be merged."""
         self.directory = directory
         self.path = directory / WEIGHTS_NAME
+        if not (directory / CONFIG_NAME).exists():
+            raise ConversionError(f"{directory} is no adapter of PEFT's: it holds no {CONFIG_NAME}")
         self._config = read_json_object(directory / CONFIG_NAME)
         _refuse_other_kinds(directory / CONFIG_NAME, self._config)
         if not self.path.exists():

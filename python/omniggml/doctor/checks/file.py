@@ -28,11 +28,11 @@ def check_file(case: Case) -> tuple[bool, Report]:
     report = Report("file")
     found = case.inspection
     if found.family == "unknown":
-        report.find("file.unreadable", f"{case.path} can't be used: {found.problem}")
+        report.find("file.unreadable", found.problem)
         return False, report
     weights = case.weights
     if weights is None:
-        report.find("file.unloadable", f"{case.path} can't be used: {found.problem}")
+        report.find("file.unloadable", found.problem)
         return False, report
     _check_presence(case, report, weights)
     check_settings(case, report, weights)

@@ -65,6 +65,130 @@ def test_layers_compute_what_transformers_computes(voice: dict[str, Any]) -> Non
         assert torch.allclose(made, reference.code2wav(codes)[:, 0], atol=1e-5)
 
 
+def test_the_ear_computes_what_transformers_and_the_engine_compute(tmp_path: Path) -> None:
+    """In batches of clips of any length, and alone from the file that is made of it."""
+    import dataclasses
+
+    import omniggml
+
+    torch.manual_seed(5)
+    ear, rows_of = part("ear").Ear().eval(), part("spoken").rows_of
+    lengths = (100, 237, 563, 799)
+    features = torch.zeros(len(lengths), 128, max(lengths))
+    rng = np.random.default_rng(0)
+    sounds = [rng.normal(0, 0.1, 160 * length).astype(np.float32) for length in lengths]
+    for row, sound in zip(features, sounds, strict=True):
+        row[:, : len(sound) // 160] = torch.from_numpy(omniggml.log_mel(sound))
+    rows = torch.tensor([rows_of(length) for length in lengths])
+    with torch.no_grad():
+        ours = ear(features, rows)
+    config = transformers.models.qwen3_omni_moe.configuration_qwen3_omni_moe.Qwen3OmniMoeAudioEncoderConfig(
+        **dataclasses.asdict(part("geometry").EAR), attn_implementation="eager"
+    )
+    modeling = transformers.models.qwen3_omni_moe.modeling_qwen3_omni_moe
+    reference = modeling.Qwen3OmniMoeAudioEncoder(config).eval()
+    assert reference.load_state_dict(ear.state_dict(), strict=False).unexpected_keys == []
+    export = part("export")
+    mmproj = export.write_ear_file(export.write_ear_checkpoint(tmp_path / "checkpoint", ear), tmp_path, "f32")
+    assert mmproj.name == "voice-mmproj.gguf"
+    model = omniggml.load(device="cpu", mmproj=mmproj)
+    for index, (length, sound) in enumerate(zip(lengths, sounds, strict=True)):
+        mine = ours[index, : rows_of(length)].numpy()
+        with torch.no_grad():
+            heard = reference(features[index, :, :length], feature_lens=torch.tensor([length])).last_hidden_state
+        assert np.abs(mine - heard.numpy()).max() < 1e-5
+        assert np.abs(mine - model.listen(sound)).max() < 1e-4
+
+
+def test_the_ears_thinker_is_the_engines() -> None:
+    """Read back from its file, in the conversation in which the ear is trained."""
+    import omniggml
+
+    model = omniggml.load(device="cpu")
+    thinker = part("thinker_file").read_thinker(model.path.with_name("voice-thinker.gguf"))
+    training = part("ear_training")
+    turn = {"role": "user", "content": [{"type": "audio", "audio": "x"}]}
+    heard = model.tokenizer.encode_chat([turn])
+    pad = part("tokenizer").voice_tokenizer().added["<|audio_pad|>"]
+    assert heard == [*training.BEFORE, pad, *training.AFTER]
+    tokens = [*training.BEFORE, *model.tokenizer.encode("what is two plus two"), *training.AFTER]
+    with torch.no_grad():
+        assert np.abs(thinker(torch.tensor([tokens]))[0].numpy() - model.thinker(tokens).logits).max() < 1e-2
+
+
+def test_recordings_hold_nothing_that_is_held_out() -> None:
+    """No phrasing of those that are tested with, whatever stands in front of it, and no speaker."""
+    spoken, questions = part("spoken"), part("questions")
+    said = {one.text for one in spoken.plan(3000, 1)}
+    for asked in questions.all_questions():
+        assert not said.intersection(asked.unseen())
+        aloud = [form.format(*asked.slots) for form in spoken.ALOUD[asked.kind]]
+        assert not [text for text in asked.unseen() for form in aloud if text in form]
+    rng = np.random.default_rng(0)
+    low, high = spoken.LEFT_OUT
+    assert not [one for _ in range(500) if low < (one := spoken.drawn_speaker(rng)).pitch < high]
+    assert all(low < one.pitch < high or one.pitch > 1.3 for one in spoken.UNHEARD_SPEAKERS)
+
+
+def test_recordings_say_where_their_words_are(tmp_path: Path) -> None:
+    """A row for each token, in order, from about where its word begins; and a shard gives back what was put in."""
+    spoken = part("spoken")
+    said, manner = spoken.Spoken("what is two plus three", "two plus three is five"), spoken.Manner(before=0.5)
+    speech = spoken.voiced(said.text, spoken.SPEAKERS[0], manner, 0)
+    clip = spoken.make_clip(said, speech, manner, spoken.Surroundings(), 0, None)
+    empty = spoken.empty_clip(3, None)
+    assert len(clip.tokens) == spoken.rows_of(clip.features.shape[1])
+    tokens = [int(token) for token in clip.tokens if token != spoken.FILLER]
+    assert part("tokenizer").engine_tokenizer().decode(tokens) == said.text
+    assert 0.4 < np.flatnonzero(clip.tokens != spoken.FILLER)[0] / spoken.ROWS_A_SECOND < 0.75
+    assert (empty.tokens == spoken.FILLER).all() and empty.said.answer == spoken.NOT_UNDERSTOOD
+    spoken.save_clips(tmp_path / "0.npz", [clip, empty])
+    for before, after in zip([clip, empty], spoken.load_shard(tmp_path / "0.npz"), strict=True):
+        assert before.said == after.said
+        for name in ("features", "tokens", "phones"):
+            assert np.array_equal(getattr(before, name), getattr(after, name))
+
+
+def test_the_ear_learns_from_the_frozen_thinker() -> None:
+    """A few steps on one batch: the loss of the answers falls, and nothing of the thinker moves."""
+    import omniggml
+
+    training, spoken = part("ear_training"), part("spoken")
+    thinker = part("thinker_file").read_thinker(omniggml.load().path.with_name("voice-thinker.gguf"))
+    before = [value.clone() for _, value in thinker.tensors()]
+    batch = training.collate(spoken.unheard_clips(4, 3))
+    torch.manual_seed(0)
+    model = training.Hearing()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3)
+    losses = []
+    for _ in range(12):
+        found = model(batch, thinker, answering=True)
+        optimizer.zero_grad()
+        (found.answers + found.tokens).backward()
+        optimizer.step()
+        losses.append((float(found.answers), float(found.tokens)))
+    assert losses[-1][0] < 0.8 * losses[0][0] and losses[-1][1] < 0.8 * losses[0][1]
+    assert all(torch.equal(old, new) for old, (_, new) in zip(before, thinker.tensors(), strict=True))
+
+
+def test_surroundings_are_what_they_are_called() -> None:
+    """Noise as loud as it was asked for, and nothing outside of a band."""
+    acoustics = part("acoustics")
+    rng = np.random.default_rng(1)
+    tone = np.sin(np.arange(32000) * 0.4).astype(np.float32)
+    for kind in acoustics.NOISES:
+        made = acoustics.noise(kind, 30011, rng, tone)
+        assert made.shape == (30011,) and abs(float(np.sqrt(np.mean(made**2))) - 1) < 1e-3
+    quiet = acoustics.recorded(tone, acoustics.Surroundings(), np.random.default_rng(0))
+    noisy = acoustics.recorded(tone, acoustics.Surroundings("white", 10.0), np.random.default_rng(0))
+    assert abs(20 * np.log10(np.std(quiet) / np.std(noisy - quiet)) - 10) < 0.5
+    telephone = acoustics.recorded(
+        acoustics.noise("white", 32000, rng), acoustics.Surroundings(band=(300.0, 3400.0)), np.random.default_rng(0)
+    )
+    power = np.abs(np.fft.rfft(telephone)) ** 2
+    assert power[12000:].sum() < 0.02 * power[800:6000].sum()
+
+
 def test_engine_agrees_with_transformers(voice: dict[str, Any]) -> None:
     """Every module of a voice of this shape, teacher-forced, in F32 and in the type of the committed files."""
     from parity import transformers_side
@@ -164,6 +288,7 @@ def test_recipe_runs_from_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     model = omniggml.load(tmp_path / "voice-speech.gguf", device="cpu")
     assert model.speakers == ["chelsie", "ethan"]
     assert len(model.speak("hello", max_frames=3).samples) == model.n_samples(3)
+    assert model.has_ears and model.listen(np.zeros(16000)).shape == (13, 128)
 
 
 def test_vocoder_draws_from_short_utterances_too() -> None:

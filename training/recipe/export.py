@@ -1,4 +1,4 @@
-"""Trained weights -> a Hugging Face checkpoint -> the two GGUF files."""
+"""Trained weights -> a Hugging Face checkpoint -> the GGUF files."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ import numpy as np
 from safetensors.numpy import save_file
 
 from omniggml import convert
+from omniggml.spec.encoder_tensors import audio_encoder_tensors
 from omniggml.spec.expected_tensors import speech_tensors, thinker_tensors
 from omniggml.synthetic.random_checkpoint import config_json
 
-from .geometry import VOICE
+from .geometry import EAR, VOICE
 
 TEMPERATURE, TOP_K = 0.2, 50
 PREDICTOR_TEMPERATURE = 0.1
@@ -23,10 +24,11 @@ LONGEST_SPAN = 32
 """Tokens that the voice is good for in one go (`recipe.long_texts` measures it)."""
 
 
-def write_checkpoint(directory: Path, thinker: Any, talker: Any, code2wav: Any) -> Path:
-    """Write configuration, tokenizer and float32 weights as transformers lays them out."""
+def write_checkpoint(directory: Path, thinker: Any, talker: Any, code2wav: Any, ear: Any = None) -> Path:
+    """Write configuration, tokenizer and float32 weights as transformers lays them out; with the audio encoder where
+    there is one."""
     directory.mkdir(parents=True, exist_ok=True)
-    _write_json(directory / "config.json", {**config_json(VOICE), "dtype": "float32"})
+    _write_json(directory / "config.json", {**config_json(VOICE, None if ear is None else EAR), "dtype": "float32"})
     _write_json(directory / "generation_config.json", generation_json())
     VOICE.tokenizer.write(directory)
     named = [*thinker.tensors(), *talker.tensors()]
@@ -34,10 +36,22 @@ def write_checkpoint(directory: Path, thinker: Any, talker: Any, code2wav: Any) 
         (name, value / PREDICTOR_TEMPERATURE if "code_predictor.lm_head." in name else value) for name, value in named
     ]
     named += [(f"code2wav.{name}", value) for name, value in code2wav.state_dict().items()]
+    named += [] if ear is None else [*ear.tensors()]
     tensors = {name: np.ascontiguousarray(value.detach().numpy(), np.float32) for name, value in named}
     config = VOICE.model_config()
     wanted = [*thinker_tensors(config.thinker), *speech_tensors(config)]
+    wanted += [] if ear is None else [*audio_encoder_tensors(EAR)]
     save_file({name: tensors[name].reshape(shape) for name, shape in wanted}, directory / "model.safetensors")
+    return directory
+
+
+def write_ear_checkpoint(directory: Path, ear: Any) -> Path:
+    """Write the audio encoder alone, as a checkpoint of which the rest is elsewhere."""
+    directory.mkdir(parents=True, exist_ok=True)
+    _write_json(directory / "config.json", {**config_json(VOICE, EAR), "dtype": "float32"})
+    VOICE.tokenizer.write(directory)
+    tensors = {name: np.ascontiguousarray(value.detach().numpy(), np.float32) for name, value in ear.tensors()}
+    save_file(tensors, directory / "model.safetensors")
     return directory
 
 
@@ -61,8 +75,13 @@ def generation_json() -> dict[str, Any]:
 
 
 def write_gguf_files(checkpoint: Path, directory: Path, precision: str = "f16") -> list[Path]:
-    """Convert the checkpoint to `voice-speech.gguf` and `voice-thinker.gguf`."""
+    """Convert the checkpoint to `voice-speech.gguf`, `voice-thinker.gguf` and, where it hears, `voice-mmproj.gguf`."""
     return convert(checkpoint, directory, type=precision, name="voice")
+
+
+def write_ear_file(checkpoint: Path, directory: Path, precision: str = "f16") -> Path:
+    """Convert the audio encoder of a checkpoint to `voice-mmproj.gguf`."""
+    return convert(checkpoint, directory, type=precision, name="voice", only="mmproj")[0]
 
 
 def _write_json(path: Path, value: object) -> None:

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from omniggml.spec.model_config import Code2WavConfig, CodePredictorConfig, TalkerConfig, ThinkerConfig
+from omniggml.spec.model_config import (
+    AudioEncoderConfig,
+    Code2WavConfig,
+    CodePredictorConfig,
+    TalkerConfig,
+    ThinkerConfig,
+)
 from omniggml.synthetic.geometries import Geometry
 from omniggml.synthetic.small_tokenizer import SmallTokenizer
 
@@ -85,6 +91,19 @@ CODE2WAV = Code2WavConfig(
     rope_theta=1e4,
     upsampling_ratios=(2, 2),
     upsample_rates=(8, 5, 4, 3),
+)
+
+EAR = AudioEncoderConfig(
+    encoder_layers=4,
+    d_model=160,
+    encoder_attention_heads=5,
+    encoder_ffn_dim=640,
+    num_mel_bins=128,
+    downsample_hidden_size=24,
+    output_dim=THINKER.hidden_size,
+    max_source_positions=1500,
+    n_window=50,
+    n_window_infer=800,
 )
 
 

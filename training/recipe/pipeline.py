@@ -1,4 +1,4 @@
-"""The recipe from nothing to the two GGUF files. Every stage is kept in the work directory and not done twice."""
+"""The recipe from nothing to the three GGUF files. Every stage is kept in the work directory and not done twice."""
 
 from __future__ import annotations
 
@@ -13,15 +13,20 @@ from typing import Any
 
 import torch
 
+from omniggml.loading import BUILT_IN
+
 from .batches import make_items
 from .codec import Codec, fit_codec
 from .data import Utterance, load_shards, make_shards
-from .export import write_checkpoint, write_gguf_files
+from .ear_training import Hearing, train_ear
+from .export import write_checkpoint, write_ear_checkpoint, write_ear_file, write_gguf_files
 from .polishing import polish_code2wav
 from .progress import Schedule
+from .spoken import make_clips, unheard_clips
 from .talker import Talker
 from .talker_training import train_talker
 from .thinker import Thinker, train_thinker
+from .thinker_file import read_thinker
 from .tuning import tune_code2wav
 from .vocoder import build_code2wav, train_code2wav
 
@@ -40,6 +45,8 @@ class Size:
     tuning_texts: int
     tuning_steps: int
     polishing_steps: int
+    recordings: int
+    ear_steps: int
 
 
 SIZES = {
@@ -52,6 +59,8 @@ SIZES = {
         tuning_texts=2_000,
         tuning_steps=2_400,
         polishing_steps=3_000,
+        recordings=13_000,
+        ear_steps=7_000,
     ),
     "smoke": Size(
         texts=40,
@@ -62,6 +71,8 @@ SIZES = {
         tuning_texts=10,
         tuning_steps=2,
         polishing_steps=2,
+        recordings=12,
+        ear_steps=4,
     ),
 }
 
@@ -116,13 +127,30 @@ class Recipe:
         out, threads = self.work / "polished.pt", torch.get_num_threads()
         polish_code2wav(model, speech, self._with_audio(), self._codec(), out, schedule, self.seed, threads)
 
+    def recordings(self) -> None:
+        """Questions as they are said, by whom and where."""
+        make_clips(self.work / "recordings", self.size.recordings, self.seed, torch.get_num_threads())
+
+    def ear(self) -> None:
+        """Speech to what the thinker reads; writes the ear's file. The thinker is the one of the exported files, the
+        package's where there are none."""
+        dev = unheard_clips(min(240, self.size.recordings), self.seed)
+        schedule = Schedule(1.0, self.size.ear_steps, decay=0.6)
+        thinker = read_thinker(self._thinker_file())
+        model = train_ear(thinker, self.work / "recordings", dev, self.work / "ear.pt", schedule, self.seed)
+        write_ear_file(write_ear_checkpoint(self.work / "ear-checkpoint", model.ear), self.work)
+
+    def _thinker_file(self) -> Path:
+        made = self.work / "voice-thinker.gguf"
+        return made if made.exists() else BUILT_IN.with_name(made.name)
+
     def export(self) -> None:
         """The files. A part that isn't trained yet goes in as it is before training."""
         states = (name for name in ("polished", "tuned") if (self.work / f"{name}.pt").exists())
         self._exported(next(states, "code2wav"))
 
     def _exported(self, code2wav: str) -> Path:
-        """Write both files with this state of Code2Wav. Returns the speech file's path."""
+        """Write the files with this state of Code2Wav. Returns the speech file's path."""
         latents = self._codec().coordinates_width
         parts: list[tuple[str, Any]] = [
             ("thinker", Thinker()),
@@ -135,11 +163,20 @@ class Recipe:
                 part.load_state_dict(torch.load(path, weights_only=True)["model"])
             else:
                 log.warning("%s is not there: exporting an untrained %s", path, name)
-        checkpoint = write_checkpoint(self.work / "checkpoint", *(part for _, part in parts))
+        checkpoint = write_checkpoint(self.work / "checkpoint", *(part for _, part in parts), self._trained_ear())
         paths = write_gguf_files(checkpoint, self.work)
         for path in paths:
             log.info("%s: %.1f MB", path, path.stat().st_size / 1e6)
         return paths[0]
+
+    def _trained_ear(self) -> Any:
+        """None as long as there is none: a voice without an ear is one that reads."""
+        path = self.work / "ear.pt"
+        if not path.exists():
+            return None
+        model = Hearing()
+        model.load_state_dict(torch.load(path, weights_only=True)["model"])
+        return model.ear
 
     def _codec(self) -> Codec:
         return Codec.load(self.work / "codec.npz")
@@ -148,7 +185,15 @@ class Recipe:
         return [row for row in load_shards(self.work / "data") if row.audio is not None]
 
 
-SIDE_BY_SIDE = (("data",), ("codec",), ("talker", "code2wav"), ("tuning", "thinker"), ("polishing",), ("export",))
+SIDE_BY_SIDE = (
+    ("data",),
+    ("codec",),
+    ("talker", "code2wav"),
+    ("tuning", "thinker"),
+    ("polishing", "recordings"),
+    ("ear",),
+    ("export",),
+)
 """The stages in order. Those that stand together need nothing of each other and run at the same time, on one core each:
 a training step on two threads is far from twice as fast as on one."""
 STAGES = tuple(name for together in SIDE_BY_SIDE for name in together)

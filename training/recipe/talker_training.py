@@ -53,12 +53,13 @@ class Optimizers:
     """Muon for the matrices of the layers, AdamW for the rest: as good after three quarters of the steps as AdamW for
     all, for a sixth more time a step."""
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: nn.Module, layers: str = "stack.") -> None:
+        """`layers`: what names of their parameters hold."""
         turned, plain, vectors = [], [], []
         for name, parameter in model.named_parameters():
             if parameter.ndim != 2:
                 vectors.append(parameter)
-            elif "stack." in name and not name.endswith(("router.weight", "shared_gate.weight")):
+            elif layers in name and not name.endswith(("router.weight", "shared_gate.weight")):
                 turned.append(parameter)
             else:
                 plain.append(parameter)

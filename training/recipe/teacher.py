@@ -24,6 +24,7 @@ from hibari import Hibari, dsp
 
 Floats = npt.NDArray[np.float32]
 
+SAMPLE_RATE = 24_000
 FRAME_SAMPLES = 1920
 HOP = dsp.HOP
 TICKS_PER_FRAME = FRAME_SAMPLES / (2 * HOP)
@@ -77,6 +78,16 @@ class Rendering:
     @property
     def frames(self) -> int:
         return len(self.phones)
+
+
+@dataclass(frozen=True)
+class Timed:
+    """What the teacher says at any rate, and when: `outputs` as a rendering's; of each phone its name and when it ends,
+    in seconds; of each word when it begins."""
+
+    outputs: tuple[Floats, ...]
+    phones: tuple[tuple[str, float], ...]
+    starts: tuple[float, ...]
 
 
 @lru_cache(maxsize=1)
@@ -154,18 +165,55 @@ def frames_of(units: list[Unit], ticks: list[Floats], stretch: float) -> list[in
 
 def render(text: str, stretch: float = STRETCH, lead: int = LEAD_FRAMES) -> Rendering | None:
     """Let the teacher say one sentence. None where it has a symbol that the teacher does not know."""
+    units = _units_of(text)
+    if units is None:
+        return None
+    ids = _ids_of(units)
+    split = _natural_ticks(ids, units)
+    counts = frames_of(units, split, stretch)
+    return Rendering(*_labels(units, counts, lead), _said(ids, _gridded(split, counts, lead)))
+
+
+def _units_of(text: str) -> list[Unit] | None:
     phonemes = "".join(symbol for symbol in " ".join(teacher().phonemize(text)).strip() if symbol not in _DROPPED)
     units = parse_units(phonemes)
     if not units or any(symbol not in teacher().vocab for unit in units for symbol in unit.symbols):
         return None
-    ids = [0, *(teacher().vocab[symbol] for unit in units for symbol in unit.symbols), 0]
+    return units
+
+
+def render_timed(text: str, stretch: float, on_grid: bool) -> Timed | None:
+    """Let the teacher say a text `stretch` times as long as it would: by whole code frames, as the voice does it, or
+    freely. None where it has a symbol that the teacher does not know, or no word for each word of the text."""
+    units = _units_of(text)
+    if units is None:
+        return None
+    ids = _ids_of(units)
     split = _natural_ticks(ids, units)
-    counts = frames_of(units, split, stretch)
-    ticks = _gridded(split, counts, lead)
-    outputs = _sessions()[1].run(
-        None, {"ids": np.asarray([ids], np.int64), _duration_input(): np.asarray(ticks, np.float32)}
-    )
-    return Rendering(*_labels(units, counts, lead), tuple(array[0] for array in outputs))
+    if on_grid:
+        ticks = _gridded(split, frames_of(units, split, stretch), LEAD_FRAMES)
+    else:
+        lead = round(LEAD_FRAMES * TICKS_PER_FRAME)
+        ticks = [lead, *(max(1, round(float(own) * stretch)) for unit in split for own in unit), lead // 2]
+    ends = np.cumsum(ticks)[np.cumsum([0, *(len(unit.symbols) for unit in units)])] * (2 * HOP / SAMPLE_RATE)
+    starts: dict[int, float] = {}
+    for unit, begin in zip(units, ends, strict=False):
+        if unit.word >= 0:
+            starts.setdefault(unit.word, float(begin))
+    if len(starts) != len(text.split()):
+        return None
+    names = (SILENCE, *(unit.phone for unit in units))
+    return Timed(_said(ids, ticks), tuple(zip(names, map(float, ends), strict=True)), tuple(starts.values()))
+
+
+def _ids_of(units: list[Unit]) -> list[int]:
+    return [0, *(teacher().vocab[symbol] for unit in units for symbol in unit.symbols), 0]
+
+
+def _said(ids: list[int], ticks: list[int]) -> tuple[Floats, ...]:
+    """The network's outputs for symbols of so many ticks each."""
+    feeds = {"ids": np.asarray([ids], np.int64), _duration_input(): np.asarray(ticks, np.float32)}
+    return tuple(array[0] for array in _sessions()[1].run(None, feeds))
 
 
 def _duration_input() -> str:
@@ -200,7 +248,7 @@ def _labels(
     return (*phones, SILENCE), (*places, 1), (*words, -1)
 
 
-def voiced_as(rendering: Rendering, speaker: Speaker) -> tuple[Floats, ...]:
+def voiced_as(rendering: Rendering | Timed, speaker: Speaker) -> tuple[Floats, ...]:
     """The network's outputs as another speaker's: envelopes narrowed along frequency, pitch lowered."""
     *spectra, f0 = rendering.outputs
     if speaker.formants != 1.0:

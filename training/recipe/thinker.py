@@ -89,16 +89,16 @@ def exchanges(rng: random.Random) -> Iterator[Exchange]:
     while True:
         sort = rng.choices(list(KINDS), list(KINDS.values()))[0]
         if sort == "unknown":
-            yield Exchange(dressed(_addressed(nonsense(rng), rng), rng), UNKNOWN)
+            yield Exchange(dressed(addressed(nonsense(rng), rng), rng), UNKNOWN)
             continue
         asked = rng.choice(by_kind[rng.choices(kinds, weights)[0]])
         if sort == "repeat":
             asked = repetition(_said(rng, words))
-        question = _addressed(rng.choice(asked.trained()), rng)
+        question = addressed(rng.choice(asked.trained()), rng)
         yield Exchange(_capital(question, rng) if sort == "repeat" else dressed(question, rng), asked.answer)
 
 
-def _addressed(question: str, rng: random.Random) -> str:
+def addressed(question: str, rng: random.Random) -> str:
     """With something in front, now and then: a question is the same wherever it begins."""
     return rng.choice(_OPENINGS) + question if rng.random() < 0.4 else question
 

@@ -473,6 +473,11 @@ def with_clicks(x: Any) -> Any:
     return x + 0.9 * (np.arange(len(x)) % 3840 == 3000)
 
 
+def with_header(x: Any) -> Any:
+    header = b"RIFF\0\0\0\0WAVEfmt \x10\0\0\0\1\0\1\0\xc0\x5d\0\0\x80\xbb\0\0\2\0\x10\0data\0\0\0\0"
+    return np.concatenate([np.frombuffer(header, "<i2") / 32768, x])
+
+
 def swapped_bytes(x: Any) -> Any:
     return np.round(x * 32767).astype("<i2").byteswap()
 
@@ -513,6 +518,8 @@ AUDIO: dict[str, Shown] = {
         alone(lambda x: np.tile(ramp(ramp(x, 480)[::-1], 480)[::-1], 4)),
     ),
     "audio.bytes": Shown(audio(swapped_bytes, subtype="PCM_16"), audio(lambda x: x, subtype="PCM_16")),
+    "audio.rewritten": Shown(audio(lambda x: x[::-1], VOICE), audio(lambda x: x[:-200], VOICE)),
+    "audio.header": Shown(audio(with_header, subtype="PCM_16"), audio(lambda x: x, "mini", subtype="PCM_16")),
 }
 
 # --- dumps ------------------------------------------------------------------------------------------------------------

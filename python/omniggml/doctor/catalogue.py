@@ -379,6 +379,16 @@ CATALOGUE: dict[str, Kind] = {
     "audio.bytes": Kind(
         _BROKEN, "The right samples with their bytes swapped.", "Write little-endian samples, or read them so."
     ),
+    "audio.rewritten": Kind(
+        _BROKEN,
+        "The right samples, with their bytes, order or channels taken for others.",
+        "Read and write the type, byte order and channels that the samples have.",
+    ),
+    "audio.header": Kind(
+        _BROKEN,
+        "A sound file's header was read as samples.",
+        "Skip headers and other chunks: only what the data chunk holds is sound.",
+    ),
     # --- dump -------------------------------------------------------------------------------------------------------
     "dump.names": Kind(
         _SUSPICIOUS, "None of the dump's names is a module of the model.", "Name tensors by Hugging Face module paths."
@@ -608,6 +618,8 @@ _CERTAINTIES = {
         "audio.pieces",
         "audio.resampled",
         "audio.bytes",
+        "audio.rewritten",
+        "audio.header",
         "dump.deviates",
         *(f"ears.{name}" for name in _EARS),
         "ears.not-resampled",
@@ -649,6 +661,19 @@ _UNEXPLAINED_CODES = (
 _SUPERSEDES = {
     "file.codebook-split": ("file.geometry",),
     "audio.resampled": ("audio.rate",),
+    "audio.rewritten": (
+        "audio.rate",
+        "audio.length",
+        "audio.noise",
+        "audio.clicks",
+        "audio.clipped",
+        "audio.dc",
+        "audio.channels",
+        "audio.bytes",
+        "audio.too-short",
+        "audio.too-long",
+    ),
+    "audio.header": ("audio.length", "audio.pieces", "audio.clicks", "vocoder.differs"),
     # The last code of the codebook, one too high, has the id of a control.
     "codes.off-by-one": ("codes.control-ids",),
     # The codes were only saved with the frame that was decoded, too.

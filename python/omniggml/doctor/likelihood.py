@@ -6,13 +6,24 @@ shifted are not. That makes the model itself the judge of what was done to them.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from omniggml.doctor.counterfactuals import with_extra
-from omniggml.doctor.thresholds import EXPLAINED, MISFIT, MISFIT_FRAME, NOT_EXPLAINED, RANK, SURE_OF_OTHERS
+from omniggml.doctor.thresholds import (
+    EXPLAINED,
+    LATE_SHARE,
+    MISFIT,
+    MISFIT_FRAME,
+    NOT_EXPLAINED,
+    RANK,
+    SURE_OF_OTHERS,
+    UNLUCKY,
+    UNLUCKY_NATS,
+)
 from omniggml.model import Model, TalkerPrompt
 
 FloatArray = npt.NDArray[np.float32]
@@ -22,6 +33,7 @@ _SOME_TEXT = "hello"
 _PREDICTED = "talker.code_predictor.model.norm"
 _MOST_ROUNDS, _SETTLED = 12, 1e-3
 _TEMPERATURES = (1.0, 2.0, 4.0, 8.0, 16.0)
+_NO_LUCK = 1e-3  # nats: of a model that is sure of each code
 _LEAST = -60.0  # nats; a code that a model rules out must not outweigh all others
 
 
@@ -65,10 +77,19 @@ class Likelihood:
 
     @property
     def fits(self) -> bool:
-        """Whether each group is as likely as the model expects of its own."""
+        """Whether all together, and each group, are as likely as the model expects of its own."""
         assert self.deficit is not None
         groups = _counted(self.deficit, self.of_talker)
-        return not groups.size or not MISFIT.above(float(groups.mean(axis=1).max()))
+        if not groups.size:
+            return True
+        return not MISFIT.above(float(groups.mean(axis=1).max())) and not self.unlucky
+
+    @property
+    def unlucky(self) -> bool:
+        """Whether all together are less likely than the model expects, by more than luck gives."""
+        assert self.deficit is not None and self.spread is not None
+        deficit, spread = (_counted(values, self.of_talker) for values in (self.deficit, self.spread))
+        return unlucky(deficit, spread)
 
     def fitting_frames(self) -> int:
         """How many frames from the first on are as likely as the model expects."""
@@ -76,6 +97,18 @@ class Likelihood:
         frames = _counted(self.deficit, self.of_talker).mean(axis=0)
         wrong = np.flatnonzero(frames > MISFIT_FRAME.value)
         return int(wrong[0]) if len(wrong) else frames.size
+
+    def frames_before(self, groups: Sequence[int]) -> int:
+        """How many frames from the first on are as likely as the model expects in these groups, before none is: all
+        where what is unlikely is spread over the speech."""
+        assert self.deficit is not None and self.spread is not None
+        deficit, spread = self.deficit[list(groups)], self.spread[list(groups)]
+        frames = deficit.shape[1]
+        for first in range(frames - 1, 0, -1):
+            if not unlucky(deficit[:, :first], spread[:, :first]):
+                late = float(deficit[:, first:].sum()) > LATE_SHARE.value * float(np.maximum(deficit, 0).sum())
+                return first if late else frames
+        return 0
 
     @property
     def ruled_out(self) -> bool:
@@ -85,6 +118,14 @@ class Likelihood:
         rank = float(_counted(self.ranks, self.of_talker).mean())
         of_others = SURE_OF_OTHERS.below(self.sure - self.chance)
         return of_others and NOT_EXPLAINED.below(self.mean - self.chance) and RANK.above(rank)
+
+
+def unlucky(deficit: FloatArray, spread: FloatArray) -> bool:
+    """Whether codes are that much less likely than expected that luck doesn't explain it; see `Likelihood`."""
+    if not deficit.size:
+        return False
+    total, by_luck = float(deficit.sum()), float(np.sqrt(np.square(spread, dtype=np.float64).sum()))
+    return UNLUCKY.above(total / max(by_luck, _NO_LUCK)) and UNLUCKY_NATS.above(total / deficit.size)
 
 
 def _counted(values: FloatArray, of_talker: bool) -> FloatArray:

@@ -92,9 +92,13 @@ class PortSearch:
 
     @cached_property
     def many(self) -> int:
-        """Frames of the last trials: beyond the window where that can be afforded."""
+        """Frames of the last trials: beyond the window where that can be afforded, and up to where theirs differs."""
         window = self.mirror.geometry["sliding_window"]
-        return int(min(self.codes.shape[1], max(bounds.TRIAL_FRAMES, min(window + 2, bounds.MOST_TRIAL_FRAMES))))
+        frames = max(bounds.TRIAL_FRAMES, min(window + 2, bounds.MOST_TRIAL_FRAMES))
+        few = int(min(self.codes.shape[1], frames))
+        ours = self.mirror(self.codes[:, :few])
+        left = match(self.theirs[: len(ours)], ours, self.per_frame).residual
+        return few if left > self.explained else int(min(self.codes.shape[1], bounds.MOST_FRAMES_AHEAD))
 
     def _affordable(self, mistakes: list[PortMistake]) -> list[PortMistake]:
         """As many as the budget has room for, classes and choices first, as they come."""

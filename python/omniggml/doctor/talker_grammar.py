@@ -13,6 +13,8 @@ from omniggml.doctor.talker_mirror import PREDICTOR, TALKER, TalkerChoices, Talk
 from omniggml.doctor.tensor_mistakes import TensorMistake, class_of, module_of, tensor_mistakes
 from omniggml.doctor.vocoder_mirror import ACTIVATIONS
 
+_SEEN = (1, 2, 4, 8, 16, 32)
+"""Positions that a cache may hold which drops the oldest."""
 _NOT_SPOKEN = ("_projection.",)
 FloatArray = npt.NDArray[np.float32]
 Options = list[tuple[str, TalkerChoices]]
@@ -71,6 +73,12 @@ def _loop(mirror: TalkerMirror) -> Iterator[SpeakerMistake]:
         words = {"old": "is a frame old", "zero": "is zero"}.get(state, "is taken before the norm")
         choices = {PREDICTOR: TalkerChoices(state=state)}
         yield one("hidden", PREDICTOR, f"the talker's state that the predictor starts from {words}", choices)
+    yield one(
+        "order", PREDICTOR, "code 0 comes before the talker's state", {PREDICTOR: TalkerChoices(start="code first")}
+    )
+    for pick, words in (("first", "each step takes the first head"), ("reversed", "heads are in reverse order")):
+        yield one("swapped", f"{PREDICTOR}.lm_head", words, {PREDICTOR: TalkerChoices(pick=pick)})
+    yield from _of_all_layers(mirror)
     for by in range(1, mirror.predictor["num_code_groups"] - 1):
         yield one("swapped", f"{PREDICTOR}.lm_head", f"heads are {by} on", {PREDICTOR: TalkerChoices(head=by)})
         yield one(
@@ -93,6 +101,26 @@ def _loop(mirror: TalkerMirror) -> Iterator[SpeakerMistake]:
             "slow": "the text comes half as fast",
         }.get(text, "the text comes twice as fast")
         yield one("text", TALKER, words, {TALKER: TalkerChoices(text=text)})
+
+
+def _of_all_layers(mirror: TalkerMirror) -> Iterator[SpeakerMistake]:
+    """What a stack's cache and positions are."""
+    for path, size, whose in ((TALKER, mirror.talker, "talker"), (PREDICTOR, mirror.predictor, "predictor")):
+        layers = [f"{path}.model.layers.{i}.self_attn" for i in range(size["num_hidden_layers"])]
+        for sees in _SEEN:
+            words = "sees nothing but itself" if sees == 1 else f"sees {sees} positions"
+            choices = TalkerChoices(sees=sees)
+            yield SpeakerMistake(
+                "state", f"{path}.model", f"the {whose}'s cache {words}", dict.fromkeys(layers, choices)
+            )
+        for position, words in (
+            ("same", "all the same"),
+            ("doubled", "counted by two"),
+            ("halved", "counted by halves"),
+        ):
+            choices = TalkerChoices(position=position)
+            clause = f"the {whose}'s positions are {words}"
+            yield SpeakerMistake("positions", f"{path}.model", clause, dict.fromkeys(layers, choices))
 
 
 def _choices(path: str, size: dict[str, object], names: list[str]) -> Iterator[SpeakerMistake]:

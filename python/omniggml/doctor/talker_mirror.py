@@ -30,7 +30,9 @@ class TalkerChoices:
     `vocoder_mirror.Choices`; `norms`: queries and keys are normed "before rope", "after rope" or "not". `experts`:
     how many a position has; `renormalised`: whether their weights add up to 1; `router`: "softmax", "sigmoid",
     "equal". `shared`: "gated", "whole", "missing". `state`: what the predictor starts from, "normed", "before norm",
-    "old", "zero"; `head`, `table`: by how many the predictor's heads and tables are off. `feedback`: "sum", "mean",
+    "old", "zero"; `start`: "state first" or "code first"; `head`, `table`: by how many the predictor's heads and tables
+    are off; `pick`: whether each step has its "own" head, the "first" or they are "reversed". `position`: "each",
+    "same", "doubled", "halved"; `sees`: positions that attention sees, 0 for all. `feedback`: "sum", "mean",
     "first", "none", "predicted", "once less". `text`: "each", "none", "early", "late", "last", "slow", "fast".
     """
 
@@ -52,6 +54,10 @@ class TalkerChoices:
     state: str = "normed"
     head: int = 0
     table: int = 0
+    start: str = "state first"
+    pick: str = "own"
+    position: str = "each"
+    sees: int = 0
     feedback: str = "sum"
     text: str = "each"
 
@@ -111,6 +117,7 @@ class TalkerMirror:
         """What enters the predictor's first layer, [frames, groups, hidden], for all groups or the first ones."""
         own, groups = self.at(PREDICTOR), len(codes)
         inputs = [states, self.weight(f"{TALKER}.model.codec_embedding.weight")[codes[0]]]
+        inputs = inputs[::-1] if own.start == "code first" else inputs
         for group in range(1, groups - 1):
             table = (group - 1 + own.table) % (self.predictor["num_code_groups"] - 1)
             inputs.append(self.weight(f"{PREDICTOR}.model.codec_embedding.{table}.weight")[codes[group]])
@@ -120,9 +127,11 @@ class TalkerMirror:
         """As `predicted`, from what enters a layer of the predictor."""
         own, n_heads = self.at(PREDICTOR), self.predictor["num_code_groups"] - 1
         _, hidden = self._stack(f"{PREDICTOR}.model", x, self.predictor, layer)
+        steps = range(x.shape[1] - 1)
+        picked = [{"first": 0, "reversed": n_heads - 1 - step}.get(own.pick, step + own.head) for step in steps]
         heads = [
-            hidden[:, step + 1] @ self.weight(f"{PREDICTOR}.lm_head.{(step + own.head) % n_heads}.weight").T
-            for step in range(x.shape[1] - 1)
+            hidden[:, step + 1] @ self.weight(f"{PREDICTOR}.lm_head.{head % n_heads}.weight").T
+            for step, head in zip(steps, picked, strict=True)
         ]
         return np.asarray(np.stack(heads, axis=1), np.float32)
 
@@ -199,7 +208,9 @@ class TalkerMirror:
         divisor = {"width": width, "one": 1, "hidden": x.shape[-1] ** 0.5}.get(own.scale, width**0.5)
         q, k, v = (part.swapaxes(1, 2) for part in (q, k, v))  # [batch, heads, time, width]
         scores = q @ k.swapaxes(2, 3) / np.float32(divisor)
-        scores = np.where(np.tri(time, dtype=bool), scores, -np.inf)
+        seen = np.tri(time, dtype=bool)
+        seen &= ~np.tri(time, k=-own.sees, dtype=bool) if own.sees else True
+        scores = np.where(seen, scores, -np.inf)
         weights = np.exp(scores - scores.max(axis=-1, keepdims=True))
         weights /= weights.sum(axis=-1, keepdims=True)
         mixed = (weights @ v).swapaxes(1, 2)
@@ -210,7 +221,9 @@ class TalkerMirror:
         width = x.shape[-1]
         theta = size["rope_theta"] if own.theta is None else own.theta
         speeds = theta ** (-np.arange(0, width, 2) / width) * {"off": 0, "backwards": -1}.get(own.rope, 1)
-        angles = np.arange(x.shape[1])[:, None, None] * speeds
+        each = np.arange(x.shape[1])
+        at = {"same": 0 * each, "doubled": 2 * each, "halved": each / 2}.get(own.position, each)
+        angles = at[:, None, None] * speeds
         cos, sin = np.cos(angles).astype(np.float32), np.sin(angles).astype(np.float32)
         half, out = width // 2, np.empty_like(x)
         pairs = own.rope == "pairs"

@@ -12,10 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from omniggml.doctor import thresholds as bounds
-from omniggml.doctor.likelihood import expectation_of, of_codes
+from omniggml.doctor.likelihood import expectation_of, of_codes, unlucky
 from omniggml.doctor.talker_grammar import SpeakerMistake, speaker_mistakes
 from omniggml.doctor.talker_mirror import PREDICTOR, TALKER, TalkerMirror
-from omniggml.doctor.thresholds import MISFIT_EXPLAINED, SPOKEN_FOR
+from omniggml.doctor.thresholds import GAIN, MISFIT_EXPLAINED, SPOKEN_FOR
 from omniggml.model import TalkerPrompt
 
 FloatArray = npt.NDArray[np.float32]
@@ -27,19 +27,23 @@ _TALKERS_OWN = 2  # groups: its own codes, and the first that is drawn from its 
 
 @dataclass(frozen=True)
 class Said:
-    """`mistakes`; with them a code gets `mean` nats, and is `misfit` nats less likely than the model expects; `sure`:
-    of what the right model is surer than chance by, the share that the codes are likelier than chance, in the worst
-    group. A mistake that makes the model unsure of everything explains nothing, however much likelier codes get."""
+    """`mistakes`; with them a code gets `mean` nats, and is `misfit` nats less likely than the model expects, which is
+    more than luck gives where it is `unlucky`; all codes together get `gained` nats more than without. `sure`: of what
+    the right model is surer than chance by, the share that the codes are likelier than chance, in the worst group. A
+    mistake that makes the model unsure of everything explains nothing, however much likelier codes get."""
 
     mistakes: tuple[SpeakerMistake, ...]
     mean: float
     misfit: float
     sure: float
+    unlucky: bool
+    gained: float
 
     @property
     def explains(self) -> bool:
         """Whether these codes are what a model with the mistakes would say."""
-        return not MISFIT_EXPLAINED.above(self.misfit) and SPOKEN_FOR.above(self.sure)
+        fits = not MISFIT_EXPLAINED.above(self.misfit) and not self.unlucky and GAIN.above(self.gained)
+        return fits and SPOKEN_FOR.above(self.sure)
 
 
 class TalkerSearch:
@@ -123,29 +127,37 @@ class TalkerSearch:
         """All codes, judged with one more mistake."""
         changed = mistake.made(mirror)
         assert changed is not None
-        mean, misfit, by_group = self._judged(changed, self.codes, *changed.states(self.prompt, self.codes))
-        return Said((*base, mistake), mean, misfit, float((by_group / self._surer).min()))
+        said, expected, spread = self._judged(changed)
+        by_group = said.mean(axis=1) + math.log(self.size)
+        return Said(
+            (*base, mistake),
+            float(said.mean()),
+            float((expected - said).mean()),
+            float((by_group / self._surer).min()),
+            unlucky(expected - said, spread),
+            float((said - self._right[0]).sum()),
+        )
 
-    def _judged(
-        self, mirror: TalkerMirror, codes: IntArray, logits: FloatArray, states: FloatArray
-    ) -> tuple[float, float, FloatArray]:
-        """What a code gets, how much less than expected that is, and how much more than chance in each group."""
-        rest = mirror.predicted(states, codes)
+    def _judged(self, mirror: TalkerMirror) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """What each code gets, what the model expects of its own, and by how much that varies, [groups, frames]."""
+        logits, states = mirror.states(self.prompt, self.codes)
+        rest = mirror.predicted(states, self.codes)
         every = [logits[:, : self.size], *(rest[:, group] for group in range(rest.shape[1]))]
         if not all(np.isfinite(part).all() for part in every):
-            return -np.inf, np.inf, np.full(len(codes), -np.inf, np.float32)
-        said = np.stack([of_codes(part, row) for part, row in zip(every, codes, strict=True)])
-        expected = np.stack([expectation_of(part)[0] for part in every])
-        said = np.maximum(said, _LEAST)
-        return float(said.mean()), float((expected - said).mean()), said.mean(axis=1) + math.log(self.size)
+            nothing = np.full(self.codes.shape, _LEAST, np.float32)
+            return nothing, 0 * nothing, 0 * nothing
+        said = np.stack([of_codes(part, row) for part, row in zip(every, self.codes, strict=True)])
+        expected, spread = (np.stack(parts) for parts in zip(*map(expectation_of, every), strict=True))
+        return np.maximum(said, _LEAST), expected, spread
+
+    @cached_property
+    def _right(self) -> tuple[FloatArray, FloatArray, FloatArray]:
+        return self._judged(self.mirror)
 
     @cached_property
     def _surer(self) -> FloatArray:
         """By how much the right model is surer of what it says than chance, in each group."""
-        logits, states = self.mirror.states(self.prompt, self.codes)
-        rest = self.mirror.predicted(states, self.codes)
-        every = [logits[:, : self.size], *(rest[:, group] for group in range(rest.shape[1]))]
-        expected = np.stack([expectation_of(part)[0] for part in every]).mean(axis=1) + math.log(self.size)
+        expected = self._right[1].mean(axis=1) + math.log(self.size)
         return np.asarray(np.maximum(expected, bounds.LEAST_SURE), np.float32)
 
     def _half_sure(self, of_predictor: bool) -> float:

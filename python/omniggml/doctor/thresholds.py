@@ -267,6 +267,23 @@ MISFIT = Threshold(
     "by which a group is less likely than the model expects of its own",
     ("codes.*", "talker.*"),
 )
+UNLUCKY = Threshold(
+    "likelihood.unlucky",
+    4.0,
+    "deviations",
+    "by which all codes together are less likely than the model expects of its own, over what luck gives",
+    ("codes.*", "talker.*"),
+)
+UNLUCKY_NATS = Threshold(
+    "likelihood.unlucky-nats", 0.06, "nats a code", "the same, on average", ("codes.*", "talker.*")
+)
+LATE_SHARE = Threshold(
+    "likelihood.late-share",
+    0.5,
+    "share",
+    "of what makes codes unlikely that comes behind the frames that fit, where these end",
+    ("codes.other-text",),
+)
 MISFIT_FRAME = Threshold("likelihood.misfit-frame", 2.5, "nats a code", "the same, of one frame", ("codes.*",))
 SLIP_FRAMES = Threshold(
     "likelihood.slip-frames", 1.5, "frames", "that fit before a text differs that was told", ("codes.other-text",)
@@ -446,6 +463,9 @@ CODED = Threshold(
 COPIED = Threshold(
     "audio.copied", 0.05, "share", "of theirs that ours leaves over where theirs is an edited copy", ("audio.*",)
 )
+REWRITTEN = Threshold(
+    "audio.rewritten", 0.02, "share", "of theirs, read as something else, that ours leaves over", ("audio.rewritten",)
+)
 QUIET_AROUND = Threshold(
     "audio.quiet-around", 0.02, "times", "the loudest sample before and after ours", ("audio.silence-around",)
 )
@@ -601,9 +621,11 @@ LOOKED_AT_AGAIN, KNOWN_LOOKED_AT_AGAIN = 12, 5
 WORDS_EVERY = 400
 """Trials between two words about them."""
 LEAST_COMMON = 2000
+AS_LONG = 2.1
+"""Times that one of two signals may be longer which are compared from their beginning on."""
 FADE = 960
 """Samples at either end in which a fade is allowed for."""
-AUDIBLE = 1e-3
+AUDIBLE, NOTHING = 1e-3, 1e-4
 PIECE = 480
 PIECES_ASKED = 12
 """Pieces that are looked for before all are."""

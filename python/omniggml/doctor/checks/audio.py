@@ -10,6 +10,7 @@ from omniggml.doctor import thresholds as bounds
 from omniggml.doctor.case import Case
 from omniggml.doctor.catalogue import Certainty
 from omniggml.doctor.check_report import Report
+from omniggml.doctor.rewriting import headers_in
 from omniggml.doctor.voice_rate import recorded_at
 from omniggml.errors import OmniError
 from omniggml.spec.model_config import SAMPLE_RATE
@@ -55,6 +56,7 @@ def _check(case: Case, report: Report, audio: Recorded, untrained: bool) -> None
             rms=loudness,
         )
         return
+    _check_headers(report, audio, x)
     _check_limits(report, x)
     _check_bytes(report, audio, x)
     _check_clicks(report, audio, x)
@@ -134,6 +136,19 @@ def _share_above(audio: Recorded, hertz: float) -> float:
     power = np.square(np.abs(np.fft.rfft(np.nan_to_num(x - np.nan_to_num(x).mean()))))
     first = int(np.ceil(hertz * len(x) / audio.rate * _ROLL_OFF))
     return float(power[first:].sum()) / (float(power.sum()) or 1)
+
+
+def _check_headers(report: Report, audio: Recorded, x: Samples) -> None:
+    """A header that was written among the samples is read as samples."""
+    places = sorted(headers_in(x)) if audio.subtype == "PCM_16" else []
+    if places:
+        times = "a header was" if len(places) == 1 else f"{len(places)} headers were"
+        report.find(
+            "audio.header",
+            f"Among the samples {times} read as if they were sound, the first at {places[0] / audio.rate:.2f} s.",
+            cause={"kind": "header", "where": "audio"},
+            samples=places[: bounds.NAMED_ERRORS],
+        )
 
 
 def _check_limits(report: Report, x: Samples) -> None:

@@ -359,9 +359,14 @@ def _judge_parts(report: Report, model: Model, prompt: TalkerPrompt, codes: IntA
         "fitting_frames": fitting,
     }
     wrong = [group for group, value in enumerate(by_group) if bounds.MISFIT.above(float(value))]
-    if not wrong:
+    if not wrong and not whole.unlucky:
         return
-    if len(wrong) * 2 <= len(by_group):
+    some = bool(wrong) and len(wrong) * 2 <= len(by_group)
+    if some or not wrong:
+        # What begins late is said of another text, and so far of no other talker.
+        fitting = whole.frames_before(wrong or range(len(by_group)))
+        some = some and not bounds.FIT_AT_FIRST.above(fitting)
+    if some:
         names = f"Group {wrong[0]} does" if len(wrong) == 1 else f"Groups {', '.join(map(str, wrong))} do"
         report.find(
             "codes.other-groups",
@@ -370,7 +375,7 @@ def _judge_parts(report: Report, model: Model, prompt: TalkerPrompt, codes: IntA
             cause={"kind": "mixed", "where": "codes"},
             groups=wrong,
         )
-    elif bounds.SLIP_FRAMES.above(fitting):
+    elif bounds.SLIP_FRAMES.above(fitting) and fitting < whole.deficit.shape[1]:
         report.find(
             "codes.other-text",
             f"The first {fitting} frames are what the model says of this text, those from frame {fitting} on are not: "
@@ -384,8 +389,8 @@ def _judge_parts(report: Report, model: Model, prompt: TalkerPrompt, codes: IntA
     else:
         report.find(
             "codes.unexpected",
-            f"The codes are not what the model says of this text: from the first frames on, a code is "
-            f"{whole.misfit:.1f} nats less likely than it expects.",
+            f"The codes are not what the model says of this text: a code is {whole.misfit:.2f} nats less likely than "
+            "it expects, beyond what luck gives.",
             cause={"kind": "mixed", "where": "codes"},
             misfit=round(whole.misfit, 2),
         )

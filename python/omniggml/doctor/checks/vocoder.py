@@ -24,6 +24,7 @@ from omniggml.doctor.checks.codes import Readable
 from omniggml.doctor.counterfactuals import VocoderMistake, in_pieces, kept, vocoder_mistakes
 from omniggml.doctor.next_question import where_to_cut, which_module
 from omniggml.doctor.port_search import Explanation, PortSearch, explained_residual
+from omniggml.doctor.rewriting import REWRITINGS, SLIPS
 from omniggml.doctor.vocoder_grammar import PortMistake
 from omniggml.doctor.vocoder_mirror import DILATIONS, Choices, Scoped, VocoderMirror
 from omniggml.errors import OmniError
@@ -161,10 +162,12 @@ class Recognition:
             return True
         found = whole(theirs, ours)
         if found is None or not bounds.COPIED.below(found.residual):
-            return self._in_other_order(theirs, ours)
+            return self._rewritten(theirs, ours) or self._in_other_order(theirs, ours) or self._slipped(theirs, ours)
         lost = found.lost_before + found.lost_after
         # Transposed convolutions that are trimmed on one side alone make whole frames, of which ours is a part.
         whole_frames = len(theirs) == self.per_frame * self.n_frames
+        if not whole_frames and not found.silent_around and self._in_other_order(theirs, ours):
+            return True
         if whole_frames or not found.silent_around or bounds.LOST_ENDS.above(lost) or found.gain < 0:
             return False
         exact = found.residual <= explained_residual(self.floor)
@@ -251,6 +254,41 @@ class Recognition:
             )
         if bounds.QUIETER.below(found.gain) or bounds.LOUDER.above(found.gain):
             self.report.find("audio.gain", f"Your audio is ours times {found.gain:.3f}.", gain=found.gain)
+
+    def _rewritten(self, theirs: Samples, ours: Samples) -> bool:
+        """Whether theirs is ours with its bytes or samples taken for something else."""
+        channels = self.audio.samples
+        if channels.shape[1] > 1 and _left(channels.ravel(), ours) < bounds.REWRITTEN.value:
+            self._say_rewritten("one channel's samples are written as if channels took turns", "channels")
+            return True
+        left, number = min((_left(way.theirs(theirs), way.ours(ours)), n) for n, way in enumerate(REWRITINGS))
+        if not bounds.REWRITTEN.below(left):
+            return False
+        self._say_rewritten(REWRITINGS[number].clause, REWRITINGS[number].kind)
+        return True
+
+    def _slipped(self, theirs: Samples, ours: Samples) -> bool:
+        """Whether theirs is ours up to a sample, and ours with its bytes in another place from there on."""
+        n = min(len(theirs), len(ours)) // bounds.PIECE
+        a, b = (x[: n * bounds.PIECE].reshape(n, -1) for x in (theirs, ours))
+        off = np.square(a - b).sum(axis=1) > bounds.COPIED.value * (np.square(b).sum(axis=1) + bounds.AUDIBLE**2)
+        first = int(np.argmax(off)) if off.any() else 0
+        if not 0 < first < n - 1:
+            return False
+        start = (first + 1) * bounds.PIECE
+        for way in SLIPS:
+            left = match(way.theirs(theirs[start:]), ours[start:], bounds.PIECE).residual
+            if bounds.REWRITTEN.below(left):
+                self._say_rewritten(f"{way.clause} at {first * bounds.PIECE / SAMPLE_RATE:.2f} s", way.kind)
+                return True
+        return False
+
+    def _say_rewritten(self, clause: str, kind: str) -> None:
+        self.report.find(
+            "audio.rewritten",
+            f"Your audio equals ours when {clause}.",
+            cause={"kind": kind, "where": "audio"},
+        )
 
     def _in_other_order(self, theirs: Samples, ours: Samples) -> bool:
         found = pieces(theirs, ours)
@@ -571,11 +609,28 @@ class Recognition:
         return min([best, *((left(best[1], context), best[1], context) for context in bounds.CONTEXTS[1:] if best[1])])
 
 
+def _left(theirs: Samples, ours: Samples) -> float:
+    """What ours leaves over of theirs, from their beginning on; all where one is much longer."""
+    n = min(len(theirs), len(ours))
+    if n < bounds.LEAST_COMMON or max(len(theirs), len(ours)) > bounds.AS_LONG * n:
+        return 1.0
+    return match(theirs[:n], ours[:n], 0).residual
+
+
 def _doubled_or_gap(found: list[Stretch], theirs: Samples) -> str:
-    """What lies between pieces whose sources overlap or touch."""
-    between = [theirs[one.at + one.length : two.at] for one, two in pairwise(found)]
-    quiet = [part for part in between if len(part) and float(np.abs(part).mean()) < bounds.AUDIBLE]
-    return "gap" if len(quiet) * 2 >= len(between) else "doubled"
+    """What lies between pieces whose sources overlap or touch: silence as long as what was added, or sound."""
+    gaps = 0
+    for one, two in pairwise(found):
+        added = (two.at - one.at) - (two.source - one.source)
+        between = theirs[one.at + one.length - bounds.PIECE : two.at + bounds.PIECE]
+        gaps += _longest_silence(between) > added - bounds.LEAST_INSIDE
+    return "gap" if gaps * 2 >= len(found) - 1 else "doubled"
+
+
+def _longest_silence(x: Samples) -> int:
+    """Samples in a row that a sound file holds as nothing."""
+    loud = np.flatnonzero(np.abs(x) > bounds.NOTHING)
+    return int(np.diff(np.concatenate([[-1], loud, [len(x)]])).max()) - 1
 
 
 def _as_good(best: Explanation, found: list[Explanation]) -> list[Explanation]:

@@ -275,7 +275,11 @@ UNLUCKY = Threshold(
     ("codes.*", "talker.*"),
 )
 UNLUCKY_NATS = Threshold(
-    "likelihood.unlucky-nats", 0.06, "nats a code", "the same, on average", ("codes.*", "talker.*")
+    "likelihood.unlucky-nats",
+    0.2,
+    "nats a code",
+    "the same, on average (of 4-bit weights: 0.1)",
+    ("codes.*", "talker.*"),
 )
 LATE_SHARE = Threshold(
     "likelihood.late-share",

@@ -271,7 +271,9 @@ class Recognition:
         """Whether theirs is ours up to a sample, and ours with its bytes in another place from there on."""
         n = min(len(theirs), len(ours)) // bounds.PIECE
         a, b = (x[: n * bounds.PIECE].reshape(n, -1) for x in (theirs, ours))
-        off = np.square(a - b).sum(axis=1) > bounds.COPIED.value * (np.square(b).sum(axis=1) + bounds.AUDIBLE**2)
+        off = np.square(a - b).sum(axis=1) > bounds.COPIED.value * (
+            np.square(b).sum(axis=1) + bounds.PIECE * bounds.AUDIBLE**2
+        )
         first = int(np.argmax(off)) if off.any() else 0
         if not 0 < first < n - 1:
             return False

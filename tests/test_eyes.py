@@ -78,10 +78,10 @@ def test_llama_cpp_sees_the_same_through_our_file(eyes: Eyes, tmp_path: Path) ->
     pytest.importorskip("xllamacpp")
     from test_llama_cpp_compat import llama_server, post
 
-    _, thinker, mmproj = Eyes(eyes.root, "mini", "plain", None).files("f16")
-    edit, shallow = GgufEdit.read(mmproj), tmp_path / "shallow-mmproj.gguf"
-    edit.tensors = [tensor for tensor in edit.tensors if not tensor.name.startswith("v.deepstack.")]
-    edit.write(shallow)
+    these = Eyes(eyes.root, "mini", "plain", None)
+    _, thinker, _ = these.files("f16")
+    (shallow,) = convert(these.checkpoint, tmp_path, name="shallow", only="mmproj", deepstack=False)
+    assert not any(tensor.name.startswith("v.deepstack.") for tensor in GgufEdit.read(shallow).tensors)
     url = f"data:image/png;base64,{base64.b64encode(as_png(picture(128, 192))).decode()}"
     shown = {"type": "image_url", "image_url": {"url": url}}
     answers = []

@@ -22,6 +22,11 @@ def add_parser(subparsers: Any) -> None:
         default="own",
         help="mtmd-gen: predictor and code2wav alone, as llama.cpp's mmproj files have generated audio",
     )
+    parser.add_argument(
+        "--no-deepstack",
+        action="store_true",
+        help="leave out of the encoder for images what llama.cpp has no place for; images are seen less well",
+    )
     parser.add_argument("--lora", metavar="DIR", help="a PEFT adapter, merged into the weights")
     parser.set_defaults(run=run)
 
@@ -38,6 +43,7 @@ def run(args: argparse.Namespace) -> int:
         only=args.only,
         lora=args.lora,
         layout=args.layout,
+        deepstack=not args.no_deepstack,
         progress=progress,
     )
     if progress:

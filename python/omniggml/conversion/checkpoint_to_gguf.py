@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -57,6 +58,7 @@ def convert(
     only: File | None = None,
     lora: str | os.PathLike[str] | None = None,
     layout: Literal["own", "mtmd-gen"] = "own",
+    deepstack: bool = True,
     progress: Progress | None = None,
 ) -> list[Path]:
     """Convert the Qwen3-Omni checkpoint in `source` to GGUF files in `out_dir`, and return their paths.
@@ -67,8 +69,9 @@ def convert(
     or else the name of the source; `only` writes one of them, and then only the shards with its tensors are needed. Of
     a model without a talker, as -Thinking and -Captioner, no speech file is written.
     `layout="mtmd-gen"`: instead of these, `NAME-gen-mmproj.gguf`, code predictor and code2wav as llama.cpp's mmproj
-    files have generated audio. `lora`: the directory of a PEFT adapter that is merged into the weights. `progress` is
-    called as (tensor name, bytes written, bytes in all). The same input gives the same bytes.
+    files have generated audio. `deepstack=False` leaves out of the encoder for images what llama.cpp has no place for
+    in a Qwen3-Omni file; images are seen less well then. `lora`: the directory of a PEFT adapter that is merged into
+    the weights. `progress` is called as (tensor name, bytes written, bytes in all). The same input gives the same bytes.
 
     Everything is checked before the first byte is written, and the files get their names when all are complete, were
     read back, and can be loaded. What an interruption or a full disk leaves is gone on with by the same call.
@@ -98,6 +101,7 @@ def convert(
                 f"{weights.adapter.path} changes {len(left_out)} tensors of encoders that aren't converted, and these "
                 f"changes are left out: {some_of(left_out)}"
             )
+    encoders = encoders if deepstack else _shallow(encoders)
     wanted = ("gen-mmproj",) if layout == "mtmd-gen" else files
     made_of_text = layout == "own" and ("speech" in files or "thinker" in files)
     warn_of_missing_files(directory, speaks_or_thinks=made_of_text, sees=encoders.vision is not None)
@@ -156,6 +160,11 @@ def _encoders(checkpoint: Checkpoint, only: File | None) -> Encoders:
     if only == "mmproj" and not encoders.prefixes:
         raise ConversionError(f"{checkpoint.directory} holds no weights of an encoder for audio or images")
     return encoders
+
+
+def _shallow(encoders: Encoders) -> Encoders:
+    vision = encoders.vision
+    return replace(encoders, vision=None if vision is None else replace(vision, deepstack_visual_indexes=()))
 
 
 def _expected(config: ModelConfig | LanguageModel, files: tuple[File, ...], encoders: Encoders) -> Iterator[Named]:

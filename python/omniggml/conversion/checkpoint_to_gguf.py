@@ -71,7 +71,8 @@ def convert(
     `layout="mtmd-gen"`: instead of these, `NAME-gen-mmproj.gguf`, code predictor and code2wav as llama.cpp's mmproj
     files have generated audio. `deepstack=False` leaves out of the encoder for images what llama.cpp has no place for
     in a Qwen3-Omni file; images are seen less well then. `lora`: the directory of a PEFT adapter that is merged into
-    the weights. `progress` is called as (tensor name, bytes written, bytes in all). The same input gives the same bytes.
+    the weights. `progress` is called as (tensor name, bytes written, bytes in all). The same input gives the same
+    bytes.
 
     Everything is checked before the first byte is written, and the files get their names when all are complete, were
     read back, and can be loaded. What an interruption or a full disk leaves is gone on with by the same call.

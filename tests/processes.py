@@ -10,6 +10,10 @@ SANITIZED = any(name in os.environ.get("LD_PRELOAD", "") for name in ("libasan",
 """Whether the tests run under a sanitizer that reserves terabytes, and whose allocator keeps its locks in a child that
 was forked beside other threads."""
 
+ROUNDS = int(os.environ.get("OMNIGGML_TEST_ROUNDS", "1"))
+"""How often what depends on luck is tried: speeches at random, forks, ends of processes. CONTRIBUTING.md has commands
+for many."""
+
 
 def others_environment() -> dict[str, str]:
     """For other people's programs: without the sanitizers' libraries, which hang in a browser."""

@@ -21,9 +21,7 @@ import pytest
 import omniggml
 from omniggml import Model, _native
 from parity.files import ModelFiles
-
-ROUNDS = int(os.environ.get("OMNIGGML_TEST_ROUNDS", "1"))
-"""Of what is drawn at random; CONTRIBUTING.md has the command for many under a sanitizer."""
+from processes import ROUNDS
 
 WORDS = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
 

@@ -12,7 +12,7 @@ import pytest
 
 from conftest import Files
 from native_module import internals
-from processes import SANITIZED
+from processes import ROUNDS, SANITIZED
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="asks Linux")
 forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
@@ -213,7 +213,8 @@ print("done")
 @pytest.mark.parametrize("way", ["fork", "pool", "executor"])
 @pytest.mark.parametrize("n_threads", [1, 2, 4])
 def test_a_forked_child_speaks(tiny_files: Files, n_threads: int, way: str) -> None:
-    assert run(PRELOADED, *tiny_files, n_threads, way) == "done\n"
+    for _ in range(ROUNDS):
+        assert run(PRELOADED, *tiny_files, n_threads, way) == "done\n"
 
 
 @forks
@@ -273,4 +274,5 @@ print("done", flush=True)
 @pytest.mark.parametrize("how", ["speaking", "thinking", "stream"])
 @pytest.mark.parametrize("seconds", [0.02, 0.05, 0.1])
 def test_a_process_ends_while_daemon_threads_speak(tiny_files: Files, how: str, seconds: float) -> None:
-    assert run(AT_THE_END, *tiny_files, how, seconds) == "done\n"
+    for _ in range(ROUNDS):
+        assert run(AT_THE_END, *tiny_files, how, seconds) == "done\n"

@@ -270,7 +270,7 @@ class Recognition:
     def _slipped(self, theirs: Samples, ours: Samples) -> bool:
         """Whether theirs is ours up to a sample, and ours with its bytes in another place from there on."""
         n = min(len(theirs), len(ours)) // bounds.PIECE
-        a, b = (x[: n * bounds.PIECE].reshape(n, -1) for x in (theirs, ours))
+        a, b = (x[: n * bounds.PIECE].reshape(n, bounds.PIECE) for x in (theirs, ours))
         off = np.square(a - b).sum(axis=1) > bounds.COPIED.value * (
             np.square(b).sum(axis=1) + bounds.PIECE * bounds.AUDIBLE**2
         )
@@ -399,8 +399,11 @@ class Recognition:
             if not (mistake.choices.half and bounds.SAME.below(right.match.residual))
         ]
         glimpsed = [(self.search.glimpsed(_anywhere(mistake)), number) for number, mistake in enumerate(every)]
+        again = [number for _, number in sorted(glimpsed)[: bounds.KNOWN_LOOKED_AT_AGAIN]]
+        # Where activations overflow, one place tells nothing.
+        again += [n for n, mistake in enumerate(every) if mistake.choices.half and n not in again]
         trials = []
-        for _, number in sorted(glimpsed)[: bounds.KNOWN_LOOKED_AT_AGAIN]:
+        for number in again:
             far = every[number].choices.window is not None
             trial = self._trial(every[number], frames if far else first)
             beaten = (right if far or frames == first else right_of_few).match.residual

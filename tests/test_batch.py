@@ -254,3 +254,11 @@ def test_ray_with_a_worker_that_is_killed(tmp_path: Path) -> None:
     for row in rows:
         name = f"{row['id']}.flac"
         assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "alone" / name).read_bytes()
+
+
+@pytest.mark.parametrize("name", ["\ud800", "a\0b"])
+def test_a_directory_that_no_system_has_is_refused(name: str) -> None:
+    from omniggml.batch.manifest import Manifest
+
+    with pytest.raises(InputError, match="no path has"):
+        Manifest(Path(name), {})

@@ -38,7 +38,7 @@ BESIDE_CODES: dict[str, tuple[Change, dict[str, Any], str]] = {
     "two channels": (lambda x: np.stack([x, x], 1), {}, "audio.channels"),
     "padded to whole frames": (lambda x: x, {"whole_frames": True}, "audio.length"),
     "bytes swapped": (_bytes_swapped, {}, "audio.bytes"),
-    "backwards": (lambda x: x[::-1], {}, "vocoder.differs"),
+    "backwards": (lambda x: x[::-1], {}, "audio.rewritten"),
     "white noise": (lambda x: np.random.default_rng(0).normal(0, 0.1, len(x)), {}, "vocoder.differs"),
 }
 

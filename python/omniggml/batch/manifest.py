@@ -38,6 +38,8 @@ class Manifest:
             self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
         except OSError as error:
             raise InputError(f"{self.path} can't be written: {error.strerror or error}") from error
+        except ValueError as error:
+            raise InputError(f"{str(directory)!r} holds letters that no path has") from error
         try:
             self._lock()
             self._read(settings)

@@ -82,8 +82,10 @@ def _expanded(x: Samples) -> Samples:
     return np.asarray(np.sign(x) * (256 ** np.minimum(np.abs(x), 1) - 1) / 255)
 
 
+SWAPPED = Rewriting("the bytes of each sample are swapped", "bytes", _read_as(">i2", _FULL))
+
 REWRITINGS = (
-    Rewriting("the bytes of each sample are swapped", "bytes", _read_as(">i2", _FULL)),
+    SWAPPED,
     Rewriting("32-bit floats are read as 16-bit integers", "bytes", _read_as("<f4", 1.0)),
     Rewriting("32-bit integers are read as 16-bit integers", "bytes", _read_as("<i4", 2.0**31)),
     Rewriting("24-bit integers are read as 16-bit integers", "bytes", _read_as_24_bits),
@@ -107,7 +109,7 @@ REWRITINGS = (
 
 SLIPS = (
     Rewriting("a byte is lost or added", "bytes", _read_as("<i2", _FULL, 1)),
-    REWRITINGS[0],
+    SWAPPED,
 )
 """Those that may begin anywhere."""
 

@@ -24,7 +24,7 @@ from omniggml.doctor.checks.codes import Readable
 from omniggml.doctor.counterfactuals import VocoderMistake, in_pieces, kept, vocoder_mistakes
 from omniggml.doctor.next_question import where_to_cut, which_module
 from omniggml.doctor.port_search import Explanation, PortSearch, explained_residual
-from omniggml.doctor.rewriting import REWRITINGS, SLIPS
+from omniggml.doctor.rewriting import REWRITINGS, SLIPS, SWAPPED
 from omniggml.doctor.vocoder_grammar import PortMistake
 from omniggml.doctor.vocoder_mirror import DILATIONS, Choices, Scoped, VocoderMirror
 from omniggml.errors import OmniError
@@ -257,6 +257,8 @@ class Recognition:
 
     def _rewritten(self, theirs: Samples, ours: Samples) -> bool:
         """Whether theirs is ours with its bytes or samples taken for something else."""
+        if _left(theirs, ours) < bounds.REWRITTEN.value:
+            return False  # it is as it should be, but for a factor or a constant
         channels = self.audio.samples
         if channels.shape[1] > 1 and _left(channels.ravel(), ours) < bounds.REWRITTEN.value:
             self._say_rewritten("one channel's samples are written as if channels took turns", "channels")
@@ -264,6 +266,9 @@ class Recognition:
         left, number = min((_left(way.theirs(theirs), way.ours(ours)), n) for n, way in enumerate(REWRITINGS))
         if not bounds.REWRITTEN.below(left):
             return False
+        if REWRITINGS[number] is SWAPPED:
+            self.report.find("audio.bytes", "With the bytes of its samples swapped, your audio equals ours.")
+            return True
         self._say_rewritten(REWRITINGS[number].clause, REWRITINGS[number].kind)
         return True
 

@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import gc
 import json
-import statistics
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ import numpy as np
 import openvino
 import reference_modules as reference
 import torch
-from vs_transformers import FRAME_SECONDS, Result, Work, codes_of, decoding, in_turn, paired
+from vs_transformers import Result, Work, codes_of, decoding, in_turn, report
 
 import omniggml
 from omniggml.benchmark.made_model import make_model
@@ -49,24 +48,6 @@ def converted(vocoder: torch.nn.Module, frames: int, precision: str, threads: in
     return decode
 
 
-def report(frames: int, times: dict[str, list[float]]) -> list[Result]:
-    """Print one line for each candidate, and return what it says."""
-    results = []
-    others = [name for name in times if not name.startswith("omniggml")]
-    for name, taken in times.items():
-        per_frame = [1000 * t / frames for t in taken]
-        ratios = {} if name in others else {other: paired(times[other], taken) for other in others}
-        results.append({"frames": frames, "name": name, "ms_per_frame": statistics.median(per_frame),
-                        "low": min(per_frame), "high": max(per_frame), "times_faster_than": ratios})  # fmt: skip
-        shown = ", ".join(f"{ratio:.2f} times {other}" for other, ratio in ratios.items())
-        print(
-            f"{frames:4} frames  {name:22} {statistics.median(per_frame):8.1f} ms a frame "
-            f"({min(per_frame):.1f} to {max(per_frame):.1f}; {FRAME_SECONDS * 1000:.0f} sounds)  {shown}".rstrip(),
-            flush=True,
-        )
-    return results
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--threads", type=int, default=2)
@@ -84,7 +65,7 @@ def main() -> None:
         for precision in PRECISIONS
     }
     torch_f32, vocoder = reference.code2wav(config, torch.float32, "sdpa"), reference.vocoder(config, torch.float32)
-    results = []
+    results: list[Result] = []
     for frames in args.frames:
         codes = codes_of(frames)
         works: dict[str, Work] = {name: decoding(decode, codes) for name, decode in ours.items()}
@@ -92,7 +73,7 @@ def main() -> None:
             theirs = converted(vocoder, frames, precision, args.threads)
             works[f"OpenVINO {precision}"] = decoding(theirs, codes)
         works["transformers float32"] = decoding(torch_f32, codes)
-        results += report(frames, in_turn(works, args.repetitions))
+        results += report("code2wav", frames, in_turn(works, args.repetitions))
         works.clear()
         gc.collect()
     if args.json:

@@ -59,10 +59,10 @@ def in_turn(candidates: Mapping[str, Work], repetitions: int) -> dict[str, list[
 def report(stage: str, frames: int, times: Mapping[str, list[float]]) -> list[Result]:
     """Print one line for each candidate, and return what it says."""
     results = []
-    theirs = [name for name in times if name.startswith("transformers")]
+    theirs = [name for name in times if not name.startswith("omniggml")]
     for name, taken in times.items():
         per_frame = [1000 * t / frames for t in taken]
-        ratios = {} if name in theirs else {other: paired(times[other], taken) for other in theirs}
+        ratios = {} if name in theirs else {other: _paired(times[other], taken) for other in theirs}
         result: Result = {
             "stage": stage,
             "frames": frames,
@@ -83,7 +83,7 @@ def report(stage: str, frames: int, times: Mapping[str, list[float]]) -> list[Re
     return results
 
 
-def paired(others: list[float], ours: list[float]) -> float:
+def _paired(others: list[float], ours: list[float]) -> float:
     return statistics.median(other / own for other, own in zip(others, ours, strict=True))
 
 

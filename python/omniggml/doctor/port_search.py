@@ -59,7 +59,7 @@ class PortSearch:
         mistakes = self._affordable(list(port_mistakes(self.mirror)))
         self.announce(f"looking at {len(mistakes)} changes of the vocoder")
         near = not bounds.EXPLAINS.above(self.right)
-        singles = self._search((), mistakes, bounds.NEAR_DECADES if near else bounds.MOST_DECADES)
+        singles = self._search((), mistakes, bounds.NEAR_DECADES if near else math.inf)
         if not singles or singles[0].residual <= self.explained or near:
             return singles
         found = list(singles)
@@ -112,7 +112,7 @@ class PortSearch:
     # --- trials -----------------------------------------------------------------------------------------------------
 
     def _search(
-        self, base: tuple[PortMistake, ...], mistakes: Iterable[PortMistake], decades: float = bounds.MOST_DECADES
+        self, base: tuple[PortMistake, ...], mistakes: Iterable[PortMistake], decades: float = math.inf
     ) -> list[Explanation]:
         """Those that with `base` come nearer than it alone, judged on many frames; see `likeliest_first`."""
         trials = self._trials(base) if base else self._right

@@ -609,8 +609,8 @@ GLIMPSES_A_FRAME, GLIMPSE = 5, 240
 """A search's first trials take so much of a frame, and so many samples at least."""
 NOISE_TRIED, ALL_CHANGED, LEAST_SHARE = 1e-4, 0.3, 1e-12
 """Shares of energy: of noise that shows what a stage's changes do, from which on all changes are alike, and none."""
-ALIKE_DECADES, NEAR_DECADES, MOST_DECADES = 1.0, 1.5, 12.0
-"""Orders of magnitude: by which mistakes are sorted, and beyond which none is tried, where little differs or much."""
+ALIKE_DECADES, NEAR_DECADES = 1.0, 1.5
+"""Orders of magnitude: by which mistakes are sorted, and beyond which none is tried where little differs."""
 SEEN_SAMPLES = 100
 """That a residual unit computes for that, roughly."""
 MOST_TRIAL_FRAMES = 40

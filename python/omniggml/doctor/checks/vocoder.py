@@ -267,7 +267,7 @@ class Recognition:
         if not bounds.REWRITTEN.below(left):
             return False
         if REWRITINGS[number] is SWAPPED:
-            self.report.find("audio.bytes", "With the bytes of its samples swapped, your audio equals ours.")
+            self._say_swapped()
             return True
         self._say_rewritten(REWRITINGS[number].clause, REWRITINGS[number].kind)
         return True
@@ -289,6 +289,9 @@ class Recognition:
                 self._say_rewritten(f"{way.clause} at {first * bounds.PIECE / SAMPLE_RATE:.2f} s", way.kind)
                 return True
         return False
+
+    def _say_swapped(self) -> None:
+        self.report.find("audio.bytes", "With the bytes of its samples swapped, your audio equals ours.")
 
     def _say_rewritten(self, clause: str, kind: str) -> None:
         self.report.find(
@@ -485,7 +488,7 @@ class Recognition:
         swap = match(swapped(self.theirs), self.mirror(self.codes[:, : bounds.TRIAL_FRAMES]), self.per_frame)
         if not bounds.SAME.below(swap.residual):
             return False
-        self.report.find("audio.bytes", "With the bytes of its samples swapped, your audio equals ours.")
+        self._say_swapped()
         return True
 
     def _only_clipped(self) -> bool:

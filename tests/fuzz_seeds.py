@@ -7,7 +7,7 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-from foreign_files import merged, write_all_in_one, write_bundled, write_code2wav
+from foreign_files import merged, write_all_in_one, write_bundled, write_code2wav, write_mtp_talker
 from omniggml import convert, quantize
 from omniggml.synthetic.ears import ears_for
 from omniggml.synthetic.eyes import eyes_for
@@ -62,6 +62,7 @@ def write_seeds(directory: Path) -> list[Path]:
             quantize(bundled, directory / "bundled.gguf", policy="q8_0-all").path,
             write_code2wav(directory / "code2wav.gguf", speech),
             merged(thinker, directory / "merged.gguf"),
+            write_mtp_talker(directory / "mtp-talker.gguf", speech, q8=True),
             mmproj.rename(directory / "mtmd-gen.gguf"),
             *write_encoders(directory),
         ]

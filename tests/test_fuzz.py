@@ -32,12 +32,14 @@ for path in paths:
         perceives = role.startswith("mmproj")
         given = {"thinker": path} if thinks else {"code2wav": path} if sounds else {}
         given = {"thinker": thinker, "mmproj": path} if perceives else given
-        if role in ("all-in-one", "bundled"):
+        whole = role in ("all-in-one", "bundled", "mtp-talker")
+        if whole:
             settings = {"talker.num_experts_per_tok": 2, "thinker.num_experts_per_tok": 2, "code2wav.head_dim": 16}
             settings |= {"talker.accept_hidden_layer": 1}
             other = {"tokenizer": speech} if role == "all-in-one" else {"thinker": thinker}
+            other |= {"code2wav": code2wav} if role == "mtp-talker" else {}
             given = {"overrides": settings, **other}
-        model = omniggml.load(speech if given and role not in ("all-in-one", "bundled") else path, n_threads=1, **given)
+        model = omniggml.load(speech if given and not whole else path, n_threads=1, **given)
         model.speak("hi", max_frames=1)
         if perceives and role != "mmproj-eyes":
             model.listen(np.zeros(800, np.float32))
@@ -51,6 +53,9 @@ for path in paths:
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     assert grown < 200_000, f"{path} took {grown} KB"
 """
+
+BESIDE = {"speech": "speech-q8_0", "thinker": "thinker", "code2wav": "code2wav"}
+"""What a seed that is no whole model is opened with."""
 
 INTERESTING = [0, 1, 2, 31, 33, 255, 2**16, 2**31, 2**32 - 1, 2**40, 2**63 - 1, 2**63, 2**64 - 1]
 
@@ -93,6 +98,7 @@ def test_seeds_are_what_they_should_be(seeds: list[Path]) -> None:
         "bundled": "bundled",
         "code2wav": "code2wav",
         "merged": "thinker",
+        "mtp-talker": "mtp-talker",
         "mtmd-gen": "mtmd-gen",
         "mmproj-both": "mmproj",
         "mmproj-ears": "mmproj",
@@ -123,7 +129,8 @@ def test_mutants(worker: Worker, seeds: list[Path], tmp_path: Path) -> None:
         for number in range(MUTANTS):
             paths.append(tmp_path / f"{path.stem}-{number}.gguf")
             paths[-1].write_bytes(mutated(content, rng))
-        names = {"speech": str(by_name["speech-q8_0"]), "thinker": str(by_name["thinker"]), "role": path.stem}
+        names = {name: str(by_name[stem]) for name, stem in BESIDE.items()}
+        names["role"] = path.stem
         outcome = worker.run(USE, paths=[str(p) for p in paths], **names)
         assert outcome.error == "", outcome
         (_, original), *others = outcome.value

@@ -112,8 +112,8 @@ void perceive(const std::shared_ptr<GgufFile> & file, bool map) {
     }
 }
 
-// Files of other families are read through a plan. Which plan is Python's business; here every tensor is planned in a
-// way of its own.
+// Files of other families, and split ones, are read through a plan. Which plan is Python's business; here every tensor
+// is planned in a way of its own, from the file or from the same one as a second member.
 void read_planned(const std::string & path, const GgufFile & file) {
     const ValueChange          changes[] = { nullptr, snake_alpha, snake_beta };
     std::vector<PlannedTensor> plan;
@@ -121,7 +121,7 @@ void read_planned(const std::string & path, const GgufFile & file) {
         PlannedTensor planned;
         planned.name = tensor.name;
         planned.ne.assign(tensor.ne.begin(), tensor.ne.begin() + tensor.n_dims);
-        planned.parts  = { { 0, tensor.name } };
+        planned.parts  = { { plan.size() % 2, tensor.name } };
         planned.change = changes[plan.size() % 3];
         if (plan.size() % 2 == 1) {
             planned.view.assign(planned.ne.rbegin(), planned.ne.rend());
@@ -131,7 +131,7 @@ void read_planned(const std::string & path, const GgufFile & file) {
         }
         plan.push_back(planned);
     }
-    const PlannedFile seen({ path }, {}, plan);
+    const PlannedFile seen({ path, path }, {}, plan);
     std::vector<char> bytes;
     for (const auto & tensor : seen.tensors()) {
         bytes.resize(tensor.nbytes);

@@ -18,8 +18,11 @@ from conftest import Files
 from foreign_files import write_all_in_one
 from gguf_edit import GgufEdit
 from omniggml import Diagnosis, InputError, ModelFileError
+from omniggml.doctor import examination
 from omniggml.doctor.catalogue import CATALOGUE
 from omniggml.doctor.finding import Exit, resolved
+from omniggml.doctor.html_report import html_report
+from omniggml.doctor.text_report import text_report
 from omniggml.loading import BUILT_IN
 from parity.files import ModelFiles
 
@@ -308,6 +311,56 @@ def test_something_else_than_a_model(tmp_path: Path) -> None:
     (tmp_path / "x.gguf").write_bytes(b"GGUF but no more")
     found = omniggml.diagnose(tmp_path / "x.gguf")
     assert first(found) == "file.unreadable" and found.exit_code == Exit.BROKEN
+
+
+CHECKS = ("file", "codes", "reference", "talker", "audio", "vocoder", "dump", "ears")
+
+
+@pytest.mark.parametrize("check", CHECKS)
+def test_what_broke_off_is_not_healthy(tiny_files: Files, monkeypatch: pytest.MonkeyPatch, check: str) -> None:
+    def stumbles(*given: Any) -> Any:
+        raise IndexError("index 7 is out of bounds")
+
+    monkeypatch.setattr(examination, f"check_{check}", stumbles)
+    found = doctor(tiny_files.speech)
+    assert found.exit_code == Exit.UNDECIDED and not found.causes
+    assert "1 check could not be done" in found.verdict and check in found.verdict and "index 7" in found.verdict
+    assert text_report(found).startswith("undecided: ") and ">undecided: " in html_report(found)
+    assert found.as_dict()["failed"] == list(found.failed) and len(found.failed) == 1
+
+
+def test_what_broke_off_is_said_beside_what_was_found(tiny_files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(examination, "check_vocoder", lambda *given: {}["key"])
+    found = doctor(tiny_files.speech, codes=np.zeros((2, 0), np.int32))
+    assert first(found) == "codes.empty" and found.exit_code == Exit.SUSPICIOUS
+    assert found.verdict.endswith(" (1 check could not be done.)")
+    assert html_report(found).count(found.causes[0].sentence) == 1
+
+
+def test_a_reference_that_cannot_be_read_leaves_it_open(tiny_files: Files, tmp_path: Path) -> None:
+    (tmp_path / "x.gguf").write_bytes(b"GGUF but no more")
+    found = doctor(tiny_files.speech, reference=tmp_path / "x.gguf")
+    assert found.exit_code == Exit.UNDECIDED and "1 check could not be done: the reference" in found.verdict
+
+
+def test_what_is_not_checked_is_in_the_verdict(tiny_files: Files, tiny_spoken: omniggml.Audio, tmp_path: Path) -> None:
+    """Half of a model says nothing of how likely codes are, and that is all right."""
+    edit = GgufEdit.read(tiny_files.speech)
+    edit.tensors = [tensor for tensor in edit.tensors if str(tensor.name).startswith("code2wav.")]
+    edit.write(tmp_path / "half.gguf")
+    found = doctor(tmp_path / "half.gguf", codes=tiny_spoken.codes)
+    assert found.exit_code == Exit.HEALTHY
+    assert found.verdict.startswith("Nothing is wrong with what could be checked; not checked: how likely the codes")
+
+
+@pytest.mark.parametrize("name", ["im_start", "im_end", "system", "user", "assistant", "tts_pad", "tts_bos", "tts_eos"])
+def test_the_tokenizer_knows_its_ids(tiny_files: Files, tiny_spoken: omniggml.Audio, tmp_path: Path, name: str) -> None:
+    """The file is to blame, not the conversation that is then built with it."""
+    edit, key = GgufEdit.read(tiny_files.speech), f"qwen3omni-speech.token.{name}"
+    right = edit.entry(key).value
+    edit.set(key, right + 1).write(tmp_path / "x.gguf")
+    found = doctor(tmp_path / "x.gguf", codes=tiny_spoken.codes, text=TEXT)
+    assert first(found) == "file.special-ids" and f"{name} is {right + 1}, the tokenizer's is {right}" in found.verdict
 
 
 def test_a_finding_explains_others(tiny_files: Files, tiny_spoken: omniggml.Audio) -> None:

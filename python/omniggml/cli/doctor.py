@@ -26,7 +26,8 @@ def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "doctor",
         help="say why a model, codes or audio sound like noise",
-        epilog="Exit code: 0 healthy, 1 suspicious, 2 broken; 64 wrong usage, 65 an error, said on stderr.",
+        epilog="Exit code: 0 healthy, 1 suspicious, 2 broken, 3 nothing found, but not all could be checked; 64 wrong "
+        "usage, 65 an error, said on stderr.",
     )
     parser.add_argument("model", metavar="MODEL", help="a GGUF file of any family")
     parser.add_argument("--codes", metavar="FILE", help="codes that a program made, a .npy file [groups, frames]")

@@ -12,13 +12,14 @@ from omniggml.doctor.finding import Finding
 
 @dataclass
 class Report:
-    """`checked`: the check's name, "" where it had nothing to look at. `skipped`: what it could not look at, and why.
-    `measurements`: numbers that it took on the way, by name. `questions`: what to measure
-    next, where causes are left."""
+    """`checked`: the check's name, "" where it had nothing to look at. `skipped`: what it does not look at, and why;
+    `failed`: what it should have looked at and could not, and why. `measurements`: numbers that it took on the way, by
+    name. `questions`: what to measure next, where causes are left."""
 
     checked: str = ""
     findings: list[Finding] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
     measurements: dict[str, Any] = field(default_factory=dict)
     questions: list[str] = field(default_factory=list)
 
@@ -42,4 +43,9 @@ class Report:
             self.questions.append(what)
 
     def skip(self, why: str) -> None:
+        """Something is not looked at, which is as it should be."""
         self.skipped.append(why)
+
+    def fail(self, why: str) -> None:
+        """Something that was given could not be looked at: without it nobody can say that nothing is wrong."""
+        self.failed.append(why)

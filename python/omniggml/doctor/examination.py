@@ -16,6 +16,7 @@ from omniggml.arrays import read_codes, read_dump
 from omniggml.audio import read_audio
 from omniggml.checked import checked
 from omniggml.doctor.case import Case
+from omniggml.doctor.catalogue import Severity
 from omniggml.doctor.check_report import Report
 from omniggml.doctor.checks.audio import check_audio
 from omniggml.doctor.checks.codes import Readable, check_codes
@@ -26,7 +27,7 @@ from omniggml.doctor.checks.reference import check_reference
 from omniggml.doctor.checks.talker import check_talker
 from omniggml.doctor.checks.vocoder import check_vocoder
 from omniggml.doctor.finding import Diagnosis, resolved
-from omniggml.errors import InputError, ModelFileError
+from omniggml.errors import InputError, ModelFileError, OmniError
 from omniggml.files.geometry import check_overrides
 from omniggml.hub_file import local_file
 from omniggml.options import LoadKeywords, LoadOptions, path_or_none
@@ -100,28 +101,39 @@ def _check_speaker(case: Case) -> None:
 def _reports(case: Case) -> list[Report]:
     """Every check's, the earlier stage first. What one needs of another is what it is given."""
     weights, file = _tried("file", lambda: check_file(case), lambda report: (False, report))
-    codes, spoken = _tried("codes", lambda: check_codes(case), lambda report: (report, Readable()))
+    # What is wrong with the file may be what the engine then says of all else that is given.
+    is_broken = any(finding.severity is Severity.BROKEN for finding in file.findings)
+    foreseen = (*_UNFORESEEN, OmniError) if is_broken else _UNFORESEEN
+    codes, spoken = _tried("codes", lambda: check_codes(case), lambda report: (report, Readable()), foreseen)
+    checks: dict[str, Callable[[], Report]] = {
+        "talker": lambda: check_talker(case, spoken),
+        "audio": lambda: check_audio(case, weights),
+        "vocoder": lambda: check_vocoder(case, spoken, weights),
+        "dump": lambda: check_dump(case, spoken),
+        "ears": lambda: check_ears(case),
+    }
     return [
         file,
-        _tried("reference", lambda: check_reference(case), lambda report: report),
+        _tried("reference", lambda: check_reference(case), lambda report: report, foreseen),
         codes,
-        _tried("talker", lambda: check_talker(case, spoken), lambda report: report),
-        _tried("audio", lambda: check_audio(case, weights), lambda report: report),
-        _tried("vocoder", lambda: check_vocoder(case, spoken, weights), lambda report: report),
-        _tried("dump", lambda: check_dump(case, spoken), lambda report: report),
-        _tried("ears", lambda: check_ears(case), lambda report: report),
+        *(_tried(name, check, lambda report: report, foreseen) for name, check in checks.items()),
     ]
 
 
-def _tried(name: str, check: Callable[[], Result], otherwise: Callable[[Report], Result]) -> Result:
+def _tried(
+    name: str,
+    check: Callable[[], Result],
+    otherwise: Callable[[Report], Result],
+    foreseen: tuple[type[Exception], ...] = _UNFORESEEN,
+) -> Result:
     """What the check returns. One that stumbles over a file that nobody foresaw says so, and the others go on."""
     try:
         return check()
-    except _UNFORESEEN as error:
+    except foreseen as error:
         logging.getLogger("omniggml").info("the check of the %s failed", name, exc_info=True)
         report = Report()
         reason = " ".join(str(error).split())
-        report.skip(f"the {name} could not be checked: {type(error).__name__} {reason:.200}")
+        report.fail(f"that of the {name} broke off, {type(error).__name__}: {reason:.200}")
         return otherwise(report)
 
 
@@ -135,6 +147,7 @@ def _diagnosis(path: Path, reports: list[Report]) -> Diagnosis:
         {name: value for report in reports for name, value in report.measurements.items()},
         superseded,
         next((question for report in reports for question in report.questions), ""),
+        tuple(why for report in reports for why in report.failed),
     )
 
 

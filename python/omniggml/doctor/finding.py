@@ -10,14 +10,22 @@ from typing import Any
 from omniggml.doctor.catalogue import CATALOGUE, Certainty, Kind, Severity
 
 NOTHING_FOUND = "Nothing is wrong with what was given."
+_NOTHING_FOUND_IN = "Nothing is wrong with what could be checked"
 
 
 class Exit(IntEnum):
-    """Exit codes of `omniggml doctor`."""
+    """Exit codes of `omniggml doctor`. `UNDECIDED`: nothing was found, but a check of what was given could not be
+    done."""
 
     HEALTHY = 0
     SUSPICIOUS = 1
     BROKEN = 2
+    UNDECIDED = 3
+
+    @property
+    def word(self) -> str:
+        """As reports begin."""
+        return self.name.lower()
 
 
 @dataclass(frozen=True)
@@ -78,8 +86,9 @@ class Finding:
 @dataclass(frozen=True)
 class Diagnosis:
     """Findings, the likeliest cause first. `superseded`: what was found, too, and one of these explains. `checked`:
-    what was looked at; `skipped`: what could not be, and why. `measurements`: numbers that checks took on the way, by
-    name. `next_question`: the one measurement that would tell most, where several causes are left, or none."""
+    what was looked at; `skipped`: what was not, and why that is as it should be; `failed`: what should have been, and
+    why it could not. `measurements`: numbers that checks took on the way, by name. `next_question`: the one measurement
+    that would tell most, where several causes are left, or none."""
 
     subject: str
     findings: tuple[Finding, ...]
@@ -88,6 +97,7 @@ class Diagnosis:
     measurements: Mapping[str, Any] = field(default_factory=dict)
     superseded: tuple[Finding, ...] = ()
     next_question: str = ""
+    failed: tuple[str, ...] = ()
 
     @property
     def causes(self) -> tuple[Finding, ...]:
@@ -96,15 +106,22 @@ class Diagnosis:
 
     @property
     def verdict(self) -> str:
-        """The likeliest cause in one sentence, or that nothing was found."""
-        return self.causes[0].sentence if self.causes else NOTHING_FOUND
+        """The likeliest cause in one sentence, or that nothing was found; and what could not be checked."""
+        n = len(self.failed)
+        undone = f"{n} check{'s' if n > 1 else ''} could not be done" if n else ""
+        if self.causes:
+            return self.causes[0].sentence + (f" ({undone}.)" if undone else "")
+        left = f"{undone}: {self.failed[0]}" if undone else f"not checked: {self.skipped[0]}" if self.skipped else ""
+        return f"{_NOTHING_FOUND_IN}; {left.removesuffix('.')}." if left else NOTHING_FOUND
 
     @property
     def exit_code(self) -> Exit:
         severities = {finding.severity for finding in self.findings}
         if Severity.BROKEN in severities:
             return Exit.BROKEN
-        return Exit.SUSPICIOUS if Severity.SUSPICIOUS in severities else Exit.HEALTHY
+        if Severity.SUSPICIOUS in severities:
+            return Exit.SUSPICIOUS
+        return Exit.UNDECIDED if self.failed else Exit.HEALTHY
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, as `--json` prints them."""
@@ -116,6 +133,7 @@ class Diagnosis:
             "superseded": [finding.as_dict() for finding in self.superseded],
             "checked": list(self.checked),
             "skipped": list(self.skipped),
+            "failed": list(self.failed),
             "next_question": self.next_question,
             "measurements": dict(self.measurements),
         }

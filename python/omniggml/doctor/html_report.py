@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from omniggml.audio import Audio, Recorded
-from omniggml.doctor.finding import Diagnosis, Exit, Finding
+from omniggml.doctor.finding import Diagnosis, Finding
 from omniggml.errors import InputError, OmniError
 from omniggml.files.inspection import inspect
 from omniggml.plots import plot_audio, plot_codes, plot_overlay, plot_pieces, png
@@ -45,7 +45,7 @@ def html_report(found: Diagnosis, given: Given | None = None) -> str:
     given = given or Given()
     pictures, without = _pictures(found, given)
     page: str = _template().render(
-        word={Exit.HEALTHY: "healthy", Exit.SUSPICIOUS: "suspicious", Exit.BROKEN: "broken"}[found.exit_code],
+        word=found.exit_code.word,
         name=Path(found.subject).name,
         verdict=found.verdict,
         findings=[_shown(finding) for finding in found.findings],
@@ -57,6 +57,7 @@ def html_report(found: Diagnosis, given: Given | None = None) -> str:
         facts=_facts(found, given),
         checked=", ".join(found.checked),
         skipped=found.skipped,
+        failed=found.failed,
         versions=f"omniggml {__version__}, ggml {ggml_version}, NumPy {np.__version__}, "
         f"Python {platform.python_version()}",
     )

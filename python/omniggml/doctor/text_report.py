@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from textwrap import fill
 
-from omniggml.doctor.finding import Diagnosis, Exit, Finding
+from omniggml.doctor.finding import Diagnosis, Finding
 
 _WIDTH = 110
 
 
 def text_report(found: Diagnosis) -> str:
     """The verdict in the first line, then every finding with what it means and what to do."""
-    head = {Exit.HEALTHY: "healthy", Exit.SUSPICIOUS: "suspicious", Exit.BROKEN: "broken"}[found.exit_code]
-    lines = [f"{head}: {found.verdict}", ""]
+    lines = [f"{found.exit_code.word}: {found.verdict}", ""]
     for finding in found.findings:
         lines += [*_lines(finding), ""]
     if found.next_question:
         lines += [fill(f"next: {found.next_question}", _WIDTH, subsequent_indent="  "), ""]
     lines.append(f"checked: {', '.join(found.checked)}")
+    lines += [fill(f"could not be done: {why}", _WIDTH, subsequent_indent="  ") for why in found.failed]
     lines += [fill(f"not checked: {why}", _WIDTH, subsequent_indent="  ") for why in found.skipped]
     return "\n".join(lines)
 

@@ -49,7 +49,7 @@ def _read(case: Case, report: Report, given: npt.NDArray[Any]) -> Readable:
         return Readable()
     geometry = case.vocoder_geometry
     if geometry is None:
-        report.skip("codes against the model: its geometry is not known")
+        report.fail("codes against the model: its geometry is not known")
         return Readable()
     groups, size = geometry["num_quantizers"], geometry["codebook_size"]
     codes = _upright(report, codes, groups)

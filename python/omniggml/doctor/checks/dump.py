@@ -39,7 +39,7 @@ def check_dump(case: Case, given: Readable) -> Report:
     report = Report()
     model = case.model
     if model is None:
-        report.skip("the dump: the model can't be loaded")
+        report.fail("the dump: the model can't be loaded")
         return report
     report.checked = "dump"
     modules = _names(model, np.zeros((model.geometry["code2wav"]["num_quantizers"], 1), np.int32))
@@ -50,7 +50,7 @@ def check_dump(case: Case, given: Readable) -> Report:
         return report
     codes = given.right if given.right is not None else _stand_in_codes(model, theirs)
     if codes is None:
-        report.skip("the dump: neither codes nor code2wav.code_embedding are there")
+        report.fail("the dump: neither codes nor code2wav.code_embedding are there")
         return report
     _compare(case, report, given, model, theirs, codes)
     return report

@@ -40,7 +40,7 @@ def check_ears(case: Case) -> Report:
     encoders = case.model._encoders if case.model is not None else None
     native = encoders.loaded() if encoders is not None and encoders.hears else None
     if encoders is None or native is None or native.audio_geometry is None:
-        report.skip("the dump of ears: no mmproj file with an audio encoder could be loaded beside the model")
+        report.fail("the dump of ears: no mmproj file with an audio encoder could be loaded beside the model")
         return report
     features = log_mel(case.heard, n_mels=native.audio_geometry["num_mel_bins"])
     found = len(report.findings)

@@ -43,7 +43,7 @@ def check_reference(case: Case) -> Report:
     try:
         _compare(report, case.weights, open_reference(case.reference))
     except OmniError as error:
-        report.skip(f"the reference: {error}")
+        report.fail(f"the reference: {error}")
     return report
 
 

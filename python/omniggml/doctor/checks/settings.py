@@ -16,6 +16,8 @@ _SHOWN = 4
 def check_settings(case: Case, report: Report, weights: StoredWeights) -> None:
     """Needs the geometry, but for what metadata alone tell."""
     _check_split(report, weights)
+    if "talker" in weights.sections:
+        _check_tokens(report, weights)
     if weights.derived is None:
         return
     _check_contradictions(report, weights)
@@ -139,11 +141,10 @@ def _check_ids(report: Report, weights: StoredWeights) -> None:
         numbers = list(ids.values())
         twice = [f"{name} {number}" for name, number in ids.items() if numbers.count(number) > 1]
         report.find("file.special-ids", f"Ids for control are the same: {', '.join(twice)}.", ids=twice)
-    _check_tokens(report, weights)
 
 
 def _check_tokens(report: Report, weights: StoredWeights) -> None:
-    assert weights.derived is not None
+    """The tokenizer knows the ids of its texts, whatever the metadata say."""
     metadata = weights.file.header.metadata
     tokens = metadata.get("tokenizer.ggml.tokens")
     if not isinstance(tokens, list):

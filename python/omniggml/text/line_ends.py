@@ -33,6 +33,15 @@ _DECIMAL = re.compile(r"(?<=\d),(?=\d+$)")  # where another mark is between cell
 _GOES_ON = re.compile(
     r"(?:And|Or|But|Nor|Of|To|In|With|That|Which|Who|Whose|As|For|From|By|On|At|Into|Than|Where|When|Because)\b"
 )
+_UNENDED = re.compile(
+    "\\d[-\u2013]$|(?<![\\d:])\\d{1,2}:$|[$\u00a3\u20ac\u20b9]\\d{1,3}(?:,\\d{3})*,$|(?<=[^-\u2013\\W] )[-\u2212]$"
+)
+_MORE_FIGURES = {
+    **dict.fromkeys("-\u2013\u2212", re.compile(r"\d")),
+    ":": re.compile(r"[0-5]\d(?!\d)"),
+    ",": re.compile(r"\d{3}(?!\d)"),
+}
+"""What goes on behind a mark at a line's end."""
 _PAGE = re.compile(r"\s*[-\u2013\u2014]\s?(\d{1,4})\s?[-\u2013\u2014]\s*")
 
 
@@ -113,8 +122,7 @@ def _between(parts: list[str], line: str, following: str) -> list[str]:
     """What comes behind the parts; the hyphen at the end of the last of them may go."""
     word = _parted(line)
     if not word:
-        glued = line[-1:] in "-\u2013" and line[-2:-1].isdecimal() and following[:1].isdecimal()
-        return [following] if glued else [" ", following]
+        return [following] if _in_a_number(line, following) else [" ", following]
     compound = word.lower() in _COMPOUNDS or line[: -len(word) - 1].endswith("-") or _WORD_AND_HYPHEN.match(following)
     if line.endswith("\u00ad") or (following[:1].islower() and not compound):
         parts[-1] = parts[-1][:-1]
@@ -128,8 +136,13 @@ def _parted(line: str) -> str:
 
 
 def _is_parted(line: str, following: str) -> bool:
-    """Whether a word goes on in the next line."""
-    return bool(_parted(line)) and following[:1].isalpha()
+    """Whether a word or a number goes on in the next line."""
+    return (bool(_parted(line)) and following[:1].isalpha()) or _in_a_number(line, following)
+
+
+def _in_a_number(line: str, following: str) -> bool:
+    """Whether the line ends in a range, a time, an amount or behind a sign that goes on in the next."""
+    return _UNENDED.search(line[-_LONGEST_WORD:]) is not None and _MORE_FIGURES[line[-1]].match(following) is not None
 
 
 def with_ends(lines: list[str]) -> Iterator[str]:

@@ -10,6 +10,7 @@ import html
 import re
 
 from omniggml.text.captions import without_times
+from omniggml.text.latex import without_latex
 from omniggml.text.line_ends import cells, joined, page_number, with_ends
 
 # Elements that end a line or paragraph, and those within one. Anything else in angle brackets is text: List<int>.
@@ -37,6 +38,11 @@ _AUTOLINK = re.compile(r"<((?:https?://|mailto:)[^<>\s]+|[\w.+-]{1,80}@[\w.-]{1,
 _TAG = re.compile(
     r"</?(?P<name>[A-Za-z][\w:-]*)(?P<rest>(?:\s+[\w:-]+(?:\s*=\s*(?:\"[^\"]*\"|'[^']*'|[^\s\"'<>]+))?)*)\s*/?>"
 )
+# Attributes that need no value.
+_BARE = re.compile(
+    r"(?:\s+(?:async|autofocus|autoplay|checked|controls|crossorigin|defer|disabled|download|hidden|inert|loop|multiple|"
+    r"muted|open|readonly|required|reversed|selected))+\s*/?"
+)
 _NAMES = re.compile(r"<(/?[A-Za-z][\w:-]*)")
 _ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,30});")
 _LINK = re.compile(r"!?\[([^\[\]\n]*)\](?:\([^()\s]*(?:\([^()\s]*\)[^()\s]*)*(?:\s+\"[^\"\n]*\")?\)|\[[^\[\]\n]*\])")
@@ -54,7 +60,7 @@ _EMPHASIS = (
 _STRUCK = re.compile(r"(?<![\w~])(~~)(?=[^\s~])(.{1,1000}?)(?<=[^\s~])\1(?!~)")
 _STRUCK_TAG = re.compile(r"<(s|del|strike)\b[^<>]*>([^<>\n]*[^<>\n.!?])</\1\s*>", re.IGNORECASE)
 _ALT = re.compile(r"\balt\s*=\s*(?:\"([^\"]*)\"|'([^']*)'|([^\s\"'<>]+))", re.IGNORECASE)
-_ESCAPE = re.compile(r"\\([\\`*_{}\[\]()#+.!~>|-])")
+_ESCAPE = re.compile(r"\\([\\`*_{}\[\]()#+.!~>|$%&-])")
 
 _FENCE = re.compile(r"\s*(?:```+|~~~+) ?(?:[A-Za-z][\w+#.-]*)?\s*$")
 _RULE = re.compile(r"\s*(?:=+|-(?:\s*-){2,}|\*(?:\s*\*){2,}|_(?:\s*_){2,})\s*$")
@@ -79,7 +85,7 @@ _LOWERED = str.maketrans("0123456789", "\u2080\u2081\u2082\u2083\u2084\u2085\u20
 
 def without_markup(text: str) -> str:
     """The text without Markdown and tags, entities resolved. Nothing that a reader would see goes."""
-    text = _AUTOLINK.sub(_linked, _seen(without_times(text)))
+    text = _AUTOLINK.sub(_linked, _seen(without_latex(without_times(text))))
     text = _BETWEEN_CELLS.sub("\t", text)
     text = _SCRIPT.sub(lambda found: found[2].translate(_RAISED if found[1].lower() == "sup" else _LOWERED), text)
     text = _STRUCK_TAG.sub(_struck, text)
@@ -137,6 +143,9 @@ def _tag(found: re.Match[str], names: frozenset[str]) -> str:
     name = found["name"].lower()
     if _mentioned(found, names):
         return html.escape(found[0])
+    rest = found["rest"].strip()
+    if rest and "=" not in rest and not _BARE.fullmatch(found["rest"]) and f"/{name}" not in names:
+        return found[0]  # "x <a or b> c" compares
     if name == "img" and (alt := _ALT.search(found["rest"])):
         return f" {alt[1] or alt[2] or alt[3] or ''} "
     if name in ("td", "th"):
@@ -152,7 +161,7 @@ def _tag(found: re.Match[str], names: frozenset[str]) -> str:
     if compares and not closed and "=" not in found["rest"] and f"/{name}" not in names:
         return found[0]
     # A pair that no list knows is a tag too, and so is what has attributes.
-    if name in _INLINE.split() or closed or "=" in found["rest"] or f"/{name}" in names:
+    if name in _INLINE.split() or closed or "=" in rest or f"/{name}" in names:
         return ""
     return found[0]
 

@@ -7,12 +7,18 @@ from collections.abc import Callable
 
 from omniggml.text.english.dates import MONTHS
 from omniggml.text.english.numbers import roman
+from omniggml.text.english.signs import IN_ADDRESSES
 
 _DATE_PARTS = {"d": r"(?P<d>\d{1,2})", "m": r"(?P<m>\d{1,2})", "y": r"(?P<y>\d{4})"}
 
 
 def _letters(text: str) -> str:
-    return " ".join(" ".join(word) for word in text.split())
+    return " ".join(" ".join(IN_ADDRESSES.get(letter, letter) for letter in word) for word in text.split())
+
+
+def _digits(text: str) -> str:
+    sign = "minus " if text.strip()[:1] in ("-", "\u2212") else ""
+    return sign + " ".join("point" if figure == "." else figure for figure in re.findall(r"\w|(?<=\d)\.(?=\d)", text))
 
 
 def _telephone(text: str) -> str:
@@ -54,7 +60,7 @@ def _date(text: str, form: str) -> str | None:
 
 
 _WAYS: dict[str, Callable[[str], str]] = {
-    "characters": _letters, "spell-out": _letters, "verbatim": _letters, "digits": _letters, "ordinal": _ordinal,
+    "characters": _letters, "spell-out": _letters, "verbatim": _letters, "digits": _digits, "ordinal": _ordinal,
     "cardinal": _number, "number": _number, "telephone": _telephone,
 }  # fmt: skip
 _AS_WRITTEN = frozenset(["date", "time", "currency", "unit", "fraction", "address"])

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from omniggml.text.english.abbreviations import SHORTENED
 from omniggml.text.english.acronyms import SMALL
+from omniggml.text.english.raised import on_the_line, raised_figure
 from omniggml.text.english.rule import either
 from omniggml.text.english.rules import RULES
 from omniggml.text.english.signs import SIGNS
@@ -21,15 +22,6 @@ _SPACE_IN_NUMBER = re.compile(
     r"|(?<![\d.,+)])(?<![\d)] )\d{1,2}(?: \d{3}){2,}(?!\d| \d)"
     r"|(?<![\d.,])\d{1,3}(?: \d{3})+(?=,\d\d(?![\d,]))"
 )
-_SUPERSCRIPTS = str.maketrans(
-    "\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079\u207a\u207b", "0123456789+-"
-)
-_RAISED_FIGURE = re.compile("[\u2070\u00b9\u00b2\u00b3\u2074-\u2079]")
-_RAISED = re.compile(
-    r"[\u2070\u00b9\u00b2\u00b3\u2074-\u2079]+|(?<=[\w)])[\u2070\u00b9\u00b2\u00b3\u2074-\u2079\u207a\u207b]+"
-)
-_LOWERED = re.compile("[\u2080-\u2089]+")
-_SUBSCRIPTS = str.maketrans("\u2080\u2081\u2082\u2083\u2084\u2085\u2086\u2087\u2088\u2089", "0123456789")
 _MARKS = str.maketrans(
     dict.fromkeys("\u2018\u2019\u02bc\u00b4`\u2032\uff07", "'")
     | dict.fromkeys('"\u201c\u201d\u00ab\u00bb\u201e\u201f\u2033', " ")
@@ -47,6 +39,10 @@ _MARKS = str.maketrans(
         "\u2011": " ",
     }
 )
+# Marks of numbers in other scripts.
+_IN_FIGURES = str.maketrans({"\u066a": "%", "\u066b": ".", "\u066c": ",", "\u301c": "~", "\u2053": "~", "\u2012": "-"})
+# The sign of a masculine ordinal where degrees are meant.
+_ORDINAL_SIGN = re.compile(r"(?<=\d)(\s?)\u00ba(?=\s?[CF](?!\w)|\s?\d|\s*[.,;)]|\s*$)|(?<=\d)\s?\u02da")
 _BEFORE_RULES = str.maketrans(
     dict.fromkeys("\u2018\u2019\u02bc\uff07", "'")
     | dict.fromkeys("\u201c\u201d\u201e\u201f", '"')
@@ -117,28 +113,23 @@ def _joined(plain: str) -> str:
 
 def _prepared(text: str) -> str:
     """The same with one character for each figure and common mark, and without what stands for figures."""
+    text = unicodedata.normalize("NFC", text).translate(_IN_FIGURES)
+    text = _ORDINAL_SIGN.sub("\u00b0", text)
     text = _FLAGS.sub(lambda found: f", flag {found[0]}, ", text)
     text = _SPACE_IN_NUMBER.sub(_grouped, text)
-    text = _LOWERED.sub(_lowered, text)
-    text = "".join(_figure(letter) for letter in text)
+    text = "".join(_figure(letter) for letter in on_the_line(text))
     text = _DEGREES.sub(_in_minutes, text)
     text = _FEET.sub(lambda found: f"{found[1]} {'foot' if found[1] == '1' else 'feet'} ", text)
     text = _PRIMES.sub(lambda found: f" {_PRIME_NAMES[found[0]]} ", text).translate(_BEFORE_RULES)
     if not _GREEK_WORD.search(text):
         text = _GREEK_LETTER.sub(_greek, text)
-    return _RAISED.sub(_raised, text)
+    return text
 
 
 def _grouped(found: re.Match[str]) -> str:
     # With a decimal comma, by points, as where commas are decimal.
     mark = "." if re.match(r",\d\d?(?!\d)", found.string[found.end() :]) else ","
     return re.sub(r"\s", mark, found[0])
-
-
-def _lowered(found: re.Match[str]) -> str:
-    """Part of a name; behind a number its base."""
-    figures = found[0].translate(_SUBSCRIPTS)
-    return f" base {figures} " if re.search(r"\d$", found.string[: found.start()]) else figures
 
 
 def _in_minutes(found: re.Match[str]) -> str:
@@ -151,7 +142,7 @@ def _greek(found: re.Match[str]) -> str:
     if found[0] in "\u03bc\u03a9" and re.search(r"\d\s?[kMGm\u00b5\u03bc]?$", found.string[: found.start()]):
         return found[0]
     name = unicodedata.name(unicodedata.normalize("NFKC", found[0])).split()[-1].lower()
-    glued = "" if found.string[found.end() :].startswith("-") else " "
+    glued = "" if found.string[found.end() :].startswith(("-", "^", "/")) else " "
     return f" {'lambda' if name == 'lamda' else name}{glued}"
 
 
@@ -166,21 +157,11 @@ def _figure(letter: str) -> str:
         return str(unicodedata.decimal(letter))
     if 0x1D400 <= ord(letter) <= 0x1D7FF:  # letters and figures of mathematics
         return unicodedata.normalize("NFKC", letter)
-    if unicodedata.category(letter) not in ("No", "Nl") or _RAISED_FIGURE.match(letter):
+    if unicodedata.category(letter) not in ("No", "Nl") or raised_figure(letter):
         return letter
     plain = unicodedata.normalize("NFKC", letter).replace("\u2044", "/")
     value = unicodedata.numeric(letter, 0.5)
     return f" {plain}" if "/" in plain else f" {int(value)} " if value.is_integer() else letter
-
-
-def _raised(found: re.Match[str]) -> str:
-    before = re.search(r"(\w+|\))$", found.string[: found.start()])
-    if found[0] in "\u00b2\u00b3" and found.string[: found.start()].endswith("m"):
-        return found[0]  # a unit
-    figures = found[0].translate(_SUPERSCRIPTS)
-    raised = before is not None and (before[1] == ")" or before[1].isdecimal() or len(before[1]) == 1)
-    raised = raised or re.search(r"[-=+*/\u2212]\s*\w{1,3}$", found.string[: found.start()]) is not None
-    return f"^{figures}" if raised or figures[-1] in "+-" else f" {figures} "
 
 
 def _in_ascii(text: str) -> tuple[str, str]:

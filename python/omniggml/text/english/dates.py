@@ -43,6 +43,8 @@ def _date(day: int, month: int, figures: str) -> str:
 def _slashed_date(found: re.Match[str]) -> str:
     """Day or month first, where one of them is no month; else nobody knows, and the numbers are read."""
     one, other, figures = int(found[1]), int(found[3]), found[4]
+    if len(figures) == 2:
+        figures = ("19" if int(figures) > 50 else "20") + figures
     if found[2] == "." or one > 12:
         words = _date(one, other, figures)
     elif other > 12:
@@ -50,6 +52,16 @@ def _slashed_date(found: re.Match[str]) -> str:
     else:
         words = ""
     return words or said(f"{cardinal(one)},", f"{cardinal(other)},", year(figures))
+
+
+def _without_year(found: re.Match[str]) -> str:
+    """A zero before the day or month tells that it is a date; which of them comes first is known where one is no
+    month. Two that are both months are read as they stand."""
+    one, other = int(found[1]), int(found[2])
+    day, month = (one, other) if one > 12 else (other, one)
+    if day > 12 and 1 <= month <= 12 and day <= 31:
+        return said(MONTHS[month - 1], ordinal(day))
+    return said(cardinal(found[1]), "slash", cardinal(found[2]))
 
 
 def _days_of_month(found: re.Match[str]) -> str:
@@ -141,11 +153,14 @@ DAYS: tuple[Rule, ...] = (
     ),
     rule(rf"\b({_ANY_MONTH}\s+\d{{1,2}}{_SUFFIX}){_TO}(?={_ANY_MONTH})", _to),
     rule(rf"\b(\d{{1,2}}{_SUFFIX}\s+{_ANY_MONTH}){_TO}(?=\d{{1,2}}{_SUFFIX}\s+{_ANY_MONTH})", _to),
+    rule(r"(?<![\w./-])(?=0|\d+/0)([0-3]?\d)/([0-3]?\d)(?![\w/-]|[.,]\d)", _without_year),
     rule(r"\b[oO]n (\d{1,2})/(\d{1,2})(?![\w/])(?!\s+of\b)", _day_without_year),
     rule(rf"(?<![\w/])({_YEAR})/(\d\d)(?![\w/])", _season),
     rule(rf"\b({'|'.join(day[:3] for day in WEEKDAYS)})\.?,(?=\s+\d|\s+[A-Z])", _weekday, ANY_CASE),
     rule(r"(?<![\d-])(?P<year>\d{4})(?P<mark>[-/])(?P<number>\d\d)(?P=mark)(?P<day>\d\d)(?![\d-])", _iso_date),
     rule(r"(?<![\d./])(\d{1,2})([./])(\d{1,2})\2(\d{4})(?![\d/])", _slashed_date),
+    rule(r"(?<![\w./])(\d{1,2})(/)(\d{1,2})/(\d{2})(?![\w/])", _slashed_date),
+    rule(r"(?<![\w./])([0-3]\d)(\.)([01]\d)\.(\d{2})(?!\w|\.\d)", _slashed_date),
     rule(
         rf"\b{_MONTH}\s+(?P<day>\d{{1,2}})(?:st|nd|rd|th)?\b(?!:)(?:,?\s+(?P<year>{_ANY_YEAR})\b)?(?!\s*%)", _month_day
     ),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from omniggml.text.english.abbreviations import BEFORE_FIGURES
+from omniggml.text.english.compound_units import COMPOUND, unit_words
 from omniggml.text.english.numbers import NUMBER, cardinal, ordinal, power, quantity
 from omniggml.text.english.rule import Rule, either, rule, said
 
@@ -31,7 +32,8 @@ def _out_of(found: re.Match[str]) -> str:
 
 
 def _scientific(found: re.Match[str]) -> str:
-    return said(cardinal(found[1]), "times ten", f"to the power of {_signed(found[2])}")
+    unit = unit_words(found["unit"], single=False) if found["unit"] else ""
+    return said(cardinal(found[1]), "times ten", f"to the power of {_signed(found[2])}", unit)
 
 
 def _signed(figures: str) -> str:
@@ -67,7 +69,7 @@ def _minus_behind(found: re.Match[str]) -> str:
 
 def _before_figure(found: re.Match[str]) -> str:
     # "He said no. 5 people left."
-    behind = re.match(r"\s*\d[\d,.]*\s+([a-z]+)", found.string[found.end(1) + 1 :])
+    behind = re.match(r"\s*\d+(?:[.,]\d+)*\s+([a-z]+)", found.string[found.end(1) + 1 :])
     if found[1] == "no" and behind and behind[1] not in _BEHIND_NAMES:
         return found[0]
     return f"{BEFORE_FIGURES[found[1]]} "
@@ -83,8 +85,6 @@ def _raised_letters(found: re.Match[str]) -> str:
 
 
 GROUPS: tuple[Rule, ...] = (
-    # Formulas between signs of dollars.
-    rule(r"(?<![\w$])\$(?=[^$\s\d][^$]*[\\^_=])([^$]{1,200}?)\$(?![\w$])", lambda found: f" {found[1]} "),
     rule(r"(?<!\w)(\d+|[a-z])!(?=\s*[-=+*/)])(?!=)", lambda found: f"{found[1]} factorial "),
     rule(r"(?<![\w.,])\d{1,3}(?:_\d{3})+(?!\w)", _by_thousands),
     rule(r"(?<![\w'.,])\d{1,3}(?:'\d{3})+(?![\w'])", _by_thousands),
@@ -97,23 +97,31 @@ GROUPS: tuple[Rule, ...] = (
     rule(r"(?<![\d.,])(\d+),(\d{1,2})(?=\s?[%\u2030\u00b0\u20ac])", _point),
 )
 
+TRAILING: tuple[Rule, ...] = (
+    rule("\\+\\s?/\\s?[-\u2212\u2013]|(?<!\\w)\\+[-\u2212](?=\\s?\\d)", lambda found: "\u00b1"),
+    # As accounts write it, behind the amount; "a 3- or 4-fold rise" and a price "5,-" have a dash.
+    rule(r"(\d[.,]\d\d)[-\u2212](?=\s*(?:[.,;)\n]|$)|\s+(?!(?:or|and|to|bis|und)\b)[A-Z\d])", _minus_behind),
+    rule(r"(\d)[-\u2212](?=\s*(?:[;)]|\.?\s*$))", _minus_behind),
+    rule("(?<=\\()[-\u2212](?=\\))", "minus"),
+    # Of programs.
+    rule(
+        r"(?<![\w-])([A-Za-z]\w*(?=--(?:\s*[;,.)\]]|\s*$))|[a-z](?=--\s))--", lambda found: f"{found[1]} minus minus "
+    ),
+    rule(r"(?<![\w-])--(?=[a-z]\s*[;,)\]])", "minus minus"),
+    rule(r"[-](?==\s)", "minus"),
+    rule(r"(?<![\w+-])([-+\u2212])ve\b", lambda found: " positive " if found[1] == "+" else " negative "),
+)
+
 VARIABLES: tuple[Rule, ...] = (
     rule(r"\bT-(?=\d+(?::\d|\s?(?:seconds?|minutes?|hours?|days?|weeks?|months?|years?|s|min|h)\b))", "t minus"),
     # Grades and variables: behind these a hyphen is a minus.
     rule(r"(?<![\w'.-])([A-F])-(?=[\s.,;:!?)]|$)(?!\s*(?:,|and\b|or\b|to\b)\s*\w+-\w)", _grade),
-    rule(r"(?<![\w'.-])(?!\d+e-)((?:\d+ ?)?[a-z])-(?=\d+(?![\w-]))", _minus_behind),
-    rule(r"(?<!\^)([=(<>*/+]\s?)[-\u2212](?=[a-z](?![\w']))", _minus_behind),
-    rule(r"(?<!\S)(-{1,2})(?=[A-Za-z])", lambda found: said(*["dash"] * len(found[1]))),
+    # An option's name; behind an operator it is a sign.
+    rule(r"(?<!\S)(?<![=<>*/+^]\s)(-{1,2})(?=[A-Za-z])", lambda found: said(*["dash"] * len(found[1]))),
 )
 
 SIGNS: tuple[Rule, ...] = (
     rule(r"(?<=\d)\s+[-\u2212]\s+(?=[-+\u2212]?\.?[\d(])|(?<=\d)\u2212(?=\d)", "minus"),
-    rule(r"(?<=[\d)])\s+[-\u2212]\s+(?=[b-z](?![\w'])|\()", "minus"),
-    rule(r"(?<![\w'])(a)\s+[-\u2212]\s+(?=[a-z]\s*[-=+*/)])", _minus_behind),
-    rule(r"(?<![\w'])([b-hj-zB-HJ-Z])\s+[-\u2212]\s+(?=\d|\(|[a-zA-Z](?![\w']))", _minus_behind),
-    rule(r"\^\{([^{}]*)\}", lambda found: f"^({found[1]})"),
-    rule(r"(?<=[\w)])\^\(?([-+\u2212]?\d+)\)?", lambda found: said(power(found[1]))),
-    rule(r"(?<=[\w)])\^\(?([-\u2212]?)([A-Za-z]+)\)?", _raised_letters),
     rule(r"([$\u00a3\u20ac])[-\u2212](?=\.?\d)", lambda found: f" minus {found[1]}"),
     rule(r"(?<![\w.)\]^])[-\u2212\u2013](?=\.?\d|[A-Z]{0,2}[$\u00a3\u20ac\u00a5\u20b9]\.?\d)", "minus"),
 )
@@ -126,12 +134,20 @@ NUMBERED: tuple[Rule, ...] = (
     rule(r"[\u2605\u2606]{2,}", _stars),
 )
 
-SCIENTIFIC: tuple[Rule, ...] = (rule(rf"(?<![\w.])({NUMBER})[eE]([-+\u2212]?\d{{1,3}})\b", _scientific),)
+SCIENTIFIC: tuple[Rule, ...] = (
+    rule(rf"(?<![\w.])({NUMBER})[eE]([-+\u2212]?\d{{1,3}})\b(?:\s?(?P<unit>{COMPOUND})(?![\w^/]))?", _scientific),
+)
 
 FRACTIONS: tuple[Rule, ...] = (
+    # Powers of what is no expression.
+    rule(r"(?<=[\w)])\^\(?([-+\u2212]?\d+)\)?", lambda found: said(power(found[1]))),
+    rule(r"(?<=[\w)])\^\(?([-\u2212]?)([A-Za-z]+)\)?", _raised_letters),
     rule(rf"\b({_JUDGED}\b[^.\d/]{{0,20}})(\d+(?:\.\d+)?)/(5|10|20|100)(?![\w/])", _out_of),
     rule(r"(?<![\w./])()(10|5|100)/(\2)(?![\w/])", _out_of),
-    rule(r"(?<![\w.])(\d+)(?:[xX]|\u00d7)(?![\w\u00d7]|\s*\d)", lambda found: said(cardinal(found[1]), "times")),
+    rule(
+        rf"(?<![\w.])({NUMBER})(?:[xX]|\u00d7)(?:/([a-z]+))?(?![\w\u00d7]|\s*\d)",
+        lambda found: said(cardinal(found[1]), "times", *(["per", found[2]] if found[2] else [])),
+    ),
     rule(r"(?<=\d)\s*[*\u00d7]\s*(?=\d)|(?<=\w)(?<![A-Za-z]{2}) \* (?=\w)(?![A-Za-z]{2})", "times"),
     rule(r"(?<![\w./])(?:(\d+) )?(\d+)/(\d+)(?![\w/])", _fraction),
 )

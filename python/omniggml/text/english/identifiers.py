@@ -24,7 +24,7 @@ def _version(found: re.Match[str]) -> str:
 
 
 def _dotted(found: re.Match[str]) -> str:
-    return said(" point ".join(cardinal(str(int(part))) for part in found[0].split(".")))
+    return said(" point ".join(cardinal(part) for part in found[0].split(".")))
 
 
 def _by_characters(found: re.Match[str]) -> str:
@@ -118,7 +118,8 @@ RULES: tuple[Rule, ...] = (
     rule(r"(?<![\w-])(?:\d{5}-\d{4}|\d\d-\d{7})(?![\w-])", _telephone),
     rule(r"(?<=\b[cC]all )\d{3}\b(?![.,]?\d| [a-z]+s\b)|(?<=\b[dD]ial )\d{3}\b(?![.,]?\d)", _telephone),
     rule(r"(?<![\w.,])(?!\d+000\b)\d{10,}(?!\w|[.,]\d)", _telephone),
-    rule(r"\b[vV](?:ersion )?(\d+(?:\.\d+)*)(?!\d)", _version),
+    # "V8" is an engine, "V600E" a mutation.
+    rule(r"\b(?:v|V(?=\d+\.)|[vV]ersion )(\d+(?:\.\d+)*)(?![A-Za-z\d])", _version),
     rule(r"(?<![\d.])\d+(?:\.\d+){2,}(?!\.?\d)", _dotted),
 )
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
+from omniggml.text.english.compound_units import COMPOUND, unit_words
 from omniggml.text.english.numbers import NUMBER, cardinal
 from omniggml.text.english.rule import Rule, either, rule, said
-from omniggml.text.english.unit_names import UNITS
 
 CURRENCIES: dict[str, tuple[str, str, str, str]] = {
     "US$": ("u s dollar", "u s dollars", "cent", "cents"),
@@ -62,7 +62,8 @@ MAGNITUDES = {
 
 _SIGN = either(sign for sign in CURRENCIES if not sign.isalpha())
 _CODE = either(sign for sign in CURRENCIES if sign.isalpha())
-_MAGNITUDE = rf"(?:\s?(?P<magnitude>(?:thousand|million|billion|trillion)\b|(?:{either(MAGNITUDES)})\b))?"
+IN_WORDS = "thousand|million|billion|trillion|lakhs?|crores?"
+_MAGNITUDE = rf"(?:\s?(?P<magnitude>(?:{IN_WORDS})\b|(?:{either(MAGNITUDES)})\b))?"
 
 
 def _money(found: re.Match[str]) -> str:
@@ -77,8 +78,9 @@ def _money(found: re.Match[str]) -> str:
 
 
 def _per(found: re.Match[str], words: str) -> str:
-    per = found["per"]
-    return f"{words}per {UNITS[per][0] if per in UNITS else per.lower()} " if per else words
+    if found["per_unit"]:
+        return f"{words}per {unit_words(found['per_unit'], single=True)} "
+    return f"{words}per {found['per'].lower()} " if found["per"] else words
 
 
 def _amount(figures: str, currency: tuple[str, str, str, str]) -> str:
@@ -103,7 +105,7 @@ def _money_behind(found: re.Match[str]) -> str:
     return _per(found, said(_amount(figures, currency)))
 
 
-_PER = r"(?:/(?P<per>[A-Za-z]+[\u00b2\u00b3]?))?"
+_PER = rf"(?:(?:/| per )(?P<per_unit>{COMPOUND})(?![\w^])|/(?P<per>[A-Za-z]+))?"
 
 FIXED: tuple[Rule, ...] = (
     rule(rf"\b({_CODE})/({_CODE})\b", lambda found: said(*found[1].lower(), "slash", *found[2].lower())),

@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-from omniggml.text.english import addresses, chemistry, dates, figures, identifiers, money, ranges, times, units, words
+from omniggml.text.english import (
+    addresses,
+    chemistry,
+    dates,
+    expressions,
+    figures,
+    identifiers,
+    money,
+    ranges,
+    times,
+    units,
+    words,
+)
 from omniggml.text.english.rule import Rule
 
 RULES: tuple[Rule, ...] = (
@@ -12,12 +24,15 @@ RULES: tuple[Rule, ...] = (
     *money.FIXED,
     *figures.GROUPS,
     *chemistry.RULES,
+    *figures.TRAILING,
     *figures.VARIABLES,
     *times.INSTANTS,
     *identifiers.DAYS,
     *dates.DAYS,
     *identifiers.RULES,
     *identifiers.SERIALS,
+    *units.BEFORE_SIGNS,
+    *expressions.RULES,
     *ranges.RULES,
     *times.RULES,
     *figures.SIGNS,

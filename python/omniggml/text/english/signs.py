@@ -27,6 +27,7 @@ SIGNS = {
     "\u2220": "angle", "\u2207": "nabla", "\u2295": "circled plus", "\u2297": "circled times",
     "\u222e": "contour integral of",
     "\u221b": "cube root of", "\u226a": "much less than", "\u226b": "much greater than", "\u2218": "composed with",
+    "\u2308": "ceiling of", "\u2309": ",", "\u230a": "floor of", "\u230b": ",", "\u2016": "norm",
     "\u22c5": "times", "\u2223": "divides", "\u27e8": ",", "\u27e9": ",",
 }  # fmt: skip
 """Signs that no rule before has said."""

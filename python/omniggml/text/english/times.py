@@ -87,6 +87,8 @@ INSTANTS: tuple[Rule, ...] = (
 )
 
 RULES: tuple[Rule, ...] = (
+    # No hour, and no picometres either: the minutes of one that was parted.
+    rule(r"(?<![\d:.,])([2-5]\d)\s+([ap])m\b", lambda found: said(cardinal(found[1]), found[2], "m")),
     rule(r"\b(UTC|GMT)\s?([-+\u2212\u2013])(\d{1,2})(?::?(\d\d))?(?!\d)", _offset),
     rule(rf"(?<![\d:.,])(?P<hour>1?\d)\.(?P<minute>[0-5]\d)(?P<second>)\s?{_HALF_DAY}", _clock),
     rule(r"\b12:00\s+(noon|midnight)", lambda found: said("twelve", found[1])),

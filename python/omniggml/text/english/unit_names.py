@@ -23,8 +23,11 @@ _PREFIXED = {
     "N": ("newton", "newtons", "m k M"),
     "cal": ("calorie", "calories", "k"),
     "bps": ("bit per second", "bits per second", "k M G T"),
-    "m\u00b2": ("square metre", "square metres", ""),
-    "m\u00b3": ("cubic metre", "cubic metres", ""),
+    "mol": ("mole", "moles", "n \u00b5 \u03bc m k"),
+    "Eq": ("equivalent", "equivalents", "m \u00b5 \u03bc"),
+    "eV": ("electron volt", "electron volts", "m k M G T"),
+    "Ah": ("amp hour", "amp hours", "m k"),
+    "bar": ("bar", "bars", "m"),
 }
 
 _PREFIXES = {
@@ -36,30 +39,22 @@ UNITS: dict[str, tuple[str, str]] = {
     **{
         name: (one, many)
         for name, (one, many, _) in _PREFIXED.items()
-        if name not in ("B", "b", "J", "A", "F", "H", "N", "bps")
+        if name not in ("B", "b", "J", "A", "F", "H", "N", "bps", "Eq")
     },
     **{
         prefix + name: (_PREFIXES[prefix] + one, _PREFIXES[prefix] + many)
         for name, (one, many, prefixes) in _PREFIXED.items()
         for prefix in prefixes.split()
     },
-    **{
-        f"{short}{power}": (f"{said} {long}metre", f"{said} {long}metres")
-        for short, long in (("mm", "milli"), ("cm", "centi"), ("km", "kilo"))
-        for power, said in (("\u00b2", "square"), ("\u00b3", "cubic"))
-    },
     **{f"{short}iB": (f"{long}byte", f"{long}bytes") for short, long in (("K", "kibi"), ("M", "mebi"), ("G", "gibi"))},
     "k\u03a9": ("kilohm", "kilohms"),
     "M\u03a9": ("megohm", "megohms"),
     "TiB": ("tebibyte", "tebibytes"),
-    "km/h": ("kilometre per hour", "kilometres per hour"),
     "kph": ("kilometre per hour", "kilometres per hour"),
-    "m/s": ("metre per second", "metres per second"),
     "mph": ("mile per hour", "miles per hour"),
-    "MB/s": ("megabyte per second", "megabytes per second"),
-    "GB/s": ("gigabyte per second", "gigabytes per second"),
-    "Mbit/s": ("megabit per second", "megabits per second"),
-    "Gbit/s": ("gigabit per second", "gigabits per second"),
+    "kbit": ("kilobit", "kilobits"),
+    "Mbit": ("megabit", "megabits"),
+    "Gbit": ("gigabit", "gigabits"),
     "t": ("tonne", "tonnes"),
     "ha": ("hectare", "hectares"),
     "ft": ("foot", "feet"),
@@ -74,9 +69,26 @@ UNITS: dict[str, tuple[str, str]] = {
     "Tbsp": ("tablespoon", "tablespoons"),
     "Tsp": ("teaspoon", "teaspoons"),
     "fl oz": ("fluid ounce", "fluid ounces"),
+    "pkg": ("package", "packages"),
+    "pkgs": ("package", "packages"),
     "pt": ("pint", "pints"),
     "qt": ("quart", "quarts"),
     "gal": ("gallon", "gallons"),
+    "mcg": ("microgram", "micrograms"),
+    "IU": ("international unit", "international units"),
+    "mmHg": ("millimetre of mercury", "millimetres of mercury"),
+    "cmH2O": ("centimetre of water", "centimetres of water"),
+    "bpm": ("beat per minute", "beats per minute"),
+    "psi": ("pound per square inch", "pounds per square inch"),
+    "atm": ("atmosphere", "atmospheres"),
+    "ppm": ("part per million", "parts per million"),
+    "ppb": ("part per billion", "parts per billion"),
+    "kt": ("knot", "knots"),
+    "kts": ("knot", "knots"),
+    "hp": ("horsepower", "horsepower"),
+    "dpi": ("dot per inch", "dots per inch"),
+    "lx": ("lux", "lux"),
+    "lm": ("lumen", "lumens"),
     "cc": ("cubic centimetre", "cubic centimetres"),
     "yr": ("year", "years"),
     "yrs": ("year", "years"),
@@ -106,3 +118,17 @@ UNITS: dict[str, tuple[str, str]] = {
     "\u00a2": ("cent", "cents"),
 }
 """Unit behind a number -> one, many."""
+
+LENGTHS = {name: words[0] for name, words in UNITS.items() if words[0].endswith("metre")} | {
+    "in": "inch", "ft": "foot", "yd": "yard", "mi": "mile",
+}  # fmt: skip
+"""Whose second and third powers are areas and volumes -> one."""
+
+MEASURED = {
+    "mass": ("gram", "ounce", "pound", "tonne"),
+    "length": ("metre", "foot", "inch", "yard", "mile"),
+    "volume": ("litre", "spoon", "pint", "quart", "gallon", "fluid ounce", "cup"),
+    "temperature": ("celsius", "fahrenheit", "degree"),
+    "energy": ("calorie", "joule"),
+}
+"""What is measured -> how the names of its units end."""

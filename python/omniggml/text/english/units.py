@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 
-from omniggml.text.english import unit_names
+from omniggml.text.english.compound_units import COMPOUND, FACTOR, unit_words
 from omniggml.text.english.numbers import NUMBER, QUANTITY, cardinal, quantity
 from omniggml.text.english.rule import Rule, either, rule, said, stop
+from omniggml.text.english.unit_names import LENGTHS, UNITS
 
-_UNITS = either(unit_names.UNITS)
+_UNITS = either(UNITS)
 _PEOPLE = """people users customers visitors viewers downloads subscribers followers views copies jobs workers homes
 households voters residents patients children refugees barrels votes deaths cases cars passengers"""
 _ALONE = r"\s*(?:$|[^\w\s]|(?:or|and|to|of|long|wide|tall|high|deep|x|by)\b)"
@@ -16,20 +17,33 @@ _SIZE = rf"(?:\d{{1,9}} \d{{1,9}}/\d{{1,9}}|\d(?:[\d.,/]{{0,20}}\d)?)(?:\"|\s?(?
 
 
 def _unit(found: re.Match[str]) -> str:
-    one, many = unit_names.UNITS[found["unit"]]
     figures = found["amount"]
-    per = f" per {unit_names.UNITS[found['per']][0]}" if found["per"] else ""
-    single = figures == "1" or found["hyphen"] == "-" or ("/" in figures and " " not in figures)
-    return said(quantity(figures), (one if single else many) + per) + (stop(found) if found["dot"] else "")
+    single = figures == "1" or found["hyphen"] == "-" or _is_less_than_one(figures)
+    return said(quantity(figures), unit_words(found["unit"], single=single)) + (stop(found) if found["dot"] else "")
+
+
+def _is_less_than_one(figures: str) -> bool:
+    """Of fractions: half a kilometre, but 120/80 millimetres."""
+    top, slash, bottom = figures.partition("/")
+    return bool(slash) and " " not in top and int(top) < int(bottom)
+
+
+def _per_unit(found: re.Match[str]) -> str:
+    return said("per", unit_words(found[1], single=True))
 
 
 def _feet_and_inches(found: re.Match[str]) -> str:
-    return said(cardinal(found[1]), "foot", cardinal(found[2]))
+    return said(cardinal(found[1]), "foot", quantity(found[2]))
 
 
-def _square(found: re.Match[str]) -> str:
-    one, many = unit_names.UNITS[found[0]]
-    return said(one if re.search(r"(?:\bper|\ba|/)\s*$", found.string[: found.start()]) else many)
+def _spoons(found: re.Match[str]) -> str:
+    name = {"t": "teaspoon", "T": "tablespoon", "c": "cup"}[found[2]]
+    return said(quantity(found[1]), name if found[1] == "1" or _is_less_than_one(found[1]) else f"{name}s")
+
+
+def _unit_alone(found: re.Match[str]) -> str:
+    single = re.search(r"(?:\bper|\ba|/)\s*$", found.string[max(0, found.start() - 5) : found.start()])
+    return said(unit_words(found[0], single=single is not None))
 
 
 def _inches(found: re.Match[str]) -> str:
@@ -62,11 +76,20 @@ def _abbreviated_inches(found: re.Match[str]) -> str:
     return said(quantity(found[1]), "inch" if found[1] == "1" else "inches") + stop(found)
 
 
+BEFORE_SIGNS: tuple[Rule, ...] = (
+    rule(rf"(?<![\w.])(\d+)'\s?-?\s?({QUANTITY})(?:\"|'')", _feet_and_inches),
+    # A count by something: 16/min, 10^9/L.
+    rule(rf"(?<=\d)/(?=[LhsK]\b|\w\w|m\^|m[23]\b)({FACTOR})(?![\w^/])", _per_unit),
+)
+"""Before a hyphen or a stroke is looked at."""
+
 RULES: tuple[Rule, ...] = (
     # Between sizes: by. 0x1F is none.
     rule(r"(?<![\w.'])(\d+(?:\.\d+)?)'(?=\s?[xX\u00d7]\s?\d)", lambda found: f"{found[1]} feet "),
     rule(rf"(?<![\w.,/])(?!0[xX]){_SIZE}(?:\s*[xX]\s*{_SIZE})+", _by),
-    rule(r"(?<![\w.])(\d+)'\s?(\d+)(?:\"|'')", _feet_and_inches),
+    # Of recipes: small for teaspoons, large for tablespoons; "2 t. The" weighs.
+    rule(rf"(?<![\w./])({QUANTITY})\s?([tTc])\.(?=\s+[a-z])", _spoons),
+    rule(rf"(?<![\w./])({QUANTITY}) (T)(?=\s+[a-z])", _spoons),
     rule(r"(?<![\w.'])(\d+(?:\.\d+)?)'(?![\w'\"])", _feet),
     rule(rf"(?<![\w./])({QUANTITY})\"", _inches),
     rule(rf"(?<![\w./])({QUANTITY})\s?in\.(?=\s+[a-z]|\s*$|[,;)])", _abbreviated_inches),
@@ -79,10 +102,16 @@ RULES: tuple[Rule, ...] = (
         lambda found: said(cardinal(found[1]), "k"),
     ),
     rule(
-        rf"(?<![\w./])(?P<amount>{QUANTITY})(?P<hyphen>[ \u00a0\u202f-]?)(?P<unit>{_UNITS})(?:/(?P<per>{_UNITS}))?"
-        r"(?![\w\u00b2\u00b3/])(?P<dot>\.(?=\s|$|[,;:)]))?",
+        rf"(?<![\w./])(?P<amount>{QUANTITY})(?P<hyphen>[ \u00a0\u202f-]?)(?P<unit>{COMPOUND})"
+        r"(?![\w^/])(?P<dot>\.(?=\s|$|[,;:)]))?",
         _unit,
     ),
-    rule(r"(?<!\w)[kcm]?m[\u00b2\u00b3](?!\w)", _square),
+    rule(rf"(?<![\w^])(?:{either(LENGTHS)})\^[23](?!\w)", _unit_alone),
+    rule(rf"(?<![\w^/-])(?:{FACTOR}[\u00b7\u22c5 ])*{FACTOR}(?<=\^-\d)(?![\w^/-])", _unit_alone),
+    rule(
+        rf"(?<![\w^/-])(?=\w\w|\w\^|m/s|[JN][\u00b7/]){FACTOR}"
+        rf"(?:[\u00b7\u22c5]{FACTOR}(?:/{FACTOR})?|(?:/{FACTOR}){{1,2}})(?![\w^/-])",
+        _unit_alone,
+    ),
     rule(rf"(?<![\w.])({NUMBER})(k|M|bn)\b", _magnitude),
 )

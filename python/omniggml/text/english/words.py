@@ -79,6 +79,13 @@ def _initials(found: re.Match[str]) -> str:
 FIXED: tuple[Rule, ...] = (
     rule(rf"(?<![^\s(])(?:{either(EMOTICONS)})(?=[\s.,;!?)]|$)", lambda found: f", {EMOTICONS[found[0]]}, "),
     rule(r"(?<![\w|])\|([^\s|](?:[^|]{0,40}[^\s|])?)\|(?![\w|])", lambda found: f" absolute value of {found[1]} "),
+    rule(
+        "[\u2016\u2225]([^\\s\u2016\u2225][^\u2016\u2225\\n]{0,40})[\u2016\u2225]",
+        lambda found: f" norm of {found[1]} ",
+    ),
+    # What is known before what is asked for; between other words it is a bar.
+    rule(r"\b([A-Z])\(([^()|\n]{1,30})\|([^()|\n]{1,30})\)", lambda found: f"{found[1]}({found[2]} given {found[3]})"),
+    rule(r"(?<=[\w)])\|(?=[\w(])", "bar"),
     *(rule(pattern, words) for pattern, words in ANYWHERE.items()),
     rule(
         r"\b([A-Z]{1,3})&([A-Z]{1,3})('s)?\b",

@@ -107,44 +107,76 @@ def test_rounding_to_bfloat16() -> None:
         assert np.array_equal(internals().rounded(held.view(np.uint8).ravel(), kind, 320), to_bfloat16(exact)), kind
 
 
-q8_product = pytest.mark.skipif(not internals().has_q8_product(), reason="this CPU does not have the instructions")
+BLOCKS = ["q8_0", "q4_0", "iq4_nl", "q4_K", "q5_K", "q6_K", "iq4_xs"]
+block_product = pytest.mark.skipif(not internals().has_block_product(), reason="this CPU lacks the instructions")
 
 
-@q8_product
-@pytest.mark.parametrize(("rows", "width"), [(5, 32), (8, 96), (37, 1024)])
-def test_q8_product(rows: int, width: int) -> None:
+def in_blocks(format_: str, values: FloatArray) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float64]]:
+    """Rows as ggml quantizes them, and what gguf's own code reads in them."""
+    type_ = gguf.GGMLQuantizationType[format_.upper()]
+    stored = np.frombuffer(_native.quantize_rows(values, format_), np.uint8).reshape(len(values), -1)
+    return stored, gguf.quants.dequantize(stored, type_).astype(np.float64)
+
+
+@block_product
+@pytest.mark.parametrize("format_", BLOCKS)
+@pytest.mark.parametrize(("rows", "blocks"), [(5, 1), (8, 3), (37, 4)])
+def test_block_product(format_: str, rows: int, blocks: int) -> None:
     rng = np.random.default_rng(0)
-    weight = gguf.quants.quantize(numbers(rng, rows, width), gguf.GGMLQuantizationType.Q8_0)
-    stored = gguf.quants.dequantize(weight, gguf.GGMLQuantizationType.Q8_0).astype(np.float64)
+    width = blocks * gguf.GGML_QUANT_SIZES[gguf.GGMLQuantizationType[format_.upper()]][0]
+    weight, stored = in_blocks(format_, numbers(rng, rows, width) + numbers(rng, rows, 1))
     x = numbers(rng, 4, width) * np.array([[1.0], [1e-3], [1e4], [0.0]], np.float32)
-    got = internals().q8_product(weight, x)
+    got = internals().block_product(weight, format_, x)
     want = x.astype(np.float64) @ stored.T
     # Rounding x to 8 bits a block costs a few thousandths of its size; the rest is float arithmetic.
     bound = 0.01 * np.linalg.norm(x, axis=1)[:, None] * np.linalg.norm(stored, axis=1)
     assert (np.abs(got - want) <= bound).all()
     exact = np.round(numbers(rng, 3, width) * 10).clip(-127, 127)
     exact[:, ::32] = 127  # so that the scale of every block is 1 and nothing is rounded
-    near = internals().q8_product(weight, exact)
+    near = internals().block_product(weight, format_, exact)
     np.testing.assert_allclose(near, exact.astype(np.float64) @ stored.T, rtol=1e-4, atol=1e-2)
 
 
-@q8_product
-def test_q8_product_of_one_column_is_the_same_beside_others() -> None:
+@block_product
+@pytest.mark.parametrize("format_", BLOCKS)
+def test_block_product_of_any_bytes(format_: str) -> None:
+    """Every code and every scale that a block can hold, not only those that a quantizer writes."""
+    rng = np.random.default_rng(1)
+    type_ = gguf.GGMLQuantizationType[format_.upper()]
+    values, size = gguf.GGML_QUANT_SIZES[type_]
+    blocks = rng.integers(0, 256, (24, 4, size), dtype=np.uint8)
+    at = size - 2 if format_ == "q6_K" else 0
+    for place in (at, at + 2) if format_ in ("q4_K", "q5_K") else (at,):
+        scales = rng.uniform(-1, 1, (24, 4, 1)).astype(np.float16)
+        blocks[:, :, place : place + 2] = scales.view(np.uint8)
+    weight = blocks.reshape(24, -1)
+    stored = gguf.quants.dequantize(weight, type_).astype(np.float64)
+    x = rng.integers(-127, 128, (4, 4 * values)).astype(np.float32)
+    x[:, ::32] = 127
+    got, want = internals().block_product(weight, format_, x), x.astype(np.float64) @ stored.T
+    assert (np.abs(got - want) <= 1e-5 * (np.abs(x).astype(np.float64) @ np.abs(stored).T)).all()
+
+
+@block_product
+@pytest.mark.parametrize("format_", BLOCKS)
+def test_block_product_of_one_column_is_the_same_beside_others(format_: str) -> None:
     rng = np.random.default_rng(0)
-    weight = gguf.quants.quantize(numbers(rng, 29, 256), gguf.GGMLQuantizationType.Q8_0)
-    x = numbers(rng, 4, 256)
-    together = internals().q8_product(weight, x)
+    weight, _ = in_blocks(format_, numbers(rng, 29, 512))
+    x = numbers(rng, 4, 512)
+    together = internals().block_product(weight, format_, x)
     for count in (1, 2, 3):
-        np.testing.assert_array_equal(internals().q8_product(weight, x[:count]), together[:count])
+        np.testing.assert_array_equal(internals().block_product(weight, format_, x[:count]), together[:count])
+    np.testing.assert_array_equal(internals().block_product(weight[3:4], format_, x), together[:, 3:4])
 
 
-@q8_product
+@block_product
+@pytest.mark.parametrize("format_", BLOCKS)
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_q8_product_passes_nan_and_infinity_on(bad: float) -> None:
-    weight = gguf.quants.quantize(np.ones((3, 64), np.float32), gguf.GGMLQuantizationType.Q8_0)
-    x = np.ones((2, 64), np.float32)
+def test_block_product_passes_nan_and_infinity_on(bad: float, format_: str) -> None:
+    weight, _ = in_blocks(format_, np.ones((3, 256), np.float32))
+    x = np.ones((2, 256), np.float32)
     x[0, 40] = bad
-    got = internals().q8_product(weight, x)
+    got = internals().block_product(weight, format_, x)
     assert not np.isfinite(got[0]).any() and np.isfinite(got[1]).all()
 
 

@@ -1,7 +1,7 @@
 #include "kernels/bf16.h"
 
 #include "kernels/cpu_features.h"
-#include "kernels/q8_product.h"
+#include "kernels/block_product.h"
 
 #if defined(__x86_64__)
 #include <immintrin.h>

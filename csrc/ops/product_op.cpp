@@ -1,38 +1,41 @@
 #include "ops/product_op.h"
 
 #include <algorithm>
-#include <array>
+#include <optional>
+#include <vector>
 
-#include "kernels/q8_product.h"
+#include "kernels/block_product.h"
 #include "kernels/share.h"
 
 namespace omni {
 
 namespace {
 
+std::optional<BlockFormat> format_of(ggml_type type) {
+    switch (type) {
+        case GGML_TYPE_Q8_0: return BlockFormat::q8_0;
+        case GGML_TYPE_Q4_0: return BlockFormat::q4_0;
+        case GGML_TYPE_IQ4_NL: return BlockFormat::iq4_nl;
+        case GGML_TYPE_Q4_K: return BlockFormat::q4_k;
+        case GGML_TYPE_Q5_K: return BlockFormat::q5_k;
+        case GGML_TYPE_Q6_K: return BlockFormat::q6_k;
+        case GGML_TYPE_IQ4_XS: return BlockFormat::iq4_xs;
+        default: return {};
+    }
+}
+
 const char * column_of(const ggml_tensor * quantized, int64_t index) {
     return static_cast<const char *>(quantized->data) + (size_t) index * quantized->nb[1];
 }
 
-// Columns waiting for the same weights.
-struct Pending {
-    std::array<const char *, k_q8_columns> x;
-    std::array<float *, k_q8_columns>      y;
-    int                                    count = 0;
+// Columns that the same weights are for, and where their products go.
+struct Columns {
+    std::vector<const char *> x;
+    std::vector<float *>      y;
 
-    void add(const Q8Job & job, const char * column, float * to) {
-        x[(size_t) count] = column;
-        y[(size_t) count] = to;
-        if (++count == k_q8_columns) {
-            flush(job);
-        }
-    }
-
-    void flush(const Q8Job & job) {
-        if (count > 0) {
-            q8_multiply(job, x.data(), y.data(), count);
-            count = 0;
-        }
+    void add(const char * column, float * to) {
+        x.push_back(column);
+        y.push_back(to);
     }
 };
 
@@ -40,31 +43,47 @@ constexpr int64_t k_row_step = 8;
 // Rows of weights that stay in the first cache while all columns pass over them.
 constexpr int64_t k_row_group = 16;
 
+void multiply_all(BlockProduct job, const Columns & columns, Share rows) {
+    const auto n = (int64_t) columns.x.size();
+    // What few columns take at once is read from end to end.
+    const int64_t group = n > k_block_columns ? k_row_group : rows.end - rows.begin;
+    for (int64_t row = rows.begin; row < rows.end; row += group) {
+        job.row_begin = row;
+        job.row_end   = std::min(row + group, rows.end);
+        for (int64_t i = 0; i < n; i += k_block_columns) {
+            const auto count = (int) std::min<int64_t>(k_block_columns, n - i);
+            multiply(job, columns.x.data() + i, columns.y.data() + i, count);
+        }
+    }
+}
+
 void compute_quantized(ggml_tensor * y, int part, int parts, void * /*unused*/) {
     const ggml_tensor * x       = y->src[0];
     const Share         columns = share_of(ggml_nrows(x), 1, part, parts);
     for (int64_t i = columns.begin; i < columns.end; ++i) {
-        q8_quantize(static_cast<const float *>(x->data) + i * x->ne[0], x->ne[0],
-                    static_cast<char *>(y->data) + (size_t) i * y->nb[1]);
+        quantize_column(static_cast<const float *>(x->data) + i * x->ne[0], x->ne[0],
+                        static_cast<char *>(y->data) + (size_t) i * y->nb[1]);
     }
 }
 
 void compute_product(ggml_tensor * y, int part, int parts, void * /*unused*/) {
-    const ggml_tensor * weight  = y->src[0];
-    const ggml_tensor * x       = y->src[1];
-    const Share         rows    = share_of(weight->ne[1], k_row_step, part, parts);
-    const int64_t       columns = x->ne[1];
-    auto *              out     = static_cast<float *>(y->data);
-    for (int64_t row = rows.begin; row < rows.end; row += k_row_group) {
-        const Q8Job job{ static_cast<const char *>(weight->data), weight->ne[0], row,
-                         std::min(row + k_row_group, rows.end) };
-        Pending     pending;
-        for (int64_t i = 0; i < columns; ++i) {
-            pending.add(job, column_of(x, i), out + i * y->ne[0]);
-        }
-        pending.flush(job);
+    const ggml_tensor * weight = y->src[0];
+    const ggml_tensor * x      = y->src[1];
+    auto *              out    = static_cast<float *>(y->data);
+    Columns             columns;
+    for (int64_t i = 0; i < x->ne[1]; ++i) {
+        columns.add(column_of(x, i), out + i * y->ne[0]);
     }
+    const auto * from = static_cast<const char *>(weight->data);
+    multiply_all({ *format_of(weight->type), from, weight->ne[0], 0, 0 }, columns,
+                 share_of(weight->ne[1], k_row_step, part, parts));
 }
+
+// An expert, and the output that it is asked for.
+struct Asked {
+    int32_t expert;
+    int64_t output;
+};
 
 void compute_product_by_expert(ggml_tensor * y, int part, int parts, void * /*unused*/) {
     const ggml_tensor * weight   = y->src[0];
@@ -74,35 +93,39 @@ void compute_product_by_expert(ggml_tensor * y, int part, int parts, void * /*un
     const int64_t       per_slot = x->ne[1] == ggml_nelements(ids) ? 1 : used;  // outputs that read one column
     const Share         rows     = share_of(weight->ne[1], k_row_step, part, parts);
     auto *              out      = static_cast<float *>(y->data);
-    for (int64_t e = 0; e < weight->ne[2]; ++e) {
-        const Q8Job job{ static_cast<const char *>(weight->data) + (size_t) e * weight->nb[2], weight->ne[0],
-                         rows.begin, rows.end };
-        Pending     pending;
-        for (int64_t token = 0; token < ids->ne[1]; ++token) {
-            const auto * chosen =
-                reinterpret_cast<const int32_t *>(static_cast<const char *>(ids->data) + (size_t) token * ids->nb[1]);
-            for (int64_t i = token * used; i < (token + 1) * used; ++i) {
-                if (chosen[i - token * used] == e) {
-                    pending.add(job, column_of(x, i / per_slot), out + i * y->ne[0]);
-                }
-            }
+    std::vector<Asked>  asked;
+    for (int64_t token = 0; token < ids->ne[1]; ++token) {
+        const auto * chosen =
+            reinterpret_cast<const int32_t *>(static_cast<const char *>(ids->data) + (size_t) token * ids->nb[1]);
+        for (int64_t i = 0; i < used; ++i) {
+            asked.push_back({ chosen[i], token * used + i });
         }
-        pending.flush(job);
+    }
+    std::stable_sort(asked.begin(), asked.end(), [](const Asked & a, const Asked & b) { return a.expert < b.expert; });
+    Columns columns;
+    for (size_t i = 0; i < asked.size(); ++i) {
+        columns.add(column_of(x, asked[i].output / per_slot), out + asked[i].output * y->ne[0]);
+        if (i + 1 == asked.size() || asked[i + 1].expert != asked[i].expert) {
+            const auto * from = static_cast<const char *>(weight->data) + (size_t) asked[i].expert * weight->nb[2];
+            multiply_all({ *format_of(weight->type), from, weight->ne[0], 0, 0 }, columns, rows);
+            columns.x.clear();
+            columns.y.clear();
+        }
     }
 }
 
 }  // namespace
 
 bool ProductNodes::takes(const ggml_tensor * weight, const ggml_tensor * x) const {
-    return on_cpu_ && weight->type == GGML_TYPE_Q8_0 && x->type == GGML_TYPE_F32 && ggml_is_contiguous(x) &&
-           ggml_is_contiguous(weight) && has_q8_product();
+    return on_cpu_ && format_of(weight->type).has_value() && x->type == GGML_TYPE_F32 && ggml_is_contiguous(x) &&
+           ggml_is_contiguous(weight) && has_block_product();
 }
 
 // I8 [bytes of a column, columns].
 ggml_tensor * ProductNodes::quantized(ggml_context * context, ggml_tensor * x) {
     ggml_tensor *& known = quantized_[x];
     if (known == nullptr) {
-        known = ggml_custom_4d(context, GGML_TYPE_I8, q8_column_bytes(x->ne[0]), ggml_nrows(x), 1, 1, &x, 1,
+        known = ggml_custom_4d(context, GGML_TYPE_I8, block_column_bytes(x->ne[0]), ggml_nrows(x), 1, 1, &x, 1,
                                compute_quantized, GGML_N_TASKS_MAX, nullptr);
     }
     return known;

@@ -1,13 +1,16 @@
 // The CPU kernels alone.
 #include <pybind11/stl.h>
 
+#include <map>
+#include <string>
+
 #include "bindings/arrays.h"
 #include "core/fastest_conv.h"
 #include "kernels/bf16.h"
+#include "kernels/block_product.h"
 #include "kernels/conv.h"
 #include "kernels/gelu.h"
 #include "kernels/needed_instructions.h"
-#include "kernels/q8_product.h"
 #include "kernels/snake.h"
 #include "kernels/softmax.h"
 #include "ops/conv_op.h"
@@ -132,28 +135,40 @@ py::array_t<uint16_t> rounded(const py::array_t<uint8_t, py::array::c_style> & b
     return out;
 }
 
-// weight: rows of Q8_0 blocks, uint8 [rows, bytes]; x [columns, in] -> [columns, rows].
-py::array_t<float> q8_product(const py::array_t<uint8_t, py::array::c_style> & weight, const FloatArray & x) {
-    require(has_q8_product(), "this CPU does not have the instructions");
-    require(weight.ndim() == 2 && x.ndim() == 2 && x.shape(1) % k_q8_block == 0 &&
-                weight.shape(1) == x.shape(1) / k_q8_block * k_q8_block_bytes && x.shape(0) <= k_q8_columns,
+BlockFormat format_named(const std::string & name) {
+    static const std::map<std::string, BlockFormat> known = {
+        { "q8_0", BlockFormat::q8_0 },     { "q4_0", BlockFormat::q4_0 }, { "iq4_nl", BlockFormat::iq4_nl },
+        { "q4_K", BlockFormat::q4_k },     { "q5_K", BlockFormat::q5_k }, { "q6_K", BlockFormat::q6_k },
+        { "iq4_xs", BlockFormat::iq4_xs },
+    };
+    require(known.count(name) == 1, "there is no kernel for that format");
+    return known.at(name);
+}
+
+// weight: rows of blocks, uint8 [rows, bytes]; x [columns, in] -> [columns, rows].
+py::array_t<float> block_product(const py::array_t<uint8_t, py::array::c_style> & weight, const std::string & format,
+                                 const FloatArray & x) {
+    require(has_block_product(), "this CPU does not have the instructions");
+    const BlockSize block = size_of(format_named(format));
+    require(weight.ndim() == 2 && x.ndim() == 2 && x.shape(1) % block.values == 0 &&
+                weight.shape(1) == x.shape(1) / block.values * block.bytes && x.shape(0) <= k_block_columns,
             "the shapes do not fit each other");
     const int64_t             in   = x.shape(1);
     const int64_t             rows = weight.shape(0);
     const auto                n    = (size_t) x.shape(0);
-    std::vector<char>         columns(n * (size_t) q8_column_bytes(in));
+    std::vector<char>         columns(n * (size_t) block_column_bytes(in));
     std::vector<float>        y(n * (size_t) rows);
     std::vector<const char *> from;
     std::vector<float *>      to;
     for (size_t i = 0; i < n; ++i) {
-        char * column = columns.data() + i * (size_t) q8_column_bytes(in);
-        q8_quantize(x.data() + (int64_t) i * in, in, column);
+        char * column = columns.data() + i * (size_t) block_column_bytes(in);
+        quantize_column(x.data() + (int64_t) i * in, in, column);
         from.push_back(column);
         to.push_back(y.data() + i * (size_t) rows);
     }
     if (n > 0) {
         const auto * bytes = reinterpret_cast<const char *>(weight.data());
-        q8_multiply({ bytes, in, 0, rows }, from.data(), to.data(), (int) n);
+        multiply({ format_named(format), bytes, in, 0, rows }, from.data(), to.data(), (int) n);
     }
     return to_array(std::move(y), { x.shape(0), rows });
 }
@@ -191,8 +206,8 @@ void bind_kernels(py::module_ & m) {
     });
     m.def("faster_form",
           [](double f32, double bf16) { return faster_form({ f32, bf16 }) == ConvForm::bf16 ? "bf16" : "f32"; });
-    m.def("has_q8_product", &has_q8_product);
-    m.def("q8_product", &q8_product, py::arg("weight"), py::arg("x"));
+    m.def("has_block_product", &has_block_product);
+    m.def("block_product", &block_product, py::arg("weight"), py::arg("format"), py::arg("x"));
     m.def("gelu", &gelu, py::arg("x"), py::arg("kind"), py::arg("by_tanh") = false);
     m.def("softmax", &softmax_of, py::arg("x"), py::arg("scale"), py::arg("kind"));
     m.def("rounded", &rounded, py::arg("bytes"), py::arg("kind"), py::arg("n"));

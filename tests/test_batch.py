@@ -17,7 +17,7 @@ import soundfile
 
 import omniggml
 from omniggml import InputError
-from omniggml.batch.manifest import file_stem
+from omniggml.batch.manifest import file_stem, file_stems
 from omniggml.batch.texts import BatchText, read_texts
 from processes import below
 
@@ -146,7 +146,7 @@ def test_texts_that_say_nothing_stop_nobody(tmp_path: Path) -> None:
     assert run.returncode == 1 and "2 texts could not be spoken" in run.stderr
     entries = {entry["id"]: entry for entry in manifest(tmp_path / "out")}
     assert entries["1"]["file"] == "1.flac"
-    assert "no text" in entries["2"]["error"] and 'speaker "x"' in entries["3"]["error"]
+    assert "no text" in entries["2"]["error"] and "no voice 'x'" in entries["3"]["error"]
     again = batch(texts, tmp_path / "out")
     assert again.returncode == 1 and "0 texts" in again.stdout and "1 before" in again.stdout
 
@@ -193,19 +193,19 @@ def test_kinds_of_files(tmp_path: Path) -> None:
     [
         ("t.exe", b"x", "ending"),
         ("none.txt", None, "none.txt"),
-        ("t.csv", b"id,words\n1,x\n", "row 1 has no text"),
-        ("t.csv", b"id,text\n1,x\n1,y\n", "row 2: the id '1' was there before"),
-        ("t.jsonl", b"[]\n", "line 1 is no JSON object"),
-        ("t.jsonl", b'{"text": "x"}\n{"te', "line 2 is no JSON object"),
-        ("t.jsonl", b"[" * 100_000, "line 1 is no JSON object"),
-        ("t.jsonl", b'{"text": 3}\n', "expected str"),
-        ("t.jsonl", b'{"text": "\\ud800"}\n', "Unicode"),
-        ("t.jsonl", b'{"text": "x", "id": [1]}\n', "the id is [1]"),
-        ("t.jsonl", b'{"text": "x", "id": ""}\n', "the id is ''"),
-        ("t.jsonl", b'{"text": "x", "seed": -1}\n', "the seed is -1"),
-        ("t.jsonl", b'{"text": "x", "seed": true}\n', "the seed is True"),
-        ("t.jsonl", b'{"text": "x", "speaker": 1}\n', "the speaker is 1"),
-        ("t.csv", b"id,text,seed\n1,x,one\n", "the seed is 'one'"),
+        ("t.csv", b"id,words\n1,x\n", "no column text; it has 'id', 'words'"),
+        ("t.tsv", b"id\twords\n1\tx\n", "no column text"),
+        ("t.csv", b"id,text,text\n1,x,y\n", "the column text twice"),
+        ("t.csv", b'id,text\n1,"never closed\n2,hi\n3,ok\n', "the row of line 2"),
+        ("t.csv", b'id,text\n1,a\n2,"b\nc"\n3,"x\n4,"y"\n', "the row of line 5"),
+        ("t.csv", b'id,text\n1,"Hello" she said\n', "the row of line 2"),
+        ("t.jsonl", b"[]\n", "no JSON objects"),
+        ("t.jsonl", b"[" * 100_000, "no JSON objects"),
+        ("t.csv", b"", "no column text"),
+        ("t.csv", b"id,text\n", "no texts"),
+        ("t.tsv", b"id\ttext\n\n", "no texts"),
+        ("t.txt", b"\n \n", "no texts"),
+        ("t.jsonl", b"\n", "no texts"),
         ("t.parquet", b"PAR1" + b"x" * 100, "Parquet"),
         ("t.txt", b"\xff\xfe\xff", "t.txt"),
     ],
@@ -218,6 +218,96 @@ def test_files_that_are_wrong(tmp_path: Path, name: str, data: bytes | None, sai
     with pytest.raises(InputError) as raised:
         read_texts(tmp_path / name)
     assert said in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "row", "said"),
+    [
+        ("t.jsonl", b'{"te', "no JSON object"),
+        ("t.jsonl", b"[1]", "no JSON object"),
+        ("t.jsonl", b'{"text": null}', "it has no text"),
+        ("t.jsonl", b'{"text": ""}', "it has no text"),
+        ("t.jsonl", b'{"text": NaN}', "it has no text"),
+        ("t.jsonl", b"{}", "it has no text"),
+        ("t.jsonl", b'{"words": "x"}', "it has no text, but 'words'"),
+        ("t.jsonl", b'{"text": 3}', "expected str"),
+        ("t.jsonl", b'{"text": "\\ud800"}', "Unicode"),
+        ("t.jsonl", b'{"text": "x\\u0000"}', "zero byte"),
+        ("t.jsonl", b'{"text": "x", "id": [1]}', "the id is [1]"),
+        ("t.jsonl", b'{"text": "x", "id": true}', "the id is True"),
+        ("t.jsonl", b'{"text": "x", "id": 1.5}', "the id is 1.5"),
+        ("t.jsonl", b'{"text": "x", "id": ""}', "the id is ''"),
+        ("t.jsonl", b'{"text": "x", "id": "first"}', "the id 'first' was there before"),
+        ("t.jsonl", b'{"text": "x", "seed": -1}', "the seed is -1"),
+        ("t.jsonl", b'{"text": "x", "seed": true}', "the seed is True"),
+        ("t.jsonl", b'{"text": "x", "seed": 1.5}', "the seed is 1.5"),
+        ("t.jsonl", b'{"text": "x", "seed": Infinity}', "the seed is inf"),
+        ("t.jsonl", b'{"text": "x", "speaker": 1}', "the speaker is 1"),
+        ("t.csv", b"2,x,,one", "the seed is 'one'"),
+        ("t.csv", b"2,,,", "it has no text"),
+        ("t.csv", b"2", "it has no text"),
+        ("t.csv", b"2,Hello, world,ethan,3", "5 fields"),
+        ("t.tsv", b"2\tx\t\tone", "the seed is 'one'"),
+        ("t.tsv", b"2\ta\tb\t3\tc", "5 fields"),
+    ],
+)
+def test_a_row_that_is_wrong_stops_no_other(tmp_path: Path, name: str, row: bytes, said: str) -> None:
+    head, around = {
+        "t.jsonl": (b"", b'{"text": "x", "id": "%s"}'),
+        "t.csv": (b"id,text,speaker,seed\n", b"%s,x,,"),
+        "t.tsv": (b"id\ttext\tspeaker\tseed\n", b"%s\tx"),
+    }[name]
+    (tmp_path / name).write_bytes(head + around % b"first" + b"\n" + row + b"\n" + around % b"last" + b"\n")
+    first, wrong, last = read_texts(tmp_path / name)
+    assert (first, last) == (BatchText("first", "x"), BatchText("last", "x"))
+    assert wrong.error.startswith("row 2: ") and said in wrong.error and wrong.text == ""
+
+
+def test_quotes_in_lines_apart_by_tabs(tmp_path: Path) -> None:
+    """A quote is a letter, wherever it is; around a whole field it is how spreadsheets write one."""
+    (tmp_path / "t.tsv").write_text('id\ttext\n1\t"quoted\n2\ttab ok\r\n3\t"so ""it"" is"\n4\ta "b" c\n5\tend"\n')
+    texts = [(one.id, one.text, one.error) for one in read_texts(tmp_path / "t.tsv")]
+    said = ['"quoted', "tab ok", 'so "it" is', 'a "b" c', 'end"']
+    assert texts == [(str(number), text, "") for number, text in enumerate(said, 1)]
+
+
+def test_lines_end_where_other_programs_end_them(tmp_path: Path) -> None:
+    (tmp_path / "t.txt").write_bytes("one\u2028still\vone\r\ntwo\rthree\x85".encode())
+    assert [one.text for one in read_texts(tmp_path / "t.txt")] == ["one\u2028still\vone", "two", "three"]
+
+
+def test_missing_values_as_pandas_has_them(tmp_path: Path) -> None:
+    """A column of integers with a hole in it is one of floats."""
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    nan = float("nan")
+    table = {"id": [1.0, 2.0, nan], "text": ["a", "b", "c"], "seed": [7.0, nan, 0.0], "speaker": ["ethan", None, None]}
+    parquet.write_table(pyarrow.table(table), tmp_path / "t.parquet")
+    (tmp_path / "t.csv").write_text("id,text,seed,speaker\n1,a,7.0,ethan\n2,b,,\n,c,0.0,\n")
+    expected = [BatchText("1", "a", "ethan", 7), BatchText("2", "b"), BatchText("3", "c", None, 0)]
+    assert read_texts(tmp_path / "t.parquet") == read_texts(tmp_path / "t.csv") == expected
+
+
+def test_rows_without_text_are_told_and_can_be_mended(tmp_path: Path) -> None:
+    texts = tmp_path / "t.csv"
+    texts.write_text("id,text,speaker\n1,The dog runs.,alloy\n2,,\nB,It is warm.,\nb,A bird sings.,\n")
+    run = batch(texts, tmp_path / "out")
+    assert run.returncode == 1 and "3 texts" in run.stdout and "1 texts could not be spoken" in run.stderr
+    entries = {entry["id"]: entry for entry in manifest(tmp_path / "out")}
+    assert "row 2: it has no text" in entries["2"]["error"]
+    assert entries["B"]["file"].casefold() != entries["b"]["file"].casefold()
+    alone = omniggml.load(n_threads=1).speak("The dog runs.", speaker="chelsie")
+    assert np.array_equal(np.load(tmp_path / "out" / entries["1"]["codes"]), alone.codes)
+    texts.write_text(texts.read_text().replace("2,,", "2,Two cats sleep.,"))
+    mended = batch(texts, tmp_path / "out")
+    assert mended.returncode == 0 and "1 texts" in mended.stdout and "3 before" in mended.stdout
+
+
+def test_files_are_told_apart_where_letters_have_no_size() -> None:
+    names = ["B", "b", "a", "a ", "x" * 200, "X" * 200, "\u00e9", "\u00c9", "alone"]
+    stems = file_stems(names)
+    assert len({stem.casefold() for stem in stems.values()}) == len(names) and stems["alone"] == "alone"
 
 
 def test_names_of_files_differ() -> None:

@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -228,16 +229,22 @@ def test_openai_sdk(server: Served, expected: str) -> None:
 
 
 @contextlib.contextmanager
-def thinker(status: int, body: bytes) -> Iterator[tuple[str, list[Any]]]:
-    """A server that answers every chat so, and what it was asked."""
+def thinker(
+    status: int, body: bytes, hangs_up_on: tuple[str, ...] = (), known: dict[str, Any] | None = None, **headers: str
+) -> Iterator[tuple[str, list[Any]]]:
+    """A server that answers every chat so, and what it was asked; `known`: what it says elsewhere."""
     asked: list[Any] = []
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             asked.append((self.path, json.loads(self.rfile.read(int(self.headers["Content-Length"])))))
+            if self.path in hangs_up_on:
+                return
             self.send_response(status)
+            for name, value in headers.items():
+                self.send_header(name, value)
             self.end_headers()
-            self.wfile.write(body)
+            self.wfile.write(json.dumps(known[self.path]).encode() if known and self.path in known else body)
 
         def log_message(self, *_: object) -> None:
             pass
@@ -251,6 +258,16 @@ def thinker(status: int, body: bytes) -> Iterator[tuple[str, list[Any]]]:
         listening.shutdown()
         thread.join()
         listening.server_close()
+
+
+@contextlib.contextmanager
+def llama_like(voice: omniggml.Model, body: bytes) -> Iterator[str]:
+    """A server that says that it has the model's vocabulary, and answers so."""
+    from omniggml.answer_at_url import _PROBE
+
+    known = {"/tokenize": {"tokens": voice.tokenizer.encode(_PROBE)}, "/apply-template": {"prompt": "x"}}
+    with thinker(200, body, known=known) as (url, _):
+        yield url
 
 
 def told(*chunks: Any) -> bytes:
@@ -285,6 +302,97 @@ def test_a_thinker_that_fails(voice: omniggml.Model, status: int, body: bytes, e
     with thinker(status, body) as (url, _), served(voice, thinker=ThinkerServer(url)) as server:
         answer = chat(server)
         assert answer.status == expected_status and answer.json["error"]["message"].isprintable()
+
+
+@pytest.mark.parametrize("told_to_wait", ["7", "", "x", "Fri, 01 Jan 2100 00:00:00 GMT", "-3", "9" * 400])
+def test_when_to_try_again(voice: omniggml.Model, told_to_wait: str) -> None:
+    """As the thinker says; a second from now where it doesn't."""
+    refusal = thinker(429, b'{"error": {"message": "busy"}}', **{"Retry-After": told_to_wait})
+    with refusal as (url, _), served(voice, thinker=ThinkerServer(url)) as server:
+        wait = int(chat(server).headers["retry-after"])
+        assert wait == {"7": 7, "Fri, 01 Jan 2100 00:00:00 GMT": 86400, "9" * 400: 86400}.get(told_to_wait, 1)
+
+
+@pytest.mark.parametrize("text", ["", "  \n", "\u4f60\u597d", "<think>all of it", "<think>x</think>\n"])
+def test_an_answer_that_can_not_be_spoken(voice: omniggml.Model, text: str) -> None:
+    """It is told; silence would look like an answer. Who reads gets what there is."""
+    with told_by(text) as url, served(voice, thinker=ThinkerServer(url)) as server:
+        refused = chat(server, modalities=["text", "audio"])
+        assert refused.status == 400 and refused.json["error"]["code"] == "unspeakable_answer"
+        streamed = chat(server, modalities=["text", "audio"], stream=True).data.decode()
+        assert "unspeakable_answer" in streamed and "[DONE]" not in streamed
+        assert chat(server).status == 200
+        with Realtime(server) as client:
+            client.say(QUESTION)
+            client.send("response.create")
+            done = client.until("response.done")[-1]["response"]
+            assert done["status"] == "failed" and done["status_details"]["error"]["code"] == "unspeakable_answer"
+
+
+def test_an_answer_that_can_be_spoken_in_part(voice: omniggml.Model) -> None:
+    with told_by("Hello \u4f60 world.") as url, served(voice, thinker=ThinkerServer(url)) as server:
+        whole = chat(server, modalities=["text", "audio"])
+        assert "\\u4f60" in whole.headers["x-omniggml-warning"] and "\u4f60" in whole.json["warnings"][0]
+        *_, last = events(chat(server, modalities=["text", "audio"], stream=True))
+        assert "\u4f60" in last["warnings"][0]
+        assert "warnings" not in chat(server).json
+        with Realtime(server) as client:
+            client.say(QUESTION)
+            client.send("response.create")
+            assert "\u4f60" in client.until("response.done")[-1]["response"]["warnings"][0]
+
+
+def test_a_thinker_that_calls_a_tool(voice: omniggml.Model) -> None:
+    call = {"index": 0, "id": "x", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    body = told({"choices": [{"delta": {"tool_calls": [call]}, "finish_reason": "tool_calls"}]})
+    with thinker(200, body) as (url, _), served(voice, thinker=ThinkerServer(url)) as server:
+        for modalities in (["text"], ["text", "audio"]):
+            answer = chat(server, modalities=modalities)
+            assert answer.status == 502 and "tool" in answer.json["error"]["message"]
+
+
+@pytest.mark.parametrize("length", [1, 3, 1000])
+@pytest.mark.parametrize(
+    ("written", "answer"),
+    [
+        ("<think>\nlet me see </thin\n</think>\n\ntwo cats sleep.", "two cats sleep."),
+        ("\n<think></think>two cats sleep.", "two cats sleep."),
+        ("<thing> two cats </think> sleep.", "<thing> two cats </think> sleep."),
+        ("two <think>cats</think> sleep.", "two <think>cats</think> sleep."),
+        ("<thi", "<thi"),
+        ("<think>never closed", ""),
+    ],
+)
+def test_what_a_thinker_thinks_aloud_is_no_answer(
+    voice: omniggml.Model, length: int, written: str, answer: str
+) -> None:
+    bits = [written[at : at + length] for at in range(0, len(written), length)]
+    chunks = [{"choices": [{"delta": {"content": bit}}]} for bit in bits]
+    with thinker(200, told(*chunks)) as (url, _):
+        reply = voice.stream_chat(QUESTION, thinker_url=url)
+        assert reply.text == answer
+
+
+def test_what_llama_server_thinks_aloud_is_no_answer(voice: omniggml.Model) -> None:
+    """Its tokens are not spoken either."""
+    words = "two cats sleep."
+    for written in (f"<think>\nthe dog\n</think>\n\n{words}", words):
+        ids = voice.tokenizer.encode(written)
+        shown = [voice.tokenizer.decode(ids[:number]) for number in range(len(ids) + 1)]
+        pieces = [after.removeprefix(before) for before, after in pairwise(shown)]
+        chunks = [{"content": piece, "tokens": [token]} for piece, token in zip(pieces, ids, strict=True)]
+        end = {"content": "", "tokens": [voice.tokenizer.eos_id], "stop": True, "stop_type": "eos"}
+        with llama_like(voice, told(*chunks, end)) as url:
+            reply = voice.stream_chat(QUESTION, thinker_url=url)
+            assert reply.text == words and list(reply.tokens) == voice.tokenizer.encode(words)
+
+
+def test_a_thinker_that_hangs_up_on_what_it_does_not_know(voice: omniggml.Model) -> None:
+    """Some servers end the connection where others say 404."""
+    body = told({"choices": [{"delta": {"content": "two cats"}, "finish_reason": "stop"}]})
+    hangs_up = thinker(200, body, hangs_up_on=("/tokenize",))
+    with hangs_up as (url, _), served(voice, thinker=ThinkerServer(url)) as server:
+        assert chat(server).json["choices"][0]["message"]["content"] == "two cats"
 
 
 def test_a_thinker_elsewhere_is_told_that_nobody_waits(voice: omniggml.Model) -> None:

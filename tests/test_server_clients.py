@@ -178,8 +178,21 @@ def test_the_command_drains_at_sigterm() -> None:
     assert first + rest == pcm16(omniggml.load().speak(f"{TEXT} " * 12).samples)
 
 
-def test_the_command_says_what_is_wrong() -> None:
+def test_the_command_logs_what_could_not_be_spoken() -> None:
+    process, url = start()
+    try:
+        body = json.dumps({"input": "Hello \u4f60 world", "response_format": "pcm"}).encode()
+        request = urllib.request.Request(f"{url}/v1/audio/speech", body, {"Content-Type": "application/json"})
+        urllib.request.urlopen(request, timeout=60).close()
+    finally:
+        process.terminate()
+        _, logged = process.communicate()
+    assert "no sounds for '\u4f60'" in logged
+
+
+def test_the_command_says_what_is_wrong(tmp_path: Path) -> None:
     taken, url = start()
+    (tmp_path / "keys").write_text("\n  \n")
     try:
         port = url.rpartition(":")[2]
         for arguments, said in (
@@ -187,6 +200,8 @@ def test_the_command_says_what_is_wrong() -> None:
             (["--host", "0.0.0.0"], "--api-key"),
             (["--model", "nothing.gguf"], "nothing.gguf"),
             (["--slots", "0"], "slots"),
+            (["--api-key-file", str(tmp_path / "keys")], "keys holds no key"),
+            (["--thinker-url", "http://127.0.0.1:9", "--thinker-key", ""], "the key"),
         ):
             command = [sys.executable, "-m", "omniggml", "serve", "--port", "0", *arguments]
             run = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)

@@ -81,6 +81,30 @@ def test_events(server: Served, voice: omniggml.Model) -> None:
     assert done["usage"] == {"input_tokens": tokens, "output_tokens": frames, "total_tokens": tokens + frames}
 
 
+UNSPEAKABLE = "Hello \u4f60\u597d world"
+
+
+def test_what_is_left_out_is_told(server: Served, voice: omniggml.Model) -> None:
+    """In a header, and at the end of a stream of events; only to whom it concerns."""
+    answer = speech(server, input=UNSPEAKABLE, response_format="pcm")
+    assert answer.status == 200 and "'\\u4f60' (cjk unified ideograph-4f60)" in answer.headers["x-omniggml-warning"]
+    assert answer.data == pcm16(voice.speak("Hello world").samples)
+    answer = speech(server, input=UNSPEAKABLE, stream_format="sse")
+    done = json.loads(answer.data.decode().split("\n\n")[-2][6:])
+    assert len(done["warnings"]) == 1 and "\u4f60" in done["warnings"][0]
+    assert "x-omniggml-warning" not in speech(server).headers
+    done = json.loads(speech(server, stream_format="sse").data.decode().split("\n\n")[-2][6:])
+    assert done["warnings"] == []
+
+
+def test_a_warning_carries_nothing_of_the_text_unescaped(server: Served) -> None:
+    """Names of tags are a client's, and of any length."""
+    tags = "".join(f"<{letter * 300}\u00e9/>" for letter in "abcdefgh")
+    answer = speech(server, input=f"<speak>Hello {tags} world</speak>", response_format="pcm")
+    header = answer.headers["x-omniggml-warning"]
+    assert answer.status == 200 and header.isascii() and header.isprintable() and len(header) <= 1000
+
+
 def test_a_long_text_is_spoken_whole(server: Served, voice: omniggml.Model) -> None:
     text = " ".join(["The dog runs in the garden.", "Two cats sleep.", "It is warm today."] * 8)
     answer = speech(server, input=text, response_format="pcm")
@@ -98,7 +122,11 @@ def test_voices(server: Served, voice: omniggml.Model) -> None:
     assert speech(server, response_format="pcm").data == said[voice.default_speaker]
     mixed = speech(server, response_format="pcm", voice="ethan:0.6,chelsie:0.4")
     assert mixed.data == pcm16(voice.speak(TEXT, speaker="ethan:0.6,chelsie:0.4").samples)
-    assert speech(server, voice="ethan:x").status == 400 and speech(server, voice="nobody:1").status == 400
+    by_alias = speech(server, response_format="pcm", voice="onyx:0.6, Alloy:0.4")
+    assert by_alias.data == mixed.data
+    for wrong in ("ethan:x", "nobody:1", "ethan:1,nobody:1", "ethan:1,,", "ethan:-1", ":1", "ethan:1,chelsie"):
+        refused = speech(server, voice=wrong)
+        assert refused.status == 400 and error(refused)["param"] == "voice", wrong
 
 
 def test_speed(server: Served) -> None:

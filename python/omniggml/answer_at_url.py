@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import socket
+import time
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import suppress
+from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from typing import Any
@@ -14,6 +16,7 @@ from urllib.parse import urlsplit
 from omniggml.errors import InputError
 from omniggml.options import TextOptions
 from omniggml.printable import printable
+from omniggml.reasoning import Reasoning
 from omniggml.thinker_server import ThinkerServer
 from omniggml.tokenizer import Tokenizer
 from omniggml.writing import Conversation, Writing
@@ -25,15 +28,17 @@ _LONGEST_REFUSAL = 200
 _CONNECT_SECONDS = 10.0
 _PATIENCE = 600.0
 """Between two tokens a server may think for long."""
+_LONGEST_WAIT = 86400.0
 _PROBE = "The first words of a text, to see whether the server has this vocabulary: 12 caf\u00e9s."
 
 
 class ThinkerServerError(InputError):
-    """What a server that was to write an answer did instead. `status`: of its refusal, 0 where it sent none."""
+    """What a server that was to write an answer did instead. `status`: of its refusal, 0 where it sent none;
+    `retry_after`: after how many seconds it is to be asked again, 0 where it doesn't say."""
 
-    def __init__(self, message: str, status: int = 0) -> None:
+    def __init__(self, message: str, status: int = 0, retry_after: float = 0.0) -> None:
         super().__init__(message)
-        self.status = status
+        self.status, self.retry_after = status, retry_after
 
 
 class _Connections:
@@ -71,27 +76,28 @@ class _Connections:
             raise ThinkerServerError(f"no server answers at {self.base}: {error!s:.200}") from None
         connection.close()
         raise ThinkerServerError(
-            f"the server at {self.base} answers with {response.status}: {_reason(told)}", response.status
+            f"the server at {self.base} answers with {response.status}: {_reason(told)}",
+            response.status,
+            _seconds(response.getheader("Retry-After", "")),
         )
 
     def told(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
-        """What one request is answered with; nothing where that is a refusal or no JSON."""
+        """What one request is answered with; nothing where that is a refusal, no JSON, or the end of the connection, as
+        servers have it that know no such path. Raises ThinkerServerError where nobody listens."""
+        connection = self.open()
         try:
-            with self.post(self.open(), path, body) as response:
+            with self.post(connection, path, body) as response:
                 told = json.loads(response.read(_LONGEST_LINE))
-        except ThinkerServerError as error:
-            if not error.status:
-                raise
-            return {}
-        except (OSError, HTTPException, ValueError, RecursionError):
+        except (ThinkerServerError, OSError, HTTPException, ValueError, RecursionError):
             return {}
         return told if isinstance(told, dict) else {}
 
 
 class AnswerAtUrl(Writing):
-    """Bits of an answer's text as they come; the server is asked for the first by `ask`, or when it is drawn. `tokens`
-    so far, in the model's own ids, where the server has its vocabulary and tells them; else none. `n_prompt`,
-    `n_tokens`: as far as it tells. `stop_reason`: empty until the end, then "eos" or "token_limit"."""
+    """Bits of an answer's text as they come, without what the model thought aloud before it; the server is asked for
+    the first by `ask`, or when it is drawn. `tokens` so far, in the model's own ids, where the server has its
+    vocabulary and tells them; else none. `n_prompt`, `n_tokens`: as far as it tells. `stop_reason`: empty until the
+    end, then "eos" or "token_limit"."""
 
     def __init__(
         self,
@@ -107,6 +113,9 @@ class AnswerAtUrl(Writing):
         self.tokens: list[int] = []
         self.n_prompt = self._n_told = 0
         self._stop_reason = ""
+        self._reasoning = Reasoning()
+        self._held: list[int] = []  # tokens of what isn't known to be the answer
+        self._tells_tokens = False
         self._events: Generator[dict[str, Any], None, None] | None = None
         self._socket: socket.socket | None = None
         self._closed = False
@@ -153,12 +162,29 @@ class AnswerAtUrl(Writing):
             self.ask()
         assert self._events is not None
         for event in self._events:
-            bit = self._bit(event)
+            bit = self._answered(self._bit(event))
             if bit:
                 return bit
         if not self._stop_reason:
             raise ThinkerServerError(f"the server at {self._connections.base} left off in the middle of its answer")
+        if rest := self._reasoning.rest():
+            self.tokens += _without_end(self._held, self._tokenizer)
+            return rest
         raise StopIteration
+
+    def _answered(self, bit: str) -> str:
+        """What of it is the answer, of which `tokens` are."""
+        known = self._reasoning.over
+        answer = self._reasoning.take(bit)
+        if self._reasoning.over:
+            if self._reasoning.found and not known and self._tells_tokens:
+                self._held = self._tokenizer.encode(answer)  # a token may be of both
+            self.tokens += self._held
+        if self._reasoning.over or self._reasoning.found:
+            self._held = []
+        if self._stop_reason:
+            self.tokens = _without_end(self.tokens, self._tokenizer)
+        return answer
 
     def _bit(self, event: Mapping[str, Any]) -> str:
         try:
@@ -170,11 +196,14 @@ class AnswerAtUrl(Writing):
                 choice = event["choices"][0] if event["choices"] else {}
                 if choice.get("finish_reason"):
                     self._stop_reason = "token_limit" if choice["finish_reason"] == "length" else "eos"
-                return str((choice.get("delta") or {}).get("content") or "")
-            self.tokens += [int(token) for token in event.get("tokens") or []]
+                delta = choice.get("delta") or {}
+                if delta.get("tool_calls"):
+                    raise ThinkerServerError(f"the server at {self._connections.base} calls a tool, and there is none")
+                return str(delta.get("content") or "")
+            self._held += [int(token) for token in event.get("tokens") or []]
+            self._tells_tokens = self._tells_tokens or bool(self._held)
             if event.get("stop"):
                 self._stop_reason = "token_limit" if event.get("stop_type") == "limit" else "eos"
-                self.tokens = _without_end(self.tokens, self._tokenizer)
                 self.n_prompt = int(event.get("tokens_evaluated") or 0)
             return str(event.get("content") or "")
         except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError):
@@ -248,6 +277,17 @@ def _reason(told: bytes) -> str:
     except (ValueError, KeyError, TypeError, RecursionError):
         message = told.decode(errors="replace")
     return printable(message, _LONGEST_REFUSAL)
+
+
+def _seconds(told: str) -> float:
+    """Of a Retry-After: a number, or until a date; 0 for anything else."""
+    if told.strip().isdecimal():
+        return min(float(told[:20]), _LONGEST_WAIT)
+    try:
+        left = parsedate_to_datetime(told).timestamp() - time.time()
+    except (ValueError, TypeError, OverflowError, OSError):
+        return 0.0
+    return max(0.0, min(left, _LONGEST_WAIT))
 
 
 def _without_end(tokens: list[int], tokenizer: Tokenizer) -> list[int]:

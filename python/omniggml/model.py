@@ -797,6 +797,10 @@ class Model:
         session = _native.TalkerSession(self._speech, 1, self._n_threads, active.get())
         return session.embed_speaker(self._speaker(speaker))
 
+    def check_speaker(self, speaker: str) -> None:
+        """Raises InputError for a name that is no speaker's, and for a mixture that is none."""
+        self._speaker(speaker)
+
     def talker(self, prompt: TalkerPrompt, /, **options: Unpack[SpeechKeywords]) -> IntArray:
         """The talker's inputs -> codes int32 [groups, frames]. `options`: see `SpeechOptions`."""
         chosen = SpeechOptions(**options)

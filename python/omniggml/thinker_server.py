@@ -27,6 +27,8 @@ class ThinkerServer:
             known = False
         if not known:
             raise InputError(f"{self.url!r:.200} is no address of a server; expected http://HOST:PORT")
+        if self.key is not None and not (self.key.strip() and self.key.isascii() and self.key.isprintable()):
+            raise InputError(f"the key for {self.url:.200} is empty, or has letters that no header can carry")
 
     @property
     def base(self) -> str:

@@ -9,6 +9,8 @@ import hashlib
 import json
 import os
 import sys
+from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -78,10 +80,10 @@ class Manifest:
         left = []
         for text in texts:
             entry = self.done.get(text.id)
-            if entry is not None and entry["text_sha256"] != digest(text):
+            spoken = entry is not None and "error" not in entry
+            if entry is not None and spoken and entry["text_sha256"] != digest(text):
                 raise InputError(f"{self.directory} has another text, speaker or seed for {text.id!r:.80} already")
-            said = entry is not None and "error" not in entry and (self.directory / entry["file"]).is_file()
-            if not said:
+            if entry is None or not spoken or not (self.directory / entry["file"]).is_file():
                 left.append(text)
         return left
 
@@ -118,6 +120,13 @@ def digest(text: BatchText) -> str:
     return hashlib.sha256(parts.encode()).hexdigest()
 
 
+def file_stems(names: Iterable[str]) -> dict[str, str]:
+    """The names of texts' files by their ids. Those that some file system takes for the same are told apart."""
+    stems = {name: file_stem(name) for name in names}
+    count = Counter(stem.casefold() for stem in stems.values())
+    return {name: stem if count[stem.casefold()] == 1 else _marked(name, stem) for name, stem in stems.items()}
+
+
 def file_stem(name: str) -> str:
     """The name of a text's files: its id, with what no path should have escaped."""
     quoted = quote(name, safe=" ").strip()
@@ -125,4 +134,9 @@ def file_stem(name: str) -> str:
         quoted = "%2E" + quoted[1:]
     if len(quoted) <= _LONGEST_NAME and quoted:
         return quoted
-    return f"{quoted[: _LONGEST_NAME // 2].rstrip('%')}~{hashlib.sha256(name.encode()).hexdigest()[:16]}"
+    return _marked(name, quoted)
+
+
+def _marked(name: str, stem: str) -> str:
+    """A beginning, and what no other id has."""
+    return f"{stem[: _LONGEST_NAME // 2].rstrip('%')}~{hashlib.sha256(name.encode()).hexdigest()[:16]}"

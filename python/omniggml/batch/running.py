@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from omniggml.audio import Audio
-from omniggml.batch.manifest import Manifest, digest, file_stem
+from omniggml.batch.manifest import Manifest, digest, file_stems
 from omniggml.batch.speaking import SpokenText
 from omniggml.batch.texts import BatchText
 from omniggml.errors import InputError
@@ -59,8 +59,9 @@ def run_batch(
         counts.skipped = len(texts) - len(left)
         letters = max(1, sum(len(text.text) for text in texts))
         before = done = 1 - sum(len(text.text) for text in left) / letters
-        for spoken in speak(left) if left else ():
-            manifest.add(_written(directory, spoken, audio_format))
+        stems = file_stems([*manifest.done, *(text.id for text in left)])
+        for spoken in _spoken(left, speak):
+            manifest.add(_written(directory, stems[spoken.text.id], spoken, audio_format))
             _count(counts, spoken)
             done += len(spoken.text.text) / letters
             if told is not None:
@@ -68,14 +69,21 @@ def run_batch(
     return counts
 
 
-def _written(directory: Path, spoken: SpokenText, audio_format: str) -> dict[str, Any]:
+def _spoken(left: Sequence[BatchText], speak: Speak) -> Iterator[SpokenText]:
+    """Rows that hold no text, which need no model, and then all others."""
+    yield from (SpokenText(text, None, text.error) for text in left if text.error)
+    texts = [text for text in left if not text.error]
+    if texts:
+        yield from speak(texts)
+
+
+def _written(directory: Path, stem: str, spoken: SpokenText, audio_format: str) -> dict[str, Any]:
     """The files of one text, and its line."""
     text = spoken.text
     entry: dict[str, Any] = {"id": text.id, "text": text.text, "text_sha256": digest(text)}
     entry |= {name: value for name, value in (("speaker", text.speaker), ("seed", text.seed)) if value is not None}
     if spoken.audio is None:
         return {**entry, "error": spoken.error}
-    stem = file_stem(text.id)
     sound = directory / f"{stem}.{audio_format}"
     codes = directory / f"{stem}.codes.npy"
     write_whole(codes, _npy(spoken.audio))

@@ -12,6 +12,7 @@ from omniggml.batch.texts import BatchText
 from omniggml.engine import SpeechEngine
 from omniggml.errors import InputError, NumericError
 from omniggml.model import Model
+from omniggml.openai_voices import speaker_of
 from omniggml.options import SpeechOptions
 
 _AHEAD = 2
@@ -33,18 +34,20 @@ def speak_texts(model: Model, texts: Sequence[BatchText], options: SpeechOptions
     waiting = iter(sorted(texts, key=lambda text: -len(text.text)))
     # The engine is left first: it ends what is still spoken, for which the threads wait.
     with ThreadPoolExecutor(slots + _AHEAD) as threads, model.engine(slots=slots, queue=2 * (slots + _AHEAD)) as engine:
-        begun = {threads.submit(_said, engine, text, options) for text in islice(waiting, slots + _AHEAD)}
+        begun = {threads.submit(_said, model, engine, text, options) for text in islice(waiting, slots + _AHEAD)}
         while begun:
             done, begun = wait(begun, return_when=FIRST_COMPLETED)
-            begun |= {threads.submit(_said, engine, text, options) for text in islice(waiting, len(done))}
+            begun |= {threads.submit(_said, model, engine, text, options) for text in islice(waiting, len(done))}
             for one in done:
                 yield one.result()
 
 
-def _said(engine: SpeechEngine, text: BatchText, options: SpeechOptions) -> SpokenText:
+def _said(model: Model, engine: SpeechEngine, text: BatchText, options: SpeechOptions) -> SpokenText:
     seed = options.seed if text.seed is None else text.seed
-    chosen = replace(options, speaker=text.speaker or options.speaker, seed=seed)
+    named = text.speaker or options.speaker
     try:
+        speaker = speaker_of(model, named) if isinstance(named, str) else named
+        chosen = replace(options, speaker=speaker, seed=seed)
         return SpokenText(text, Audio.join(list(engine.begin_with(text.text, chosen))))
     except (InputError, NumericError) as error:
         return SpokenText(text, None, str(error))

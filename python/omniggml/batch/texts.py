@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterable, Iterator, Mapping
+import math
+import re
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,100 +20,201 @@ from omniggml.text.soundness import check_text
 
 _LONGEST_ID = 200
 _MOST_SEED = 2**64 - 1
+_COLUMNS = ("id", "text", "speaker", "seed")
+# Other letters that end a line somewhere are part of a text here.
+_LINE_END = re.compile(r"\r\n|\r|\n")
+_QUOTED = re.compile(r'"(?:[^"]|"")*"')
+_DIGITS = re.compile(r"\s*([0-9]{1,20})(?:\.0+)?\s*")
+
+
+Row = tuple[Mapping[str, Any], str]
+"""A row's columns, and what is wrong with it as a row: nothing, mostly."""
 
 
 @dataclass(frozen=True)
 class BatchText:
-    """A text to be spoken: `id` names it, `speaker` and `seed` are the batch's where they are None."""
+    """A text to be spoken: `id` names it, `speaker` and `seed` are the batch's where they are None. `error`: why its
+    row holds nothing that can be spoken."""
 
     id: str
     text: str
     speaker: str | None = None
     seed: int | None = None
+    error: str = ""
 
 
 def read_texts(path: PathLike) -> list[BatchText]:
     """All texts of a file: .txt, a text a line, numbered from 1; .csv, .tsv, .jsonl and .parquet with columns text and,
-    as wished, id, speaker, seed; other columns are nobody's here. Raises InputError, with the row, for what is no text
-    and for an id that comes twice."""
+    as wished, id, speaker, seed; other columns are nobody's here. A row is judged alone: what is wrong with it is its
+    `error`. Raises InputError for a file whose rows can't be told apart, or that has none."""
     file = as_path(path)
     reader = _READERS.get(file.suffix.lower())
     if reader is None:
         raise InputError(f"{file}: the ending {file.suffix!r} is none of {', '.join(_READERS)}")
     texts: dict[str, BatchText] = {}
-    for number, row in enumerate(reader(file), 1):
-        text = _checked(f"{file}, row {number}", number, row)
-        if text.id in texts:
-            raise InputError(f"{file}, row {number}: the id {text.id!r:.80} was there before")
+    for number, (row, wrong) in enumerate(reader(file), 1):
+        text = _text_of(number, row, wrong, texts)
         texts[text.id] = text
+    if not texts:
+        raise InputError(f"{file} holds no texts")
     return list(texts.values())
 
 
-def _lines(path: Path) -> Iterator[Mapping[str, Any]]:
-    for number, line in enumerate(read_text(path).splitlines(), 1):
+def _lines(path: Path) -> Iterator[Row]:
+    for number, line in enumerate(_LINE_END.split(read_text(path)), 1):
         if line.strip():
-            yield {"id": str(number), "text": line.strip()}
+            yield {"id": str(number), "text": line.strip()}, ""
 
 
-def _csv(path: Path) -> Iterator[Mapping[str, Any]]:
-    delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
-    rows = csv.DictReader(io.StringIO(read_text(path), newline=""), delimiter=delimiter)
+def _csv(path: Path) -> Iterator[Row]:
+    # Strict: a quote that nobody closes would take all rows behind it for one text.
+    rows = csv.reader(io.StringIO(read_text(path), newline=""), strict=True)
+    begin = 1
     try:
-        for row in rows:
-            yield {name: value for name, value in row.items() if name is not None and value != ""}
+        header = _columns(path, next(rows, []))
+        while True:
+            begin = rows.line_num + 1
+            fields = next(rows, None)
+            if fields is None:
+                return
+            if fields:
+                yield _named(header, fields)
     except csv.Error as error:
-        raise InputError(f"{path}, line {rows.line_num}: {error}") from error
+        raise InputError(
+            f"{path}, the row of line {begin}: {error}; a field that begins with a quote ends with one, and quotes "
+            "within it are doubled"
+        ) from error
 
 
-def _json_lines(path: Path) -> Iterator[Mapping[str, Any]]:
-    for number, line in enumerate(read_text(path).split("\n"), 1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError):
-            row = None
-        if not isinstance(row, dict):
-            raise InputError(f"{path}, line {number} is no JSON object")
-        yield row
+def _tsv(path: Path) -> Iterator[Row]:
+    """Each line a row: a quote is a letter, but where it is around a whole field, as spreadsheets write it."""
+    lines = _LINE_END.split(read_text(path))
+    header = _columns(path, _tabbed(lines[0]))
+    for line in lines[1:]:
+        if line.strip():
+            yield _named(header, _tabbed(line))
 
 
-def _parquet(path: Path) -> Iterable[Mapping[str, Any]]:
+def _tabbed(line: str) -> list[str]:
+    return [field[1:-1].replace('""', '"') if _QUOTED.fullmatch(field) else field for field in line.split("\t")]
+
+
+def _columns(path: Path, header: Sequence[str]) -> list[str]:
+    """Raises InputError for a table without texts."""
+    names = [name.strip() for name in header]
+    if "text" not in names:
+        raise InputError(f"{path} has no column text; it has {', '.join(map(repr, names))[:200] or 'nothing'}")
+    twice = next((name for name in _COLUMNS if names.count(name) > 1), None)
+    if twice is not None:
+        raise InputError(f"{path} has the column {twice} twice")
+    return names
+
+
+def _named(header: Sequence[str], fields: Sequence[str]) -> Row:
+    wrong = ""
+    if any(field.strip() for field in fields[len(header) :]):
+        wrong = f"it has {len(fields)} fields, and there are {len(header)} columns; a text with a comma is in quotes"
+    # A row may end early.
+    return {name: field for name, field in zip(header, fields) if field != ""}, wrong  # noqa: B905
+
+
+def _json_lines(path: Path) -> Iterator[Row]:
+    lines = [line for line in read_text(path).split("\n") if line.strip()]
+    rows = [_object(line) for line in lines]
+    if rows and all(row is None for row in rows):
+        raise InputError(f"{path} holds no JSON objects, one a line")
+    for row in rows:
+        yield ({}, "it is no JSON object") if row is None else (row, "")
+
+
+def _object(line: str) -> dict[str, Any] | None:
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return row if isinstance(row, dict) else None
+
+
+def _parquet(path: Path) -> Iterator[Row]:
     try:
         from pyarrow import ArrowException, parquet
     except ModuleNotFoundError:
         raise InputError(f"{path} needs pyarrow: pip install pyarrow") from None
     try:
         file = parquet.ParquetFile(path)
-        columns = [name for name in ("id", "text", "speaker", "seed") if name in file.schema_arrow.names]
-        for batch in file.iter_batches(columns=columns):
-            yield from batch.to_pylist()
+        there = _columns(path, file.schema_arrow.names)
+        for batch in file.iter_batches(columns=[name for name in _COLUMNS if name in there]):
+            yield from ((row, "") for row in batch.to_pylist())
     except (ArrowException, OSError) as error:
         raise InputError(f"{path} can't be read as Parquet: {error}") from error
 
 
-_READERS = {".txt": _lines, ".csv": _csv, ".tsv": _csv, ".jsonl": _json_lines, ".parquet": _parquet}
+_READERS = {".txt": _lines, ".csv": _csv, ".tsv": _tsv, ".jsonl": _json_lines, ".parquet": _parquet}
 
 
-def _checked(where: str, number: int, row: Mapping[str, Any]) -> BatchText:
-    """Raises InputError."""
-    if row.get("text") is None:
-        raise InputError(f"{where} has no text; it has {', '.join(map(repr, row)) or 'nothing'}")
-    name, speaker, seed = row.get("id"), row.get("speaker"), row.get("seed")
-    known = str(number) if name is None else str(name) if isinstance(name, (str, int)) else ""
+def _text_of(number: int, row: Mapping[str, Any], wrong: str, known: Container[str]) -> BatchText:
+    """The text of a row, or what is wrong with it."""
+    try:
+        name = _id(number, row.get("id"))
+        if name in known:
+            raise InputError(f"the id {name!r:.80} was there before")
+    except InputError as error:
+        return BatchText(_free(f"row {number}", known), "", error=f"row {number}: {error}")
+    try:
+        if wrong:
+            raise InputError(wrong)
+        return BatchText(name, _words(row), _speaker(row.get("speaker")), _seed(row.get("seed")))
+    except InputError as error:
+        return BatchText(name, "", error=f"row {number}: {error}")
+
+
+def _free(name: str, known: Container[str]) -> str:
+    while name in known:
+        name += "'"
+    return name
+
+
+def _present(value: object) -> object:
+    """As pandas has it: a missing value is a number that is none, and makes floats of the integers beside it."""
+    if isinstance(value, float):
+        return None if math.isnan(value) else int(value) if value.is_integer() else value
+    return value
+
+
+def _id(number: int, given: object) -> str:
+    """Raises InputError, as those below."""
+    name = _present(given)
+    if name is None:
+        return str(number)
+    known = str(name) if isinstance(name, (str, int)) and not isinstance(name, bool) else ""
     if not known or len(known) > _LONGEST_ID:
-        raise InputError(f"{where}: the id is {name!r:.80}; expected 1 to {_LONGEST_ID} characters, or an integer")
-    check_text(f"{where}: the id", known)
+        raise InputError(f"the id is {given!r:.80}; expected 1 to {_LONGEST_ID} characters, or an integer")
+    return check_text("the id", known)
+
+
+def _words(row: Mapping[str, Any]) -> str:
+    text = _present(row.get("text"))
+    if text is None or text == "":
+        raise InputError("it has no text" if "text" in row or not row else f"it has no text, but {_shown(row)}")
+    return check_text("the text", text)
+
+
+def _shown(row: Mapping[str, Any]) -> str:
+    return ", ".join(map(repr, row))[:200]
+
+
+def _speaker(given: object) -> str | None:
+    speaker = _present(given)
     if speaker is not None and not isinstance(speaker, str):
-        raise InputError(f"{where}: the speaker is {speaker!r:.80}; expected a name")
-    return BatchText(known, check_text(f"{where}: the text", row["text"]), speaker, _seed(where, seed))
+        raise InputError(f"the speaker is {given!r:.80}; expected a name")
+    return None if speaker is None else check_text("the speaker", speaker)
 
 
-def _seed(where: str, seed: object) -> int | None:
-    digits = seed if isinstance(seed, str) and seed.isdecimal() and len(seed) <= 20 else None
-    number = int(digits) if digits is not None else seed
+def _seed(given: object) -> int | None:
+    digits = _DIGITS.fullmatch(given) if isinstance(given, str) else None
+    number = int(digits[1]) if digits is not None else _present(given)
     if number is None:
         return None
     if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number <= _MOST_SEED:
-        raise InputError(f"{where}: the seed is {seed!r:.80}; expected an integer from 0 to 2^64 - 1")
+        raise InputError(f"the seed is {given!r:.80}; expected an integer from 0 to 2^64 - 1")
     return number

@@ -97,18 +97,16 @@ def _flush() -> None:
 
 @contextmanager
 def _logging(verbose: int) -> Iterator[None]:
-    """With -v, what omniggml and ggml log, on stderr."""
-    if not verbose:
-        yield
-        return
-    logger, handler = logging.getLogger("omniggml"), logging.StreamHandler()
+    """On stderr: what a server warns of, and with -v all that omniggml and ggml log."""
+    logger, handler = logging.getLogger("omniggml" if verbose else "omniggml.server"), logging.StreamHandler()
     handler.setFormatter(logging.Formatter("%(name)s: %(message)s"))
     logger.addHandler(handler)
-    before, logger.level = logger.level, logging.INFO if verbose == 1 else logging.DEBUG
+    before, logger.level = logger.level, (logging.WARNING, logging.INFO, logging.DEBUG)[min(verbose, 2)]
     try:
         yield
     finally:
-        pass_on()
+        if verbose:
+            pass_on()
         logger.removeHandler(handler)
         logger.setLevel(before)
 

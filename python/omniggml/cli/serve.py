@@ -93,4 +93,10 @@ def _thinker(args: argparse.Namespace) -> ThinkerServer | None:
 
 
 def _keys(path: str | None) -> list[str]:
-    return [] if path is None else [line.strip() for line in read_text(path).splitlines() if line.strip()]
+    """Raises InputError for a file without any: who names one wants nobody else served."""
+    if path is None:
+        return []
+    keys = [line.strip() for line in read_text(path).splitlines() if line.strip()]
+    if not keys:
+        raise InputError(f"{path} holds no key; it takes one a line")
+    return keys

@@ -23,6 +23,7 @@ from omniggml.server.realtime import realtime_routes
 from omniggml.server.service import Service
 from omniggml.server.settings import ServerSettings
 from omniggml.server.speech_route import speech_routes
+from omniggml.server.streamed import WARNING
 from omniggml.version import __version__
 
 _SUMMARY = "Speech as OpenAI's interfaces ask for it, from Qwen3-Omni on ggml."
@@ -49,7 +50,13 @@ def create_app(settings: ServerSettings, load: Callable[[], Model]) -> FastAPI:
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(Exception, _unforeseen)
     if settings.cors:
-        app.add_middleware(CORSMiddleware, allow_origins=settings.cors, allow_methods=["*"], allow_headers=["*"])
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors,
+            allow_methods=["*"],
+            allow_headers=["*"],
+            expose_headers=[WARNING, "Retry-After"],
+        )
     app.add_middleware(Access, service=service)
     return app
 

@@ -8,9 +8,9 @@ from fastapi import APIRouter, Path
 from fastapi.responses import JSONResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
+from omniggml.openai_voices import ALIASES
 from omniggml.server.api_error import ERRORS, ApiError
 from omniggml.server.service import Service
-from omniggml.server.voices import ALIASES
 
 
 def catalogue_routes(service: Service) -> APIRouter:

@@ -18,12 +18,13 @@ from omniggml.audio import Audio
 from omniggml.server.access import key_of
 from omniggml.server.api_error import ERRORS, ApiError
 from omniggml.server.conversation import LIFETIME, Message, text_of, turns_of
+from omniggml.server.desk import BegunSpeech
 from omniggml.server.encoders import Encoder, as_base64, new_encoder
 from omniggml.server.events import DONE, MEDIA_TYPE, error_event, event
 from omniggml.server.service import Service
 from omniggml.server.speech_route import Seed, VoiceId
 from omniggml.server.spoken_answer import spoken_answer
-from omniggml.server.streamed import Streamed
+from omniggml.server.streamed import Streamed, shown
 from omniggml.server.thinkers import Answer, TextWish
 
 _MOST_TOKENS = 1 << 20
@@ -105,6 +106,7 @@ class _Chat:
     answer: Answer
     encoder: Encoder | None
     audio_id: str | None
+    speech: BegunSpeech | None
     id: str = field(default_factory=lambda: f"chatcmpl-{secrets.token_hex(12)}")
     created: int = field(default_factory=lambda: int(time.time()))
     text: str = ""
@@ -129,6 +131,15 @@ class _Chat:
             "total_tokens": self.answer.n_prompt + written,
             "completion_tokens_details": {"audio_tokens": self.frames, "text_tokens": self.answer.n_tokens},
         }
+
+    def warnings(self) -> list[str]:
+        """So far."""
+        return [*self.answer.warnings, *(self.speech.warnings if self.speech is not None else ())]
+
+    def warned(self) -> dict[str, Any]:
+        """A field that tells them, where there are any."""
+        told = shown(self.warnings())
+        return {"warnings": told} if told else {}
 
     def keep(self) -> int:
         """Let later turns name this answer; until when."""
@@ -159,12 +170,13 @@ def chat_routes(service: Service) -> APIRouter:
             kind = "pcm16" if asked.stream and spoken.format == "wav" else spoken.format
             encoder = new_encoder(kind, service.model.sample_rate)
             speech = service.desk.expect(options, key_of(request))
-        begun = _Chat(service, answer, encoder, None if spoken is None else f"audio_{secrets.token_hex(12)}")
-        ready = spoken_answer(answer, speech)
+        audio_id = None if spoken is None else f"audio_{secrets.token_hex(12)}"
+        begun = _Chat(service, answer, encoder, audio_id, speech)
+        ready, seconds = spoken_answer(answer, speech), service.settings.max_seconds
         if asked.stream:
             counted = asked.stream_options is not None and bool(asked.stream_options.include_usage)
-            return Streamed(_chunks(begun, ready, counted), MEDIA_TYPE, service.settings.max_seconds, error_event)
-        return Streamed(_whole(begun, ready), "application/json", service.settings.max_seconds)
+            return Streamed(_chunks(begun, ready, counted), MEDIA_TYPE, seconds, error_event, begun.warnings)
+        return Streamed(_whole(begun, ready), "application/json", seconds, None, begun.warnings)
 
     return router
 
@@ -185,13 +197,14 @@ async def _whole(chat: _Chat, ready: AsyncGenerator[str | Audio, None]) -> Async
         audio = {"id": chat.audio_id, "data": as_base64(bytes(data)), "transcript": chat.text}
         message |= {"content": None, "audio": {**audio, "expires_at": chat.keep()}}
     choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": chat.answer.finish_reason}
-    yield json.dumps({**chat.head("chat.completion"), "choices": [choice], "usage": chat.usage()}).encode()
+    whole = {**chat.head("chat.completion"), "choices": [choice], "usage": chat.usage(), **chat.warned()}
+    yield json.dumps(whole).encode()
 
 
 async def _chunks(chat: _Chat, ready: AsyncGenerator[str | Audio, None], counted: bool) -> AsyncGenerator[bytes, None]:
-    def chunk(delta: dict[str, Any], finish_reason: str | None = None) -> bytes:
+    def chunk(delta: dict[str, Any], finish_reason: str | None = None, **further: Any) -> bytes:
         choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
-        return event({**chat.head("chat.completion.chunk"), "choices": [choice]})
+        return event({**chat.head("chat.completion.chunk"), "choices": [choice], **further})
 
     def audio(**fields: Any) -> bytes:
         return chunk({"audio": {"id": chat.audio_id, **fields}})
@@ -213,7 +226,7 @@ async def _chunks(chat: _Chat, ready: AsyncGenerator[str | Audio, None], counted
         yield audio(data=as_base64(rest))
     if chat.audio_id is not None:
         yield audio(expires_at=chat.keep())
-    yield chunk({}, chat.answer.finish_reason)
+    yield chunk({}, chat.answer.finish_reason, **chat.warned())
     if counted:
         yield event({**chat.head("chat.completion.chunk"), "choices": [], "usage": chat.usage()})
     yield DONE

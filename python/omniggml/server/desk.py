@@ -16,6 +16,7 @@ from omniggml.options import SpeechOptions
 from omniggml.server.api_error import ApiError
 from omniggml.server.metrics import Metrics
 from omniggml.server.settings import ServerSettings
+from omniggml.warning import heard
 from omniggml.writing import Writing
 
 _SOONEST = 1.0  # seconds until a client that was refused may try again
@@ -75,11 +76,13 @@ class Desk:
 
 
 class BegunSpeech:
-    """One speech; leaving its block cancels what is left of it."""
+    """One speech; leaving its block cancels what is left of it. `warnings`: what of its text can't be spoken, as far as
+    that is known by now."""
 
     def __init__(self, desk: Desk, engine: SpeechEngine, options: SpeechOptions, key: str) -> None:
         self._desk, self._engine, self._options, self._key = desk, engine, options, key
         self._speech: Speaking | None = None
+        self.warnings: list[str] = []
         self._begun = time.monotonic()
         self._first: float | None = None
         self._length = 0.0
@@ -88,7 +91,8 @@ class BegunSpeech:
     async def begin(self, begin: Callable[[SpeechEngine], Speaking]) -> None:
         """Begin it, in a thread. Raises ApiError, InputError; then it is over."""
         try:
-            self._speech = await asyncio.to_thread(begin, self._engine)
+            with heard(self.warnings):
+                self._speech = await asyncio.to_thread(begin, self._engine)
         except BusyError as error:
             self._end()
             raise self._desk.refusal("queue_full", str(error)) from None
@@ -110,7 +114,8 @@ class BegunSpeech:
 
     def finish(self) -> None:
         """No more text comes. Raises InputError where there was nothing to say."""
-        self._spoken.finish()
+        with heard(self.warnings):
+            self._spoken.finish()
 
     @property
     def _spoken(self) -> Speaking:

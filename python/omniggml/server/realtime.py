@@ -22,6 +22,7 @@ from omniggml.server.encoders import as_base64, pcm16
 from omniggml.server.input_audio import RATE, InputAudio, recording_of, samples_of
 from omniggml.server.service import Service
 from omniggml.server.spoken_answer import spoken_answer
+from omniggml.server.streamed import shown as warnings_shown
 from omniggml.server.thinkers import TextWish
 from omniggml.server.within import within
 
@@ -351,6 +352,7 @@ class _Response:
         self._id, self._item = f"resp_{secrets.token_hex(10)}", f"item_{secrets.token_hex(10)}"
         self._aloud = "audio" in (wish.output_modalities or ())
         self._text, self._frames = "", 0
+        self._warnings: list[str] = []
         self._place = {"response_id": self._id, "item_id": self._item, "output_index": 0, "content_index": 0}
 
     async def run(self) -> None:
@@ -370,6 +372,8 @@ class _Response:
         item = self._shown("completed" if status == "completed" else "incomplete")
         self._session.end_answer(self._item, self._text)
         done = {**shown, "status": status, "status_details": details, "output": [item], "usage": usage}
+        if told := warnings_shown(self._warnings):
+            done["warnings"] = told
         await self._session.send("response.done", response=done)
 
     @property
@@ -402,7 +406,9 @@ class _Response:
             async for one in ready:
                 await self._tell(one)
         finally:
+            self._warnings += answer.warnings
             if speech is not None:
+                self._warnings += speech.warnings
                 speech.cancel()
             await ready.aclose()
         await self._told()

@@ -7,9 +7,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from omniggml.errors import OmniError
+from omniggml.errors import InputError, OmniError
 from omniggml.loading import BUILT_IN
 from omniggml.model import Model
+from omniggml.openai_voices import speaker_of
 from omniggml.options import SpeechOptions
 from omniggml.server.api_error import ApiError
 from omniggml.server.conversation import Transcripts
@@ -17,7 +18,6 @@ from omniggml.server.desk import Desk
 from omniggml.server.metrics import Metrics
 from omniggml.server.settings import ServerSettings
 from omniggml.server.thinkers import ChatThinker
-from omniggml.server.voices import speaker_of
 
 BUILT_IN_NAME = "omniggml"
 
@@ -111,7 +111,11 @@ class Service:
 
     def speech_options(self, voice: str | None, seed: int = 0) -> SpeechOptions:
         """Raises ApiError for a voice that there is none of."""
-        return SpeechOptions(speaker=speaker_of(self.model, voice), seed=seed, max_frames=self.settings.max_frames)
+        try:
+            speaker = speaker_of(self.model, voice)
+        except InputError as error:
+            raise ApiError(400, str(error), param="voice") from None
+        return SpeechOptions(speaker=speaker, seed=seed, max_frames=self.settings.max_frames)
 
     def check_length(self, text: str, param: str) -> None:
         """Raises ApiError for a text longer than one may be."""

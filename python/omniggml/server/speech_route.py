@@ -16,7 +16,7 @@ from omniggml.server.desk import BegunSpeech
 from omniggml.server.encoders import MEDIA_TYPES, Encoder, as_base64, new_encoder
 from omniggml.server.events import MEDIA_TYPE, error_event, event
 from omniggml.server.service import Service
-from omniggml.server.streamed import Streamed
+from omniggml.server.streamed import Streamed, shown
 from omniggml.server.tempo import FASTEST, SLOWEST, Tempo
 from omniggml.text.soundness import check_text
 
@@ -70,8 +70,8 @@ def speech_routes(service: Service) -> APIRouter:
         if asked.stream_format == "sse":
             n_tokens = len(service.model.tokenizer.encode(asked.input))
             events = _events(speech, encoder, tempo, n_tokens, bool(asked.codes))
-            return Streamed(events, MEDIA_TYPE, seconds, error_event)
-        return Streamed(_bytes(speech, encoder, tempo), MEDIA_TYPES[kind], seconds)
+            return Streamed(events, MEDIA_TYPE, seconds, error_event, lambda: speech.warnings)
+        return Streamed(_bytes(speech, encoder, tempo), MEDIA_TYPES[kind], seconds, None, lambda: speech.warnings)
 
     return router
 
@@ -94,7 +94,8 @@ async def _events(
         if rest := encoder.encode(tempo.finish()) + encoder.finish():
             yield _delta(rest)
         usage = {"input_tokens": n_tokens, "output_tokens": frames, "total_tokens": n_tokens + frames}
-        yield event({"type": "speech.audio.done", "usage": usage, "stop_reason": stop_reason})
+        done = {"type": "speech.audio.done", "usage": usage, "stop_reason": stop_reason}
+        yield event({**done, "warnings": shown(speech.warnings)})
 
 
 def _delta(data: bytes, piece: Audio | None = None) -> bytes:

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack
 
 from omniggml.audio import Audio
 from omniggml.errors import InputError, OmniError
+from omniggml.printable import printable
+from omniggml.server.api_error import ApiError
 from omniggml.server.desk import BegunSpeech
 from omniggml.server.thinkers import Answer
 from omniggml.writing import Dictation
 
 _AHEAD = 8
 """Pieces that are kept for a client that reads slowly; then thinker and voice wait."""
+
+_SHOWN = 200
+"""Letters of an answer that can't be spoken."""
 
 Ready = str | Audio | OmniError | None
 
@@ -46,17 +50,18 @@ async def _write(
 ) -> None:
     """The text to whoever reads, and to whoever speaks it. `begun`: whether anything is spoken."""
     dictation: Dictation | None = None
+    text = ""
     try:
         async for bit in answer.bits:
+            text += bit
             if speech is not None:
                 dictation = dictation or await _begun(answer, speech)
                 dictation.go_on(bit)
                 if dictation.begun and not begun.done():
                     begun.set_result(True)
             await ready.put(bit)
-        if dictation is not None:
-            with contextlib.suppress(InputError):  # an answer without anything to say: a smile, or nothing
-                dictation.finish()
+        if speech is not None:
+            _finish(dictation, text)
     except OmniError as error:
         await ready.put(error)
     if not begun.done():
@@ -68,6 +73,24 @@ async def _begun(answer: Answer, speech: BegunSpeech) -> Dictation:
     assert answer.writing is not None
     await speech.begin_answer(answer.writing)
     return Dictation(answer.writing, speech, by_text=answer.cut)
+
+
+def _finish(dictation: Dictation | None, text: str) -> None:
+    """Raises ApiError for an answer that says nothing aloud: nothing at all, or in letters that the voice has no sounds
+    for. Silence would look like an answer."""
+    try:
+        if dictation is not None:
+            dictation.finish()
+        if dictation is None or not dictation.begun:
+            raise InputError("it has no words")
+    except InputError as error:
+        about = f"{error}; it is {printable(text, _SHOWN)!r}" if text.strip() else str(error)
+        raise ApiError(
+            400,
+            f"the answer can't be spoken: {about}; ask for text alone, or for another answer",
+            param="modalities",
+            code="unspeakable_answer",
+        ) from None
 
 
 async def _speak(speech: BegunSpeech, begun: asyncio.Future[bool], ready: asyncio.Queue[Ready]) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from contextvars import copy_context
+from dataclasses import dataclass, field
 from typing import Any
 
 from omniggml.answer_at_url import ThinkerServerError
@@ -13,6 +14,7 @@ from omniggml.model import Model
 from omniggml.options import TextOptions
 from omniggml.server.api_error import ApiError
 from omniggml.thinker_server import ThinkerServer
+from omniggml.warning import heard
 from omniggml.writing import Writing
 
 Turns = Sequence[Mapping[str, Any]]
@@ -20,6 +22,8 @@ Turns = Sequence[Mapping[str, Any]]
 _DEFAULT_TOKENS = 1024
 _PASSED_ON = (400, 413, 429, 503)
 """Refusals of a thinker elsewhere that are its client's own; any other is this server's 502."""
+_SOONEST = 1.0
+"""Seconds until a thinker is asked again that doesn't say when."""
 
 
 @dataclass(frozen=True)
@@ -36,12 +40,13 @@ class TextWish:
 @dataclass
 class Answer:
     """One answer. `bits` of its text come as they are written; `writing`: who writes it, from the first bit on, or the
-    end where there is none; `cut`: whether its text may end before its tokens do. `finish_reason`: "stop" or "length",
-    known at the end."""
+    end where there is none; `cut`: whether its text may end before its tokens do; `warnings`: of what was asked.
+    `finish_reason`: "stop" or "length", known at the end."""
 
     bits: AsyncGenerator[str, None]
     cut: bool
     writing: Writing | None = None
+    warnings: list[str] = field(default_factory=list)
 
     @property
     def finish_reason(self) -> str:
@@ -96,7 +101,9 @@ class ChatThinker:
             return self._model.answer(turns, options, thinker_url=self._server)
 
         try:
-            answer.writing = writing = await loop.run_in_executor(self._pool, begun)
+            with heard(answer.warnings):
+                context = copy_context()
+            answer.writing = writing = await loop.run_in_executor(self._pool, context.run, begun)
             self._open.add(writing)
             try:
                 while (bit := await loop.run_in_executor(self._pool, next, writing, None)) is not None:
@@ -106,7 +113,8 @@ class ChatThinker:
                 writing.close()
         except ThinkerServerError as error:
             status = error.status if error.status in _PASSED_ON else 502
-            raise ApiError(status, f"the thinker is no help: {error}", code="thinker") from error
+            again = max(_SOONEST, error.retry_after) if status in (429, 503) else 0
+            raise ApiError(status, f"the thinker is no help: {error}", code="thinker", retry_after=again) from error
 
     async def close(self) -> None:
         """Write no more."""

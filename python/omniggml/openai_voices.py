@@ -1,11 +1,12 @@
-"""Names of voices: the model's speakers, and OpenAI's names for clients that know no others."""
+"""Names of voices as clients and their files have them: the model's speakers, mixtures, and OpenAI's names for those
+who know no others."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from omniggml.errors import InputError
 from omniggml.model import Model
-from omniggml.server.api_error import ApiError
 
 _LOWER, _HIGHER = ("ethan", "aiden"), ("chelsie",)
 
@@ -17,18 +18,26 @@ ALIASES: dict[str, tuple[str, ...]] = {
 
 
 def speaker_of(model: Model, voice: str | None) -> str:
-    """The speaker that a client means. Raises ApiError for a name that is nobody's."""
+    """The speaker, or the mixture of some, that is meant. Raises InputError for a name that is nobody's, and for what
+    is no mixture."""
     if voice is None or voice in ("", "default"):
         return model.default_speaker
+    if ":" not in voice or voice in model.speakers:
+        return _named(model, voice)
+    parts = [part.rpartition(":") for part in voice.split(",")]
+    mixture = ",".join(f"{_named(model, name.strip())}:{weight}" if colon else weight for name, colon, weight in parts)
+    model.check_speaker(mixture)
+    return mixture
+
+
+def _named(model: Model, voice: str) -> str:
     speakers = model.speakers
-    if ":" in voice:
-        return voice  # a mixture, which the model judges
     name = next((name for name in speakers if name.lower() == voice.lower()), None)
     if name is not None:
         return name
     meant = ALIASES.get(voice.lower())
     if meant is None:
-        raise ApiError(400, f"there is no voice {voice!r:.80}; there are {', '.join(speakers)}", param="voice")
+        raise InputError(f"there is no voice {voice!r:.80}; there are {', '.join(speakers)}")
     return _first(speakers, meant) or model.default_speaker
 
 

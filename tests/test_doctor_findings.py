@@ -473,6 +473,11 @@ def with_clicks(x: Any) -> Any:
     return x + 0.9 * (np.arange(len(x)) % 3840 == 3000)
 
 
+def wrapped(x: Any) -> Any:
+    """Half as loud again as 16 bits can hold, taken modulo 2 to the 16th."""
+    return np.round(x / np.abs(x).max() * 1.5 * 32767).astype(np.int64).astype(np.int16)
+
+
 def with_header(x: Any) -> Any:
     header = b"RIFF\0\0\0\0WAVEfmt \x10\0\0\0\1\0\1\0\xc0\x5d\0\0\x80\xbb\0\0\2\0\x10\0data\0\0\0\0"
     return np.concatenate([np.frombuffer(header, "<i2") / 32768, x])
@@ -519,6 +524,20 @@ AUDIO: dict[str, Shown] = {
     ),
     "audio.bytes": Shown(audio(swapped_bytes, subtype="PCM_16"), audio(lambda x: x, subtype="PCM_16")),
     "audio.rewritten": Shown(audio(lambda x: x[::-1], VOICE), audio(lambda x: x[:-200], VOICE)),
+    "audio.wrapped": Shown(
+        audio(wrapped, VOICE, subtype="PCM_16"), audio(lambda x: x / np.abs(x).max(), VOICE, subtype="PCM_16")
+    ),
+    "audio.few-levels": Shown(
+        audio(lambda x: np.round(x * 8) / 8, VOICE), audio(lambda x: np.round(x * 128) / 128, VOICE, subtype="PCM_U8")
+    ),
+    "audio.envelope": Shown(
+        audio(lambda x: x * np.abs(np.sin(np.arange(len(x)) * np.pi / 2400)), VOICE), audio(lambda x: x * 0.6, VOICE)
+    ),
+    "audio.filtered": Shown(audio(lambda x: np.convolve(x, np.ones(7) / 7, "same"), VOICE), encoded(0, "OGG", ".ogg")),
+    "audio.added": Shown(
+        audio(lambda x: x + 0.1 * np.sin(np.arange(len(x)) * 2 * np.pi * 50 / 24000), VOICE),
+        audio(lambda x: x + 1e-4 * noise(x), VOICE),
+    ),
     "audio.header": Shown(audio(with_header, subtype="PCM_16"), audio(lambda x: x, "mini", subtype="PCM_16")),
 }
 

@@ -470,6 +470,25 @@ COPIED = Threshold(
 REWRITTEN = Threshold(
     "audio.rewritten", 0.02, "share", "of theirs, read as something else, that ours leaves over", ("audio.rewritten",)
 )
+STEADY = Threshold(
+    "audio.steady", 3.0, "times", "the power of what ours leaves over where it is loud over where not", ("audio.added",)
+)
+VARIED = Threshold("audio.varied", 30.0, "times", "the power of ours where it is loud over where not", ("audio.added",))
+WHITE = Threshold("audio.white", 0.7, "flatness", "of the spectrum of what ours leaves over", ("audio.added",))
+ONE_LINE = Threshold("audio.one-line", 0.9, "share", "of what ours leaves over that is one tone", ("audio.added",))
+ALL_HELD = Threshold("audio.all-held", 0.999, "share", "samples that come so many times in a row", ("audio.rewritten",))
+BREAKS_OFF = Threshold("audio.breaks-off", 0.1, "deviations", "the samples at both sides of nothing", ("audio.pieces",))
+COARSE = Threshold("audio.coarse", 2e-4, "of full scale", "the least step from level to level", ("audio.few-levels",))
+HUMS = Threshold("audio.hums", 0.5, "share", "of the energy in pauses that is one low tone", ("audio.added",))
+HUM_HEARD = Threshold("audio.hum-heard", 1e-3, "share", "of the loudest energy that is in pauses", ("audio.added",))
+ON_LEVELS = Threshold("audio.on-levels", 0.99, "share", "samples that are ours, rounded", ("audio.few-levels",))
+ENVELOPE_LEAVES = Threshold(
+    "audio.envelope-leaves", 0.02, "share", "that gains in pieces leave over", ("audio.envelope",)
+)
+ENVELOPE_TYPICAL = Threshold(
+    "audio.envelope-typical", 0.01, "share", "the same, of half of all pieces", ("audio.envelope",)
+)
+ENVELOPE_VARIES = Threshold("audio.envelope-varies", 0.1, "deviations", "of gains in pieces", ("audio.envelope",))
 QUIET_AROUND = Threshold(
     "audio.quiet-around", 0.02, "times", "the loudest sample before and after ours", ("audio.silence-around",)
 )
@@ -627,6 +646,22 @@ WORDS_EVERY = 400
 LEAST_COMMON = 2000
 AS_LONG = 2.1
 """Times that one of two signals may be longer which are compared from their beginning on."""
+FEW_LEVELS, HALF_A_STEP, FEWEST_PIECES = 64, 0.51, 8
+STEADY_PARTS, MIDDLING = (0.1, 0.9), (0.5, 0.8)
+"""Quantiles: of softer and louder pieces, and of samples that neither limits nor rounding touch."""
+FITTED_AGAIN, FAR_OFF, MOST_WRONG, MOST_GAPS = 3, 8.0, 0.6, 8
+CLICK_LENGTH, CLOSE_TOGETHER = 8, 240
+LOUD_PIECE, LEAST_GAP, BESIDE, CANCELS = 0.1, 480, 24, 0.1
+FINE_TYPES = ("PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE")
+TAPS, TAPS_AHEAD, SAMPLES_A_TAP, LONGEST_ECHO = 480, 32, 8, 4800
+STIFFNESS, WHITENED = 1e-9, 1e-3
+BANDS, HUM_BAND = ((150.0, 1000.0), (5000.0, 10000.0)), (40.0, 70.0)
+"""In Hz: lows and highs, and where mains hum."""
+HUM_FRAMES = 10
+"""A second, in which a hum is looked for."""
+HELD = {4: ("filtered",), 3: ("filtered",), 2: ("channels", "filtered")}
+"""Times that each sample may come, and what that may be."""
+WIDE_LINE = 4
 FADE = 960
 """Samples at either end in which a fade is allowed for."""
 AUDIBLE, NOTHING = 1e-3, 1e-4

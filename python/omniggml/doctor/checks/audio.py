@@ -10,7 +10,7 @@ from omniggml.doctor import thresholds as bounds
 from omniggml.doctor.case import Case
 from omniggml.doctor.catalogue import Certainty
 from omniggml.doctor.check_report import Report
-from omniggml.doctor.rewriting import headers_in
+from omniggml.doctor.rewriting import REWRITINGS, SWAPPED, headers_in
 from omniggml.doctor.voice_rate import recorded_at
 from omniggml.errors import OmniError
 from omniggml.spec.model_config import SAMPLE_RATE
@@ -49,26 +49,40 @@ def _check(case: Case, report: Report, audio: Recorded, untrained: bool) -> None
         "peak": round(float(np.abs(x).max()), 6),
         "mean": round(float(x.mean()), 6),
     }
-    if bounds.SILENT.below(loudness):
-        report.find(
-            "audio.silent",
-            f"The audio is silence: its root mean square is {loudness:.1e}.",
-            rms=loudness,
-        )
+    if bounds.SILENT.below(float(x.std())):
+        _say_silent(report, audio, x, loudness)
         return
     _check_headers(report, audio, x)
     _check_limits(report, x)
-    _check_bytes(report, audio, x)
-    _check_clicks(report, audio, x)
+    if case.codes is None or case.mirror is None:
+        # Beside codes, ours of the same codes tells what was done to it, and where.
+        _check_reading(report, audio, x)
+        _check_clicks(report, audio, x)
+        _check_gaps(report, audio, x)
+        _check_levels(report, audio, x)
+        _check_hum(report, audio, x)
+    else:
+        _check_bytes(report, audio, x)
     if untrained:
         if case.codes is None:
             report.skip("noise or speech: the model's weights are random, so noise is what it makes")
         return
     if case.codes is None:
         # With codes, it is compared with the model's own.
-        _check_constant(report, x, loudness)
+        if "audio.clipped" not in {finding.id for finding in report.findings}:
+            _check_constant(report, x, loudness)  # what lies at one limit is more than at the other
         _check_noise(report, audio, x)
     _check_duration(case, report, audio, x)
+
+
+def _say_silent(report: Report, audio: Recorded, x: Samples, loudness: float) -> None:
+    """Channels that cancel are silent only together."""
+    if float(audio.samples.std(axis=0).max()) * bounds.CANCELS > float(x.std()):
+        what = "Two channels are each other's negative: together they are silence, and apart they are not."
+        _say_reading(report, what, "channels")
+    else:
+        what = f"its root mean square is {loudness:.1e}" if bounds.SILENT.below(loudness) else f"all is {x.mean():.2g}"
+        report.find("audio.silent", f"The audio is silence: {what}.", rms=loudness)
 
 
 def _check_header(case: Case, report: Report, audio: Recorded, untrained: bool) -> None:
@@ -163,6 +177,7 @@ def _check_constant(report: Report, x: Samples, loudness: float) -> None:
         report.find(
             "audio.dc",
             f"The samples are shifted by {x.mean():.3f}, {mean / loudness:.0%} of their size.",
+            cause={"kind": "constant", "where": "audio"},
             mean=float(x.mean()),
         )
 
@@ -173,6 +188,97 @@ def _check_bytes(report: Report, audio: Recorded, x: Samples) -> None:
         report.find(
             "audio.bytes",
             "The bytes of the 16-bit samples are swapped: the other way round they are smooth.",
+        )
+
+
+def _check_reading(report: Report, audio: Recorded, x: Samples) -> None:
+    """What is as rough as noise and becomes smooth when its bytes are read otherwise; samples that come in twos."""
+    _check_bytes(report, audio, x)
+    if audio.subtype != "PCM_16" or any(finding.id == "audio.bytes" for finding in report.findings):
+        return
+    for n, kinds in bounds.HELD.items():
+        whole = x[: len(x) // n * n].reshape(-1, n)
+        told = whole[whole.any(axis=1)]
+        if len(told) and bounds.ALL_HELD.above(float(np.mean(np.ptp(told, axis=1) == 0))):
+            what = "two channels' samples were written for one channel's, or one of two is held for both"
+            clause = what if n == 2 else f"one sample of {n} is held for all"
+            _say_reading(report, f"Samples come {n} times each: {clause}.", *kinds)
+            return
+    if not bounds.ROUGH.above(_roughness(x)):
+        return
+    rough = [(_roughness(way.theirs(x)) or np.inf, n) for n, way in enumerate(REWRITINGS) if way is not SWAPPED]
+    least, number = min(rough)
+    if bounds.SMOOTH.below(least):
+        way = REWRITINGS[number]
+        _say_reading(report, f"As they are the samples are noise; they are sound when {way.clause}.", way.kind)
+
+
+def _say_reading(report: Report, sentence: str, *kinds: str) -> None:
+    causes = [{"kind": kind, "where": "audio"} for kind in kinds]
+    report.find("audio.rewritten", sentence, certainty=Certainty.MEASURED, cause=causes)
+
+
+def _check_gaps(report: Report, audio: Recorded, x: Samples) -> None:
+    """Sound that breaks off, or begins, beside nothing at all: what was silenced or put in between."""
+    loud = np.flatnonzero(np.abs(x) > bounds.NOTHING)
+    inside = np.flatnonzero(np.diff(loud) > bounds.LEAST_GAP)
+    cut = [
+        (int(loud[i]) + 1, int(loud[i + 1]))
+        for i in inside
+        if bounds.BREAKS_OFF.above(_beside(x, int(loud[i]) + 1, int(loud[i + 1])) / float(x.std()))
+    ]
+    if cut:
+        where = ", ".join(f"from {a / audio.rate:.2f} to {b / audio.rate:.2f} s" for a, b in cut[: bounds.NAMED_ERRORS])
+        report.find(
+            "audio.pieces",
+            f"There is nothing {where}, where sound breaks off: a piece was silenced, or a gap put in between.",
+            certainty=Certainty.MEASURED,
+            cause={"kind": "gap", "where": "audio"},
+            pieces=[list(part) for part in cut[: bounds.NAMED_ERRORS]],
+        )
+
+
+def _beside(x: Samples, begin: int, end: int) -> float:
+    """How loud it is at both sides of a gap: its last sample and its first, and those around them, the softest."""
+    before, after = np.abs(x[max(0, begin - bounds.BESIDE) : begin]), np.abs(x[end : end + bounds.BESIDE])
+    return float(min(before[-1], after[0], np.median(before), np.median(after)))
+
+
+def _check_levels(report: Report, audio: Recorded, x: Samples) -> None:
+    """Samples with a few values only, which a type of 16 bits or more would have no reason for."""
+    levels = np.unique(x)
+    step = float(np.diff(levels).min()) if len(levels) > 1 else 0.0
+    if bounds.CLIPPED.above(float(np.mean(np.abs(x) >= bounds.FULL))):
+        return
+    if audio.subtype in bounds.FINE_TYPES and len(levels) <= bounds.FEW_LEVELS and bounds.COARSE.above(step):
+        report.find(
+            "audio.few-levels",
+            f"The audio has {len(levels)} different samples, at least {step:.3g} apart.",
+            certainty=Certainty.MEASURED,
+            cause={"kind": "noise", "where": "audio"},
+            levels=len(levels),
+            step=step,
+        )
+
+
+def _check_hum(report: Report, audio: Recorded, x: Samples) -> None:
+    """A low tone in the pauses."""
+    width = audio.rate // bounds.HUM_FRAMES
+    n = len(x) // width if width else 0
+    if n < bounds.FEWEST_PIECES:
+        return
+    power = np.square(np.abs(np.fft.rfft(x[: n * width].reshape(n, width) * np.hanning(width), axis=1)))
+    loudness = power.sum(axis=1)
+    quiet = power[loudness <= np.quantile(loudness, bounds.STEADY_PARTS[0])].mean(axis=0)
+    hertz = np.arange(len(quiet)) * audio.rate / width
+    low = (hertz >= bounds.HUM_BAND[0]) & (hertz <= bounds.HUM_BAND[1])
+    share, heard = float(quiet[low].sum()) / (float(quiet.sum()) or 1), float(quiet.sum()) / float(loudness.max())
+    if bounds.HUMS.above(share) and bounds.HUM_HEARD.above(heard):
+        report.find(
+            "audio.added",
+            f"A low tone, of 50 or 60 Hz, is heard all the time: in pauses it is {share:.0%} of the sound.",
+            cause={"kind": "noise", "where": "audio"},
+            share=share,
         )
 
 

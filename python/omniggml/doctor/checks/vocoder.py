@@ -15,11 +15,12 @@ import soundfile
 from omniggml.audio import Recorded
 from omniggml.comparison.agreement import Match, match
 from omniggml.doctor import thresholds as bounds
+from omniggml.doctor.afterwards import Alteration, change_of, noise_over
 from omniggml.doctor.alignment import Stretch, Whole, pieces, resampled, whole
 from omniggml.doctor.case import Case
 from omniggml.doctor.catalogue import MISTAKE_SENTENCES, Certainty
 from omniggml.doctor.check_report import Report
-from omniggml.doctor.checks.audio import find_rate, judge_rate, swapped
+from omniggml.doctor.checks.audio import find_rate, judge_rate, noisiness, swapped
 from omniggml.doctor.checks.codes import Readable
 from omniggml.doctor.counterfactuals import VocoderMistake, in_pieces, kept, vocoder_mistakes
 from omniggml.doctor.next_question import where_to_cut, which_module
@@ -195,7 +196,7 @@ class Recognition:
                     rate=rate,
                     residual=left,
                 )
-            else:
+            elif not self._rewritten(self.theirs, self._made, bounds.MISTAKE_BEATS.value * left):
                 self.report.find(
                     "audio.rate",
                     f"Your audio is ours at {rate} samples a second; the header says {self.rate} Hz.",
@@ -255,8 +256,9 @@ class Recognition:
         if bounds.QUIETER.below(found.gain) or bounds.LOUDER.above(found.gain):
             self.report.find("audio.gain", f"Your audio is ours times {found.gain:.3f}.", gain=found.gain)
 
-    def _rewritten(self, theirs: Samples, ours: Samples) -> bool:
-        """Whether theirs is ours with its bytes or samples taken for something else."""
+    def _rewritten(self, theirs: Samples, ours: Samples, most: float = bounds.REWRITTEN.value) -> bool:
+        """Whether theirs is ours with its bytes or samples taken for something else, which leaves over less than
+        `most`."""
         if _left(theirs, ours) < bounds.REWRITTEN.value:
             return False  # it is as it should be, but for a factor or a constant
         channels = self.audio.samples
@@ -264,7 +266,7 @@ class Recognition:
             self._say_rewritten("one channel's samples are written as if channels took turns", "channels")
             return True
         left, number = min((_left(way.theirs(theirs), way.ours(ours)), n) for n, way in enumerate(REWRITINGS))
-        if not bounds.REWRITTEN.below(left):
+        if not bounds.REWRITTEN.below(left) or left > most:
             return False
         if REWRITINGS[number] is SWAPPED:
             self._say_swapped()
@@ -328,6 +330,9 @@ class Recognition:
         left = min(right.match.residual, own)
         if bounds.NOTHING_LEFT.below(left) or bounds.ROUNDED_AWAY.below(left / self.floor):
             return False
+        explained = max(explained_residual(self.floor), bounds.EXPLAINS.value)
+        if self._changed(change_of(self.theirs, self._made, explained)):
+            return True
         known = self._known(right, frames)
         if known is not None and known.match.residual <= explained_residual(self.floor):
             return self._say_known(known, right)
@@ -336,7 +341,22 @@ class Recognition:
         unexplained = right.match.residual > explained_residual(self.floor)
         if unexplained and self._searched(right, known):
             return True
+        if bounds.SAME.above(right.match.residual) and self._changed(noise_over(self.theirs, self._made)):
+            return True
         return known is not None and self._say_known(known, right)
+
+    def _changed(self, change: Alteration | None) -> bool:
+        if change is None:
+            return False
+        self.report.find(
+            change.id,
+            change.sentence,
+            certainty=Certainty.REPRODUCED,
+            cause={"kind": change.kind, "where": "audio"},
+            residual=change.left,
+            **change.evidence,
+        )
+        return True
 
     def _searched(self, right: Trial, known: Trial | None) -> bool:
         found = self.search.run()
@@ -513,10 +533,12 @@ class Recognition:
                 "audio.dc",
                 f"Your audio is ours shifted by {constant:.3f}.",
                 certainty=Certainty.REPRODUCED,
+                cause={"kind": "constant", "where": "audio"},
                 constant=constant,
             )
 
     def _judge_length(self, found: Match) -> None:
+        """Beyond the end of ours there may be something else, or ours again."""
         have, want = len(self.theirs), self.per_frame * self.n_frames - self.lost
         if self.audio.subtype in bounds.LOSSY and 0 <= have - want <= bounds.CODEC_DELAY:
             return  # codecs make whole blocks
@@ -525,10 +547,18 @@ class Recognition:
                 "audio.length",
                 f"{have} samples for {self.n_frames} frames; the model makes {want}"
                 + (f", {found.lag} samples later in yours." if found.lag else "."),
+                cause={"kind": self._kind_of_length(have, want), "where": "audio"},
                 samples=have,
                 expected=want,
                 lag=found.lag,
             )
+
+    def _kind_of_length(self, have: int, want: int) -> str:
+        if have < want:
+            return "cut"
+        flatness, voiced = noisiness(self.theirs[want:], SAMPLE_RATE)
+        noise = bounds.FLAT_SPECTRUM.above(flatness) and bounds.VOICED.below(voiced)
+        return "noise" if noise else "gap" if _longest_silence(self.theirs[want:]) == have - want else "doubled"
 
     def _one_sided(self, found: Match) -> bool:
         """Transposed convolutions trimmed on one side alone make more samples, of which ours are a part."""

@@ -1,0 +1,270 @@
+"""What happened to right samples that kept their places: wrapped, rounded, clicked, silenced, windowed, filtered, laid
+over. Each is measured by what it was, made of ours, and named only where hardly anything of theirs is left over."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from omniggml.doctor import thresholds as bounds
+from omniggml.spec.model_config import SAMPLE_RATE
+
+Samples = npt.NDArray[np.float64]
+Places = npt.NDArray[np.int64]
+
+_TINY = 1e-12
+_FULL_TURN = 2.0  # from one limit to the other
+
+
+@dataclass(frozen=True)
+class Alteration:
+    """`id` and `sentence` of what is found; `kind` for programs; `left`: the share of theirs that is left over."""
+
+    id: str
+    sentence: str
+    kind: str
+    left: float
+    evidence: Mapping[str, Any] = field(default_factory=dict)
+
+
+def change_of(theirs: Samples, ours: Samples, explained: float) -> Alteration | None:
+    """The change that makes theirs of ours but for the share `explained`; None where none of these does."""
+    n = min(len(theirs), len(ours))
+    a, b = theirs[:n], ours[:n]
+    if n < bounds.LEAST_COMMON or bounds.SAME.value < explained or not a.any() or not b.any():
+        return None
+    if _fit(a, b)[1] <= explained:
+        return None  # nothing happened to it but a factor
+    ways = (_wrapped, _few_levels, _clicks_or_gaps, _hum, _envelope, _filtered)
+    return next((found for way in ways if (found := way(a, b, explained)) is not None), None)
+
+
+def noise_over(theirs: Samples, ours: Samples) -> Alteration | None:
+    """White noise, as loud in pauses as elsewhere, that lies over ours: what no mistake of a vocoder leaves."""
+    n = min(len(theirs), len(ours))
+    a, b = theirs[:n], ours[:n]
+    blocks = n // bounds.PIECE
+    if n < bounds.LEAST_COMMON or not a.any() or not b.any():
+        return None
+    gain, left = _fit(a, b)
+    rest = a - gain * b
+    power = np.square(rest[: blocks * bounds.PIECE]).reshape(blocks, -1).mean(axis=1)
+    low, high = np.quantile(power, bounds.STEADY_PARTS)
+    own = np.square(b[: blocks * bounds.PIECE]).reshape(blocks, -1).mean(axis=1)
+    varied = float(np.quantile(own, bounds.STEADY_PARTS[1]) / (np.quantile(own, bounds.STEADY_PARTS[0]) + _TINY))
+    frames = rest[: blocks * bounds.PIECE].reshape(blocks, -1) * np.hanning(bounds.PIECE)
+    spectrum = np.square(np.abs(np.fft.rfft(frames, axis=1))).mean(axis=0)[1:-1] + _TINY
+    flatness = float(np.exp(np.mean(np.log(spectrum))) / spectrum.mean())
+    if not bounds.STEADY.below(float(high / (low + _TINY))) or not bounds.VARIED.above(varied):
+        return None
+    if not bounds.WHITE.above(flatness) or bounds.MISTAKE_LEAVES.above(left):
+        return None
+    words = (
+        f"Your audio is ours with noise over it, {-_decibels(left):.0f} dB below it, as loud in pauses as elsewhere."
+    )
+    return Alteration("audio.added", words, "noise", left, {"flatness": flatness})
+
+
+def _gain(a: Samples, b: Samples) -> float:
+    """Of theirs over ours, whatever was done to the loudest and to some of the others."""
+    low, high = np.quantile(np.abs(b), bounds.MIDDLING)
+    middle = (np.abs(b) > max(low, _TINY)) & (np.abs(b) <= high)
+    return float(np.median(a[middle] / b[middle])) if middle.any() else 0.0
+
+
+def _fit(a: Samples, b: Samples) -> tuple[float, float]:
+    """The gain of least squares, and the share of a that it leaves over."""
+    gain = float(a @ b) / max(float(b @ b), _TINY)
+    return gain, float(np.square(a - gain * b).sum()) / max(float(a @ a), _TINY)
+
+
+def _wrapped(a: Samples, b: Samples, explained: float) -> Alteration | None:
+    gain = _gain(a, b)
+    turns = np.zeros_like(a)
+    for _ in range(bounds.FITTED_AGAIN):
+        turns = np.round((gain * b - a) / _FULL_TURN)
+        gain, left = _fit(a + _FULL_TURN * turns, b)
+    n = int(np.count_nonzero(turns))
+    if not n or left > explained:
+        return None
+    words = f"Your audio is ours times {gain:.2f}, where {n} samples beyond the limits come in again at the other one."
+    return Alteration("audio.wrapped", words, "clipped", left, {"samples": n, "gain": gain})
+
+
+def _few_levels(a: Samples, b: Samples, explained: float) -> Alteration | None:
+    """Rounded to so few levels that they can be counted."""
+    levels = np.unique(a)
+    if not 1 < len(levels) <= bounds.FEW_LEVELS:
+        return None
+    step = float(np.diff(levels).min())
+    inside = np.abs(a) < bounds.FULL
+    for gain in (1.0, _fit(a, b)[0]):
+        near = float(np.mean(np.abs(a - gain * b)[inside] <= bounds.HALF_A_STEP * step))
+        if bounds.ON_LEVELS.above(near):
+            words = f"Your audio is ours, rounded to steps of {step:.3g}: it has {len(levels)} different samples."
+            return Alteration("audio.few-levels", words, "noise", _fit(a, b)[1], {"levels": len(levels), "step": step})
+    return None
+
+
+def _clicks_or_gaps(a: Samples, b: Samples, explained: float) -> Alteration | None:
+    """Ours but for some samples, or for a piece or more in which there is nothing, or ours backwards."""
+    gain = _gain(a, b)
+    off = np.abs(a - gain * b)
+    wrong = np.flatnonzero(off > bounds.FAR_OFF * np.sqrt(explained * np.mean(np.square(a))) + bounds.AUDIBLE)
+    if not len(wrong) or len(wrong) > bounds.MOST_WRONG * len(a):
+        return None
+    parts = _parts(wrong)
+    kept = np.ones(len(a), bool)
+    for begin, end in parts:
+        kept[begin:end] = False
+    left = float(np.square(off[kept]).sum()) / max(float(np.square(a[kept]).sum()), _TINY)
+    if left > explained:
+        return None
+    if max(end - begin for begin, end in parts) <= bounds.CLICK_LENGTH:
+        return _clicks([begin for begin, _ in parts], left)
+    kinds = {_inside(a, gain * b, begin, end) for begin, end in parts}
+    if len(parts) > bounds.MOST_GAPS or len(kinds) > 1 or "" in kinds:
+        return None
+    kind = kinds.pop()
+    where = ", ".join(f"from {begin / SAMPLE_RATE:.2f} to {end / SAMPLE_RATE:.2f} s" for begin, end in parts)
+    words = f"Your audio is ours, but {where} {'there is nothing' if kind == 'gap' else 'it runs backwards'}."
+    return Alteration("audio.pieces", words, kind, left, {"pieces": [list(part) for part in parts]})
+
+
+def _parts(wrong: Places) -> list[tuple[int, int]]:
+    """Begin and end of what lies close together."""
+    cuts = np.flatnonzero(np.diff(wrong) > bounds.CLOSE_TOGETHER)
+    begins, ends = wrong[np.concatenate([[0], cuts + 1])], wrong[np.concatenate([cuts, [len(wrong) - 1]])] + 1
+    return [(int(begin), int(end)) for begin, end in zip(begins, ends, strict=True)]
+
+
+def _clicks(places: list[int], left: float) -> Alteration:
+    apart = float(np.median(np.diff(places))) if len(places) > 1 else 0.0
+    many = f"{len(places)} clicks, {apart / SAMPLE_RATE:.3f} s apart" if apart else "a click"
+    words = f"Your audio is ours but for {many}, the first at {places[0] / SAMPLE_RATE:.3f} s."
+    return Alteration("audio.clicks", words, "clicks", left, {"period": apart, "jumps": len(places)})
+
+
+def _inside(a: Samples, b: Samples, begin: int, end: int) -> str:
+    """What is where theirs is not ours: "gap", "order" for ours backwards, "" for something else."""
+    if float(np.abs(a[begin:end]).max()) <= bounds.NOTHING:
+        return "gap"
+    # At a piece's ends, samples may be like those backwards by chance.
+    for more in range(bounds.CLICK_LENGTH):
+        for first, last in ((begin - more, end), (begin, end + more)):
+            if first >= 0 and last <= len(a) and bounds.SAME.below(_fit(a[first:last], b[first:last][::-1])[1]):
+                return "order"
+    return ""
+
+
+def _hum(a: Samples, b: Samples, explained: float) -> Alteration | None:
+    gain, before = _fit(a, b)
+    rest = a - gain * b
+    spectrum = np.square(np.abs(np.fft.rfft(rest * np.hanning(len(rest)))))
+    peak = int(np.argmax(spectrum))
+    near = spectrum[max(0, peak - bounds.WIDE_LINE) : peak + bounds.WIDE_LINE + 1].sum()
+    share = float(near) / (float(spectrum.sum()) or 1)
+    if peak <= bounds.WIDE_LINE or not bounds.SAME.above(before) or not bounds.ONE_LINE.above(share):
+        return None
+    hertz = peak * SAMPLE_RATE / len(rest)
+    words = f"Your audio is ours with a tone of {hertz:.0f} Hz over it, {-_decibels(before):.0f} dB below it."
+    return Alteration("audio.added", words, "noise", (1 - share) * before, {"hertz": hertz})
+
+
+def _envelope(a: Samples, b: Samples, explained: float) -> Alteration | None:
+    """Ours times something that changes slowly, by a parabola in each piece of 20 ms."""
+    width = bounds.PIECE
+    n = len(a) // width
+    if n < bounds.FEWEST_PIECES:
+        return None
+    x, y = a[: n * width].reshape(n, width), b[: n * width].reshape(n, width)
+    time = np.linspace(-1, 1, width)
+    basis = y[:, :, None] * np.stack([np.ones(width), time, time**2], axis=1)  # [pieces, samples, 3]
+    square = np.einsum("pti,ptj->pij", basis, basis) + _TINY * np.eye(3)
+    right = np.einsum("pti,pt->pi", basis, x)
+    found = np.linalg.solve(square, right[:, :, None])[:, :, 0]
+    rest = np.square(x - np.einsum("pti,pi->pt", basis, found)).sum(axis=1)
+    left = float(rest.sum()) / max(float(np.square(x).sum()), _TINY)
+    loud = np.square(y).mean(axis=1) > np.square(b).mean() * bounds.LOUD_PIECE
+    gains = np.sqrt(np.square(x).sum(axis=1) / np.maximum(np.square(y).sum(axis=1), _TINY))[loud]
+    if not len(gains) or not bounds.ENVELOPE_LEAVES.below(left):
+        return None
+    inner = np.square(x[loud]).sum(axis=1)
+    typical = float(np.median(rest[loud] / np.maximum(inner, _TINY)))
+    if not bounds.ENVELOPE_TYPICAL.below(typical) or not bounds.ENVELOPE_VARIES.above(
+        float(gains.std() / gains.mean())
+    ):
+        return None
+    low, high = np.quantile(gains, bounds.STEADY_PARTS)
+    words = (
+        f"Your audio is ours, but its loudness changes all the time, between {low:.2f} and {high:.2f} of ours: a "
+        "window or a gain is put on each piece."
+    )
+    return Alteration("audio.envelope", words, "gain", left, {"least": float(low), "most": float(high)})
+
+
+def _filtered(a: Samples, b: Samples, explained: float) -> Alteration | None:
+    """Ours through a filter of some hundred taps, and an echo beyond them."""
+    lags = np.arange(-bounds.TAPS_AHEAD, bounds.TAPS)
+    if len(a) < bounds.SAMPLES_A_TAP * len(lags):
+        return None
+    taps, left = _taps(a, b, lags)
+    echo = 0
+    if left > explained:
+        echo = _echo(a - _through(b, lags, taps), b)
+        lags = np.concatenate([lags, np.arange(echo - 2, echo + 3)])
+        taps, left = _taps(a, b, lags) if echo else (taps, left)
+    if left > max(explained, bounds.EXPLAINS.value):
+        return None
+    if echo:
+        after, size = echo / SAMPLE_RATE, float(np.abs(taps[-5:]).max() / (np.abs(taps[:-5]).max() or 1))
+        words = f"Your audio is ours with an echo after {after:.3f} s, {size:.2f} times as loud."
+        return Alteration("audio.filtered", words, "filtered", left, {"echo": after, "gain": size})
+    low, high = (_response(lags, taps, *band) for band in bounds.BANDS)
+    tilt = _decibels(high) - _decibels(low)
+    how = f"highs are {abs(tilt):.0f} dB {'louder' if tilt > 0 else 'softer'} than ours beside the lows"
+    return Alteration(
+        "audio.filtered", f"Your audio is ours through a filter: {how}.", "filtered", left, {"tilt": tilt}
+    )
+
+
+def _taps(a: Samples, b: Samples, lags: Places) -> tuple[Samples, float]:
+    """The filter of least squares with taps at `lags`, and the share of a that it leaves over."""
+    size = 1 << (2 * len(a)).bit_length()
+    one, other = np.fft.rfft(b, size), np.fft.rfft(a, size)
+    own, crossed = np.fft.irfft(np.square(np.abs(one)), size), np.fft.irfft(other * np.conj(one), size)
+    square = own[np.abs(lags[:, None] - lags[None, :])] + np.eye(len(lags)) * own[0] * bounds.STIFFNESS
+    taps = np.linalg.solve(square, crossed[lags])
+    return taps, float(np.square(a - _through(b, lags, taps)).sum()) / max(float(a @ a), _TINY)
+
+
+def _through(b: Samples, lags: Places, taps: Samples) -> Samples:
+    size = 1 << (2 * len(b)).bit_length()
+    response = np.zeros(size)
+    np.add.at(response, lags, taps)
+    return np.asarray(np.fft.irfft(np.fft.rfft(response) * np.fft.rfft(b, size), size)[: len(b)])
+
+
+def _echo(rest: Samples, b: Samples) -> int:
+    """The lag beyond the taps at which what is left over is most like ours."""
+    size = 1 << (2 * len(b)).bit_length()
+    one = np.fft.rfft(b, size)
+    power = np.square(np.abs(one))
+    crossed = np.fft.irfft(np.fft.rfft(rest, size) * np.conj(one) / (power + power.mean() * bounds.WHITENED), size)
+    reach = np.abs(crossed[bounds.TAPS : min(bounds.LONGEST_ECHO, len(b) // 2)])
+    return int(np.argmax(reach)) + bounds.TAPS if len(reach) else 0
+
+
+def _response(lags: Places, taps: Samples, low: float, high: float) -> float:
+    """The filter's power, on the mean of a band in Hz."""
+    hertz = np.linspace(low, high, bounds.TAPS_AHEAD)
+    waves = np.exp(-2j * np.pi * hertz[:, None] * lags / SAMPLE_RATE)
+    return float(np.mean(np.square(np.abs(waves @ taps))))
+
+
+def _decibels(power: float) -> float:
+    return 10 * float(np.log10(max(power, _TINY)))

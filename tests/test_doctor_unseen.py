@@ -147,6 +147,13 @@ def test_the_frozen_cases_are_as_many_as_they_are_said_to_be() -> None:
     assert all(len(case.mistakes) == 2 for case in cases if case.part == "pairs")
 
 
+def test_what_cannot_be_told_is_audio_without_codes() -> None:
+    untellable = [case for case in frozen.cases() if case.untellable]
+    assert [case.name.rpartition(" ")[2] for case in untellable] == ["0", "6", "42", "48", "51"]
+    assert not any(case.detail["codes"] for case in untellable)
+    assert set(frozen.WITHOUT_CODES) <= set(audio_edits.FAULTS)
+
+
 def test_the_reports_and_healthy_cases_are_the_frozen_ones() -> None:
     drawn = {case.name: case for case in (*reported.cases(), *healthy.cases())}
     kept = {case.name: case for case in frozen.cases() if case.part == "reported" or case.part.startswith("healthy")}

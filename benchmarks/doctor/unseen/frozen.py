@@ -22,6 +22,17 @@ SUBJECTS = ("voice", "mini")
 FAINT, UNLIKELY = 0.03, 0.15  # nats a code less than a sound talker's: what is drawn at all, and what must be seen
 BF16, INAUDIBLE = 36.0, 60.0  # dB: the noise of a sound engine in bfloat16; beyond 60 nothing can be asked for
 
+_SPEECH = "what is left is speech, in steps no larger than its own, and nobody knows what was to be said"
+WITHOUT_CODES = {
+    "a piece cut out": _SPEECH,
+    "the end of each piece lost": _SPEECH,
+    "pieces of an odd number of bytes dropped": _SPEECH,
+    "the end lost": "speech may end there, as it does where a limit of frames cuts it",
+    "sign turned": "both signs sound alike, and neither is right where there is nothing to compare with",
+}
+"""Edits of audio that leave no trace where neither codes nor text are given. They were frozen before anybody asked
+that; `numbers` counts them apart."""
+
 
 @dataclass(frozen=True)
 class Case:
@@ -41,6 +52,12 @@ class Case:
     @classmethod
     def read(cls, data: dict[str, Any]) -> Case:
         return cls(**{**data, "mistakes": tuple(map(Mistake.read, data["mistakes"]))})
+
+    @property
+    def untellable(self) -> str:
+        """Why the mistake can't be told from what is given, whoever looks at it; "" where it can."""
+        alone = self.part == "audio" and not self.detail["codes"]
+        return WITHOUT_CODES.get(self.detail["edit"], "") if alone else ""
 
     @property
     def above_noise(self) -> bool:

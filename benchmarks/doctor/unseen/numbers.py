@@ -11,7 +11,9 @@ _DEVIATIONS = 1.96
 
 
 def print_numbers(outcomes: list[Outcome]) -> None:
-    """A row a part, single mistakes together, pairs, healthy cases."""
+    """A row a part, single mistakes together, pairs, healthy cases; apart, what can't be told from what was given."""
+    untellable = [one for one in outcomes if one.case.untellable]
+    outcomes = [one for one in outcomes if not one.case.untellable]
     parts: dict[str, list[Outcome]] = defaultdict(list)
     for outcome in outcomes:
         parts[outcome.case.part].append(outcome)
@@ -22,6 +24,9 @@ def print_numbers(outcomes: list[Outcome]) -> None:
     for part, some in [*ill.items(), ("all random singles", single)]:
         if some:
             print(_row(part, some))
+    if untellable:
+        accused = sum(one.exit_code != 0 for one in untellable)
+        print(f"\nleft out, since nothing given tells them: {len(untellable)}, accused of something: {accused}")
     for part, some in parts.items():
         if part not in ill:
             called = [sum(one.exit_code == code for one in some) for code in (2, 1, 3)]

@@ -48,6 +48,7 @@ class PortSearch:
     ) -> None:
         self.mirror, self.codes, self.theirs, self.floor = mirror, codes, theirs, floor
         self.announce = announce
+        self._alone: dict[int, float] = {}  # by a mistake's id: what it leaves over without any other
         geometry = mirror.geometry
         self.per_frame = int(np.prod([*geometry["upsampling_ratios"], *geometry["upsample_rates"]]))
         self.tried = 0
@@ -67,10 +68,20 @@ class PortSearch:
             if not bounds.NEARER.below(first.residual / self.right):
                 break
             self.announce(f"with {first.mistakes[0].clause}: looking for a second mistake")
-            found += self._search(first.mistakes, mistakes)
+            found += self._search(first.mistakes, self._seconds(first, mistakes))
             if min(e.residual for e in found) <= self.explained:
                 break
         return sorted(found, key=lambda explanation: explanation.residual)
+
+    def _seconds(self, first: Explanation, mistakes: list[PortMistake]) -> list[PortMistake]:
+        """Those whose effect without the first is about what that leaves over, the ones that came nearest alone first."""
+        observed, sizes = _decades(first.residual), self._right.sizes
+        near = [
+            mistake
+            for mistake in mistakes
+            if id(mistake) in sizes and abs(_decades(sizes[id(mistake)]) - observed) < bounds.NEAR_DECADES
+        ]
+        return sorted(near, key=lambda mistake: self._alone.get(id(mistake), math.inf))
 
     def glimpsed(self, mistake: PortMistake) -> float:
         """What it leaves over of theirs, where they differ most from ours."""
@@ -118,12 +129,14 @@ class PortSearch:
         trials = self._trials(base) if base else self._right
         before = trials.glimpsed(None)
         nearer: list[tuple[float, PortMistake]] = []
-        able = (mistake for mistake in mistakes if mistake.reach <= self.codes.shape[1])
-        for number, mistake in enumerate(trials.likeliest_first(able, decades)):
+        able = [mistake for mistake in mistakes if mistake.reach <= self.codes.shape[1]]
+        for number, mistake in enumerate(able if base else trials.likeliest_first(able, decades)):
             if number % bounds.WORDS_EVERY == 0:
                 self.announce(f"trying changes of the vocoder, from number {number + 1} on")
             left = trials.glimpsed(mistake)
             self.tried += 1
+            if not base:
+                self._alone[id(mistake)] = left
             if left <= self.explained and trials.residual(mistake, self._frames_of(mistake)) <= self.explained:
                 nearer = [(left, mistake)]
                 break
@@ -170,6 +183,7 @@ class _Trials:
         self._entering: dict[int, list[npt.NDArray[np.generic]]] = {}
         self._plain: dict[int, Match] = {}
         self._noises: dict[int, float] = {}
+        self.sizes: dict[int, float] = {}  # by a mistake's id: see `_expected`
         self._place = self._where_it_differs(many, explained)
         self._cone = Cone(mirror, choices, *self._place.span)
         frames = codes[:, : bounds.MOST_FRAMES_AHEAD]
@@ -194,8 +208,10 @@ class _Trials:
         """By how much their stage changes, and what that is at the end, beside what theirs differs by; as they come
         where that is alike, and without those that are so many orders of magnitude off."""
         observed = self.glimpsed(None)
-        expected = ((self._expected(mistake), mistake) for mistake in mistakes)
-        off = [(abs(_decades(size) - _decades(observed)), mistake) for size, mistake in expected]
+        off = []
+        for mistake in mistakes:
+            size = self.sizes[id(mistake)] = self._expected(mistake)
+            off.append((abs(_decades(size) - _decades(observed)), mistake))
         near = [(round(by / bounds.ALIKE_DECADES), mistake) for by, mistake in off if by < decades]
         return [mistake for _, mistake in sorted(near, key=lambda entry: entry[0])]
 

@@ -476,6 +476,9 @@ STEADY = Threshold(
 VARIED = Threshold("audio.varied", 30.0, "times", "the power of ours where it is loud over where not", ("audio.added",))
 WHITE = Threshold("audio.white", 0.7, "flatness", "of the spectrum of what ours leaves over", ("audio.added",))
 ONE_LINE = Threshold("audio.one-line", 0.9, "share", "of what ours leaves over that is one tone", ("audio.added",))
+READ_SMOOTH = Threshold(
+    "audio.read-smooth", 0.6, "deviations", "steps from sample to sample, read as something else", ("audio.rewritten",)
+)
 ALL_HELD = Threshold("audio.all-held", 0.999, "share", "samples that come so many times in a row", ("audio.rewritten",))
 BREAKS_OFF = Threshold("audio.breaks-off", 0.1, "deviations", "the samples at both sides of nothing", ("audio.pieces",))
 COARSE = Threshold("audio.coarse", 2e-4, "of full scale", "the least step from level to level", ("audio.few-levels",))

@@ -208,7 +208,7 @@ def _check_reading(report: Report, audio: Recorded, x: Samples) -> None:
         return
     rough = [(_roughness(way.theirs(x)) or np.inf, n) for n, way in enumerate(REWRITINGS) if way is not SWAPPED]
     least, number = min(rough)
-    if bounds.SMOOTH.below(least):
+    if bounds.READ_SMOOTH.below(least):
         way = REWRITINGS[number]
         _say_reading(report, f"As they are the samples are noise; they are sound when {way.clause}.", way.kind)
 

@@ -74,7 +74,8 @@ class PortSearch:
         return sorted(found, key=lambda explanation: explanation.residual)
 
     def _seconds(self, first: Explanation, mistakes: list[PortMistake]) -> list[PortMistake]:
-        """Those whose effect without the first is about what that leaves over, the ones that came nearest alone first."""
+        """Those whose effect without the first is about what that leaves
+        over; those that came nearest alone come first."""
         observed, sizes = _decades(first.residual), self._right.sizes
         near = [
             mistake

@@ -57,7 +57,7 @@ def check_vocoder(case: Case, given: Readable, untrained: bool) -> Report:
         judge_rate(case, report, case.audio, untrained)
         return report
     theirs = case.audio.mono
-    if theirs.size and np.isfinite(theirs).all() and theirs.any():
+    if theirs.size and np.isfinite(theirs).all() and not bounds.SILENT.below(float(theirs.std())):
         codes = _decoded_codes(case.codes, given, case.mirror, theirs)
         Recognition(case, report, case.mirror, codes, theirs).run()
     return report
@@ -330,7 +330,7 @@ class Recognition:
         left = min(right.match.residual, own)
         if bounds.NOTHING_LEFT.below(left) or bounds.ROUNDED_AWAY.below(left / self.floor):
             return False
-        explained = max(explained_residual(self.floor), bounds.EXPLAINS.value)
+        explained = min(max(explained_residual(self.floor), bounds.EXPLAINS.value), bounds.SAME.value)
         if self._changed(change_of(self.theirs, self._made, explained)):
             return True
         known = self._known(right, frames)
@@ -556,6 +556,8 @@ class Recognition:
     def _kind_of_length(self, have: int, want: int) -> str:
         if have < want:
             return "cut"
+        if bounds.SAME.below(_left(self.theirs[want:], self.theirs[2 * want - have : want])):
+            return "doubled"
         flatness, voiced = noisiness(self.theirs[want:], SAMPLE_RATE)
         noise = bounds.FLAT_SPECTRUM.above(flatness) and bounds.VOICED.below(voiced)
         return "noise" if noise else "gap" if _longest_silence(self.theirs[want:]) == have - want else "doubled"

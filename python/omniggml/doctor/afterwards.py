@@ -233,13 +233,20 @@ def _filtered(a: Samples, b: Samples, explained: float) -> Alteration | None:
 
 
 def _taps(a: Samples, b: Samples, lags: Places) -> tuple[Samples, float]:
-    """The filter of least squares with taps at `lags`, and the share of a that it leaves over."""
+    """The filter of least squares with taps at `lags`, and the share of a that it leaves over. What a has at the limits
+    was beyond them: there the filter's own is taken for it, and a filter found again."""
     size = 1 << (2 * len(a)).bit_length()
-    one, other = np.fft.rfft(b, size), np.fft.rfft(a, size)
-    own, crossed = np.fft.irfft(np.square(np.abs(one)), size), np.fft.irfft(other * np.conj(one), size)
+    one, cut = np.fft.rfft(b, size), np.abs(a) >= bounds.FULL
+    own = np.fft.irfft(np.square(np.abs(one)), size)
     square = own[np.abs(lags[:, None] - lags[None, :])] + np.eye(len(lags)) * own[0] * bounds.STIFFNESS
-    taps = np.linalg.solve(square, crossed[lags])
-    return taps, float(np.square(a - _through(b, lags, taps)).sum()) / max(float(a @ a), _TINY)
+    whole, made, taps = a, a, np.zeros(len(lags))
+    for _ in range(bounds.FITTED_AGAIN if cut.any() else 1):
+        crossed = np.fft.irfft(np.fft.rfft(whole, size) * np.conj(one), size)
+        taps = np.linalg.solve(square, crossed[lags])
+        made = _through(b, lags, taps)
+        whole = np.where(cut, np.sign(a) * np.maximum(np.abs(a), np.sign(a) * made), a)
+    inside = np.where(cut, np.clip(made, -1, 1), made)
+    return taps, float(np.square(a - inside).sum()) / max(float(a @ a), _TINY)
 
 
 def _through(b: Samples, lags: Places, taps: Samples) -> Samples:

@@ -1,0 +1,99 @@
+"""What was done to right samples in their places is named, and what is no such thing is not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from omniggml.doctor.afterwards import change_of, noise_over
+
+RATE, EXPLAINED = 24000, 5e-4
+
+
+@pytest.fixture(scope="module")
+def ours() -> Any:
+    """Two seconds of harmonics under noise, with pauses."""
+    time, rng = np.arange(2 * RATE) / RATE, np.random.default_rng(1)
+    voice = sum(np.sin(2 * np.pi * 130 * n * time + n) / n for n in range(1, 40))
+    loudness = np.maximum(0, np.sin(2 * np.pi * 1.7 * time)) ** 2 + 1e-3
+    return 0.2 * loudness * (voice + 0.3 * rng.standard_normal(len(time)))
+
+
+def clicked(x: Any) -> Any:
+    return np.where(np.arange(len(x)) % 4000 == 1000, 0.8, x)
+
+
+def piece(x: Any, what: Callable[[Any], Any]) -> Any:
+    return np.concatenate([x[:6000], what(x[6000:9000]), x[9000:]])
+
+
+def echoed(x: Any) -> Any:
+    return x + 0.7 * np.append(np.zeros(1500), x[:-1500])
+
+
+def emphasised(x: Any) -> Any:
+    """So loud that some samples are cut at the limits."""
+    y = x - 0.9 * np.append(0, x[:-1])
+    return np.clip(1.05 * y / np.abs(y).max(), -1, 1)
+
+
+def windowed(x: Any) -> Any:
+    return x * np.sin(np.pi * (np.arange(len(x)) % 3000) / 3000)
+
+
+def hummed(x: Any) -> Any:
+    return x + 0.05 * np.sin(2 * np.pi * 60 * np.arange(len(x)) / RATE)
+
+
+def wrapped(x: Any) -> Any:
+    return (1.6 * x / np.abs(x).max() + 1) % 2 - 1
+
+
+CHANGES: dict[str, tuple[Callable[[Any], Any], str, str]] = {
+    "wrapped": (wrapped, "audio.wrapped", "clipped"),
+    "rounded": (lambda x: np.round(x * 16) / 16, "audio.few-levels", "noise"),
+    "clicks": (clicked, "audio.clicks", "clicks"),
+    "silenced": (lambda x: piece(x, lambda y: 0 * y), "audio.pieces", "gap"),
+    "backwards": (lambda x: piece(x, lambda y: y[::-1]), "audio.pieces", "order"),
+    "hum": (hummed, "audio.added", "noise"),
+    "window": (windowed, "audio.envelope", "gain"),
+    "smoothed": (lambda x: np.convolve(x, np.ones(9) / 9, "same"), "audio.filtered", "filtered"),
+    "emphasised": (emphasised, "audio.filtered", "filtered"),
+    "echo": (echoed, "audio.filtered", "filtered"),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_what_was_done_is_named(ours: Any, name: str) -> None:
+    change, id, kind = CHANGES[name]
+    found = change_of(change(ours), ours, EXPLAINED)
+    assert found is not None and (found.id, found.kind) == (id, kind)
+
+
+def test_noise_over_it(ours: Any) -> None:
+    noise = np.random.default_rng(2).normal(0, 0.03, len(ours))
+    found = noise_over(ours + noise, ours)
+    assert change_of(ours + noise, ours, EXPLAINED) is None
+    assert found is not None and (found.id, found.kind) == ("audio.added", "noise")
+
+
+NEITHER: dict[str, Callable[[Any], Any]] = {
+    "the same": lambda x: x,
+    "softer": lambda x: 0.3 * x,
+    "turned": lambda x: -x,
+    "something else": lambda x: np.roll(x, 9000) ** 3 * 9,
+    "another at each loudness": lambda x: np.tanh(9 * x),
+    "of its own loudness": lambda x: x + 0.5 * x * np.random.default_rng(3).standard_normal(len(x)),
+    "silence": lambda x: 0 * x,
+    "nothing": lambda x: x[:0],
+}
+
+
+@pytest.mark.parametrize("name", NEITHER)
+def test_something_else_is_none_of_these(ours: Any, name: str) -> None:
+    theirs = NEITHER[name](ours)
+    assert change_of(theirs, ours, EXPLAINED) is None
+    assert name in ("the same", "softer", "turned") or noise_over(theirs, ours) is None

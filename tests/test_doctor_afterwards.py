@@ -15,10 +15,11 @@ RATE, EXPLAINED = 24000, 5e-4
 
 @pytest.fixture(scope="module")
 def ours() -> Any:
-    """Two seconds of harmonics under noise, with pauses."""
+    """Two seconds of harmonics that glide, with noise, and pauses."""
     time, rng = np.arange(2 * RATE) / RATE, np.random.default_rng(1)
-    voice = sum(np.sin(2 * np.pi * 130 * n * time + n) / n for n in range(1, 40))
-    loudness = np.maximum(0, np.sin(2 * np.pi * 1.7 * time)) ** 2 + 1e-3
+    turns = 130 * time + 20 * time**2
+    voice = sum(np.sin(2 * np.pi * n * turns + n) / n for n in range(1, 40))
+    loudness = np.maximum(0, np.sin(2 * np.pi * 1.75 * time)) ** 2 + 1e-3
     return 0.2 * loudness * (voice + 0.3 * rng.standard_normal(len(time)))
 
 
@@ -27,7 +28,7 @@ def clicked(x: Any) -> Any:
 
 
 def piece(x: Any, what: Callable[[Any], Any]) -> Any:
-    return np.concatenate([x[:6000], what(x[6000:9000]), x[9000:]])
+    return np.concatenate([x[:15000], what(x[15000:18000]), x[18000:]])
 
 
 def echoed(x: Any) -> Any:

@@ -215,7 +215,7 @@ def _filtered(a: Samples, b: Samples, explained: float) -> Alteration | None:
     taps, left = _taps(a, b, lags)
     echo = 0
     if left > explained:
-        echo = _echo(a - _through(b, lags, taps), b)
+        echo = _echo(a, b)
         lags = np.concatenate([lags, np.arange(echo - 2, echo + 3)])
         taps, left = _taps(a, b, lags) if echo else (taps, left)
     if left > max(explained, bounds.EXPLAINS.value):
@@ -256,12 +256,12 @@ def _through(b: Samples, lags: Places, taps: Samples) -> Samples:
     return np.asarray(np.fft.irfft(np.fft.rfft(response) * np.fft.rfft(b, size), size)[: len(b)])
 
 
-def _echo(rest: Samples, b: Samples) -> int:
-    """The lag beyond the taps at which what is left over is most like ours."""
+def _echo(a: Samples, b: Samples) -> int:
+    """The lag beyond the taps at which theirs is most like ours."""
     size = 1 << (2 * len(b)).bit_length()
     one = np.fft.rfft(b, size)
     power = np.square(np.abs(one))
-    crossed = np.fft.irfft(np.fft.rfft(rest, size) * np.conj(one) / (power + power.mean() * bounds.WHITENED), size)
+    crossed = np.fft.irfft(np.fft.rfft(a, size) * np.conj(one) / (power + power.mean() * bounds.WHITENED), size)
     reach = np.abs(crossed[bounds.TAPS : min(bounds.LONGEST_ECHO, len(b) // 2)])
     return int(np.argmax(reach)) + bounds.TAPS if len(reach) else 0
 

@@ -164,6 +164,22 @@ def test_stop(server: Served, expected: str) -> None:
         ({"messages": [{"role": "user", "content": [{"type": "text"}]}]}, "messages"),
         ({"messages": [{"role": "user", "content": ""}]}, None),
         ({"n": 2}, "n"),
+        ({"presence_penalty": 0.5}, "presence_penalty"),
+        ({"frequency_penalty": -1}, "frequency_penalty"),
+        ({"logit_bias": {"5": 1}}, "logit_bias"),
+        ({"reasoning_effort": "low"}, "reasoning_effort"),
+        ({"verbosity": "low"}, "verbosity"),
+        ({"functions": [{}]}, "functions"),
+        ({"tool_choice": "required"}, "tool_choice"),
+        ({"web_search_options": {}}, "web_search_options"),
+        ({"top_logprobs": 3}, "top_logprobs"),
+        ({"min_p": 0.1}, "min_p"),
+        ({"top_k": -2}, "top_k"),
+        ({"repetition_penalty": 0}, "repetition_penalty"),
+        ({"temperature": float("nan")}, "temperature"),
+        ({"top_p": -0.1}, "top_p"),
+        ({"seed": -(2**63) - 1}, "seed"),
+        ({"messages": [{"role": "user", "content": [{"text": "x", "image_url": {"url": "data:,x"}}]}]}, "messages"),
         ({"tools": [{}]}, "tools"),
         ({"response_format": {"type": "json_object"}}, "response_format"),
         ({"stop": ["x"] * 17}, "stop"),
@@ -181,6 +197,50 @@ def test_what_is_wrong_is_named(server: Served, fields: dict[str, Any], param: s
 @pytest.fixture(scope="module")
 def ears(tmp_path_factory: pytest.TempPathFactory) -> Ears:
     return Ears(tmp_path_factory.mktemp("ears"))
+
+
+def test_fields_that_ask_for_nothing(server: Served, expected: str) -> None:
+    """Chat front ends send all of theirs, at rest."""
+    at_rest = {
+        "n": 1,
+        "tools": [],
+        "tool_choice": "auto",
+        "presence_penalty": 0,
+        "frequency_penalty": 0.0,
+        "logit_bias": {},
+        "logprobs": False,
+        "reasoning_effort": None,
+        "min_p": 0,
+        "top_k": -1,
+        "repetition_penalty": 1,
+        "user": "x",
+        "metadata": {"a": "b"},
+        "store": True,
+        "seed": -1,
+        "top_p": 1,
+    }
+    assert chat(server, **at_rest).json["choices"][0]["message"]["content"] == expected
+
+
+def test_what_is_drawn_from(server: Served, expected: str) -> None:
+    """Of no probability mass at all, or one token, the likeliest is left; a negative seed is one like any other."""
+    for one_token in ({"top_p": 0.0}, {"top_k": 1}):
+        answer = chat(server, temperature=2, seed=9, **one_token).json["choices"][0]["message"]["content"]
+        assert answer == expected
+    drawn = {seed: chat(server, temperature=2, seed=seed).json["choices"] for seed in (-1, 2**64 - 1, -2, -3, -4)}
+    assert drawn[-1] == drawn[2**64 - 1] and any(drawn[seed] != drawn[-1] for seed in (-2, -3, -4))
+    assert chat(server, repetition_penalty=10.0).json["choices"][0]["message"]["content"] != expected
+
+
+@pytest.mark.parametrize("kind", ["wav", "mp3", "flac"])
+def test_a_whole_answer_tells_its_length(server: Served, kind: str) -> None:
+    """To players, which read the header: a stream can't, since what was sent is never changed."""
+    whole = aloud(server, TURNS, audio={"format": kind})
+    length = len(aloud(server, TURNS)) // 2
+    with soundfile.SoundFile(io.BytesIO(whole)) as file:
+        assert abs(file.frames - length) <= (0 if kind != "mp3" else 1200)
+    if kind == "mp3":
+        assert b"Xing" in whole[:200] or b"Info" in whole[:200]
 
 
 def test_recordings_are_heard(ears: Ears, tmp_path: Path) -> None:
@@ -527,6 +587,165 @@ def test_realtime(server: Served) -> None:
         assert "response.output_text.delta" in kinds(client.until("response.done"))
 
 
+REFUSED_IN_SESSIONS: list[tuple[dict[str, Any], str]] = [
+    ({"audio": {"output": {"format": {"type": "audio/pcmu"}}}}, "audio.output.format.type"),
+    ({"audio": {"output": {"format": {"type": "audio/pcm", "rate": 8000}}}}, "audio.output.format.rate"),
+    ({"audio": {"output": {"speed": 9}}}, "audio.output.speed"),
+    ({"audio": {"output": {"speed": "NaN"}}}, "audio.output.speed"),
+    ({"audio": {"output": {"speed": float("nan")}}}, "audio.output.speed"),
+    ({"audio": {"output": {"voice": "nobody"}}}, "voice"),
+    ({"audio": {"output": {"language": "x"}}}, "audio.output.language"),
+    ({"audio": {"video": {}}}, "audio.video"),
+    ({"tools": [{"type": "function", "name": "f"}]}, "tools"),
+    ({"tool_choice": "required"}, "tool_choice"),
+    ({"tool_choice": {"type": "function", "name": "f"}}, "tool_choice"),
+    ({"modalities": ["text"]}, "modalities"),
+    ({"temperature": 0.5}, "temperature"),
+    ({"prompt": {"id": "x"}}, "prompt"),
+    ({"max_output_tokens": 0}, "max_output_tokens"),
+    ({"max_output_tokens": "many"}, "max_output_tokens"),
+    ({"nonsense": 1}, "nonsense"),
+]
+REFUSED_IN_SESSIONS_ALONE: list[tuple[dict[str, Any], str]] = [
+    ({"audio": {"input": {"turn_detection": {"type": "server_vad"}}}}, "audio.input.turn_detection"),
+    ({"audio": {"input": {"transcription": {"model": "x"}}}}, "audio.input.transcription"),
+    ({"audio": {"input": {"noise_reduction": {"type": "near_field"}}}}, "audio.input.noise_reduction"),
+    ({"audio": {"input": {"format": {"type": "audio/pcma"}}}}, "audio.input.format.type"),
+    ({"type": "transcription"}, "type"),
+    ({"input_audio_format": "g711_ulaw"}, "input_audio_format"),
+    ({"turn_detection": {"type": "server_vad"}}, "turn_detection"),
+    ({"tracing": "auto"}, "tracing"),
+    ({"truncation": "auto"}, "truncation"),
+    ({"include": ["item.input_audio_transcription.logprobs"]}, "include"),
+    ({"id": "sess_other"}, "id"),
+]
+
+
+@pytest.mark.parametrize(("fields", "field"), [*REFUSED_IN_SESSIONS, *REFUSED_IN_SESSIONS_ALONE])
+def test_what_a_session_can_not_heed_is_refused(server: Served, fields: dict[str, Any], field: str) -> None:
+    with Realtime(server) as client:
+        client.send("session.update", session={"type": "realtime", "instructions": "be brief", **fields})
+        answer = client.next()
+        assert answer["type"] == "error" and answer["error"]["param"] == (
+            field if field == "voice" else f"session.{field}"
+        )
+        client.send("session.update", session={})
+        assert client.next()["session"] == client.created["session"], "nothing of it was taken"
+
+
+@pytest.mark.parametrize(("fields", "field"), [*REFUSED_IN_SESSIONS, ({"conversation": "x"}, "conversation")])
+def test_what_a_response_can_not_heed_is_refused(server: Served, fields: dict[str, Any], field: str) -> None:
+    with Realtime(server) as client:
+        client.say(QUESTION)
+        client.send("response.create", response=fields)
+        answer = client.next()
+        assert answer["type"] == "error" and answer["error"]["param"] == (
+            field if field == "voice" else f"response.{field}"
+        )
+
+
+def test_a_session_can_be_sent_back_as_it_was_shown(server: Served) -> None:
+    """Choices add up: one that isn't named stays."""
+    with Realtime(server) as client:
+        client.send("session.update", session=client.created["session"])
+        assert client.next()["session"] == client.created["session"]
+        client.send("session.update", session={"audio": {"output": {"voice": "ethan"}}, "max_output_tokens": 5})
+        client.next()
+        client.send("session.update", session={"audio": {"input": {"turn_detection": None}, "output": {"speed": 1}}})
+        shown = client.next()["session"]
+        assert shown["audio"]["output"]["voice"] == "ethan" and shown["max_output_tokens"] == 5
+        client.send("session.update", session={"max_output_tokens": "inf"})
+        assert client.next()["session"]["max_output_tokens"] == "inf"
+
+
+def samples_in(events: list[dict[str, Any]]) -> bytes:
+    return b"".join(base64.b64decode(one["delta"]) for one in events if one["type"] == "response.output_audio.delta")
+
+
+def test_realtime_at_another_speed(voice: omniggml.Model) -> None:
+    pytest.importorskip("av")
+    with (
+        told_by("two cats sleep in the garden") as url,
+        served(voice, thinker=ThinkerServer(url)) as server,
+        Realtime(server) as client,
+    ):
+        client.say(QUESTION)
+        said = []
+        for speed in (1.0, 2.0):
+            client.send("session.update", session={"audio": {"output": {"speed": speed}}})
+            assert client.next()["session"]["audio"]["output"]["speed"] == speed
+            client.send("response.create", response={"conversation": "none"})
+            said.append(len(samples_in(client.until("response.done"))))
+    assert abs(2 * said[1] / said[0] - 1) < 0.1
+
+
+def test_a_response_outside_of_the_conversation(voice: omniggml.Model) -> None:
+    """It reads its own input, and the conversation is as before."""
+    body = told({"choices": [{"delta": {"content": "two cats"}, "finish_reason": "stop"}]})
+    with (
+        thinker(200, body) as (url, asked),
+        served(voice, thinker=ThinkerServer(url)) as server,
+        Realtime(server) as client,
+    ):
+        # Whose words the thinker has read is seen in what it was asked.
+        said = client.say(QUESTION)[-1]["item"]
+
+        def read_by(**response: Any) -> list[str]:
+            client.send("response.create", response={"output_modalities": ["text"], **response})
+            heard = client.until("response.done")
+            assert heard[-1]["response"]["status"] == "completed"
+            outside = response.get("conversation") == "none"
+            assert ("conversation.item.added" in kinds(heard)) is not outside
+            assert (heard[-1]["response"]["conversation_id"] is None) is outside
+            assert heard[-1]["response"]["metadata"] == response.get("metadata")
+            return [turn["content"] for turn in asked[-1][1]["messages"]]
+
+        item = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "hi"}]}
+        assert read_by(conversation="none", input=[item], metadata={"topic": "x"}) == ["hi"]
+        named = {"type": "item_reference", "id": said["id"]}
+        assert read_by(conversation="none", input=[named, item]) == [QUESTION, "hi"]
+        assert read_by(conversation="none", input=[], instructions="greet me") == ["greet me"]
+        assert read_by(conversation="none") == [QUESTION]
+        assert read_by() == [QUESTION]
+        assert read_by() == [QUESTION, "two cats"]
+        client.send("response.create", response={"input": [{"type": "item_reference", "id": "x"}]})
+        assert client.next()["error"]["param"] == "response.input"
+
+
+def test_where_an_item_comes(voice: omniggml.Model) -> None:
+    body = told({"choices": [{"delta": {"content": "two cats"}, "finish_reason": "stop"}]})
+    with thinker(200, body) as (url, asked), served(voice, thinker=ThinkerServer(url)) as server:
+        with Realtime(server) as client:
+            for name, previous in (("b", None), ("d", None), ("a", "root"), ("c", "b")):
+                item = {"id": name, "role": "user", "content": [{"type": "input_text", "text": name}]}
+                client.send("conversation.item.create", item=item, previous_item_id=previous)
+                told_place = client.until("conversation.item.done")[-1]["previous_item_id"]
+                assert told_place == {"b": None, "d": "b", "a": None, "c": "b"}[name]
+            for item_id, previous, param in (("e", "x", "previous_item_id"), ("a", None, "item.id")):
+                item = {"id": item_id, "role": "user", "content": [{"type": "input_text", "text": "x"}]}
+                client.send("conversation.item.create", item=item, previous_item_id=previous)
+                assert client.next()["error"]["param"] == param
+            client.send("conversation.item.retrieve", item_id="c")
+            retrieved = client.next()
+            assert retrieved["type"] == "conversation.item.retrieved"
+            assert retrieved["item"]["content"] == [{"type": "input_text", "text": "c"}]
+            client.send("conversation.item.retrieve", item_id="x")
+            assert client.next()["error"]["param"] == "item_id"
+            client.send("response.create", response={"output_modalities": ["text"]})
+            client.until("response.done")
+        assert [turn["content"] for turn in asked[-1][1]["messages"]] == ["a", "b", "c", "d"]
+
+
+def test_an_answer_that_a_limit_cuts_is_incomplete(server: Served) -> None:
+    with Realtime(server) as client:
+        client.say(QUESTION)
+        client.send("response.create", response={"max_output_tokens": 2})
+        events = client.until("response.done")
+        response = events[-1]["response"]
+        assert response["status"] == "incomplete" and response["output"][0]["status"] == "incomplete"
+        assert response["status_details"] == {"type": "incomplete", "reason": "max_output_tokens"}
+
+
 def test_barge_in(voice: omniggml.Model) -> None:
     """A cancelled response ends, its slot is free, and the next one is answered."""
     bits = [{"choices": [{"delta": {"content": "the dog runs in the garden. "}}]}] * 40
@@ -633,6 +852,13 @@ def test_realtime_hears(ears: Ears) -> None:
         '{"type": "input_audio_buffer.append", "audio": "!!"}',
         '{"type": "response.create"}',
         '{"type": "response.cancel"}',
+        '{"type": "output_audio_buffer.clear"}',
+        '{"type": "conversation.item.retrieve"}',
+        '{"type": "input_audio_buffer.clear", "item_id": "x"}',
+        '{"type": "conversation.item.truncate", "item_id": "x", "content_index": 1, "audio_end_ms": 1}',
+        '{"type": "conversation.item.create", "item": {"role": "user", "content": [{"text": "x", "audio": "AAAA"}]}}',
+        '{"type": "conversation.item.create", "item": {"role": "user", "content": [{"text": "x", "detail": "low"}]}}',
+        '{"type": "conversation.item.create", "item": {"type": "function_call_output", "call_id": "x", "output": ""}}',
         b"\xff\xfe",
     ],
 )

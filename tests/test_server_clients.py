@@ -150,7 +150,9 @@ def test_no_wyoming(server: Served, sent: bytes) -> None:
             writer.close()
 
     heard = asyncio.run(talk())
-    assert not heard or json.loads(heard.partition(b"\n")[0])["type"] in ("error", "pong")
+    kinds = [json.loads(line)["type"] for line in heard.splitlines() if line.startswith(b'{"type"')]
+    # What was never finished may have no answer, and what is thrown away unread ends the connection before one arrives.
+    assert kinds in (["error"], ["pong"]) or len(sent) > 1 << 20, heard
     assert server.ask("/health").json == {"status": "ready"}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import http.client
 import io
 import json
 import socket
@@ -170,7 +171,7 @@ def test_without_pyav(server: Served, monkeypatch: pytest.MonkeyPatch) -> None:
         ({"voice": "nobody"}, "voice"),
         ({"voice": 3}, "voice.str"),
         ({"instructions": "whisper"}, "instructions"),
-        ({"seed": -1}, "seed"),
+        ({"seed": -(2**63) - 1}, "seed"),
         ({"seed": 2**64}, "seed"),
         ({"input": "x" * 100_001}, "input"),
     ],
@@ -193,8 +194,36 @@ def test_other_wrongs(server: Served) -> None:
     assert server.ask("/v1/audio/speech", b"a=b", content_type="application/x-www-form-urlencoded").status == 415
     assert server.ask("/v1/audio/speech").status == 405
     assert error(server.ask("/v1/nothing"))["type"] == "not_found_error"
+    for kind in ("multipart/form-data; boundary=x", "application/json", ""):
+        for path in ("/v1/audio/transcriptions", "/v1/audio/speech/x"):
+            assert error(server.ask(path, b"x", content_type=kind))["type"] == "not_found_error"
+        assert server.ask("/health", b"x", content_type=kind).status == 405
     assert server.ask("/v1/models/gpt-4").status == 404
     assert server.ask("/v1/models/omniggml").json["object"] == "model"
+
+
+def test_a_number_that_is_none_is_called_that(server: Served) -> None:
+    assert "finite" in error(speech(server, speed=float("nan")))["message"]
+
+
+def test_seeds_with_a_sign(server: Served) -> None:
+    said = [speech(server, seed=seed, response_format="pcm").data for seed in (-1, 2**64 - 1)]
+    assert said[0] == said[1]
+
+
+@pytest.mark.parametrize("path", ["/", "/health", "/v1/models", "/metrics", "/page/page.js"])
+def test_heads(server: Served, path: str) -> None:
+    """As monitors and `wget --spider` ask: what GET says, without its body."""
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
+    for _ in range(2):  # on one connection: no byte is left over
+        connection.request("HEAD", path)
+        answer = connection.getresponse()
+        asked = server.ask(path)
+        assert answer.status == asked.status and answer.read() == b""
+        assert answer.headers["content-type"] == asked.headers["content-type"]
+    connection.request("HEAD", "/v1/audio/speech")
+    assert connection.getresponse().status == 405
+    connection.close()
 
 
 def test_the_schema_tells_the_truth_about_errors(server: Served) -> None:

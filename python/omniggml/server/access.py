@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import HTTPConnection
 from starlette.responses import Response
+from starlette.routing import BaseRoute, Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from omniggml.server.api_error import ApiError
@@ -42,8 +43,9 @@ def key_of(connection: HTTPConnection) -> str:
 class Access:
     """ASGI middleware."""
 
-    def __init__(self, app: ASGIApp, service: Service) -> None:
+    def __init__(self, app: ASGIApp, service: Service, routes: Sequence[BaseRoute]) -> None:
         self._app, self._service, self._settings = app, service, service.settings
+        self._routes = routes
         self._bodies = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -103,6 +105,7 @@ class Access:
 
     async def _with_body(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
+            self._check_path(scope)
             _check_kind(scope)
             self._check_bodies()
             body = await self._read(scope, receive)
@@ -121,6 +124,15 @@ class Access:
             return {"type": "http.request", "body": body, "more_body": False}
 
         await self._app(scope, once, send)
+
+    def _check_path(self, scope: Scope) -> None:
+        """Raises ApiError where nobody takes the body: of what kind it should be is no question then."""
+        matches = [route.matches(scope)[0] for route in self._routes]
+        if Match.FULL not in matches:
+            path, method = scope["path"], scope["method"]
+            if Match.PARTIAL in matches:
+                raise ApiError(405, f"{path!r:.80} takes no {method}")
+            raise ApiError(404, f"there is no {path!r:.80}")
 
     def _check_bodies(self) -> None:
         """Raises ApiError where all that is being read is more than there should be at once."""

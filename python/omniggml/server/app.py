@@ -18,6 +18,7 @@ from omniggml.server.access import Access
 from omniggml.server.api_error import ApiError, as_api_error
 from omniggml.server.catalogue_routes import catalogue_routes
 from omniggml.server.chat_route import chat_routes
+from omniggml.server.heads import Heads
 from omniggml.server.page_routes import page_routes
 from omniggml.server.realtime import realtime_routes
 from omniggml.server.service import Service
@@ -57,7 +58,8 @@ def create_app(settings: ServerSettings, load: Callable[[], Model]) -> FastAPI:
             allow_headers=["*"],
             expose_headers=[WARNING, "Retry-After"],
         )
-    app.add_middleware(Access, service=service)
+    app.add_middleware(Access, service=service, routes=app.router.routes)
+    app.add_middleware(Heads)
     return app
 
 

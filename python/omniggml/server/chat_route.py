@@ -19,16 +19,53 @@ from omniggml.server.access import key_of
 from omniggml.server.api_error import ERRORS, ApiError
 from omniggml.server.conversation import LIFETIME, Message, text_of, turns_of
 from omniggml.server.desk import BegunSpeech
-from omniggml.server.encoders import Encoder, as_base64, new_encoder
+from omniggml.server.encoders import Encoder, as_base64, new_encoder, whole_encoder
 from omniggml.server.events import DONE, MEDIA_TYPE, error_event, event
 from omniggml.server.service import Service
-from omniggml.server.speech_route import Seed, VoiceId
+from omniggml.server.speech_route import Seed, VoiceId, unsigned
 from omniggml.server.spoken_answer import spoken_answer
 from omniggml.server.streamed import Streamed, shown
 from omniggml.server.thinkers import Answer, TextWish
 
 _MOST_TOKENS = 1 << 20
 _Tokens = Annotated[int, Field(ge=0, le=_MOST_TOKENS)]
+
+
+_UNHEEDED: dict[str, tuple[Any, ...]] = {
+    "n": (1,),
+    "tools": ([],),
+    "functions": ([],),
+    "tool_choice": ("auto", "none"),
+    "function_call": ("auto", "none"),
+    "logprobs": (False,),
+    "top_logprobs": (0,),
+    "presence_penalty": (0,),
+    "frequency_penalty": (0,),
+    "logit_bias": ({}, []),
+    "reasoning_effort": ("none",),
+    "verbosity": ("medium",),
+    "web_search_options": (),
+    # llama.cpp's and vLLM's own.
+    "min_p": (0,),
+    "top_a": (0,),
+    "typical_p": (1,),
+    "tfs_z": (1,),
+    "mirostat": (0,),
+    "mirostat_mode": (0,),
+    "repeat_penalty": (1,),
+    "grammar": ("",),
+    "json_schema": ({},),
+    "guided_json": (),
+    "guided_regex": (),
+    "guided_choice": (),
+    "guided_grammar": (),
+    "structured_outputs": (),
+    "ignore_eos": (False,),
+    "min_tokens": (0,),
+    "min_length": (0,),
+    "logprob_token_ids": ([],),
+}
+"""Fields that would change the answer and can't be heeded, and their values that ask for nothing."""
 
 
 class AudioWish(BaseModel):
@@ -49,7 +86,7 @@ class StreamOptions(BaseModel):
 class ChatRequest(BaseModel):
     """OpenAI's request. Fields that would change the answer and can't be heeded are refused, others passed over."""
 
-    model_config = ConfigDict(strict=True)
+    model_config = ConfigDict(strict=True, extra="allow")
     messages: list[Message] = Field(min_length=1)
     model: str | None = Field(default=None, description="whatever it names, the one model of this server answers")
     modalities: list[Literal["text", "audio"]] | None = None
@@ -58,27 +95,22 @@ class ChatRequest(BaseModel):
     stream_options: StreamOptions | None = None
     max_tokens: _Tokens | None = None
     max_completion_tokens: _Tokens | None = None
-    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
-    top_p: Annotated[float, Field(gt=0, le=1)] | None = None
+    temperature: Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)] | None = None
+    top_p: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] | None = None
+    top_k: Annotated[int, Field(ge=-1, le=_MOST_TOKENS, description="0 and -1: all")] | None = None
+    repetition_penalty: Annotated[float, Field(gt=0, le=10, allow_inf_nan=False)] | None = None
     seed: Seed | None = None
     stop: str | list[str] | None = None
-    n: int | None = None
-    tools: list[Any] | None = None
-    logprobs: bool | None = None
     response_format: dict[str, Any] | None = None
 
     def check(self) -> None:
-        """Raises ApiError for what can't be heeded."""
-        kind = "text" if self.response_format is None else self.response_format.get("type")
-        refused = {
-            "n": self.n not in (None, 1),
-            "tools": bool(self.tools),
-            "logprobs": bool(self.logprobs),
-            "response_format": kind != "text",
-        }
-        for name, wrong in refused.items():
-            if wrong:
-                raise ApiError(400, f"{name} can't be heeded here; leave it out", param=name, code="unsupported")
+        """Raises ApiError for what can't be heeded, unless its value asks for nothing."""
+        further = self.model_extra or {}
+        wrong = next((name for name, none in _UNHEEDED.items() if further.get(name) not in (None, *none)), None)
+        if wrong is None and (self.response_format or {"type": "text"}).get("type") != "text":
+            wrong = "response_format"
+        if wrong is not None:
+            raise ApiError(400, f"{wrong} can't be heeded here; leave it out", param=wrong, code="unsupported")
         stops = self._stops
         if len(stops) > 16 or any(not 0 < len(stop) <= 256 for stop in stops):
             raise ApiError(400, "stop takes up to 16 texts of 1 to 256 characters", param="stop")
@@ -90,7 +122,16 @@ class ChatRequest(BaseModel):
     @property
     def wish(self) -> TextWish:
         limit = self.max_tokens if self.max_completion_tokens is None else self.max_completion_tokens
-        return TextWish(limit, self.temperature, self.top_p, self.seed, self._stops)
+        top_k = None if self.top_k is None else max(0, self.top_k)
+        return TextWish(
+            limit,
+            self.temperature,
+            self.top_p,
+            unsigned(self.seed),
+            top_k,
+            self.repetition_penalty,
+            self._stops,
+        )
 
     @property
     def spoken(self) -> AudioWish | None:
@@ -166,9 +207,9 @@ def chat_routes(service: Service) -> APIRouter:
         answer = service.thinker.answer(turns, asked.wish)
         if spoken is not None:
             voice = spoken.voice.id if isinstance(spoken.voice, VoiceId) else spoken.voice
-            options = service.speech_options(voice, asked.seed or 0)
+            options = service.speech_options(voice, unsigned(asked.seed))
             kind = "pcm16" if asked.stream and spoken.format == "wav" else spoken.format
-            encoder = new_encoder(kind, service.model.sample_rate)
+            encoder = (new_encoder if asked.stream else whole_encoder)(kind, service.model.sample_rate)
             speech = service.desk.expect(options, key_of(request))
         audio_id = None if spoken is None else f"audio_{secrets.token_hex(12)}"
         begun = _Chat(service, answer, encoder, audio_id, speech)

@@ -97,6 +97,8 @@ def turns_of(
     """Turns of text, and where the model `hears` of recordings, where it `sees` of images. Raises ApiError for what it
     can't take in."""
     taken = (*(_HEARD if hears else ()), *(_SEEN if sees else ()))
+    for message in messages:
+        _check_parts(message)
     return [
         {
             "role": "system" if message.role == "developer" else message.role,
@@ -112,6 +114,15 @@ def text_of(turns: Sequence[dict[str, Any]]) -> str:
     """All that is to be read in turns."""
     parts = [turn["content"] if isinstance(turn["content"], list) else [{"text": turn["content"]}] for turn in turns]
     return "".join(part.get("text", "") for turn in parts for part in turn)
+
+
+def _check_parts(message: Message) -> None:
+    """Raises ApiError for a part with more than what its type says: the rest would be passed over."""
+    for part in message.content if isinstance(message.content, list) else ():
+        expected = part.type if part.type in (*_HEARD, *_SEEN) else "text"
+        further = [name for name in ("text", *_HEARD, *_SEEN) if name != expected and getattr(part, name) is not None]
+        if further:
+            raise ApiError(400, f"a message has a part of type {part.type!r:.80} with {further[0]}", param="messages")
 
 
 def _holds_any(message: Message, kinds: Sequence[str]) -> bool:

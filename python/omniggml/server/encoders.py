@@ -28,6 +28,7 @@ MEDIA_TYPES = {
 }
 """Format -> what browsers and players call it."""
 
+_SUBTYPES = {"mp3": "MPEG_LAYER_III", "flac": "PCM_16"}
 _ENDLESS = 0xFFFFFFFF
 # Samples a frame of MPEG layer III has at rates up to 24 kHz, over 8; kbit/s by the header's index.
 _FRAME_FACTOR, _BITRATES = 72, (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)
@@ -41,6 +42,11 @@ class Encoder(Protocol):
 
     def finish(self) -> bytes:
         """The last bytes."""
+
+
+def whole_encoder(kind: str, sample_rate: int) -> Encoder:
+    """As `new_encoder`, for an answer that is sent when all of it is there: its header tells its length."""
+    return WholeEncoder(kind, sample_rate) if kind in ("wav", "mp3", "flac") else new_encoder(kind, sample_rate)
 
 
 def new_encoder(kind: str, sample_rate: int) -> Encoder:
@@ -96,6 +102,28 @@ class WavEncoder(PcmEncoder):
         return self.encode(np.zeros(0, np.float32))
 
 
+class WholeEncoder:
+    """A file of libsndfile's with all that its header tells of what follows."""
+
+    def __init__(self, kind: str, sample_rate: int) -> None:
+        self._kind, self._rate = kind, sample_rate
+        self._samples: list[FloatArray] = []
+
+    def encode(self, samples: FloatArray) -> bytes:
+        self._samples.append(samples)
+        return b""
+
+    def finish(self) -> bytes:
+        file = io.BytesIO()
+        samples = np.concatenate([np.zeros(0, np.float32), *self._samples])
+        if self._kind == "wav":
+            exact = np.frombuffer(pcm16(samples), "<i2")  # rounded as in all other answers
+            soundfile.write(file, exact, self._rate, "PCM_16", format="WAV")
+        else:
+            soundfile.write(file, samples, self._rate, _SUBTYPES[self._kind], format=self._kind.upper())
+        return file.getvalue()
+
+
 class _Sink(io.RawIOBase):
     """Keeps what is appended; what is written over earlier bytes, lengths known at the end, is lost."""
 
@@ -136,8 +164,7 @@ class SoundfileEncoder:
 
     def __init__(self, kind: str, sample_rate: int) -> None:
         self._sink = _Sink()
-        subtype = "MPEG_LAYER_III" if kind == "mp3" else "PCM_16"
-        self._file = soundfile.SoundFile(self._sink, "w", sample_rate, 1, subtype, format=kind.upper())
+        self._file = soundfile.SoundFile(self._sink, "w", sample_rate, 1, _SUBTYPES[kind], format=kind.upper())
         self._left_out = 4 if kind == "mp3" else 0
         self._measured = kind != "mp3"
 

@@ -6,23 +6,41 @@ import asyncio
 import contextlib
 import json
 import secrets
-from collections.abc import Awaitable, Callable
-from typing import Any, Literal
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
 
 from fastapi import APIRouter
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from omniggml.audio import Audio
 from omniggml.errors import OmniError
 from omniggml.server.access import key_of
 from omniggml.server.api_error import ApiError, as_api_error
-from omniggml.server.conversation import Message, MessagePart, turns_of
-from omniggml.server.encoders import as_base64, pcm16
+from omniggml.server.conversation import Message, turns_of
+from omniggml.server.encoders import FloatArray, as_base64, pcm16
 from omniggml.server.input_audio import RATE, InputAudio, recording_of, samples_of
+from omniggml.server.realtime_events import (
+    AudioAppend,
+    Choices,
+    Event,
+    Item,
+    ItemCreate,
+    ItemNamed,
+    ItemPart,
+    ItemReference,
+    ItemTruncate,
+    ResponseCancel,
+    ResponseCreate,
+    ResponseWish,
+    SessionUpdate,
+    SessionWish,
+    malformed,
+)
 from omniggml.server.service import Service
 from omniggml.server.spoken_answer import spoken_answer
 from omniggml.server.streamed import shown as warnings_shown
+from omniggml.server.tempo import Tempo
 from omniggml.server.thinkers import TextWish
 from omniggml.server.within import within
 
@@ -32,65 +50,7 @@ _SILENCES = 10
 _SUBPROTOCOL = "realtime"
 _TOO_LONG, _FAILED = 1000, 1011
 
-_Strict = ConfigDict(strict=True)
-
-
-class _Output(BaseModel):
-    model_config = _Strict
-    voice: str | None = None
-
-
-class _Sound(BaseModel):
-    model_config = _Strict
-    output: _Output | None = None
-
-
-class SessionWish(BaseModel):
-    """What a client may choose for a session, or for one response."""
-
-    model_config = _Strict
-    instructions: str | None = None
-    output_modalities: list[Literal["text", "audio"]] | None = Field(default=None, min_length=1)
-    max_output_tokens: int | Literal["inf"] | None = None
-    audio: _Sound | None = None
-    voice: str | None = Field(default=None, description="where clients of the beta put it")
-
-
-class ItemPart(MessagePart):
-    """A part of a turn; `audio`: samples in base64, as they are appended."""
-
-    audio: str | None = None
-
-
-class Item(BaseModel):
-    """A turn of the conversation."""
-
-    model_config = _Strict
-    id: str | None = Field(default=None, max_length=100)
-    type: Literal["message"] = "message"
-    role: Literal["system", "user", "assistant"]
-    content: list[ItemPart] = Field(min_length=1, max_length=100)
-
-
-class _SessionUpdate(BaseModel):
-    model_config = _Strict
-    session: SessionWish
-
-
-class _ItemCreate(BaseModel):
-    model_config = _Strict
-    item: Item
-    previous_item_id: str | None = None
-
-
-class _ItemDelete(BaseModel):
-    model_config = _Strict
-    item_id: str
-
-
-class _ResponseCreate(BaseModel):
-    model_config = _Strict
-    response: SessionWish = SessionWish()
+_OF_OTHER_TRANSPORTS = {"output_audio_buffer.clear": "a websocket's client has the audio itself: response.cancel"}
 
 
 def realtime_routes(service: Service) -> APIRouter:
@@ -113,9 +73,31 @@ def realtime_routes(service: Service) -> APIRouter:
     return router
 
 
+def _no_event(kind: object) -> ApiError:
+    elsewhere = _OF_OTHER_TRANSPORTS.get(kind) if isinstance(kind, str) else None
+    told = f"there is no event {kind!r:.80}" + (f" here; {elsewhere}" if elsewhere else "")
+    return ApiError(400, told, code="unknown_event", param="type")
+
+
+def _message(item: Item) -> Message:
+    return Message(role=item.role, content=list(item.content))
+
+
+def _shown_item(item: Item) -> dict[str, Any]:
+    """Without its sound, which its client has."""
+    plain = item.model_dump(exclude_none=True, exclude={"content": {"__all__": {"audio", "input_audio"}}})
+    return {**plain, "object": "realtime.item", "status": "completed"}
+
+
+def _with_recordings(item: Item) -> Item:
+    return item.model_copy(update={"content": [_with_recording(part) for part in item.content]})
+
+
 def _with_recording(part: ItemPart) -> ItemPart:
     if part.audio is None:
         return part
+    if part.type != "input_audio":
+        raise ApiError(400, f"a part of type {part.type!r:.80} holds audio", param="item.content")
     return part.model_copy(update={"audio": None, "input_audio": recording_of(samples_of(part.audio))})
 
 
@@ -130,14 +112,17 @@ class _Session:
     def __init__(self, service: Service, socket: WebSocket) -> None:
         self._service, self._socket = service, socket
         self._id = f"sess_{secrets.token_hex(10)}"
-        self._wish = SessionWish(instructions="", output_modalities=["audio"])
+        self._conversation = f"conv_{secrets.token_hex(10)}"
+        self._choices = Choices()
         self._items: dict[str, Item] = {}
         self._input = InputAudio(service.settings.max_body)
         self._response: asyncio.Task[None] | None = None
+        self._response_id = ""
         self._handlers: dict[str, Callable[[dict[str, Any]], Awaitable[None]]] = {
             "session.update": self._update,
             "conversation.item.create": self._create_item,
             "conversation.item.delete": self._delete_item,
+            "conversation.item.retrieve": self._retrieve_item,
             "conversation.item.truncate": self._truncate_item,
             "input_audio_buffer.append": self._append,
             "input_audio_buffer.commit": self._commit,
@@ -169,12 +154,11 @@ class _Session:
             event_id = given[:100] if isinstance(given, str) and given.isprintable() else None
             handler = self._handlers.get(event["type"]) if isinstance(event.get("type"), str) else None
             if handler is None:
-                raise ApiError(400, f"there is no event {event.get('type')!r:.80}", code="unknown_event", param="type")
-            await handler(event)
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"])
-            await self._fail(ApiError(400, f"{where}: {first['msg']}", param=where, code="invalid_event"), event_id)
+                raise _no_event(event.get("type"))
+            try:
+                await handler(event)
+            except ValidationError as error:
+                raise malformed(event, error) from None
         except OmniError as error:
             await self._fail(as_api_error(error), event_id)
 
@@ -187,61 +171,86 @@ class _Session:
         await within(self._service.settings.idle_seconds, self._socket.send_text(json.dumps(event)))
 
     def _shown(self) -> dict[str, Any]:
-        rate = self._service.model.sample_rate
+        choices, rate = self._choices, self._service.model.sample_rate
         heard = {"format": {"type": "audio/pcm", "rate": RATE}, "turn_detection": None}
+        spoken = {"format": {"type": "audio/pcm", "rate": rate}, "voice": self.voice(choices), "speed": choices.speed}
         return {
             "id": self._id,
             "type": "realtime",
             "object": "realtime.session",
             "model": self._service.model_name,
-            "instructions": self._wish.instructions or "",
-            "output_modalities": self._wish.output_modalities,
-            "max_output_tokens": self._wish.max_output_tokens or "inf",
-            "audio": {
-                "input": heard if self._hears else None,
-                "output": {"format": {"type": "audio/pcm", "rate": rate}, "voice": self._voice(self._wish)},
-            },
+            "instructions": choices.instructions,
+            "output_modalities": choices.output_modalities,
+            "max_output_tokens": choices.max_output_tokens or "inf",
+            "tools": [],
+            "tool_choice": "auto",
+            "truncation": "disabled",
+            "audio": {"input": heard if self._hears else None, "output": spoken},
         }
 
-    def _voice(self, wish: SessionWish) -> str:
+    def voice(self, choices: Choices) -> str:
         """Raises ApiError for a voice that there is none of."""
-        output = wish.audio.output if wish.audio is not None else None
-        named = output.voice if output is not None and output.voice is not None else wish.voice
-        return str(self._service.speech_options(named).speaker)
+        return str(self._service.speech_options(choices.voice).speaker)
+
+    def tempo(self, choices: Choices) -> Tempo:
+        """Raises ApiError for another speed than 1.0 where none can be made."""
+        return Tempo(choices.speed, self._service.model.sample_rate)
 
     async def _update(self, event: dict[str, Any]) -> None:
-        wish = self._with(_SessionUpdate.model_validate(event).session)
-        self._voice(wish)
-        self._service.check_length(wish.instructions or "", "session.instructions")
-        self._wish = wish
+        wish = SessionUpdate.model_validate(event).session
+        if wish.id not in (None, self._id):
+            raise ApiError(400, f"the session's id is {self._id}, and stays it", param="session.id")
+        self._choices = self._chosen(wish, "session")
         await self._send("session.updated", session=self._shown())
 
-    def _with(self, wish: SessionWish) -> SessionWish:
-        """The session's choices with others in their place."""
-        return self._wish.model_copy(update={name: getattr(wish, name) for name in wish.model_fields_set})
+    def _chosen(self, wish: SessionWish | ResponseWish, where: str) -> Choices:
+        """Raises ApiError for choices that there aren't."""
+        choices = self._choices.changed_by(wish)
+        self.voice(choices)
+        self.tempo(choices)
+        self._service.check_length(choices.instructions, f"{where}.instructions")
+        return choices
 
     async def _create_item(self, event: dict[str, Any]) -> None:
-        item = _ItemCreate.model_validate(event).item
-        await self._add_said(item.model_copy(update={"content": [_with_recording(part) for part in item.content]}))
+        asked = ItemCreate.model_validate(event)
+        await self._add_said(_with_recordings(asked.item), self._place_behind(asked.previous_item_id))
 
-    async def _add_said(self, item: Item) -> None:
+    def _place_behind(self, previous: str | None) -> int:
+        """Where in the conversation an item comes; "root" is its beginning. Raises ApiError."""
+        if previous is None or previous == "root":
+            return 0 if previous else len(self._items)
+        self._named(previous, "previous_item_id")
+        return list(self._items).index(previous) + 1
+
+    def _named(self, name: str, param: str = "item_id") -> Item:
+        """Raises ApiError for an item that there is none of."""
+        if name not in self._items:
+            raise ApiError(404, f"there is no item {name!r:.80}", param=param)
+        return self._items[name]
+
+    async def _add_said(self, item: Item, place: int) -> None:
         """A turn of the client's. Raises ApiError for one that can't be answered, or is too long."""
-        message = Message(role=item.role, content=list(item.content))
-        turns_of([message], self._service.transcripts, hears=self._hears)  # or an error
-        parts = [part for one in (*self._items.values(), item) for part in one.content]
+        if item.id in self._items:
+            raise ApiError(400, f"there is an item {item.id!r:.80} already", param="item.id")
+        turns_of([_message(item)], self._service.transcripts, hears=self._hears)  # or an error
+        self._check_length([*self._items.values(), item])
+        await self._add(item, place)
+
+    def _check_length(self, items: Sequence[Item]) -> None:
+        """Raises ApiError for more turns than may be, or longer ones."""
+        parts = [part for one in items for part in one.content]
         letters = sum(len(part.text or "") for part in parts)
         nbytes = sum(len(part.input_audio.data or "") for part in parts if part.input_audio is not None)
         settings = self._service.settings
-        if len(self._items) >= _MOST_ITEMS or letters > settings.max_characters or nbytes > 2 * settings.max_body:
+        if len(items) > _MOST_ITEMS or letters > settings.max_characters or nbytes > 2 * settings.max_body:
             raise ApiError(400, "the conversation is as long as it may be; delete items of it", code="too_long")
-        await self._add(item)
 
-    async def _add(self, item: Item, finished: bool = True) -> dict[str, Any]:
-        previous = next(reversed(self._items), None)
+    async def _add(self, item: Item, place: int, finished: bool = True) -> dict[str, Any]:
         name = item.id or f"item_{secrets.token_hex(10)}"
-        self._items[name] = item.model_copy(update={"id": name})
-        plain = item.model_dump(exclude_none=True, exclude={"content": {"__all__": {"audio", "input_audio"}}})
-        shown = {**plain, "id": name, "object": "realtime.item", "status": "completed"}
+        known = list(self._items.items())
+        previous = known[place - 1][0] if place else None
+        self._items = dict([*known[:place], (name, item.model_copy(update={"id": name})), *known[place:]])
+        shown = _shown_item(self._items[name])
         if not finished:
             shown |= {"status": "in_progress", "content": []}
         await self._send("conversation.item.added", previous_item_id=previous, item=shown)
@@ -250,19 +259,21 @@ class _Session:
         return shown
 
     async def _delete_item(self, event: dict[str, Any]) -> None:
-        name = _ItemDelete.model_validate(event).item_id
-        if self._items.pop(name, None) is None:
-            raise ApiError(404, f"there is no item {name!r:.80}", param="item_id")
+        name = ItemNamed.model_validate(event).item_id
+        self._named(name)
+        del self._items[name]
         await self._send("conversation.item.deleted", item_id=name)
+
+    async def _retrieve_item(self, event: dict[str, Any]) -> None:
+        item = self._named(ItemNamed.model_validate(event).item_id)
+        await self._send("conversation.item.retrieved", item=_shown_item(item))
 
     async def _truncate_item(self, event: dict[str, Any]) -> None:
         """A client tells how much of an answer was heard; which words those were isn't known, so all stay."""
-        name = _ItemDelete.model_validate(event).item_id
-        if name not in self._items:
-            raise ApiError(404, f"there is no item {name!r:.80}", param="item_id")
-        end = event.get("audio_end_ms")
-        shown = end if isinstance(end, int) and 0 <= end < 1 << 40 else 0
-        await self._send("conversation.item.truncated", item_id=name, content_index=0, audio_end_ms=shown)
+        asked = ItemTruncate.model_validate(event)
+        self._named(asked.item_id)
+        at = {"content_index": asked.content_index, "audio_end_ms": asked.audio_end_ms}
+        await self._send("conversation.item.truncated", item_id=asked.item_id, **at)
 
     @property
     def _hears(self) -> bool:
@@ -271,31 +282,46 @@ class _Session:
     async def _append(self, event: dict[str, Any]) -> None:
         if not self._hears:
             raise ApiError(400, "this server's model does not hear: send text", code="unsupported_content")
-        self._input.append(event.get("audio"))
+        self._input.append(AudioAppend.model_validate(event).audio)
 
-    async def _commit(self, _: dict[str, Any]) -> None:
+    async def _commit(self, event: dict[str, Any]) -> None:
+        Event.model_validate(event)
         part = ItemPart(type="input_audio", input_audio=self._input.take())
         name, previous = f"item_{secrets.token_hex(10)}", next(reversed(self._items), None)
         await self._send("input_audio_buffer.committed", previous_item_id=previous, item_id=name)
-        await self._add_said(Item(id=name, role="user", content=[part]))
+        await self._add_said(Item(id=name, role="user", content=[part]), len(self._items))
 
-    async def _clear(self, _: dict[str, Any]) -> None:
+    async def _clear(self, event: dict[str, Any]) -> None:
+        Event.model_validate(event)
         self._input.clear()
         await self._send("input_audio_buffer.cleared")
 
     async def _create_response(self, event: dict[str, Any]) -> None:
-        wish = self._with(_ResponseCreate.model_validate(event).response)
+        wish = ResponseCreate.model_validate(event).response
+        choices = self._chosen(wish, "response")
         if self._response is not None and not self._response.done():
             raise ApiError(
                 400, "a response is being made; cancel it first", code="conversation_already_has_active_response"
             )
-        if not self._items:
+        items = list(self._items.values()) if wish.input is None else [self._asked(one) for one in wish.input]
+        if not items and not (wish.input is not None and choices.instructions):
             raise ApiError(400, "there is nothing to answer: create an item first", code="conversation_is_empty")
-        self._response = asyncio.create_task(self._respond(wish))
+        self._check_length(items)
+        system = [Message(role="system", content=choices.instructions)] if choices.instructions else []
+        messages = [*system, *(_message(item) for item in items)]
+        turns = turns_of(messages, self._service.transcripts, hears=self._hears)
+        response = _Response(self, choices, turns, outside=wish.conversation == "none", metadata=wish.metadata)
+        self._response_id = response.id
+        self._response = asyncio.create_task(self._respond(response))
 
-    async def _cancel_response(self, _: dict[str, Any]) -> None:
-        if self._response is None or self._response.done():
-            raise ApiError(400, "there is no response to cancel", code="response_cancel_not_active")
+    def _asked(self, one: Item | ItemReference) -> Item:
+        """An item that one response alone reads. Raises ApiError."""
+        return self._named(one.id, "response.input") if isinstance(one, ItemReference) else _with_recordings(one)
+
+    async def _cancel_response(self, event: dict[str, Any]) -> None:
+        name = ResponseCancel.model_validate(event).response_id
+        if self._response is None or self._response.done() or name not in (None, self._response_id):
+            raise ApiError(400, "there is no such response to cancel", code="response_cancel_not_active")
         await self.interrupt()
 
     async def interrupt(self) -> None:
@@ -304,9 +330,9 @@ class _Session:
             self._response.cancel()
             await asyncio.wait([self._response])
 
-    async def _respond(self, wish: SessionWish) -> None:
+    async def _respond(self, response: _Response) -> None:
         try:
-            await _Response(self, wish).run()
+            await response.run()
         except (WebSocketDisconnect, OSError, RuntimeError, asyncio.TimeoutError):
             await _closed(self._socket, _FAILED)
 
@@ -320,21 +346,17 @@ class _Session:
     def key(self) -> str:
         return key_of(self._socket)
 
-    def turns(self, wish: SessionWish) -> list[dict[str, Any]]:
-        """What the thinker reads."""
-        instructions = [Message(role="system", content=wish.instructions)] if wish.instructions else []
-        said = [Message(role=item.role, content=list(item.content)) for item in self._items.values()]
-        return turns_of([*instructions, *said], self._service.transcripts, hears=self._hears)
-
-    def voice(self, wish: SessionWish) -> str:
-        return self._voice(wish)
+    @property
+    def conversation(self) -> str:
+        return self._conversation
 
     async def send(self, kind: str, **fields: Any) -> None:
         await self._send(kind, **fields)
 
     async def begin_answer(self, item_id: str) -> dict[str, Any]:
         """An item of the conversation that is being said."""
-        return await self._add(Item(id=item_id, role="assistant", content=[ItemPart(text="")]), finished=False)
+        item = Item(id=item_id, role="assistant", content=[ItemPart(text="")])
+        return await self._add(item, len(self._items), finished=False)
 
     def end_answer(self, item_id: str, text: str) -> None:
         """What was said of it stays in the conversation; nothing, if that is nothing."""
@@ -347,22 +369,42 @@ class _Session:
 class _Response:
     """One answer, and the events that tell of it."""
 
-    def __init__(self, session: _Session, wish: SessionWish) -> None:
-        self._session, self._wish = session, wish
-        self._id, self._item = f"resp_{secrets.token_hex(10)}", f"item_{secrets.token_hex(10)}"
-        self._aloud = "audio" in (wish.output_modalities or ())
+    def __init__(
+        self,
+        session: _Session,
+        choices: Choices,
+        turns: list[dict[str, Any]],
+        *,
+        outside: bool,
+        metadata: dict[str, str] | None,
+    ) -> None:
+        """`outside`: whether it stays out of the conversation."""
+        self._session, self._choices, self._turns, self._outside = session, choices, turns, outside
+        self.id, self._item = f"resp_{secrets.token_hex(10)}", f"item_{secrets.token_hex(10)}"
+        self._aloud, self._metadata = choices.aloud, metadata
+        self._tempo = session.tempo(choices)
         self._text, self._frames = "", 0
+        self._cut = False
         self._warnings: list[str] = []
-        self._place = {"response_id": self._id, "item_id": self._item, "output_index": 0, "content_index": 0}
+        self._place = {"response_id": self.id, "item_id": self._item, "output_index": 0, "content_index": 0}
 
     async def run(self) -> None:
         """To its end, or until it is cancelled."""
         status, details = "completed", None
-        shown = {"id": self._id, "object": "realtime.response", "output": [], "output_modalities": self._modalities}
+        shown = {
+            "id": self.id,
+            "object": "realtime.response",
+            "conversation_id": None if self._outside else self._session.conversation,
+            "output": [],
+            "output_modalities": self._modalities,
+            "metadata": self._metadata,
+        }
         await self._session.send("response.created", response={**shown, "status": "in_progress", "usage": None})
         usage = None
         try:
             usage = await self._say()
+            if self._cut:
+                status, details = "incomplete", {"type": "incomplete", "reason": "max_output_tokens"}
         except asyncio.CancelledError:
             status, details = "cancelled", {"type": "cancelled", "reason": "client_cancelled"}
         except OmniError as error:
@@ -370,7 +412,8 @@ class _Response:
             status, details = "failed", {"type": "failed", "error": body}
             await self._session.send("error", error={**body, "event_id": None})
         item = self._shown("completed" if status == "completed" else "incomplete")
-        self._session.end_answer(self._item, self._text)
+        if not self._outside:
+            self._session.end_answer(self._item, self._text)
         done = {**shown, "status": status, "status_details": details, "output": [item], "usage": usage}
         if told := warnings_shown(self._warnings):
             done["warnings"] = told
@@ -391,17 +434,15 @@ class _Response:
 
     async def _say(self) -> dict[str, Any]:
         session, service, send = self._session, self._session.service, self._session.send
-        tokens = self._wish.max_output_tokens
-        turns = session.turns(self._wish)
-        answer = service.thinker.answer(turns, TextWish(max_tokens=tokens if isinstance(tokens, int) else None))
+        answer = service.thinker.answer(self._turns, TextWish(max_tokens=self._choices.max_output_tokens))
         speech = None
         if self._aloud:
-            options = service.speech_options(session.voice(self._wish))
+            options = service.speech_options(session.voice(self._choices))
             speech = service.desk.expect(options, session.key)
         ready = spoken_answer(answer, speech)
         try:
-            item = await session.begin_answer(self._item)
-            await send("response.output_item.added", response_id=self._id, output_index=0, item=item)
+            item = await self._begun()
+            await send("response.output_item.added", response_id=self.id, output_index=0, item=item)
             await send("response.content_part.added", **self._place, part=self._part())
             async for one in ready:
                 await self._tell(one)
@@ -411,6 +452,8 @@ class _Response:
                 self._warnings += speech.warnings
                 speech.cancel()
             await ready.aclose()
+        await self._send_samples(self._tempo.finish())
+        self._cut = self._cut or answer.finish_reason == "length"
         await self._told()
         written = answer.n_tokens + self._frames
         return {
@@ -424,12 +467,22 @@ class _Response:
         send = self._session.send
         if isinstance(one, Audio):
             self._frames += one.codes.shape[1]
-            if len(one.samples):
-                await send("response.output_audio.delta", **self._place, delta=as_base64(pcm16(one.samples)))
+            self._cut = self._cut or one.stop_reason not in ("", "eos", "empty")
+            await self._send_samples(self._tempo.stretch(one.samples))
         elif one:
             self._text += one
             kind = "response.output_audio_transcript.delta" if self._aloud else "response.output_text.delta"
             await send(kind, **self._place, delta=one)
+
+    async def _send_samples(self, samples: FloatArray) -> None:
+        if len(samples):
+            await self._session.send("response.output_audio.delta", **self._place, delta=as_base64(pcm16(samples)))
+
+    async def _begun(self) -> dict[str, Any]:
+        """Its item, as it is shown."""
+        if not self._outside:
+            return await self._session.begin_answer(self._item)
+        return {**self._shown("in_progress"), "content": []}
 
     async def _told(self) -> None:
         send = self._session.send
@@ -439,6 +492,7 @@ class _Response:
         else:
             await send("response.output_text.done", **self._place, text=self._text)
         await send("response.content_part.done", **self._place, part=self._part())
-        item = self._shown("completed")
-        await send("response.output_item.done", response_id=self._id, output_index=0, item=item)
-        await send("conversation.item.done", previous_item_id=None, item=item)
+        item = self._shown("incomplete" if self._cut else "completed")
+        await send("response.output_item.done", response_id=self.id, output_index=0, item=item)
+        if not self._outside:
+            await send("conversation.item.done", previous_item_id=None, item=item)

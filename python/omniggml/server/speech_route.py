@@ -20,7 +20,14 @@ from omniggml.server.streamed import Streamed, shown
 from omniggml.server.tempo import FASTEST, SLOWEST, Tempo
 from omniggml.text.soundness import check_text
 
-Seed = Annotated[int, Field(ge=0, le=2**64 - 1)]
+Seed = Annotated[int, Field(ge=-(2**63), le=2**64 - 1)]
+"""As OpenAI's clients send it, which may have a sign: -1 is a seed like any other."""
+Speed = Annotated[float, Field(ge=SLOWEST, le=FASTEST, allow_inf_nan=False)]
+
+
+def unsigned(seed: int | None) -> int:
+    """As the model takes it; 0 where none is named."""
+    return (seed or 0) % 2**64
 
 
 class VoiceId(BaseModel):
@@ -40,7 +47,7 @@ class SpeechRequest(BaseModel):
     response_format: Literal["mp3", "opus", "aac", "flac", "wav", "pcm"] | None = Field(
         default=None, description="mp3 where none is named; pcm is 16-bit little-endian without a header"
     )
-    speed: Annotated[float, Field(ge=SLOWEST, le=FASTEST)] | None = None
+    speed: Speed | None = None
     stream_format: Literal["audio", "sse"] | None = None
     instructions: str | None = Field(default=None, description="this model takes none")
     seed: Seed | None = Field(default=None, description="the same seed gives the same audio; 0 where none is named")
@@ -62,7 +69,7 @@ def speech_routes(service: Service) -> APIRouter:
         if asked.instructions and asked.instructions.strip():
             raise ApiError(400, "this model takes no instructions; leave them out", param="instructions")
         voice = asked.voice.id if isinstance(asked.voice, VoiceId) else asked.voice
-        options = service.speech_options(voice, asked.seed or 0)
+        options = service.speech_options(voice, unsigned(asked.seed))
         rate, kind = service.model.sample_rate, asked.response_format or "mp3"
         encoder, tempo = new_encoder(kind, rate), Tempo(asked.speed or 1.0, rate)
         speech = await service.desk.begin(asked.input, options, key_of(request))

@@ -34,6 +34,8 @@ class TextWish:
     temperature: float | None = None
     top_p: float | None = None
     seed: int | None = None
+    top_k: int | None = None
+    repetition_penalty: float | None = None
     stop: tuple[str, ...] = ()
 
 
@@ -124,12 +126,14 @@ class ChatThinker:
 
 
 def _text_options(wish: TextWish) -> TextOptions:
-    greedy = wish.temperature == 0
+    greedy = 0 in (wish.temperature, wish.top_p)  # of no mass at all, only the likeliest token is left
     return TextOptions(
         seed=wish.seed or 0,
         greedy=greedy,
         temperature=None if greedy else wish.temperature,
         top_p=None if greedy else wish.top_p,
+        top_k=None if greedy else wish.top_k,
+        repetition_penalty=wish.repetition_penalty,
         max_tokens=_DEFAULT_TOKENS if wish.max_tokens is None else wish.max_tokens,
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -21,6 +22,7 @@ from wyoming.tts import (
 )
 
 from omniggml.errors import InputError, OmniError
+from omniggml.printable import printable
 from omniggml.server.desk import BegunSpeech
 from omniggml.server.encoders import pcm16
 from omniggml.server.service import Service
@@ -33,7 +35,15 @@ _ATTRIBUTION = Attribution("omniggml", "")
 
 
 class _BoundedReader(asyncio.StreamReader):
-    """The length of an event's data is its sender's word, which is not taken for any number of bytes."""
+    """The length of an event's data is its sender's word, which is not taken for any number of bytes. `ended`: whether
+    no event was begun when the connection ended."""
+
+    ended = False
+
+    async def readline(self) -> bytes:
+        line = await super().readline()
+        self.ended = not line
+        return line
 
     async def readexactly(self, n: int) -> bytes:
         if not 0 <= n <= _LONGEST_EVENT:
@@ -47,7 +57,9 @@ async def open_wyoming(service: Service, host: str, port: int) -> asyncio.Server
 
     def protocol() -> asyncio.StreamReaderProtocol:
         reader = _BoundedReader(limit=_LONGEST_EVENT, loop=loop)
-        return asyncio.StreamReaderProtocol(reader, lambda *streams: _Conversation(service, *streams).run(), loop=loop)
+        return asyncio.StreamReaderProtocol(
+            reader, lambda _, writer: _Conversation(service, reader, writer).run(), loop=loop
+        )
 
     try:
         return await loop.create_server(protocol, host, port)
@@ -58,7 +70,7 @@ async def open_wyoming(service: Service, host: str, port: int) -> asyncio.Server
 class _Conversation:
     """One connection."""
 
-    def __init__(self, service: Service, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def __init__(self, service: Service, reader: _BoundedReader, writer: asyncio.StreamWriter) -> None:
         self._service, self._reader, self._writer = service, reader, writer
         self._speech: BegunSpeech | None = None
         self._length = 0
@@ -77,11 +89,21 @@ class _Conversation:
         try:
             while (event := await within(idle, async_read_event(self._reader))) is not None:
                 await self._handle(event)
-        except (asyncio.TimeoutError, OSError, EOFError, ValueError, TypeError, KeyError, AttributeError, InputError):
-            pass  # silent for too long, gone, or no Wyoming
+            if not self._reader.ended:
+                raise InputError("what was sent is no event of Wyoming, which is a line of JSON")
+        except (asyncio.TimeoutError, OSError, EOFError):
+            pass  # silent for too long, or gone
+        except (ValueError, TypeError, KeyError, AttributeError, InputError, RecursionError) as error:
+            await self._complain(error)
         finally:
             self._drop()
             self._writer.close()
+
+    async def _complain(self, error: Exception) -> None:
+        """Where the next event begins isn't known any more, so this is the last one."""
+        told = str(error) if isinstance(error, InputError) else f"what was sent is no event of Wyoming: {error!r:.200}"
+        with contextlib.suppress(asyncio.TimeoutError, OSError):
+            await self._send(Error(printable(told), "protocol"))
 
     async def _handle(self, event: Event) -> None:
         handler = self._handlers.get(event.type)
@@ -92,6 +114,9 @@ class _Conversation:
         except OmniError as error:
             self._drop()
             await self._send(Error(str(error)))
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            self._drop()
+            await self._send(Error(printable(f"{event.type} lacks something, or has it wrong: {error!r:.200}")))
 
     async def _describe(self, event: Event) -> None:
         voices = [

@@ -22,7 +22,6 @@ from omniggml.server.encoders import FloatArray, as_base64, pcm16
 from omniggml.server.input_audio import RATE, InputAudio, recording_of, samples_of
 from omniggml.server.realtime_events import (
     AudioAppend,
-    Choices,
     Event,
     Item,
     ItemCreate,
@@ -31,6 +30,7 @@ from omniggml.server.realtime_events import (
     ItemReference,
     ItemTruncate,
     ResponseCancel,
+    ResponseChoices,
     ResponseCreate,
     ResponseWish,
     SessionUpdate,
@@ -113,7 +113,7 @@ class _Session:
         self._service, self._socket = service, socket
         self._id = f"sess_{secrets.token_hex(10)}"
         self._conversation = f"conv_{secrets.token_hex(10)}"
-        self._choices = Choices()
+        self._choices = ResponseChoices()
         self._items: dict[str, Item] = {}
         self._input = InputAudio(service.settings.max_body)
         self._response: asyncio.Task[None] | None = None
@@ -188,11 +188,11 @@ class _Session:
             "audio": {"input": heard if self._hears else None, "output": spoken},
         }
 
-    def voice(self, choices: Choices) -> str:
+    def voice(self, choices: ResponseChoices) -> str:
         """Raises ApiError for a voice that there is none of."""
         return str(self._service.speech_options(choices.voice).speaker)
 
-    def tempo(self, choices: Choices) -> Tempo:
+    def tempo(self, choices: ResponseChoices) -> Tempo:
         """Raises ApiError for another speed than 1.0 where none can be made."""
         return Tempo(choices.speed, self._service.model.sample_rate)
 
@@ -203,7 +203,7 @@ class _Session:
         self._choices = self._chosen(wish, "session")
         await self._send("session.updated", session=self._shown())
 
-    def _chosen(self, wish: SessionWish | ResponseWish, where: str) -> Choices:
+    def _chosen(self, wish: SessionWish | ResponseWish, where: str) -> ResponseChoices:
         """Raises ApiError for choices that there aren't."""
         choices = self._choices.changed_by(wish)
         self.voice(choices)
@@ -372,7 +372,7 @@ class _Response:
     def __init__(
         self,
         session: _Session,
-        choices: Choices,
+        choices: ResponseChoices,
         turns: list[dict[str, Any]],
         *,
         outside: bool,

@@ -152,7 +152,7 @@ class ResponseCancel(Event):
 
 
 @dataclass(frozen=True)
-class Choices:
+class ResponseChoices:
     """How a session, or one response, is answered."""
 
     instructions: str = ""
@@ -161,12 +161,12 @@ class Choices:
     voice: str | None = None
     speed: float = 1.0
 
-    def changed_by(self, wish: _Wish) -> Choices:
+    def changed_by(self, wish: _Wish) -> ResponseChoices:
         """These, with what is wished in their place."""
         output = (wish.audio.output if wish.audio is not None else None) or _Output()
         voice = output.voice.id if isinstance(output.voice, VoiceId) else output.voice or wish.voice
         tokens = self.max_output_tokens if wish.max_output_tokens is None else wish.max_output_tokens
-        return Choices(
+        return ResponseChoices(
             self.instructions if wish.instructions is None else wish.instructions,
             self.output_modalities if wish.output_modalities is None else wish.output_modalities,
             tokens if isinstance(tokens, int) else None,

@@ -151,6 +151,15 @@ def test_texts_that_say_nothing_stop_nobody(tmp_path: Path) -> None:
     assert again.returncode == 1 and "0 texts" in again.stdout and "1 before" in again.stdout
 
 
+def test_what_is_left_out_is_in_its_line(tmp_path: Path) -> None:
+    texts = write_lines(tmp_path / "t.jsonl", [{"text": "Hello \u4f60 world."}, {"text": "The dog runs."}])
+    run = batch(texts, tmp_path / "out")
+    assert run.returncode == 0 and "\u4f60" in run.stderr
+    entries = {entry["id"]: entry for entry in manifest(tmp_path / "out")}
+    assert len(entries["1"]["warnings"]) == 1 and "\u4f60" in entries["1"]["warnings"][0]
+    assert "warnings" not in entries["2"]
+
+
 def test_two_at_once_are_one_too_many(tmp_path: Path) -> None:
     from omniggml.batch.manifest import Manifest
 

@@ -746,6 +746,18 @@ def test_an_answer_that_a_limit_cuts_is_incomplete(server: Served) -> None:
         assert response["status_details"] == {"type": "incomplete", "reason": "max_output_tokens"}
 
 
+def test_audio_that_a_limit_cuts(voice: omniggml.Model) -> None:
+    with told_by("two cats sleep") as url, served(voice, thinker=ThinkerServer(url), max_frames=3) as server:
+        assert chat(server).json["choices"][0]["finish_reason"] == "stop"
+        aloud = {"modalities": ["text", "audio"]}
+        assert chat(server, **aloud).json["choices"][0]["finish_reason"] == "length"
+        assert events(chat(server, stream=True, **aloud))[-1]["choices"][0]["finish_reason"] == "length"
+        with Realtime(server) as client:
+            client.say(QUESTION)
+            client.send("response.create")
+            assert client.until("response.done")[-1]["response"]["status"] == "incomplete"
+
+
 def test_barge_in(voice: omniggml.Model) -> None:
     """A cancelled response ends, its slot is free, and the next one is answered."""
     bits = [{"choices": [{"delta": {"content": "the dog runs in the garden. "}}]}] * 40

@@ -3,6 +3,7 @@ again that die. Audio comes back to the machine that asked, which alone writes."
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -36,6 +37,8 @@ class RaySpeaker:
         return {
             "id": [one.text.id for one in spoken],
             "error": [one.error for one in spoken],
+            # A list may be empty in a whole batch, and Arrow then knows no type for it.
+            "warnings": [json.dumps(one.warnings) for one in spoken],
             "samples": [b"" if one.audio is None else one.audio.samples.tobytes() for one in spoken],
             "codes": [b"" if one.audio is None else one.audio.codes.tobytes() for one in spoken],
             "groups": [0 if one.audio is None else one.audio.codes.shape[0] for one in spoken],
@@ -87,4 +90,6 @@ def _spoken(text: BatchText, row: dict[str, Any]) -> SpokenText:
         return SpokenText(text, None, row["error"])
     codes = np.frombuffer(row["codes"], np.int32).reshape(row["groups"], -1)
     samples = np.frombuffer(row["samples"], np.float32)
-    return SpokenText(text, Audio(samples, int(row["rate"]), codes, row["stop_reason"]))
+    return SpokenText(
+        text, Audio(samples, int(row["rate"]), codes, row["stop_reason"]), warnings=tuple(json.loads(row["warnings"]))
+    )

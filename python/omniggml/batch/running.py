@@ -95,6 +95,7 @@ def _written(directory: Path, stem: str, spoken: SpokenText, audio_format: str) 
         "duration": round(spoken.audio.duration, 6),
         "frames": spoken.audio.codes.shape[1],
         "stop_reason": spoken.audio.stop_reason,
+        **({"warnings": spoken.warnings} if spoken.warnings else {}),
     }
 
 

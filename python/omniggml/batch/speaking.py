@@ -14,6 +14,7 @@ from omniggml.errors import InputError, NumericError
 from omniggml.model import Model
 from omniggml.openai_voices import speaker_of
 from omniggml.options import SpeechOptions
+from omniggml.warning import heard
 
 _AHEAD = 2
 """Texts that wait for a slot, so that none is idle while the next text is cut into sentences."""
@@ -21,11 +22,12 @@ _AHEAD = 2
 
 @dataclass(frozen=True)
 class SpokenText:
-    """A text of a batch and its `audio`, or why there is none."""
+    """A text of a batch and its `audio`, or why there is none; `warnings`: what of it could not be spoken."""
 
     text: BatchText
     audio: Audio | None
     error: str = ""
+    warnings: tuple[str, ...] = ()
 
 
 def speak_texts(model: Model, texts: Sequence[BatchText], options: SpeechOptions, slots: int) -> Iterator[SpokenText]:
@@ -48,6 +50,9 @@ def _said(model: Model, engine: SpeechEngine, text: BatchText, options: SpeechOp
     try:
         speaker = speaker_of(model, named) if isinstance(named, str) else named
         chosen = replace(options, speaker=speaker, seed=seed)
-        return SpokenText(text, Audio.join(list(engine.begin_with(text.text, chosen))))
+        warnings: list[str] = []
+        with heard(warnings):
+            audio = Audio.join(list(engine.begin_with(text.text, chosen)))
+        return SpokenText(text, audio, warnings=tuple(dict.fromkeys(warnings)))
     except (InputError, NumericError) as error:
         return SpokenText(text, None, str(error))

@@ -152,10 +152,12 @@ class _Chat:
     created: int = field(default_factory=lambda: int(time.time()))
     text: str = ""
     frames: int = 0
+    cut: bool = False
 
     def encoded(self, piece: Audio) -> bytes:
         assert self.encoder is not None
         self.frames += piece.codes.shape[1]
+        self.cut = self.cut or piece.stop_reason not in ("", "eos", "empty")
         return self.encoder.encode(piece.samples)
 
     def rest(self) -> bytes:
@@ -172,6 +174,11 @@ class _Chat:
             "total_tokens": self.answer.n_prompt + written,
             "completion_tokens_details": {"audio_tokens": self.frames, "text_tokens": self.answer.n_tokens},
         }
+
+    @property
+    def finish_reason(self) -> str:
+        """A limit may have cut what is written, or what is heard of it."""
+        return "length" if self.cut else self.answer.finish_reason
 
     def warnings(self) -> list[str]:
         """So far."""
@@ -237,7 +244,7 @@ async def _whole(chat: _Chat, ready: AsyncGenerator[str | Audio, None]) -> Async
     if chat.audio_id is not None:
         audio = {"id": chat.audio_id, "data": as_base64(bytes(data)), "transcript": chat.text}
         message |= {"content": None, "audio": {**audio, "expires_at": chat.keep()}}
-    choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": chat.answer.finish_reason}
+    choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": chat.finish_reason}
     whole = {**chat.head("chat.completion"), "choices": [choice], "usage": chat.usage(), **chat.warned()}
     yield json.dumps(whole).encode()
 
@@ -267,7 +274,7 @@ async def _chunks(chat: _Chat, ready: AsyncGenerator[str | Audio, None], counted
         yield audio(data=as_base64(rest))
     if chat.audio_id is not None:
         yield audio(expires_at=chat.keep())
-    yield chunk({}, chat.answer.finish_reason, **chat.warned())
+    yield chunk({}, chat.finish_reason, **chat.warned())
     if counted:
         yield event({**chat.head("chat.completion.chunk"), "choices": [], "usage": chat.usage()})
     yield DONE

@@ -616,6 +616,17 @@ def test_named_pipe(model: list[str], tmp_path: Path) -> None:
 
 
 @LINUX
+def test_a_named_pipe_whose_reader_leaves(model: list[str], tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    arguments = command("speak", "hello " * 200, "-o", tmp_path / "pipe", *model, "--max-frames", 2000)
+    process = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    (tmp_path / "pipe").open("rb").close()
+    _, error = process.communicate(timeout=DEADLINE)
+    assert process.returncode == 1
+    assert error.decode() == f"omniggml: {tmp_path / 'pipe'} can't be written: its reader went away\n"
+
+
+@LINUX
 def test_a_terminal_can_not_hear(model: list[str]) -> None:
     import pty
 

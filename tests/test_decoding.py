@@ -54,3 +54,10 @@ def test_files_that_are_none(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "none.txt", Path("a\0b")):
         with pytest.raises(InputError, match="can't be read"):
             read_text(path)
+
+
+@pytest.mark.parametrize("data", [b"\x8f\x02\xfe" * 40, bytes(range(1, 256)), b"\x89PNG\r\n\x1a\n"])
+def test_bytes_that_are_no_text(data: bytes) -> None:
+    """Control bytes are in no encoding's texts: no name is guessed."""
+    with pytest.raises(InputError, match="it is no text: it holds the control byte 0x"):
+        decoded("it", data)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from omniggml.text.spans import PAUSE_PARAGRAPH, PAUSE_SENTENCE, sentences, spans_of
+from omniggml.text.spans import PAUSE_PARAGRAPH, PAUSE_SENTENCE, SpansInTurn, sentences
 from omniggml.text.spoken_english import spoken_text
 
 
@@ -49,22 +49,24 @@ def test_sentences(text: str, count: int) -> None:
 def test_a_short_paragraph_is_one_span() -> None:
     """Whatever the text has room for: between paragraphs is a pause, unless nothing is to be split."""
     text = "One. Two.\n\nThree."
-    spans = spans_of(text, len, 100, "auto")
+    spans = list(SpansInTurn(text, len, 100, "auto"))
     assert [(span.text, span.pause) for span in spans] == [("One. Two.", PAUSE_PARAGRAPH), ("Three.", 0.0)]
-    assert [span.text for span in spans_of(" One. Two.\n", len, 100, "auto")] == [" One. Two.\n"]
-    assert [span.text for span in spans_of(text, len, 1, "never")] == [text]
-    assert [span.text for span in spans_of(text, len, 100, "sentence")] == ["One.", "Two.", "Three."]
+    assert [span.text for span in SpansInTurn(" One. Two.\n", len, 100, "auto")] == [" One. Two.\n"]
+    assert [span.text for span in SpansInTurn(text, len, 1, "never")] == [text]
+    assert [span.text for span in SpansInTurn(text, len, 100, "sentence")] == ["One.", "Two.", "Three."]
 
 
 def test_sentences_are_put_together_up_to_the_longest_span() -> None:
-    spans = spans_of("One two. Three four. Five six. Seven eight.\n\nNine ten.", len, 22, "auto")
+    spans = list(SpansInTurn("One two. Three four. Five six. Seven eight.\n\nNine ten.", len, 22, "auto"))
     assert [span.text for span in spans] == ["One two. Three four.", "Five six. Seven eight.", "Nine ten."]
     assert [span.pause for span in spans] == [PAUSE_SENTENCE, PAUSE_PARAGRAPH, 0.0]
     assert PAUSE_PARAGRAPH > PAUSE_SENTENCE > 0
 
 
 def test_long_sentences_are_cut_at_clauses() -> None:
-    spans = spans_of("the cat sat on the mat, and the dog ran in the garden, but nobody saw it", len, 40, "auto")
+    spans = list(
+        SpansInTurn("the cat sat on the mat, and the dog ran in the garden, but nobody saw it", len, 40, "auto")
+    )
     assert [span.text for span in spans] == [
         "the cat sat on the mat,",
         "and the dog ran in the garden,",
@@ -76,7 +78,7 @@ def test_long_sentences_are_cut_at_clauses() -> None:
 @pytest.mark.parametrize("text", ["word " * 600, "\u5b57" * 600, "a" * 600, "one, " * 300])
 def test_600_words_without_an_end(text: str) -> None:
     """Words are kept whole where there are any, and no piece is a remnant."""
-    spans = spans_of(text, len, 50, "auto")
+    spans = list(SpansInTurn(text, len, 50, "auto"))
     assert squeezed("".join(span.text for span in spans)) == squeezed(text)
     sizes = [len(span.text) for span in spans]
     assert max(sizes) <= 50 and min(sizes) >= 15
@@ -92,7 +94,7 @@ WORDS = st.sampled_from(
 @settings(deadline=None)
 @given(st.lists(WORDS, max_size=60).map(" ".join), st.integers(1, 40), st.sampled_from(["auto", "sentence"]))
 def test_nothing_is_lost(text: str, longest: int, split: str) -> None:
-    spans = spans_of(text, len, longest, split)
+    spans = list(SpansInTurn(text, len, longest, split))
     assert squeezed("".join(span.text for span in spans)) == squeezed(text)
     assert all(len(span.text) <= longest or not span.text.strip() for span in spans)
 
@@ -110,7 +112,7 @@ def length(text: str) -> int:
 )
 def test_what_is_read_together_is_never_cut(text: str, longest: int, spans: list[str]) -> None:
     """What has to be cut even so is cut between the words that are said for it."""
-    assert [span.text for span in spans_of(text, length, longest, "auto", spoken_text)] == spans
+    assert [span.text for span in SpansInTurn(text, length, longest, "auto", spoken_text)] == spans
 
 
 FIGURES = st.sampled_from(
@@ -135,7 +137,26 @@ FIGURES = st.sampled_from(
 @settings(deadline=None, max_examples=50)
 @given(st.lists(FIGURES, min_size=1, max_size=12).map(" ".join), st.integers(12, 60))
 def test_spans_say_what_the_whole_says(text: str, longest: int) -> None:
-    spans = spans_of(text, length, longest, "auto", spoken_text)
+    spans = list(SpansInTurn(text, length, longest, "auto", spoken_text))
     said = " ".join(spoken_text(span.text) for span in spans)
     assert re.findall("[a-z]+", said) == re.findall("[a-z]+", spoken_text(text))
     assert all(length(span.text) <= longest for span in spans)
+
+
+def test_a_long_text_is_looked_at_while_it_is_asked_for() -> None:
+    """Its beginning costs what a short one does, and what was not asked for is told without looking at it."""
+    looked_at: list[str] = []
+
+    def length(part: str) -> int:
+        looked_at.append(part)
+        return len(part)
+
+    for between in (" ", "\n\n"):
+        looked_at.clear()
+        text = between.join(f"This is sentence {n}." for n in range(2000))
+        spans = SpansInTurn(text, length, 60, "auto")
+        first = next(spans).text
+        assert len(looked_at) < 10
+        assert f"{first} {spans.rest()}".split() == text.split() and spans.more
+        assert " ".join([first, *(span.text for span in spans)]).split() == text.split()
+        assert not spans.more and spans.rest() == ""

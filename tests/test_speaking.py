@@ -15,7 +15,7 @@ import pytest
 import omniggml
 from omniggml import Audio, InputError, Model
 from omniggml.coming_text import ComingText
-from omniggml.text.spans import spans_of
+from omniggml.text.spans import SpansInTurn
 from omniggml.text.spoken_english import plain_text, spoken_text, write_out
 from parity.files import ModelFiles
 from processes import ROUNDS
@@ -67,7 +67,7 @@ def test_tokens_of_a_text_that_comes_are_those_of_the_whole(model: Model, seed: 
     encode = model.tokenizer.encode
     for _ in range(25):
         text = "".join(rng.choice(_PIECES) + rng.choice(["", " ", " "]) for _ in range(rng.randint(1, 25)))
-        wanted = [encode(span.text) for span in spans_of(text, lambda part: len(encode(part)), 10**6, "auto")]
+        wanted = [encode(span.text) for span in SpansInTurn(text, lambda part: len(encode(part)), 10**6, "auto")]
         assert fed(text, ComingText(encode, 10**6), rng) == wanted, repr(text)
         assert fed(text, ComingText(encode, 10**6, "never"), rng) == [encode(text)]
 
@@ -164,7 +164,9 @@ def test_what_is_read_together_is_fed_to_one_span(voice: Model, longest: int) ->
 
     text = "On March 3, 2020 it was -5 \u00b0C, and 7,512.30 people saw that it cost $1,234,567.89 a day."
     coming = ComingText(tokens, longest, written_out=True, said=voice.written_out)
-    spans = [span.text for span in spans_of(text, lambda part: len(tokens(part)), longest, "auto", voice.written_out)]
+    spans = [
+        span.text for span in SpansInTurn(text, lambda part: len(tokens(part)), longest, "auto", voice.written_out)
+    ]
     assert fed(text, coming, random.Random(longest), 40) == [tokens(span) for span in spans]
     assert [span.text for span in coming.spans] == spans
     text = "we saw in the old house by the river that " + text.removeprefix("On ")
@@ -222,7 +224,7 @@ def test_paragraphs_that_come_are_those_of_the_whole(text: str, size: int) -> No
     def said(text: str) -> str:
         return write_out(text).text
 
-    wanted = spans_of(plain_text(text), lambda part: len(tokens(part)), 1000, "auto", said)
+    wanted = list(SpansInTurn(plain_text(text), lambda part: len(tokens(part)), 1000, "auto", said))
     coming = ComingText(tokens, 1000, written_out=True, plain=plain_text, said=said)
     assert fed(text, coming, random.Random(size), size) == [tokens(span.text) for span in wanted]
     assert len(wanted) > 1 and [span.pause for span in coming.spans] == [span.pause for span in wanted]

@@ -56,7 +56,7 @@ class Audio:
         return len(self.samples) / self.sample_rate
 
     def save(self, path: str | os.PathLike[str], subtype: str = "PCM_16") -> Path:
-        """Write the file, in the format of its ending (.wav, .flac, .ogg), and return its path.
+        """Write the file, in the format of its ending (.wav, .flac, .ogg, .mp3), and return its path.
 
         It is written aside and renamed, so that `path` never holds half a file; "-" is standard output. Raises
         InputError when it can't be written or the ending is unknown.
@@ -262,5 +262,5 @@ def _container(path: Path) -> str:
     """The format for a file of that name. Raises InputError for an unknown ending."""
     container = path.suffix.lstrip(".").upper() or "WAV"
     if container == "RAW" or container not in soundfile.available_formats():
-        raise InputError(f"{path}: the ending {path.suffix!r} is no known audio format; use .wav or .flac")
+        raise InputError(f"{path}: the ending {path.suffix!r} is no known audio format; use .wav, .flac, .ogg or .mp3")
     return container

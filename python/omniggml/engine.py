@@ -26,7 +26,7 @@ from omniggml.audio import Audio
 from omniggml.checked import checked
 from omniggml.coming_text import ComingSpan, ComingText
 from omniggml.errors import InputError, OmniError
-from omniggml.in_turn import Joined, Planned
+from omniggml.in_turn import Joined, Plan, Planned
 from omniggml.options import SpeechKeywords, SpeechOptions
 from omniggml.text.soundness import check_text
 from omniggml.text.written import warning_of
@@ -89,7 +89,7 @@ class SpeechSide:
     still being written made tokens, that of an answer, the samples of so many frames, and those a second."""
 
     begin: BeginSpan
-    planned: Callable[[str, SpeechOptions], tuple[list[int], list[Planned]]]
+    planned: Callable[[str, SpeechOptions], tuple[list[int], Plan[Planned]]]
     coming: Callable[[SpeechOptions], tuple[list[int], ComingText]]
     answered: Callable[[Writing, SpeechOptions], ComingText]
     n_samples: Callable[[int], int]
@@ -122,8 +122,7 @@ class SpeechEngine:
             conversation, coming = self._side.coming(options)
             return Speaking(self, options, Conversation(conversation), coming)
         conversation, planned = self._side.planned(text, options)
-        spans = [ComingSpan(one.text, one.tokens, one.pause) for one in planned]
-        return Speaking(self, options, Conversation(conversation), spans)
+        return Speaking(self, options, Conversation(conversation), planned)
 
     def begin_answer(self, answer: Writing, options: SpeechOptions) -> Speaking:
         """A speech of an answer that is being written (`Model.answer`), in its conversation, as `Model.chat` speaks it.
@@ -189,13 +188,13 @@ class Speaking:
         engine: SpeechEngine,
         options: SpeechOptions,
         conversation: Conversation,
-        text: ComingText | Sequence[ComingSpan],
+        text: ComingText | Plan[Planned],
     ) -> None:
         """Made by `SpeechEngine.begin` and `Model.speaking`."""
         self._engine, self._side, self._options = engine, engine._side, options
         self._conversation = conversation
         self._coming = text if isinstance(text, ComingText) else None
-        self._spans = text.spans if isinstance(text, ComingText) else text
+        self._spans: Plan[ComingSpan] | Plan[Planned] = Plan(text.spans) if isinstance(text, ComingText) else text
         self._lock = threading.Lock()
         self._fed = 0  # tokens of the newest span that its speech has
         self._speeches: list[_native.EngineSpeech] = []
@@ -244,11 +243,11 @@ class Speaking:
             self._coming = None
             coming.finish()
             left_out = "".join(coming.left_out)
-            if len(self._speeches) > len(self._spans):
+            if len(self._speeches) > len(coming.spans):
                 self._speeches[-1].cancel()  # nothing of it was left to say
             else:
                 self._give()
-            if not any(span.tokens for span in self._spans):
+            if not any(span.tokens for span in coming.spans):
                 self._cancel(drop=True)
                 raise InputError("there is no text to speak" + (f": {warning_of(left_out)}" if left_out else ""))
         if left_out:
@@ -277,7 +276,8 @@ class Speaking:
         """The next spans, as soon as they are known: while one is heard, those behind it take the slots that nobody
         else wants. What a limit of frames leaves of them is seen when it is their turn."""
         ahead = min(self._engine.slots - 1, _MOST_AHEAD)
-        while not self._cancelled and len(self._speeches) < min(len(self._spans), self._at + max(1, ahead) + 1):
+        until = self._at + max(1, ahead)
+        while not self._cancelled and len(self._speeches) <= until and self._spans.has(len(self._speeches)):
             number = len(self._speeches)
             span, whole = self._spans[number], self._spans[number].pause is not None
             speech = self._side.begin(
@@ -350,16 +350,17 @@ class Speaking:
         audio = Audio(piece[0], self._side.sample_rate, piece[1], piece[2])  # type: ignore[arg-type]
         self._heard = self._speeches[self._at].n_given
         with self._lock:
-            if self._at == len(self._spans):
+            if not self._spans.has(self._at):
                 self._end()
                 return replace(audio, stop_reason=self._joined.reason)
             audio = self._limited(audio)
             span = self._spans[self._at]
-            rest = [one.text.strip() for one in self._spans[self._at + 1 :]]
             stop = self._left is not None and self._left <= 0
-            if audio.stop_reason and rest and self._cancelled:
+            if audio.stop_reason and self._cancelled and self._spans.has(self._at + 1):
                 audio = replace(audio, stop_reason="cancelled")
-            joined = self._joined.next(audio, span.text.strip(), span.pause or 0.0, rest, stop=stop)
+            joined = self._joined.next(
+                audio, span.text.strip(), span.pause or 0.0, self._spans, self._at + 1, stop=stop
+            )
             if audio.stop_reason:
                 if self._joined.over:
                     self._end()

@@ -23,7 +23,7 @@ from omniggml.engine import MOST_SLOTS, MOST_WAITING, Speaking, SpeechEngine, Sp
 from omniggml.errors import InputError, ModelFileError
 from omniggml.files.encoders import open_encoders
 from omniggml.files.opening import open_files
-from omniggml.in_turn import Planned, spoken_in_turn
+from omniggml.in_turn import Plan, Planned, WithPauses, spoken_in_turn
 from omniggml.late_thinker import LateThinker
 from omniggml.media.audio_input import AudioLike
 from omniggml.media.hearing import encode_audio
@@ -48,7 +48,7 @@ from omniggml.spoken import spoken
 from omniggml.streamed_reply import StreamedReply
 from omniggml.text.normalization import AS_IT_IS, Normalization, normalization_of
 from omniggml.text.soundness import check_text
-from omniggml.text.spans import spans_of
+from omniggml.text.spans import SpansInTurn
 from omniggml.text.ssml import Passage, is_ssml, passages_of
 from omniggml.text.written import warning_of
 from omniggml.thinker_server import ThinkerServer
@@ -265,9 +265,15 @@ class Model:
             )
         return tokenizer
 
-    def written_out(self, text: str) -> str:
-        """The text as `speak` reads it: with figures and signs as words where the model asks for that."""
-        return self._written.written(text).text
+    def written_out(self, text: str, *, ssml: bool | None = None) -> str:
+        """The text as `speak` reads it, and nothing is spoken: with figures and signs as words where the model asks for
+        that (`docs/python.md`). `ssml`: as in `SpeechOptions`. What there are no sounds for is named in a warning.
+
+        Raises InputError for a text that is no valid Unicode or holds zero bytes, and for SSML that can't be read.
+        """
+        passages = self._passages(check_text("the text to speak", text), ssml)
+        self._warn_of_what_is_left_out(passages)
+        return " ".join(filter(None, (self._written.write(passage.text).text for passage in passages)))
 
     def _text_rows(self) -> int:
         if self._voice is not None:
@@ -304,7 +310,7 @@ class Model:
         conversation, spans = self._verbatim(text, chosen)
         return self._in_turn(conversation, spans, chosen)
 
-    def _in_turn(self, conversation: list[int], spans: list[Planned], options: SpeechOptions) -> Iterator[Audio]:
+    def _in_turn(self, conversation: list[int], spans: Plan[Planned], options: SpeechOptions) -> Iterator[Audio]:
         def begin(span: Planned, max_frames: int | None) -> Iterator[Audio]:
             return self._stream_answer(conversation, span.tokens, replace(options, max_frames=max_frames))
 
@@ -318,7 +324,9 @@ class Model:
         """
         chosen = SpeechOptions(**options)
         check_integer("together", together, 1, _MOST_TOGETHER)
-        planned = [self._verbatim(text, chosen) for text in texts]
+        planned = [
+            (conversation, plan.all()) for conversation, plan in (self._verbatim(text, chosen) for text in texts)
+        ]
         spans = [(conversation, span) for conversation, spans in planned for span in spans]
         if not spans:
             return []
@@ -403,9 +411,9 @@ class Model:
                 audio = replace(audio, samples=samples, codes=audio.codes[:, :left], stop_reason="frame_limit")
             return iter([audio])
 
-        return Audio.join(list(spoken_in_turn(spans, begin, max_frames)))
+        return Audio.join(list(spoken_in_turn(Plan(spans), begin, max_frames)))
 
-    def _verbatim(self, text: str, options: SpeechOptions) -> tuple[list[int], list[Planned]]:
+    def _verbatim(self, text: str, options: SpeechOptions) -> tuple[list[int], Plan[Planned]]:
         """The tokens up to the header of the answer, and the spans that are spoken."""
         check_text("the text to speak", text)
         if not text.strip():
@@ -413,28 +421,34 @@ class Model:
         if options.split == "never":
             self._check_length(text)
         conversation = self._prompted(options.prompt)
-        ssml = is_ssml(text) if options.ssml is None else options.ssml
-        passages = passages_of(text) if ssml else [Passage(self._written.plain(text))]
-        left_out: dict[str, None] = {}
-
-        @lru_cache(maxsize=1024)  # a sentence is measured before it is planned
-        def encoded(part: str) -> list[int]:
-            written = self._written.write(part)
-            left_out.update(dict.fromkeys(written.left_out))
-            return self.tokenizer.encode(written.text)
-
-        spans = self._planned(passages, encoded, options)
-        if not spans:
+        passages = self._passages(text, options.ssml)
+        plan = self._planned(passages, options)
+        if options.split == "never":
+            plan.all()
+        if not plan.has(0):
             raise InputError(f"there is no text to speak in {text!r:.80}: this model speaks English")
-        if left_out:
-            warn(warning_of("".join(left_out)))
-        return conversation, spans
+        self._warn_of_what_is_left_out(passages)
+        return conversation, plan
 
-    def _planned(
-        self, passages: Sequence[Passage], encoded: Callable[[str], list[int]], options: SpeechOptions
-    ) -> list[Planned]:
-        """Spans that say something. Raises InputError where one is longer than the context."""
+    def _passages(self, text: str, ssml: bool | None) -> list[Passage]:
+        """Of SSML, or of any other text the one that it is, without its markup."""
+        if is_ssml(text) if ssml is None else ssml:
+            return passages_of(text)
+        return [Passage(self._written.plain(text))]
+
+    def _warn_of_what_is_left_out(self, passages: Sequence[Passage]) -> None:
+        """Each letter is looked at once: the text is written out while it is spoken."""
+        letters = dict.fromkeys(letter for passage in passages for letter in passage.text if not letter.isascii())
+        if left_out := self._written.write(" ".join(letters)).left_out:
+            warn(warning_of(left_out))
+
+    def _planned(self, passages: Sequence[Passage], options: SpeechOptions) -> Plan[Planned]:
+        """Spans that say something. Where one is longer than the context, InputError is raised when it is its turn."""
         longest = self._longest(options)
+
+        @lru_cache(maxsize=64)  # a sentence is measured before it is planned
+        def encoded(part: str) -> list[int]:
+            return self.tokenizer.encode(said(part))
 
         def length(part: str) -> int:
             # Tokens of a megabyte take seconds and gigabytes, and that it is too long is plain.
@@ -444,20 +458,13 @@ class Model:
         def said(part: str) -> str:
             return self._written.write(part).text
 
-        planned: list[Planned] = []
-        for passage in passages:
-            spans = spans_of(passage.text, length, longest, options.split, said)
-            for number, span in enumerate(spans, 1):
-                pause = passage.pause if number == len(spans) and passage.pause is not None else span.pause
-                tokens = encoded(span.text)
-                if len(tokens) > self._context:
-                    raise InputError(self._too_long(f"{len(tokens)} tokens"))
-                if tokens:
-                    planned.append(Planned(span.text.strip(), tokens, pause))
-                elif planned:
-                    # What says nothing can still be a pause.
-                    planned[-1] = replace(planned[-1], pause=max(planned[-1].pause, pause))
-        return planned
+        texts = [SpansInTurn(passage.text, length, longest, options.split, said) for passage in passages]
+        coming = WithPauses(zip(passages, texts, strict=True), encoded, self._check_span)
+        return Plan([], iter(coming), lambda: " ".join([coming.waiting, *(spans.rest() for spans in texts)]))
+
+    def _check_span(self, tokens: Sequence[int]) -> None:
+        if len(tokens) > self._context:
+            raise InputError(self._too_long(f"{len(tokens)} tokens"))
 
     @property
     def longest_span(self) -> int:

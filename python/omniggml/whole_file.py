@@ -99,9 +99,11 @@ class WholeFile:
                 with self.aside.open("rb") as file:
                     os.fsync(file.fileno())
                 publish(self.aside, self.target)
-        except BrokenPipeError:
+        except BrokenPipeError as error:
             self.discard()
-            raise
+            if self.target.given == STANDARD_OUTPUT:
+                raise
+            raise InputError(f"{self.target.given} can't be written: its reader went away") from error
         except OSError as error:
             self.discard()
             raise _unwritable(self.target, error) from error

@@ -144,7 +144,9 @@ def speech_options(args: argparse.Namespace) -> dict[str, Any]:
 
 def add_output(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("output")
-    group.add_argument("-o", "--output", metavar="FILE", help="audio file (.wav, .flac), a named pipe, - for stdout")
+    group.add_argument(
+        "-o", "--output", metavar="FILE", help="audio file (.wav, .flac, .ogg, .mp3), a named pipe, - for stdout"
+    )
     group.add_argument("--raw", action="store_true", help="to a pipe: 16-bit samples without a WAV header")
     group.add_argument("--play", action="store_true", help="play it while it is spoken")
     group.add_argument("--subtitles", metavar="FILE", help="what is said when (.srt, .vtt)")

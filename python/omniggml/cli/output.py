@@ -158,8 +158,10 @@ class _Stream:
             self._file.write(data)
             self._file.flush()
             self._written += len(data)
-        except BrokenPipeError:
-            raise
+        except BrokenPipeError as error:
+            if self._output.on_stdout:
+                raise  # as every program in a row of pipes ends
+            raise InputError(f"{_shown(self._output)} can't be written: its reader went away") from error
         except OSError as error:
             raise InputError(f"{_shown(self._output)} can't be written: {error.strerror}") from error
 

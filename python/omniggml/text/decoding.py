@@ -12,6 +12,8 @@ from omniggml.text.soundness import check_text
 
 _MOST_TEXT = 64 << 20
 _LOOKED_AT = 4096
+_CONTROL = re.compile(rb"[\x01-\x08\x0e-\x1a\x1c-\x1f\x7f]")
+"""Bytes that no encoding has in a text; 0x1b changes the set of letters in some."""
 
 
 def decoded(name: str, data: bytes) -> str:
@@ -20,6 +22,9 @@ def decoded(name: str, data: bytes) -> str:
     try:
         text = plain_file.decoded(data)
     except UnicodeDecodeError as error:
+        if control := _CONTROL.search(data[:_LOOKED_AT]) if not _wide(data) else None:
+            where = f"it holds the control byte 0x{control[0][0]:02x} at byte {control.start()}"
+            raise InputError(f"{name} is no text: {where}") from None
         guess = f"; it looks like {_likely(data)}" if error.encoding == "utf-8" else ""
         shown = error.encoding.upper()
         raise InputError(

@@ -7,6 +7,7 @@ paragraph are put together up to the longest span, and what is longer than that 
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -37,29 +38,66 @@ class Span:
     pause: float
 
 
-def spans_of(
-    text: str, length: Callable[[str], int], longest: int, split: str, said: Callable[[str], str] = str
-) -> list[Span]:
-    """Spans of at most `longest`, as `length` measures; longer ones only where a single character is. A paragraph that
-    is short enough is one span, and so is every text where `split` is "never". `said`: what is said for a text: what
-    is read together stays together, and what is too long even so is cut as it is said."""
-    paragraphs = [paragraph.strip() for paragraph in _PARAGRAPHS.split(text) if paragraph.strip()]
-    if split == "never" or len(paragraphs) < 2:
-        paragraphs = [text]
-    else:
-        # With the space before the whole, which a text that is fed begins with, too.
-        paragraphs[0] = text[: text.index(paragraphs[0][0])] + paragraphs[0]
-    spans: list[Span] = []
-    for paragraph in paragraphs:
-        if split == "never" or (split == "auto" and length(paragraph) <= longest):
-            spans.append(Span(paragraph, PAUSE_PARAGRAPH))
-            continue
-        lines = _lines(paragraph)
-        for line in _together(lines, length, longest) if split == "auto" else lines:
-            pieces = pieces_of(line, length, longest, said)
-            spans += [Span(piece, PAUSE_IN_SENTENCE) for piece in pieces[:-1]] + [Span(pieces[-1], PAUSE_SENTENCE)]
-        spans[-1:] = [Span(span.text, PAUSE_PARAGRAPH) for span in spans[-1:]]
-    return [*spans[:-1], Span(spans[-1].text, 0.0)] if spans else [Span(text, 0.0)]
+class SpansInTurn:
+    """The spans of a text, each found when it is asked for: of at most `longest`, as `length` measures; longer ones
+    only where a single character is. A paragraph that is short enough is one span, and so is every text where `split`
+    is "never". `said`: what is said for a text: what is read together stays together, and what is too long even so is
+    cut as it is said."""
+
+    def __init__(
+        self, text: str, length: Callable[[str], int], longest: int, split: str, said: Callable[[str], str] = str
+    ) -> None:
+        paragraphs = [paragraph.strip() for paragraph in _PARAGRAPHS.split(text) if paragraph.strip()]
+        if split == "never" or len(paragraphs) < 2:
+            paragraphs = [text]
+        else:
+            # With the space before the whole, which a text that is fed begins with, too.
+            paragraphs[0] = text[: text.index(paragraphs[0][0])] + paragraphs[0]
+        self._paragraphs = deque(paragraphs)
+        self._lines: deque[str] = deque()  # of a paragraph that is too long
+        self._pieces: deque[str] = deque()  # of lines that are one span, or of one that is too long
+        self._length, self._longest, self._split, self._said = length, longest, split, said
+
+    def __iter__(self) -> SpansInTurn:
+        return self
+
+    def __next__(self) -> Span:
+        if not self._pieces and not self._lines and self._paragraphs:
+            paragraph = self._paragraphs.popleft()
+            if self._split == "never" or (self._split == "auto" and self._length(paragraph) <= self._longest):
+                self._pieces.append(paragraph)
+            else:
+                self._lines.extend(_lines(paragraph))
+        if not self._pieces and self._lines:
+            self._pieces.extend(pieces_of(self._next_line(), self._length, self._longest, self._said))
+        if not self._pieces:
+            raise StopIteration
+        text = self._pieces.popleft()
+        if self._pieces:
+            return Span(text, PAUSE_IN_SENTENCE)
+        if self._lines:
+            return Span(text, PAUSE_SENTENCE)
+        return Span(text, PAUSE_PARAGRAPH if self._paragraphs else 0.0)
+
+    @property
+    def more(self) -> bool:
+        """Whether there are more."""
+        return bool(self._pieces or self._lines or self._paragraphs)
+
+    def rest(self) -> str:
+        """The text of those that weren't asked for."""
+        return " ".join([*self._pieces, *self._lines, *self._paragraphs])
+
+    def _next_line(self) -> str:
+        """Neighbours joined while they fit."""
+        joined = self._lines.popleft()
+        while self._split == "auto" and self._lines:
+            longer = f"{joined} {self._lines[0]}"
+            if self._length(longer) > self._longest:
+                break
+            joined = longer
+            self._lines.popleft()
+        return joined
 
 
 def pieces_of(sentence: str, length: Callable[[str], int], longest: int, said: Callable[[str], str]) -> list[str]:
@@ -130,17 +168,6 @@ def paragraph_behind(text: str, end: int) -> int:
     space = _SPACE.match(text, end)
     assert space is not None
     return space.end() if space.end() < len(text) and space[0].count("\n") > 1 else 0
-
-
-def _together(parts: list[str], length: Callable[[str], int], longest: int) -> list[str]:
-    """Neighbours joined while they fit."""
-    joined: list[str] = []
-    for part in parts:
-        if joined and length(f"{joined[-1]} {part}") <= longest:
-            joined[-1] += f" {part}"
-        else:
-            joined.append(part)
-    return joined
 
 
 def _pieces(sentence: str, length: Callable[[str], int], longest: int, said: Callable[[str], str]) -> Iterator[str]:

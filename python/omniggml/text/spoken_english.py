@@ -39,6 +39,8 @@ _MARKS = str.maketrans(
         "\u2011": " ",
     }
 )
+# A letter or sign with what stands over or through it: one character, where there is one.
+_COMBINED = re.compile("(?s:.)[\u0300-\u036f]+")
 # Marks of numbers in other scripts.
 _IN_FIGURES = str.maketrans({"\u066a": "%", "\u066b": ".", "\u066c": ",", "\u301c": "~", "\u2053": "~", "\u2012": "-"})
 # The sign of a masculine ordinal where degrees are meant.
@@ -113,7 +115,7 @@ def _joined(plain: str) -> str:
 
 def _prepared(text: str) -> str:
     """The same with one character for each figure and common mark, and without what stands for figures."""
-    text = unicodedata.normalize("NFC", text).translate(_IN_FIGURES)
+    text = _COMBINED.sub(lambda found: unicodedata.normalize("NFC", found[0]), text).translate(_IN_FIGURES)
     text = _ORDINAL_SIGN.sub("\u00b0", text)
     text = _FLAGS.sub(lambda found: f", flag {found[0]}, ", text)
     text = _SPACE_IN_NUMBER.sub(_grouped, text)

@@ -89,6 +89,7 @@ def without_markup(text: str) -> str:
     text = _BETWEEN_CELLS.sub("\t", text)
     text = _SCRIPT.sub(lambda found: found[2].translate(_RAISED if found[1].lower() == "sup" else _LOWERED), text)
     text = _STRUCK_TAG.sub(_struck, text)
+    text = _NICK.sub(_spoken_by, text)
     names = frozenset(name.lower() for name in _NAMES.findall(text))
     text = _TAG.sub(lambda found: _tag(found, names), text)
     text = _ENTITY.sub(lambda found: html.unescape(found[0]), text)
@@ -120,6 +121,13 @@ def _linked(found: re.Match[str]) -> str:
     return (
         f", {found[1]}, " if re.search(r"\w\s*$", found.string[max(0, found.start() - 2) : found.start()]) else found[1]
     )
+
+
+def _spoken_by(found: re.Match[str]) -> str:
+    """Who says a line of a chat, where that is no tag's name."""
+    name = found[2].lower()
+    known = name in _INLINE.split() or name in _BLOCKS.split() or name in _LINES.split()
+    return found[0] if known or f"</{name}" in found.string.lower() else f"{found[1]}{found[2]}:"
 
 
 def _struck(found: re.Match[str]) -> str:
@@ -164,6 +172,11 @@ def _tag(found: re.Match[str], names: frozenset[str]) -> str:
     if name in _INLINE.split() or closed or "=" in rest or f"/{name}" in names:
         return ""
     return found[0]
+
+
+_NICK = re.compile(
+    r"^((?:\[?\d\d?:\d\d(?::\d\d)?\]?[ \t]+)?)<[@+%~&]?([A-Za-z_][\w.|-]{0,30})>(?=[ \t]+\S)", re.MULTILINE
+)
 
 
 def _paragraphs(text: str) -> list[list[str]]:

@@ -13,6 +13,7 @@ Ru Rh Pd Ag Cd In Sn Sb Te I Xe Cs Ba La Ce Pr Nd Pm Sm Eu Gd Tb Dy Ho Er Tm Yb 
 Po At Rn Fr Ra Ac Th Pa U Np Pu Am Cm Bk Cf Es Fm Md No Lr Rf Db Sg Bh Hs Mt Ds Rg Cn Nh Fl Mc Lv Ts Og
 """
 _IONS = "H F Cl Br OH CN O N S Na K Li Ag Cu NO SCN AB A B"
+_SALTS = "HCl NaCl KCl NaOH KOH HBr HF KBr NaF MgO CaO ZnO AgCl LiCl CuO FeO LiF NaBr NaI KI"
 _SIGN = {"-": "minus", "\u2212": "minus", "+": "plus"}
 
 
@@ -50,6 +51,17 @@ RULES: tuple[Rule, ...] = (
         rf"(?<![\w'.-])({either(_IONS.split())})([-\u2212+])(?=[\s.,;:!?)]|$)(?!\s*(?:,|and\b|or\b|to\b)\s*\w+-\w)",
         _ion,
     ),
+    rule(
+        rf"(?<![\w'.-])((?:(?:{either(_ELEMENTS.split())})\d{{0,2}}){{1,8}})(?<=\d)([-\u2212+])(?=[\s.,;:!?)]|$)"
+        r"(?!\s*(?:and|or|to)\b)",
+        _ion,
+    ),
+    # With how many there are of them.
+    rule(
+        rf"(?<![\w.,/-])(\d{{1,2}})((?:(?:{either(_ELEMENTS.split())})\d{{0,2}}){{2,12}})(?=\(|(?!\w))",
+        lambda found: f"{said(cardinal(found[1]))}{_spelled(found[2])}",
+    ),
+    rule(rf"\b(?:{either(_SALTS.split())})\b", lambda found: _spelled(found[0])),
     rule(rf"(?<![\w.'-])(?:(?:{either(_ELEMENTS.split())})\d{{0,2}})+(?!\w)", _formula),
     rule(r"\^\(?(\d*)([-\u2212+])\)?(?!\w)", _charge),
 )

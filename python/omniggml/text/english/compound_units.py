@@ -20,13 +20,13 @@ _NAMES = UNITS | _KELVIN | _CAPITALS
 _PRODUCT = "[*\u00b7\u22c5\u2219]"
 _COUNTED = (
     "second|minute|hour|day|night|week|month|quarter|year|person|capita|head|user|seat|serving|tablet|capsule|dose|"
-    "page|piece|item|unit|pack|box|bottle|litre|liter|metre|meter|foot|inch|mile|gallon|pound|ounce|wk|mo|yr|hr|sqft"
+    "page|piece|item|unit|pack|box|bottle|litre|liter|metre|meter|foot|inch|mile|gallon|pound|ounce|wk|mo|yr|hr|d|sqft"
 )
-_SHORT = {"wk": "week", "mo": "month", "yr": "year", "hr": "hour", "sqft": "square foot"}
+_SHORT = {"d": "day", "wk": "week", "mo": "month", "yr": "year", "hr": "hour", "sqft": "square foot"}
 # A glued K is a thousand, or a film's resolution.
 FACTOR = (
     rf"(?:(?:{either(LENGTHS)})(?:{_POWER}|[23](?!\d))"
-    rf"|(?:{either(UNITS)}|(?<!\d)K|[ACFHJN](?=[/*\u00b7\u22c5]))(?:{_POWER})?)"
+    rf"|(?:{either(UNITS)}|(?<![\d-])K|[ACFHJN](?=[/*\u00b7\u22c5]))(?:{_POWER})?)"
 )
 _BEHIND = rf"{_PRODUCT}{FACTOR}|[ ](?:{either(UNITS)})\^\(?{_MINUS}[1-9]\)?(?!\d)"
 _BELOW = rf"(?:{FACTOR}|(?:{_COUNTED})\b|\({FACTOR}(?:{_PRODUCT}{FACTOR}){{0,3}}\))"

@@ -98,6 +98,11 @@ def _day_without_year(found: re.Match[str]) -> str:
     return said("on", cardinal(one), "slash", cardinal(other))
 
 
+def _by_a_day(found: re.Match[str]) -> str:
+    day = next((day for day in WEEKDAYS if day.startswith(found[1].lower().rstrip("., "))), found[1].rstrip())
+    return f"{day} " + said(MONTHS[int(found[2]) - 1], ordinal(int(found[3])))
+
+
 def _season(found: re.Match[str]) -> str:
     if (int(found[1]) + 1) % 100 != int(found[2]):
         return found[0]
@@ -154,6 +159,12 @@ DAYS: tuple[Rule, ...] = (
     rule(rf"\b({_ANY_MONTH}\s+\d{{1,2}}{_SUFFIX}){_TO}(?={_ANY_MONTH})", _to),
     rule(rf"\b(\d{{1,2}}{_SUFFIX}\s+{_ANY_MONTH}){_TO}(?=\d{{1,2}}{_SUFFIX}\s+{_ANY_MONTH})", _to),
     rule(r"(?<![\w./-])(?=0|\d+/0)([0-3]?\d)/([0-3]?\d)(?![\w/-]|[.,]\d)", _without_year),
+    # "by 3/31": no fraction, behind a word that a day follows.
+    rule(
+        rf"\b((?:by|due|until|till|before|after|since|expires?|exp\.|starting|ending|{_DAY})\.?,? )"
+        r"(1[0-2]|[1-9])/(1[3-9]|2\d|3[01])(?![\w/\"]|[.,]\d|\s+of\b)",
+        _by_a_day,
+    ),
     rule(r"\b[oO]n (\d{1,2})/(\d{1,2})(?![\w/])(?!\s+of\b)", _day_without_year),
     rule(rf"(?<![\w/])({_YEAR})/(\d\d)(?![\w/])", _season),
     rule(rf"\b({'|'.join(day[:3] for day in WEEKDAYS)})\.?,(?=\s+\d|\s+[A-Z])", _weekday, ANY_CASE),
@@ -188,7 +199,16 @@ YEARS: tuple[Rule, ...] = (
         rf"(?<![\w,.])({_YEAR})( +to +)(\d\d)(?!\w|,\d)",
         lambda found: f"{year(found[1])}{found[2]}{cardinal(found[3])}",
     ),
-    rule(rf"(?<=\bin )(1[1-9]\d\d|20[1-9]\d)(?![\w,]|\.\d)|(?<=\()({_YEAR})(?=\))", lambda found: said(year(found[0]))),
+    rule(
+        rf"(?<=\b[iI]n )(1[1-9]\d\d|20[1-9]\d)(?!\w|[.,]\d)|(?<=\()({_YEAR})(?=\))", lambda found: said(year(found[0]))
+    ),
+    # Behind these it may be a number, too: "by 2030", but "by 2030 people".
+    rule(
+        r"\b((?:by|of|during|for|after|before|through|spring|summer|autumn|fall|winter) )(19\d\d|20[0-4]\d)"
+        r"(?=[.;:!?)](?!\d)|,(?!\d)|\s*$| (?:and|to|or|was|is|in|the|with|as|at)\b)",
+        lambda found: found[1] + year(found[2]),
+        ANY_CASE,
+    ),
     rule(
         r"\b((?:since|until|till|circa|year|early|late|mid)[ -])(1\d\d\d|20\d\d)(?![\w,]|\.\d)",
         lambda found: found[1] + year(found[2]),

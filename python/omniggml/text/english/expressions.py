@@ -45,13 +45,13 @@ _TOKEN = re.compile(
         (?:\s?(?P<unit>{COMPOUND}|%|{_SIGNS}|(?:{_CODES})\b))?(?P<per>/(?:{COMPOUND}|[a-z]{{3,9}})(?![\w^]))?(?![\w'"\u00b0]|[.,:]\d))
     |(?P<product>(?<![\w.:'])(?P<times>{NUMBER})(?P<letters>{_LETTERS_BEHIND}(?:_\d{{1,2}})?)(?![\w']))
     |(?P<greek>(?<![A-Za-z'-])(?P<before>{NUMBER}\s?)?(?P<name>{_NAMES})(?![A-Za-z'])(?!-[A-Za-z]{{2}}))
-    |(?P<differential>(?<![\w'-])d[a-z](?=/d[a-z]\b)|(?<=[a-z]/)d[a-z]\b)
+    |(?P<differential>(?<![\w'-])d[a-z](?=/d[a-z]\b)|(?<=[a-z]/)d[a-z]\b|(?<=[\w)]\s)d[xyzt](?![\w'.-]))
     |(?P<raised>(?<![\w'-])[A-Za-z]{{2,3}}(?=\^))
     |(?P<word>(?<![\w'-])(?<=[=+*/\u2212-]\s)(?:[A-Za-z]{{2,3}})(?=\s?(?:[-+*/\u2212^=<>.,;)]|$)))
     |(?P<variable>(?:(?<![\w'.])|(?<=\^\d))[A-Za-z]{_INDEX}(?![\w'])(?!-[A-Za-z]{{2}})(?!\.[A-Za-z]))
     |(?P<power>{_POWER})
     |(?P<operator><=|>=|!=|==|\*\*|[-\u2212\u2013+=<>*/\u00d7\u00f7\u00b7\u22c5\u2219\u2264\u2265\u2260\u2248\u00b1\u2213~])
-    |(?P<root>[\u221a\u221b\u221c\u2202\u2207])
+    |(?P<root>[\u221a\u221b\u221c\u2202\u2207\u221e])
     |(?P<open>[(\[])
     |(?P<close>[)\]])
     """,
@@ -166,6 +166,7 @@ class _Expression:
         if token.kind == "greek":
             return bool(beside)
         if token.kind == "product":
+            beside = beside or self._kind(at + 1) == "differential"
             return bool(beside) and not (token["letters"] == "x" and self._is_a_multiple(at))
         if token.kind == "variable":
             index = token.text[1:]
@@ -308,7 +309,8 @@ class _Expression:
 
     def _unary(self, at: int) -> str | None:
         """Before a variable, a function or a bracket, where it is one of an expression."""
-        if at == 0 and self._before[-1:].isalnum():
+        glued = at > 0 and self._operator(at - 1) in _HYPHENS and not self._tokens[at].apart
+        if glued or (at == 0 and self._before[-1:].isalnum()):
             return None
         if self._ends_operand(at - 1) or not self._begins_operand(at + 1) or self._kind(at + 1) in ("amount", "word"):
             return None

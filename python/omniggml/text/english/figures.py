@@ -7,7 +7,7 @@ import re
 from omniggml.text.english.abbreviations import BEFORE_FIGURES
 from omniggml.text.english.compound_units import COMPOUND, unit_words
 from omniggml.text.english.numbers import NUMBER, cardinal, ordinal, power, quantity
-from omniggml.text.english.rule import Rule, either, rule, said
+from omniggml.text.english.rule import ANY_CASE, Rule, either, rule, said
 
 _BEHIND_NAMES = frozenset(
     ("is", "was", "are", "were", "in", "on", "of", "and", "or", "has", "had", "at", "to", "by", "for", "with", "from")
@@ -103,6 +103,7 @@ TRAILING: tuple[Rule, ...] = (
     rule(r"(\d[.,]\d\d)[-\u2212](?=\s*(?:[.,;)\n]|$)|\s+(?!(?:or|and|to|bis|und)\b)[A-Z\d])", _minus_behind),
     rule(r"(\d)[-\u2212](?=\s*(?:[;)]|\.?\s*$))", _minus_behind),
     rule("(?<=\\()[-\u2212](?=\\))", "minus"),
+    rule("[-\u2212]/[-\u2212](?!\\w)", "minus slash minus"),
     # Of programs.
     rule(
         r"(?<![\w-])([A-Za-z]\w*(?=--(?:\s*[;,.)\]]|\s*$))|[a-z](?=--\s))--", lambda found: f"{found[1]} minus minus "
@@ -138,7 +139,18 @@ SCIENTIFIC: tuple[Rule, ...] = (
     rule(rf"(?<![\w.])({NUMBER})[eE]([-+\u2212]?\d{{1,3}})\b(?:\s?(?P<unit>{COMPOUND})(?![\w^/]))?", _scientific),
 )
 
+_OF_SEVERAL = (
+    "page|part|lap|day|step|slide|episode|chapter|round|stage|week|level|match|question|task|tweet|thread|photo|image|"
+    "sheet|file|item|chunk|batch|epoch|disc|disk|track|volume|hole|night|session|lesson|module"
+)
+
 FRACTIONS: tuple[Rule, ...] = (
+    # "page 3/10", "(1/3)" is a fraction.
+    rule(
+        rf"\b({_OF_SEVERAL}) (\d{{1,4}})/(\d{{1,4}})(?![\w/]|[.,]\d)",
+        lambda found: f"{found[1]} " + said(cardinal(found[2]), "of", cardinal(found[3])),
+        ANY_CASE,
+    ),
     # Powers of what is no expression.
     rule(r"(?<=[\w)])\^\(?([-+\u2212]?\d+)\)?", lambda found: said(power(found[1]))),
     rule(r"(?<=[\w)])\^\(?([-\u2212]?)([A-Za-z]+)\)?", _raised_letters),
@@ -164,7 +176,7 @@ REST: tuple[Rule, ...] = (
     rule(r"(?<=\S)\s+(?:-{1,3}|\u2013)\s+(?=\S)", lambda found: ", "),
     rule(r"<=|\u2264", "less than or equal to"),
     rule(r">=|\u2265", "greater than or equal to"),
-    rule(r"!=", "is not equal to"),
+    rule(r"!=|(?<=[\w ])<>(?=[\w ])", "is not equal to"),
     rule(r"->|=>", "arrow"),
     # The number of a note, or part of a name.
     rule(r"(?<=[a-z])\.(?=\d+(?:\s+[A-Z]|\s*$))", lambda found: ". "),

@@ -29,7 +29,11 @@ def _dotted(found: re.Match[str]) -> str:
 
 def _by_characters(found: re.Match[str]) -> str:
     """Character by character, groups apart."""
-    return said(", ".join(map(_spelled, re.split("[-: ]", found[0]))))
+    return _by_characters_of(found[0])
+
+
+def _by_characters_of(name: str) -> str:
+    return said(", ".join(map(_spelled, re.split("[-: ]", name))))
 
 
 def _serial(found: re.Match[str]) -> str:
@@ -68,6 +72,11 @@ def _day(found: re.Match[str]) -> str:
     return f"{year}-{month:02}-{day:02}" if 1 <= month <= 12 and 1 <= day <= 31 else found[0]
 
 
+def _reference(found: re.Match[str]) -> str:
+    before = "p o number" if found[1] == "PO" else "reference" if (found[1] or "").startswith("Ref") else "number"
+    return f" {before}{_by_characters_of(found[2])}"
+
+
 def _numbered(found: re.Match[str]) -> str:
     return found[1].replace("#", " number ") + said(figure_by_figure(found[2]))
 
@@ -102,6 +111,9 @@ DAYS: tuple[Rule, ...] = (rule(r"(?<![A-Za-z\d.,+$-])(?:19|20)\d\d[01]\d[0-3]\d(
 """Before dates are looked for."""
 
 RULES: tuple[Rule, ...] = (
+    # Two groups are no range where they are called a number.
+    rule(r"(?:\b(No\.|Nr\.|no\.|PO|Ref\.?)\s?|#)#?\s?((?:[A-Z]{1,5}-)?\d+(?:-\d+)+)(?![\w-]|\.\d)", _reference),
+    rule(r"(?<![\w-])[A-Z]{1,5}(?:-\d+){2,4}(?![\w-])", _by_characters),
     rule(rf"\b((?:{_NAMED})(?: (?:number|no\.|nr\.|code|is|ID))?\s?[:#]?\s?)(\d{{4,20}})(?!\w|[.,:/-]\d)", _numbered),
     rule(r"(?<![\w-])\d{4}(?: \d{4}){3}(?![\w-]| \d)|(?<![\w-])3\d{3} \d{6} \d{5}(?![\w-]| \d)", _telephone),
     rule(r"\+\d[\d ().\u2010-\u2013-]{6,}\d", _telephone),

@@ -55,7 +55,8 @@ CURRENCIES: dict[str, tuple[str, str, str, str]] = {
 """Sign or code -> one, many, one hundredth, many hundredths."""
 
 MAGNITUDES = {
-    "k": "thousand", "K": "thousand", "m": "million", "M": "million", "mn": "million", "bn": "billion", "b": "billion",
+    "k": "thousand", "K": "thousand", "m": "million", "M": "million", "mm": "million", "MM": "million",
+    "mn": "million", "bn": "billion", "b": "billion",
     "B": "billion", "tn": "trillion", "T": "trillion",
 }  # fmt: skip
 """Letters behind an amount of money."""

@@ -97,4 +97,5 @@ def _raised(found: re.Match[str]) -> str:
     known = len(word) == 1 or word in FUNCTIONS or word in LENGTHS
     if not (known or _OF_A_UNIT.search(before) or _COMPUTED.search(before)):
         return f" {figures} "
-    return f"^{figures}" if re.fullmatch(r"-?\d+|[a-zT]", figures) else f"^({figures})"
+    plain = r"-?\d+" if found.string[found.end() : found.end() + 1].isalnum() else r"-?\d+|[a-zT]"
+    return f"^{figures}" if re.fullmatch(plain, figures) else f"^({figures})"

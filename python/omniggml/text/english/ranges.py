@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from omniggml.text.english.rule import Rule, either, rule
+from omniggml.text.english.rule import ANY_CASE, Rule, either, rule
 from omniggml.text.english.unit_names import UNITS
 
 # Bounded, since what is tried again and again of a long text takes for ever.
@@ -38,6 +38,16 @@ def _computed(found: re.Match[str]) -> str:
 def _to(found: re.Match[str]) -> str:
     return f"{found[1]} to "
 
+
+_SPORT = (
+    "won|lost|wins?|beats?|beaten|defeat(?:ed)?|drew|leads?|leading|led|scored?|final|ft|ht|victory|loss|trailing|"
+    "trailed"
+)
+SCORES: tuple[Rule, ...] = (
+    rule(rf"\b((?:{_SPORT})\b[^.\d\n]{{0,25}}\d{{1,3}}) - (?=\d{{1,3}}(?![\d=]|\s?=))", _to, ANY_CASE),
+    rule(r"\b([A-Z][a-z]+ \d{1,3}) - (?=\d{1,3} [A-Z][a-z])", _to),
+)
+"""Goals and points, in either order."""
 
 RULES: tuple[Rule, ...] = (
     # What is computed is no range.

@@ -32,6 +32,7 @@ RULES: tuple[Rule, ...] = (
     *identifiers.RULES,
     *identifiers.SERIALS,
     *units.BEFORE_SIGNS,
+    *ranges.SCORES,
     *expressions.RULES,
     *ranges.RULES,
     *times.RULES,

@@ -46,9 +46,17 @@ def _unit_alone(found: re.Match[str]) -> str:
     return said(unit_words(found[0], single=single is not None))
 
 
+def _in_quotation(before: str) -> bool:
+    """Whether a quotation mark is open; one behind a figure opens none."""
+    opened = False
+    for mark in re.finditer('"', before):
+        opened = not opened and not before[: mark.start()][-1:].isdigit()
+    return opened
+
+
 def _inches(found: re.Match[str]) -> str:
     # Behind a figure within quotation marks it is the closing one.
-    if found.string.count('"', 0, found.start()) % 2:
+    if _in_quotation(found.string[: found.start()]):
         return found[0]
     # Before a noun it is one: a fifteen inch screen.
     alone = found[1] != "1" and re.match(_ALONE, found.string[found.end() :])
@@ -78,6 +86,22 @@ def _abbreviated_inches(found: re.Match[str]) -> str:
 
 BEFORE_SIGNS: tuple[Rule, ...] = (
     rule(rf"(?<![\w.])(\d+)'\s?-?\s?({QUANTITY})(?:\"|'')", _feet_and_inches),
+    # The ends of a strand.
+    rule(
+        r"(?<![\w.])([35])'(?=-[A-Z]{2})|(?<=[A-Z]{2}-)([35])'",
+        lambda found: said(cardinal(found[1] or found[2]), "prime"),
+    ),
+    rule(r"(?<![\w./])(\d+/\d+) c(?= [a-z]{3})", lambda found: said(quantity(found[1]), "cup")),
+    # Of ovens and fevers.
+    rule(
+        r"(?<![\w.])(\d{3}|\d{2}\.\d)([CF])(?![\w\u00b0.]\w|\w)",
+        lambda found: said(cardinal(found[1]), "degrees", "celsius" if found[2] == "C" else "fahrenheit"),
+    ),
+    # The minutes of a match, behind a name.
+    rule(
+        r"(?:(?<=[a-z] )|(?<=[',] ))(\d{1,3})(?:\+(\d{1,2}))?'(?=[,;)]|\s+(?:pen|og|o\.g)\b)",
+        lambda found: said(*(part for part in (cardinal(found[1]), found[2] and f"plus {cardinal(found[2])}") if part)),
+    ),
     # A count by something: 16/min, 10^9/L.
     rule(rf"(?<=\d)/(?=[LhsK]\b|\w\w|m\^|m[23]\b)({FACTOR})(?![\w^/])", _per_unit),
 )
@@ -102,7 +126,7 @@ RULES: tuple[Rule, ...] = (
         lambda found: said(cardinal(found[1]), "k"),
     ),
     rule(
-        rf"(?<![\w./])(?P<amount>{QUANTITY})(?P<hyphen>[ \u00a0\u202f-]?)(?P<unit>{COMPOUND})"
+        rf"(?<![\w./])(?<![A-Z]-)(?P<amount>{QUANTITY})(?P<hyphen>[ \u00a0\u202f-]?)(?P<unit>{COMPOUND})"
         r"(?![\w^/])(?P<dot>\.(?=\s|$|[,;:)]))?",
         _unit,
     ),

@@ -21,6 +21,7 @@ _SPACE_IN_NUMBER = re.compile(
     r"(?<![\d.,])\d{1,3}(?:[\u00a0\u2009\u202f]\d{3})+(?!\d)|(?<![\d.,])\d{1,3}(?: \d{3})* 000(?!\d)"
     r"|(?<![\d.,+)])(?<![\d)] )\d{1,2}(?: \d{3}){2,}(?!\d| \d)"
     r"|(?<![\d.,])\d{1,3}(?: \d{3})+(?=,\d\d(?![\d,]))"
+    "|(?<![\\d.,])(?<![\\d.,] )\\d{1,3} \\d{3}(?=\\s?[\u20ac\u20bd\u20b4])"
 )
 _MARKS = str.maketrans(
     dict.fromkeys("\u2018\u2019\u02bc\u00b4`\u2032\uff07", "'")
@@ -41,6 +42,11 @@ _MARKS = str.maketrans(
 )
 # A letter or sign with what stands over or through it: one character, where there is one.
 _COMBINED = re.compile("(?s:.)[\u0300-\u036f]+")
+# A variable with what no single character has: a mean, an estimate, a vector.
+_MARKED = re.compile("(?<![^\\W\\d_])([A-Za-z\u03b1-\u03c9])([\u0302\u0303\u0304\u0305\u0307\u20d7])(?![^\\W\\d_])")
+_OVER_IT = {
+    "\u0302": "hat", "\u0303": "tilde", "\u0304": "bar", "\u0305": "bar", "\u0307": "dot", "\u20d7": "vector",
+}  # fmt: skip
 # Marks of numbers in other scripts.
 _IN_FIGURES = str.maketrans({"\u066a": "%", "\u066b": ".", "\u066c": ",", "\u301c": "~", "\u2053": "~", "\u2012": "-"})
 # The sign of a masculine ordinal where degrees are meant.
@@ -116,6 +122,7 @@ def _joined(plain: str) -> str:
 def _prepared(text: str) -> str:
     """The same with one character for each figure and common mark, and without what stands for figures."""
     text = _COMBINED.sub(lambda found: unicodedata.normalize("NFC", found[0]), text).translate(_IN_FIGURES)
+    text = _MARKED.sub(lambda found: f"{found[1]} {_OVER_IT[found[2]]} ", text)
     text = _ORDINAL_SIGN.sub("\u00b0", text)
     text = _FLAGS.sub(lambda found: f", flag {found[0]}, ", text)
     text = _SPACE_IN_NUMBER.sub(_grouped, text)

@@ -24,6 +24,7 @@ BEFORE_FIGURES = {
 
 ANYWHERE = {
     r"\u00a7\u00a7": "sections",
+    r"(?<=\d )fl\. ?oz\b\.?": "fluid ounces",
     r"\bpcs\b\.?": "pieces",
     r"\bea\.(?=\s|$)": "each",
     r"(?<=\d )pts\b\.?": "points",

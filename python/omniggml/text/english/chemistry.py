@@ -39,6 +39,10 @@ def _ion(found: re.Match[str]) -> str:
     return f"{_spelled(found[1])}{_SIGN[found[2]]}"
 
 
+def _negative(found: re.Match[str]) -> str:
+    return f"{found[1]} minus "
+
+
 def _charge(found: re.Match[str]) -> str:
     return said(cardinal(found[1]) if found[1] else "", _SIGN[found[2]])
 
@@ -56,6 +60,8 @@ RULES: tuple[Rule, ...] = (
         r"(?!\s*(?:and|or|to)\b)",
         _ion,
     ),
+    # Of a test, or of blood.
+    rule(r"(?<![\w'.-])([A-Z][A-Za-z]{1,3})-(?=[\s.;:!?)]|$)(?!\s*(?:and|or|to|und|oder|&)\b)(?!\s+[a-z])", _negative),
     # With how many there are of them.
     rule(
         rf"(?<![\w.,/-])(\d{{1,2}})((?:(?:{either(_ELEMENTS.split())})\d{{0,2}}){{2,12}})(?=\(|(?!\w))",
@@ -63,5 +69,6 @@ RULES: tuple[Rule, ...] = (
     ),
     rule(rf"\b(?:{either(_SALTS.split())})\b", lambda found: _spelled(found[0])),
     rule(rf"(?<![\w.'-])(?:(?:{either(_ELEMENTS.split())})\d{{0,2}})+(?!\w)", _formula),
-    rule(r"\^\(?(\d*)([-\u2212+])\)?(?!\w)", _charge),
+    rule(r"\^(\d*)([-\u2212+])(?!\w)", _charge),
+    rule(r"\^\((\d*)([-\u2212+])\)", _charge),
 )

@@ -158,6 +158,7 @@ DAYS: tuple[Rule, ...] = (
     ),
     rule(rf"\b({_ANY_MONTH}\s+\d{{1,2}}{_SUFFIX}){_TO}(?={_ANY_MONTH})", _to),
     rule(rf"\b(\d{{1,2}}{_SUFFIX}\s+{_ANY_MONTH}){_TO}(?=\d{{1,2}}{_SUFFIX}\s+{_ANY_MONTH})", _to),
+    rule(r"(?<![\w./-])(1[3-9]|2\d|3[01])/(1[0-2])(?![\w/-]|[.,]\d|\s*[=+*\u00d7])", _without_year),
     rule(r"(?<![\w./-])(?=0|\d+/0)([0-3]?\d)/([0-3]?\d)(?![\w/-]|[.,]\d)", _without_year),
     # "by 3/31": no fraction, behind a word that a day follows.
     rule(

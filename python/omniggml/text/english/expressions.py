@@ -47,7 +47,7 @@ _TOKEN = re.compile(
     |(?P<greek>(?<![A-Za-z'-])(?P<before>{NUMBER}\s?)?(?P<name>{_NAMES})(?![A-Za-z'])(?!-[A-Za-z]{{2}}))
     |(?P<differential>(?<![\w'-])d[a-z](?=/d[a-z]\b)|(?<=[a-z]/)d[a-z]\b|(?<=[\w)]\s)d[xyzt](?![\w'.-]))
     |(?P<raised>(?<![\w'-])[A-Za-z]{{2,3}}(?=\^))
-    |(?P<word>(?<![\w'-])(?<=[=+*/\u2212-]\s)(?:[A-Za-z]{{2,3}})(?=\s?(?:[-+*/\u2212^=<>.,;)]|$)))
+    |(?P<word>(?<![\w'-])(?:(?<=[=+*/\u2212-]\s)(?:[A-Za-z]{{2,3}})|[A-Z]{{2}}(?=\s?=\s?[A-Za-z\d]{{1,3}}\b))(?=\s?(?:[-+*/\u2212^=<>.,;)]|$)))
     |(?P<variable>(?:(?<![\w'.])|(?<=\^\d))[A-Za-z]{_INDEX}(?![\w'])(?!-[A-Za-z]{{2}})(?!\.[A-Za-z]))
     |(?P<power>{_POWER})
     |(?P<operator><=|>=|!=|==|\*\*|[-\u2212\u2013+=<>*/\u00d7\u00f7\u00b7\u22c5\u2219\u2264\u2265\u2260\u2248\u00b1\u2213~])
@@ -60,7 +60,7 @@ _TOKEN = re.compile(
 _HYPHENS = ("-", "\u2013")
 _COMPUTING = frozenset(("+", "\u00d7", "\u00f7", "*", "\u00b7", "\u22c5", "\u2219", "\u00b1", "\u2213", "**", "\u2212"))
 _OPERANDS = frozenset(("amount", "product", "greek", "differential", "raised", "word", "variable"))
-_PRODUCTS = ("ma", "IR")
+_PRODUCTS = ("ma", "IR", "ut", "at")
 
 
 @dataclass
@@ -209,7 +209,7 @@ class _Expression:
             return not (token.apart and between_words)
         if token.text in _HYPHENS:
             return token.apart and self._separated(at) and self._is_beside_variables(at)
-        letters = any(other.kind in ("variable", "product", "greek") for other in self._tokens)
+        letters = any(other.kind in ("variable", "product", "greek", "word") for other in self._tokens)
         return token.text in ("=", "==") and letters
 
     def _is_beside_variables(self, at: int) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from omniggml.text.english import signs
 from omniggml.text.english.abbreviations import BEFORE_FIGURES
 from omniggml.text.english.compound_units import COMPOUND, unit_words
 from omniggml.text.english.numbers import NUMBER, cardinal, ordinal, power, quantity
@@ -75,6 +76,14 @@ def _before_figure(found: re.Match[str]) -> str:
     return f"{BEFORE_FIGURES[found[1]]} "
 
 
+def _named_sign(found: re.Match[str]) -> str:
+    name = signs.IN_ADDRESSES.get(found[2]) or signs.SIGNS.get(found[2]) or _BRACES.get(found[2])
+    return f", {name}, " if name else found[0]
+
+
+_BRACES = {"{": "opening brace", "}": "closing brace"}
+
+
 def _stars(found: re.Match[str]) -> str:
     full, all_of_them = found[0].count("\u2605"), len(found[0])
     return said(cardinal(full), *(["of", cardinal(all_of_them)] if full < all_of_them else []), "stars")
@@ -94,10 +103,16 @@ GROUPS: tuple[Rule, ...] = (
     # A decimal comma, where a unit or the points before it leave no doubt.
     rule(r"(?<![\d.,])(\d{1,3}(?:\.\d{3})+),(\d+)(?![\d,])", _point),
     rule(r"(?<=[$\u00a3\u20ac])(\s?\d+),(\d\d)(?![\d,])", _point),
-    rule(r"(?<![\d.,])(\d+),(\d{1,2})(?=\s?[%\u2030\u00b0\u20ac])", _point),
+    rule(
+        r"(?<![\d.,])(\d+),(\d{1,2})(?=\s?(?:[%\u2030\u00b0\u20ac]|(?:Euro|EUR|kr|k[mg]|cm|mm|ml)\b|z\u0142|K\u010d))",
+        _point,
+    ),
 )
 
 TRAILING: tuple[Rule, ...] = (
+    rule(r"(?<![\w.)\]])[~\u2248]\s?(?=[A-Z]{0,2}[$\u00a3\u20ac\u00a5\u20b9]\s?\.?\d)", "about"),
+    # A sign that is spoken of.
+    rule(r"(?<!\w)(['\"`])([^\w\s'\"`])\1(?!\w)", _named_sign),
     rule("\\+\\s?/\\s?[-\u2212\u2013]|(?<!\\w)\\+[-\u2212](?=\\s?\\d)", lambda found: "\u00b1"),
     # As accounts write it, behind the amount; "a 3- or 4-fold rise" and a price "5,-" have a dash.
     rule(r"(\d[.,]\d\d)[-\u2212](?=\s*(?:[.,;)\n]|$)|\s+(?!(?:or|and|to|bis|und)\b)[A-Z\d])", _minus_behind),
@@ -141,7 +156,7 @@ SCIENTIFIC: tuple[Rule, ...] = (
 
 _OF_SEVERAL = (
     "page|part|lap|day|step|slide|episode|chapter|round|stage|week|level|match|question|task|tweet|thread|photo|image|"
-    "sheet|file|item|chunk|batch|epoch|disc|disk|track|volume|hole|night|session|lesson|module"
+    "sheet|file|item|retry|try|attempt|chunk|batch|epoch|disc|disk|track|volume|hole|night|session|lesson|module"
 )
 
 FRACTIONS: tuple[Rule, ...] = (

@@ -10,7 +10,8 @@ from omniggml.text.english.rule import Rule, rule, said
 
 
 def _telephone(found: re.Match[str]) -> str:
-    return said("plus" if found[0].startswith("+") else "", by_figures(found[0]))
+    sign = {"+": "plus", "-": "minus", "\u2212": "minus"}.get(found[0][0], "")
+    return said(sign, by_figures(found[0]))
 
 
 def _vanity(found: re.Match[str]) -> str:
@@ -129,7 +130,7 @@ RULES: tuple[Rule, ...] = (
     rule(r"\(0\d{1,4}\) ?\d{3,4}(?:[ -]?\d{3,4})?(?![\w-])", _telephone),
     rule(r"(?<![\w-])(?:\d{5}-\d{4}|\d\d-\d{7})(?![\w-])", _telephone),
     rule(r"(?<=\b[cC]all )\d{3}\b(?![.,]?\d| [a-z]+s\b)|(?<=\b[dD]ial )\d{3}\b(?![.,]?\d)", _telephone),
-    rule(r"(?<![\w.,])(?!\d+000\b)\d{10,}(?!\w|[.,]\d)", _telephone),
+    rule(r"(?<![\w.,])(?:(?<!\w)[-\u2212])?(?!\d+000\b)\d{10,}(?!\w|[.,]\d)", _telephone),
     # "V8" is an engine, "V600E" a mutation.
     rule(r"\b(?:v|V(?=\d+\.)|[vV]ersion )(\d+(?:\.\d+)*)(?![A-Za-z\d])", _version),
     rule(r"(?<![\d.])\d+(?:\.\d+){2,}(?!\.?\d)", _dotted),

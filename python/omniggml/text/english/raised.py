@@ -78,7 +78,7 @@ def _lowered(found: re.Match[str]) -> str:
     if re.search(r"\b(?:log|lg)$", before):
         return f" base {figures} " + ("of " if re.match(r" ?(?:[^\W_]|\()", behind) else "")
     if not figures.isdecimal():
-        return f" {figures} "
+        return f" {figures}" + (" " if behind[:1].isalnum() else "")
     # The next element of a formula goes on; another figure, or the next variable, doesn't.
     end = " " if re.match("[0-9a-z]", behind) else ""
     return ("_" if re.search(r"\d[a-z]$", before) else "") + figures + end

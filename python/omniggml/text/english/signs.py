@@ -28,6 +28,8 @@ SIGNS = {
     "\u222e": "contour integral of",
     "\u221b": "cube root of", "\u226a": "much less than", "\u226b": "much greater than", "\u2218": "composed with",
     "\u2308": "ceiling of", "\u2309": ",", "\u230a": "floor of", "\u230b": ",", "\u2016": "norm",
+    "\u25b2": "up", "\u25bc": "down", "\u25b3": "triangle",
+    **dict.fromkeys("\u25cf\u25cb\u25a0\u25a1\u25aa\u25ba\u25b6\u25c6\u25c7", ","),
     "\u22c5": "times", "\u2223": "divides", "\u27e8": ",", "\u27e9": ",",
 }  # fmt: skip
 """Signs that no rule before has said."""

@@ -47,7 +47,8 @@ def _offset(found: re.Match[str]) -> str:
 _BOOKS = """Genesis Exodus Leviticus Numbers Deuteronomy Joshua Judges Ruth Samuel Kings Chronicles Ezra Nehemiah Esther
 Job Psalm Psalms Proverbs Ecclesiastes Isaiah Jeremiah Lamentations Ezekiel Daniel Hosea Joel Amos Obadiah Jonah Micah
 Nahum Habakkuk Zephaniah Haggai Zechariah Malachi Matthew Luke Acts Romans Corinthians Galatians Ephesians Philippians
-Colossians Thessalonians Timothy Titus Philemon Hebrews James Peter Jude Revelation Surah Quran"""
+Colossians Thessalonians Timothy Titus Philemon Hebrews James Peter Jude Revelation Surah Quran Qur'an Gen Exod Lev Num
+Deut Josh Judg Sam Kgs Ps Prov Eccl Isa Jer Ezek Dan Matt Rom Cor Gal Eph Phil Col Thess Tim Heb Jas Pet Rev Lk Mk Jn"""
 
 
 def _verse(found: re.Match[str]) -> str:
@@ -83,7 +84,7 @@ INSTANTS: tuple[Rule, ...] = (
     rule(rf"(?<![\w:.,])({_EXACT})\s*-->\s*(?=\d)", lambda found: f"{found[1]} to "),
     rule(rf"(?<![\w:.,]){_EXACT}(?![\d:])", _exact),
     rule(r"(?<![\w-])(\d{4}-\d\d-\d\d)T(\d\d):(\d\d)(?::(\d\d)(?:\.\d+)?)?(Z|[-+]\d\d(?::?\d\d)?)?(?![\w:])", _instant),
-    rule(rf"\b({'|'.join(_BOOKS.split())}) (\d+):(\d+)(?:[-\u2013](\d+))?(?![\w:])", _verse),
+    rule(rf"\b({'|'.join(_BOOKS.split())})\.? (\d+):(\d+)(?:[-\u2013](\d+))?(?![\w:])", _verse),
 )
 
 RULES: tuple[Rule, ...] = (

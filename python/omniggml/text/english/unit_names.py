@@ -59,6 +59,19 @@ UNITS: dict[str, tuple[str, str]] = {
     "ha": ("hectare", "hectares"),
     "ft": ("foot", "feet"),
     "sq ft": ("square foot", "square feet"),
+    **{
+        f"{short} {length}": (f"{said} {one}", f"{said} {many}")
+        for short, said in (("sq", "square"), ("cu", "cubic"))
+        for length, one, many in (
+            ("m", "metre", "metres"),
+            ("km", "kilometre", "kilometres"),
+            ("mi", "mile", "miles"),
+            ("in", "inch", "inches"),
+            ("yd", "yard", "yards"),
+            ("cm", "centimetre", "centimetres"),
+        )
+    },
+    "cu ft": ("cubic foot", "cubic feet"),
     "yd": ("yard", "yards"),
     "mi": ("mile", "miles"),
     "lb": ("pound", "pounds"),

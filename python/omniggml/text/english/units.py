@@ -102,6 +102,7 @@ BEFORE_SIGNS: tuple[Rule, ...] = (
         r"(?:(?<=[a-z] )|(?<=[',] ))(\d{1,3})(?:\+(\d{1,2}))?'(?=[,;)]|\s+(?:pen|og|o\.g)\b)",
         lambda found: said(*(part for part in (cardinal(found[1]), found[2] and f"plus {cardinal(found[2])}") if part)),
     ),
+    rule(rf"(?<=[a-z])/(?=\d+(?:\.\d+)?\s?(?:{_UNITS})(?![\w/]))", "per"),
     # A count by something: 16/min, 10^9/L.
     rule(rf"(?<=\d)/(?=[LhsK]\b|\w\w|m\^|m[23]\b)({FACTOR})(?![\w^/])", _per_unit),
 )

@@ -173,3 +173,15 @@ def test_a_long_answer_is_spoken_in_spans(voice: omniggml.Model) -> None:
     short = omniggml.Audio.join(list(voice.stream_chat("what is the capital of france", longest_span=8).pieces))
     assert len(short.segments) > 1
     assert " ".join(segment.text for segment in short.segments) == reply.text
+
+
+def test_what_is_written_out_is_what_would_be_spoken(voice: omniggml.Model) -> None:
+    """With its warnings, and of SSML as `speak` reads it."""
+    assert voice.written_out("5 kg - 3 kg = 2 kg") == "five kilograms minus three kilograms equals two kilograms"
+    ssml = '<speak>x<break/>5 kg <say-as interpret-as="digits">-12.5</say-as></speak>'
+    assert voice.written_out(ssml) == "x five kilograms minus one two point five"
+    assert voice.written_out(ssml, ssml=False) != voice.written_out(ssml)
+    with pytest.warns(UserWarning, match="no sounds for '\u4f60'"):
+        assert voice.written_out("hello \u4f60") == "hello"
+    with pytest.raises(InputError, match="zero byte"):
+        voice.written_out("a\0")

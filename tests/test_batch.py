@@ -238,7 +238,7 @@ def test_files_that_are_wrong(tmp_path: Path, name: str, data: bytes | None, sai
         ("t.jsonl", b'{"text": ""}', "it has no text"),
         ("t.jsonl", b'{"text": NaN}', "it has no text"),
         ("t.jsonl", b"{}", "it has no text"),
-        ("t.jsonl", b'{"words": "x"}', "it has no text, but 'words'"),
+        ("t.jsonl", b'{"words": "x"}', "it has no text, only 'words'"),
         ("t.jsonl", b'{"text": 3}', "expected str"),
         ("t.jsonl", b'{"text": "\\ud800"}', "Unicode"),
         ("t.jsonl", b'{"text": "x\\u0000"}', "zero byte"),

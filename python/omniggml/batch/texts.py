@@ -195,7 +195,7 @@ def _id(number: int, given: object) -> str:
 def _words(row: Mapping[str, Any]) -> str:
     text = _present(row.get("text"))
     if text is None or text == "":
-        raise InputError("it has no text" if "text" in row or not row else f"it has no text, but {_shown(row)}")
+        raise InputError("it has no text" if "text" in row or not row else f"it has no text, only {_shown(row)}")
     return check_text("the text", text)
 
 

@@ -171,6 +171,19 @@ def test_the_ear_learns_from_the_frozen_thinker() -> None:
     assert all(torch.equal(old, new) for old, (_, new) in zip(before, thinker.tensors(), strict=True))
 
 
+def test_a_batch_in_which_nobody_says_anything_has_losses() -> None:
+    import omniggml
+
+    training, spoken = part("ear_training"), part("spoken")
+    thinker = part("thinker_file").read_thinker(omniggml.load().path.with_name("voice-thinker.gguf"))
+    said = spoken.Spoken("", spoken.NOT_UNDERSTOOD)
+    rows = np.full(13, spoken.NOTHING)
+    clip = spoken.Clip(said, np.zeros((128, 100), np.float16), rows.astype(np.int16), rows.astype(np.int8))
+    losses = training.Hearing()(training.collate([clip, clip]), thinker, answering=True)
+    assert all(torch.isfinite(value) for value in vars(losses).values())
+    assert float(losses.tokens) == 0 and float(losses.answers) > 0
+
+
 def test_surroundings_are_what_they_are_called() -> None:
     """Noise as loud as it was asked for, and nothing outside of a band."""
     acoustics = part("acoustics")

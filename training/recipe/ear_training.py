@@ -91,14 +91,21 @@ class Hearing(nn.Module):
         logits = heard @ thinker.table.T * SHARPNESS
         nothing = torch.zeros(())
         answers, right = _answers(batch, heard, thinker) if answering else (nothing, nothing)
+        named = batch.phones != NOTHING
+        far = (heard[said] - thinker.table[batch.tokens[said]]).square().mean(-1)
         return EarLosses(
-            tokens=functional.cross_entropy(logits[said], batch.tokens[said]),
-            phones=functional.cross_entropy(phones.flatten(0, 1), batch.phones.flatten(), ignore_index=NOTHING),
-            distance=functional.mse_loss(heard[said], thinker.table[batch.tokens[said]]),
+            tokens=_mean(functional.cross_entropy(logits[said], batch.tokens[said], reduction="none")),
+            phones=_mean(functional.cross_entropy(phones[named], batch.phones[named], reduction="none")),
+            distance=_mean(far),
             answers=answers,
-            tokens_right=(logits[said].argmax(-1) == batch.tokens[said]).float().mean(),
+            tokens_right=_mean((logits[said].argmax(-1) == batch.tokens[said]).float()),
             answers_right=right,
         )
+
+
+def _mean(values: Tensor) -> Tensor:
+    """Zero where there are none, as in a batch in which nobody says anything."""
+    return values.sum() / max(1, values.numel())
 
 
 def _answers(batch: EarBatch, heard: Tensor, thinker: Thinker) -> tuple[Tensor, Tensor]:

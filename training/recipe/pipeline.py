@@ -22,7 +22,7 @@ from .ear_training import Hearing, train_ear
 from .export import write_checkpoint, write_ear_checkpoint, write_ear_file, write_gguf_files
 from .polishing import polish_code2wav
 from .progress import Schedule
-from .spoken import make_clips, unheard_clips
+from .spoken import make_clips, make_empty_clips, make_voice_clips, unheard_clips
 from .talker import Talker
 from .talker_training import train_talker
 from .thinker import Thinker, train_thinker
@@ -46,6 +46,8 @@ class Size:
     tuning_steps: int
     polishing_steps: int
     recordings: int
+    own_recordings: int
+    empty_recordings: int
     ear_steps: int
 
 
@@ -59,8 +61,10 @@ SIZES = {
         tuning_texts=2_000,
         tuning_steps=2_400,
         polishing_steps=3_000,
-        recordings=13_000,
-        ear_steps=7_000,
+        recordings=7_000,
+        own_recordings=480,
+        empty_recordings=3_000,
+        ear_steps=11_600,
     ),
     "smoke": Size(
         texts=40,
@@ -72,6 +76,8 @@ SIZES = {
         tuning_steps=2,
         polishing_steps=2,
         recordings=12,
+        own_recordings=2,
+        empty_recordings=4,
         ear_steps=4,
     ),
 }
@@ -130,13 +136,17 @@ class Recipe:
     def recordings(self) -> None:
         """Questions as they are said, by whom and where."""
         make_clips(self.work / "recordings", self.size.recordings, self.seed, torch.get_num_threads())
+        make_empty_clips(self.work / "recordings", self.size.empty_recordings, self.seed)
 
     def ear(self) -> None:
         """Speech to what the thinker reads; writes the ear's file. The thinker is the one of the exported files, the
         package's where there are none."""
+        thinker_file = self._thinker_file()
+        speech = thinker_file.with_name("voice-speech.gguf")
+        make_voice_clips(self.work / "recordings", speech, self.size.own_recordings, self.seed)
         dev = unheard_clips(min(240, self.size.recordings), self.seed)
         schedule = Schedule(1.0, self.size.ear_steps, decay=0.6)
-        thinker = read_thinker(self._thinker_file())
+        thinker = read_thinker(thinker_file)
         model = train_ear(thinker, self.work / "recordings", dev, self.work / "ear.pt", schedule, self.seed)
         write_ear_file(write_ear_checkpoint(self.work / "ear-checkpoint", model.ear), self.work)
 

@@ -16,9 +16,10 @@ import soxr
 import omniggml
 
 from .acoustics import RATE, Surroundings, drawn_surroundings, nothing_said, recorded
-from .data import training_words
+from .data import answer_texts, training_words
 from .questions import UNKNOWN, Question, all_questions, nonsense, repetition
 from .sentences import grammatical, shuffled
+from .talker import NOTHING
 from .teacher import SAMPLE_RATE, SPEAKERS, Speaker, render_timed, voiced_as, waveform
 from .thinker import addressed
 from .tokenizer import engine_tokenizer
@@ -91,6 +92,9 @@ held out."""
 SHARD = 100
 TAKES = 2
 """Recordings of each speech."""
+VOICE_SHARD, VOICE_TAKES = 40, 4
+"""The same of what the voice itself says."""
+EMPTY_SHARD = 400
 SHARES = {"published": 0.25, "phrased": 0.5, "unknown": 0.07, "repeat": 0.08, "nothing": 0.1}
 ROWS_A_SECOND = 13
 FILLER = engine_tokenizer().encode("a?")[1]
@@ -315,6 +319,48 @@ def _babblers(seed: int) -> np.ndarray:
     rng, draws = random.Random(seed), np.random.default_rng(seed)
     made = (voiced(grammatical(rng).replace(",", ""), drawn_speaker(draws), Manner(), seed) for _ in range(12))
     return np.concatenate([soxr.resample(one.samples, SAMPLE_RATE, RATE) for one in made if one is not None])
+
+
+def make_voice_clips(directory: Path, speech: Path, count: int, seed: int) -> None:
+    """Let the voice itself ask `count` questions, both speakers, and record each `VOICE_TAKES` times. Nobody knows when
+    its words begin, so these clips teach answers alone. Finished shards are kept."""
+    directory.mkdir(parents=True, exist_ok=True)
+    model, rng = omniggml.load(speech, mmproj=False, n_threads=1), random.Random(seed)
+    listed = [said for said in plan(4 * count, seed) if said.answer in set(answer_texts()) and said.text][:count]
+    for start in range(0, len(listed), VOICE_SHARD):
+        path = directory / f"voice-{start // VOICE_SHARD:04d}.npz"
+        if path.exists():
+            continue
+        clips: list[Clip] = []
+        draws = np.random.default_rng(seed + start)
+        for number, said in enumerate(listed[start : start + VOICE_SHARD]):
+            speaker = SPEAKERS[rng.randrange(len(SPEAKERS))].name
+            samples = model.speak(said.text, speaker=speaker, seed=start + number, max_frames=150).samples
+            clips += (clip for _ in range(VOICE_TAKES) if (clip := _voice_clip(said, samples, draws)) is not None)
+        if clips:  # a voice that isn't trained never ends
+            save_clips(path, clips)
+        log.info("voice clips %s made", path.name)
+
+
+def make_empty_clips(directory: Path, count: int, seed: int) -> None:
+    """`count` clips more in which nobody says anything, of which there can't be enough. Finished shards are kept."""
+    directory.mkdir(parents=True, exist_ok=True)
+    for start in range(0, count, EMPTY_SHARD):
+        path = directory / f"empty-{start // EMPTY_SHARD:04d}.npz"
+        if not path.exists():
+            first = 1_000_000 * (seed + 1) + start
+            save_clips(path, [empty_clip(first + number, None) for number in range(min(EMPTY_SHARD, count - start))])
+
+
+def _voice_clip(said: Spoken, samples: np.ndarray, rng: np.random.Generator) -> Clip | None:
+    manner = drawn_manner(rng)
+    samples = soxr.resample(samples, SAMPLE_RATE * manner.speed, RATE).astype(np.float32)
+    samples = np.pad(samples, (int(manner.before * RATE / 2), int(manner.after * RATE / 2)))
+    if len(samples) > LONGEST * RATE:
+        return None
+    around = Surroundings() if rng.random() < 0.4 else drawn_surroundings(rng)
+    clip = _clip(said, recorded(samples, around, rng), [], [])
+    return replace(clip, tokens=np.full_like(clip.tokens, NOTHING), phones=np.full_like(clip.phones, NOTHING))
 
 
 def unheard_clips(count: int, seed: int) -> list[Clip]:

@@ -1,7 +1,7 @@
 #include "kernels/bf16.h"
 
-#include "kernels/cpu_features.h"
 #include "kernels/block_product.h"
+#include "kernels/cpu_features.h"
 
 #if defined(__x86_64__)
 #include <immintrin.h>

@@ -33,7 +33,9 @@ _BELOW = rf"(?:{FACTOR}|(?:{_COUNTED})\b|\({FACTOR}(?:{_PRODUCT}{FACTOR}){{0,3}}
 COMPOUND = rf"{FACTOR}(?:{_BEHIND}){{0,4}}(?:/{_BELOW}(?![\w^])){{0,3}}"
 """A unit as it is written behind a number."""
 
-_PARTS = re.compile(rf"(?P<below>/)|(?P<name>{either({**_NAMES, **LENGTHS})}|{_COUNTED})(?P<power>{_POWER}|[23])?")
+_PARTS = re.compile(
+    rf"(?P<below>/)|(?P<name>(?:{_COUNTED})(?![A-Za-z])|{either({**_NAMES, **LENGTHS})})(?P<power>{_POWER}|[23])?"
+)
 
 
 def unit_words(written: str, *, single: bool) -> str:

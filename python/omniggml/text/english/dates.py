@@ -174,7 +174,9 @@ DAYS: tuple[Rule, ...] = (
     rule(r"(?<![\w./])(\d{1,2})(/)(\d{1,2})/(\d{2})(?![\w/])", _slashed_date),
     rule(r"(?<![\w./])([0-3]\d)(\.)([01]\d)\.(\d{2})(?!\w|\.\d)", _slashed_date),
     rule(
-        rf"\b{_MONTH}\s+(?P<day>\d{{1,2}})(?:st|nd|rd|th)?\b(?!:)(?:,?\s+(?P<year>{_ANY_YEAR})\b)?(?!\s*%)", _month_day
+        rf"\b{_MONTH}\s+(?P<day>\d{{1,2}})(?:st|nd|rd|th)?\b(?!:|\.\d\d\s?[ap]\.?m)"
+        rf"(?:,?\s+(?P<year>{_ANY_YEAR})\b)?(?!\s*%)",
+        _month_day,
     ),
     rule(rf"\b(?P<day>\d{{1,2}})\s+{_MONTH}(?:,?\s+(?P<year>{_ANY_YEAR})\b)?", _day_month),
     rule(rf"\b{_MONTH}(?P<comma>,)?\s+(?P<year>{_ANY_YEAR})\b(?![-\u2013]\d)", _month_year),

@@ -290,7 +290,8 @@ class _Expression:
         if token.apart and token.text == "*" and not self._beside_figures(at):
             # "SELECT * FROM", "char * s"
             return "times" if self._algebraic[at - 1] or self._algebraic[at + 1] or self._computed else None
-        return "times" if not token.apart or self._computed else None
+        equal = any(other.text in ("=", "==") for other in self._tokens)
+        return "times" if not token.apart or self._computed or equal else None
 
     def _hyphen(self, at: int) -> str | None:
         token = self._tokens[at]

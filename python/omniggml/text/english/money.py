@@ -10,6 +10,10 @@ from omniggml.text.english.rule import Rule, either, rule, said
 
 CURRENCIES: dict[str, tuple[str, str, str, str]] = {
     "US$": ("u s dollar", "u s dollars", "cent", "cents"),
+    "AU$": ("australian dollar", "australian dollars", "cent", "cents"),
+    "CA$": ("canadian dollar", "canadian dollars", "cent", "cents"),
+    "MX$": ("mexican peso", "mexican pesos", "centavo", "centavos"),
+    "NT$": ("taiwan dollar", "taiwan dollars", "cent", "cents"),
     "A$": ("australian dollar", "australian dollars", "cent", "cents"),
     "C$": ("canadian dollar", "canadian dollars", "cent", "cents"),
     "NZ$": ("new zealand dollar", "new zealand dollars", "cent", "cents"),

@@ -5,6 +5,8 @@ from __future__ import annotations
 import http.client
 import json
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -164,3 +166,30 @@ def test_it_takes_no_longer_than_it_may(voice: omniggml.Model) -> None:
         with pytest.raises((http.client.IncompleteRead, ConnectionError)):
             speech(server, LONG * 20)
         assert eventually(lambda: server.service.speeches == 0)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc")
+def test_large_blocks_are_given_back() -> None:
+    """Also those that are smaller than one that was freed before."""
+    program = """
+import ctypes
+from omniggml.server.serving import return_large_blocks
+
+class Counts(ctypes.Structure):
+    _fields_ = [(name, ctypes.c_size_t) for name in ("arena", "ordblks", "smblks", "hblks", "hblkhd", "usmblks",
+                                                     "fsmblks", "uordblks", "fordblks", "keepcost")]
+
+library = ctypes.CDLL(None)
+if hasattr(library, "mallinfo2"):
+    library.mallinfo2.restype = Counts
+    library.malloc.restype = ctypes.c_void_p
+    library.malloc.argtypes, library.free.argtypes = [ctypes.c_size_t], [ctypes.c_void_p]
+    return_large_blocks()
+    library.free(library.malloc(16 << 20))
+    before = library.mallinfo2().hblkhd
+    block = library.malloc(4 << 20)
+    assert library.mallinfo2().hblkhd >= before + (4 << 20)
+    library.free(block)
+    assert library.mallinfo2().hblkhd == before
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ctypes
 import logging
 import signal
 import socket
+import sys
 import threading
 import time
 import warnings
@@ -30,6 +32,8 @@ _LONGEST_HEAD = 32 * 1024
 _LONGEST_MESSAGE = 4 * 2**20  # of a websocket
 _PING_SECONDS = 20.0
 _UNSENT = 128 * 1024  # bytes that the system keeps for a client
+_M_MMAP_THRESHOLD = -3  # of glibc's malloc.h
+_LARGE = 2**20  # bytes
 
 
 def serve(
@@ -44,11 +48,20 @@ def serve(
     `announce` is told the address once the model is loaded. `wyoming`: a port for that protocol, on the same host.
     Raises InputError where a port can't be had, OmniError where the model can't be loaded.
     """
+    return_large_blocks()
     app = create_app(settings, load)
     listener = new_listener(settings)
     with listener, _warnings_in_the_log():
         server = DrainingServer(configuration(app, settings), app.state.service)
         asyncio.run(server.run_on(listener, announce, wyoming))
+
+
+def return_large_blocks() -> None:
+    """Have each freed block of a megabyte or more given back to the system. glibc by itself takes those below the
+    largest that was ever freed, up to 32 MiB, from heaps that it keeps, so that a server grew with its requests."""
+    if sys.platform == "linux":
+        with contextlib.suppress(AttributeError, OSError):  # another C library
+            ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _LARGE)
 
 
 def new_listener(settings: ServerSettings) -> socket.socket:

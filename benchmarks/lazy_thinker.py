@@ -23,7 +23,6 @@ from pathlib import Path
 from omniggml.conversion.output_tensors import thinker_file_outputs
 from omniggml.files.plan import stacked
 from omniggml.gguf.header import Header, read_header
-from omniggml.gguf.metadata import Metadata, ValueType
 from omniggml.gguf.output_header import OutputTensor, header_bytes, offsets
 from omniggml.gguf.type_names import nbytes_of
 from omniggml.loading import BUILT_IN
@@ -77,14 +76,11 @@ def write_all_in_one(path: Path, speech: Header) -> int:
     )
     own = [OutputTensor(one.name, one.shape, one.type, one.nbytes) for one in speech.tensors.values()]
     holes = [_hole(name, shape) for name, shape in stacked(thinker_tensors(thinker)).items() if name != TEXT_EMBEDDING]
-    metadata: Metadata = {}
-    types = speech.members[0].value_types()
-    for key, value in speech.metadata.items():
-        if key != "general.architecture" and not key.endswith(".format_version"):
-            kind, element = types[key]
-            ours = key.replace(speech.architecture, ALL_IN_ONE, 1)
-            is_list = kind == ValueType.ARRAY.value
-            metadata[ours] = (value, ValueType(kind), ValueType(element) if is_list else None)
+    metadata = {
+        key.replace(speech.architecture, ALL_IN_ONE, 1): entry
+        for key, entry in speech.entries().items()
+        if key != "general.architecture" and not key.endswith(".format_version")
+    }
     values = [speech.read(one) for one in speech.tensors.values()]
     return _write(path, header_bytes(ALL_IN_ONE, metadata, [*own, *holes]), [*own, *holes], values)
 

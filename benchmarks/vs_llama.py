@@ -19,7 +19,6 @@ import tempfile
 import time
 from math import prod
 from pathlib import Path
-from typing import Any
 
 import gguf
 import numpy as np
@@ -29,7 +28,6 @@ import xllamacpp
 from omniggml import _native
 from omniggml.conversion.output_tensors import thinker_file_outputs
 from omniggml.gguf.header import read_header
-from omniggml.gguf.metadata import Metadata, ValueType
 from omniggml.gguf.output_header import OutputTensor, header_bytes, offsets
 from omniggml.gguf.type_names import nbytes_of
 from omniggml.loading import BUILT_IN
@@ -40,9 +38,16 @@ from omniggml.spec.published import PUBLISHED
 Bytes = npt.NDArray[np.uint8]
 SIZE = 0.02
 """Of a typical weight."""
-SCALES = {"Q8_0": (0, SIZE / 74), "Q4_0": (0, SIZE / 4.6), "Q4_K": (0, SIZE / 150), "Q6_K": (208, SIZE / 1400)}
+SCALES = {
+    "Q8_0": (0, SIZE / 74),
+    "Q4_0": (0, SIZE / 4.6),
+    "IQ4_NL": (0, SIZE / 70),
+    "Q4_K": (0, SIZE / 150),
+    "Q5_K": (0, SIZE / 300),
+    "Q6_K": (208, SIZE / 1400),
+    "IQ4_XS": (0, SIZE / 1300),
+}
 """Where in a block its scale lies, and one that makes random codes weights of that size."""
-SCALES |= {"Q5_K": (0, SIZE / 300), "IQ4_NL": (0, SIZE / 70), "IQ4_XS": (0, SIZE / 1300)}
 LEAST = {"Q4_K": (2, SIZE * 7.5 / 150), "Q5_K": (2, SIZE * 15.5 / 300)}
 TYPES = [name.lower() for name in SCALES]
 
@@ -69,7 +74,7 @@ def write_thinker(path: Path, type_: str, layers: int) -> None:
     ]
     metadata = thinker_file.thinker_metadata(dataclasses.replace(PUBLISHED.language_model, thinker=thinker))
     del metadata["qwen3omni.accept_hidden_layer"]
-    metadata |= _tokenizer(voice.metadata, voice.members[0].value_types())
+    metadata |= {key: entry for key, entry in voice.entries().items() if key.startswith("tokenizer.")}
     header = header_bytes(thinker_file.ARCHITECTURE, metadata, outputs)
     rng = np.random.default_rng(0)
     with path.open("wb") as file:
@@ -84,16 +89,6 @@ def write_thinker(path: Path, type_: str, layers: int) -> None:
             part = random_blocks(one.type, min(count, 8 * prod(one.shape[-2:])), rng).tobytes()
             for _ in range(one.nbytes // len(part)):
                 file.write(part)
-
-
-def _tokenizer(found: dict[str, Any], types: dict[str, tuple[int, int]]) -> Metadata:
-    entries: Metadata = {}
-    for key, value in found.items():
-        if key.startswith("tokenizer."):
-            kind, element = types[key]
-            is_list = kind == ValueType.ARRAY.value
-            entries[key] = (value, ValueType(kind), ValueType(element) if is_list else None)
-    return entries
 
 
 class Ours:

@@ -8,6 +8,14 @@ namespace omni {
 
 namespace {
 
+// Q8_1 and Q8_K are for activations only; ggml has no quantizer of weights for them.
+bool can_hold_weights(ggml_type type) {
+    const bool plain = type == GGML_TYPE_F32 || type == GGML_TYPE_F16 || type == GGML_TYPE_BF16;
+    return plain || (ggml_is_quantized(type) && type != GGML_TYPE_Q8_1 && type != GGML_TYPE_Q8_K);
+}
+
+}  // namespace
+
 ggml_type type_named(const std::string & name) {
     for (int i = 0; i < GGML_TYPE_COUNT; ++i) {
         const auto   type  = (ggml_type) i;
@@ -18,14 +26,6 @@ ggml_type type_named(const std::string & name) {
     }
     throw Error(ErrorKind::input, "there is no type \"" + name + "\"");
 }
-
-// Q8_1 and Q8_K are for activations only; ggml has no quantizer of weights for them.
-bool can_hold_weights(ggml_type type) {
-    const bool plain = type == GGML_TYPE_F32 || type == GGML_TYPE_F16 || type == GGML_TYPE_BF16;
-    return plain || (ggml_is_quantized(type) && type != GGML_TYPE_Q8_1 && type != GGML_TYPE_Q8_K);
-}
-
-}  // namespace
 
 Block block_of(const std::string & name) {
     const ggml_type type = type_named(name);

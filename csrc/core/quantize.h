@@ -15,6 +15,9 @@ struct Block {
 };
 
 // Throws Error(input) for a name ("q8_0") that no type has.
+ggml_type type_named(const std::string & name);
+
+// As type_named.
 Block block_of(const std::string & type);
 
 // Rows of float32 [n, width] as bytes of a type. `importance`: a weight per column, or null. Throws Error(input) for a

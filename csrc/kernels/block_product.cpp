@@ -1,5 +1,30 @@
 #include "kernels/block_product.h"
 
+namespace omni {
+
+namespace {
+
+// A quantized column is a row of records, each of two blocks: 64 values; 16 offsets; 16 scales, every block's eight
+// times. The instruction multiplies unsigned by signed, so weights of 8 bits enter as w + 128; an offset is -128 times
+// the sum of four values, where the sum of their products begins. A second block that isn't there is all zeros.
+constexpr int64_t k_values  = 0;
+constexpr int64_t k_offsets = 2 * k_q8_block;
+constexpr int64_t k_scales  = k_offsets + 16 * (int64_t) sizeof(int32_t);
+constexpr int64_t k_record  = k_scales + 16 * (int64_t) sizeof(float);
+
+// Behind the records lies, for each block, what is taken away for a weight of 1 less: -d times the sum of its values.
+constexpr int64_t less_at(int64_t n) {
+    return (n / k_q8_block + 1) / 2 * k_record;
+}
+
+}  // namespace
+
+int64_t block_column_bytes(int64_t n) {
+    return less_at(n) + n / k_q8_block * (int64_t) sizeof(float);
+}
+
+}  // namespace omni
+
 #if defined(__x86_64__)
 
 #include <immintrin.h>
@@ -14,23 +39,6 @@
 namespace omni {
 
 namespace {
-
-// A quantized column is a row of records, each of two blocks: 64 values; 16 offsets; 16 scales, every block's eight
-// times. The instruction multiplies unsigned by signed, so weights of 8 bits enter as w + 128; an offset is -128 times
-// the sum of four values, where the sum of their products begins. A second block that isn't there is all zeros.
-constexpr int64_t k_values  = 0;
-constexpr int64_t k_offsets = 2 * k_q8_block;
-constexpr int64_t k_scales  = k_offsets + 16 * (int64_t) sizeof(int32_t);
-constexpr int64_t k_record  = k_scales + 16 * (int64_t) sizeof(float);
-
-// Behind the records lies, for each block, what is taken away for a weight of 1 less: -d times the sum of its values.
-char * less_of(char * column, int64_t n) {
-    return column + (n / k_q8_block + 1) / 2 * k_record;
-}
-
-const char * less_of(const char * column, int64_t n) {
-    return column + (n / k_q8_block + 1) / 2 * k_record;
-}
 
 OMNI_VNNI inline float largest(__m256 a) {
     __m128 m = _mm_max_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
@@ -132,11 +140,6 @@ OMNI_VNNI inline __m512i curve() {
 // Weights are read 64 at a time, as a column's records are. Of a format with one scale for 32 weights these are two
 // blocks, or the last one and zeros; the others have 256 weights a block, and scales that are unpacked for all of them.
 
-// -128 * sum -> -zero * sum, for a format whose values enter as w + zero.
-template <int ZERO> OMNI_VNNI inline __m512i begin_with(__m512i offset) {
-    return ZERO == 128 ? offset : _mm512_maskz_srai_epi32(k_all, offset, ZERO == 32 ? 2 : 4);
-}
-
 struct Q8_0 {
     static constexpr int64_t values = k_q8_block, bytes = k_q8_block_bytes;
     static constexpr int     zero = 128;
@@ -196,7 +199,6 @@ OMNI_VNNI inline Scales unpack_six_bits(const char * block) {
 struct Q4K {
     static constexpr int64_t values = 256, bytes = 144;
     static constexpr int     zero = 0, scale_count = 8;
-    static constexpr bool    has_least = true;
 
     static OMNI_VNNI Scales unpack(const char * block) { return unpack_six_bits(block); }
 
@@ -206,7 +208,6 @@ struct Q4K {
 struct Q5K {
     static constexpr int64_t values = 256, bytes = 176;
     static constexpr int     zero = 0, scale_count = 8;
-    static constexpr bool    has_least = true;
 
     static OMNI_VNNI Scales unpack(const char * block) { return unpack_six_bits(block); }
 
@@ -224,7 +225,6 @@ struct Q5K {
 struct Q6K {
     static constexpr int64_t values = 256, bytes = 210;
     static constexpr int     zero = 32, scale_count = 16;
-    static constexpr bool    has_least = false;
 
     static OMNI_VNNI Scales unpack(const char * block) {
         const __m512i whole = _mm512_maskz_cvtepi8_epi32(k_all, load_128(block + 192));
@@ -249,7 +249,6 @@ struct Q6K {
 struct Iq4Xs {
     static constexpr int64_t values = 256, bytes = 136;
     static constexpr int     zero = 128, scale_count = 8;
-    static constexpr bool    has_least = false;
 
     // Of each scale four bits lie in 4 bytes and two in the 2 before them.
     static OMNI_VNNI Scales unpack(const char * block) {
@@ -287,16 +286,20 @@ template <int ROWS, int COLUMNS> struct Sums {
     }
 };
 
-// One record of every column.
-template <int COLUMNS> struct Records {
+// One record of every column, for a format whose values enter as w + ZERO: an offset becomes -ZERO times the sum. A
+// ZERO of 0 has least values instead.
+template <int COLUMNS, int ZERO> struct Records {
     __m512i x[COLUMNS], offset[COLUMNS];
     __m512  d[COLUMNS];
 
     OMNI_VNNI explicit Records(const char * const * records) {
         for (int c = 0; c < COLUMNS; ++c) {
             x[c]      = _mm512_loadu_si512(records[c] + k_values);
-            offset[c] = _mm512_loadu_si512(records[c] + k_offsets);
-            d[c]      = _mm512_loadu_ps(records[c] + k_scales);
+            offset[c] = ZERO == 0 ? _mm512_setzero_si512() : _mm512_loadu_si512(records[c] + k_offsets);
+            if (ZERO == 32 || ZERO == 8) {
+                offset[c] = _mm512_maskz_srai_epi32(k_all, offset[c], ZERO == 32 ? 2 : 4);
+            }
+            d[c] = _mm512_loadu_ps(records[c] + k_scales);
         }
     }
 };
@@ -323,7 +326,7 @@ template <int ROWS> struct Stream {
 // Adds what two blocks, or one, of ROWS rows make of a record of every column.
 template <class Format, int ROWS, int COLUMNS, bool PAIR>
 OMNI_VNNI inline void accumulate(Sums<ROWS, COLUMNS> & sums, const Stream<ROWS> & w, const char * const * records) {
-    const Records<COLUMNS> read(records);
+    const Records<COLUMNS, Format::zero> read(records);
     for (int r = 0; r < ROWS; ++r) {
         const char *  block  = w.at + r * w.row_bytes;
         const __m512i values = Format::template load<PAIR>(block);
@@ -331,7 +334,7 @@ OMNI_VNNI inline void accumulate(Sums<ROWS, COLUMNS> & sums, const Stream<ROWS> 
         const __m256i halves = _mm256_inserti128_si256(_mm256_castsi128_si256(scale_bits(block)), second, 1);
         const __m512  scale  = _mm512_maskz_cvtph_ps(k_all, halves);
         for (int c = 0; c < COLUMNS; ++c) {
-            const __m512i whole = _mm512_dpbusd_epi32(begin_with<Format::zero>(read.offset[c]), values, read.x[c]);
+            const __m512i whole = _mm512_dpbusd_epi32(read.offset[c], values, read.x[c]);
             sums.of[r][c] =
                 _mm512_fmadd_ps(_mm512_maskz_cvtepi32_ps(k_all, whole), _mm512_mul_ps(scale, read.d[c]), sums.of[r][c]);
         }
@@ -368,7 +371,7 @@ accumulate_large(Sums<ROWS, COLUMNS> & sums, const Stream<ROWS> & w, const char 
     Scales scales[ROWS];
     for (int r = 0; r < ROWS; ++r) {
         scales[r] = Format::unpack(w.at + r * w.row_bytes);
-        if (Format::has_least) {
+        if (Format::zero == 0) {
             for (int c = 0; c < COLUMNS; ++c) {
                 const __m512 sum = _mm512_maskz_loadu_ps(0xFF, less[c]);
                 sums.of[r][c]    = _mm512_fmadd_ps(sum, scales[r].least, sums.of[r][c]);
@@ -376,7 +379,7 @@ accumulate_large(Sums<ROWS, COLUMNS> & sums, const Stream<ROWS> & w, const char 
         }
     }
     for (int part = 0; part < 4; ++part) {
-        const Records<COLUMNS> read(records);
+        const Records<COLUMNS, Format::zero> read(records);
         for (int c = 0; c < COLUMNS; ++c) {
             records[c] += k_record;
         }
@@ -384,9 +387,7 @@ accumulate_large(Sums<ROWS, COLUMNS> & sums, const Stream<ROWS> & w, const char 
             const __m512i values = Format::load(w.at + r * w.row_bytes, part);
             const __m512  scale  = scales_of_part<Format::scale_count>(scales[r].of, part);
             for (int c = 0; c < COLUMNS; ++c) {
-                const __m512i begin =
-                    Format::has_least ? _mm512_setzero_si512() : begin_with<Format::zero>(read.offset[c]);
-                const __m512i whole = _mm512_dpbusd_epi32(begin, values, read.x[c]);
+                const __m512i whole = _mm512_dpbusd_epi32(read.offset[c], values, read.x[c]);
                 sums.of[r][c] = _mm512_fmadd_ps(_mm512_maskz_cvtepi32_ps(k_all, whole), _mm512_mul_ps(scale, read.d[c]),
                                                 sums.of[r][c]);
             }
@@ -405,7 +406,7 @@ OMNI_VNNI void tile(const BlockProduct & job, const char * const * columns, floa
     if constexpr (Format::values == 256) {
         const char * less[COLUMNS];
         for (int c = 0; c < COLUMNS; ++c) {
-            less[c] = less_of(columns[c], job.in);
+            less[c] = columns[c] + less_at(job.in);
         }
         for (int64_t block = 0; block < job.in / 256; ++block) {
             accumulate_large<Format>(sums, w, records, less);
@@ -456,7 +457,7 @@ void quantize_column(const float * x, int64_t n, char * column) {
     const int64_t blocks = n / k_q8_block;
     for (int64_t b = 0; b < blocks; ++b) {
         quantize_block(x + b * k_q8_block, column + b / 2 * k_record, (int) (b % 2),
-                       less_of(column, n) + b * (int64_t) sizeof(float));
+                       column + less_at(n) + b * (int64_t) sizeof(float));
     }
     if (blocks % 2 != 0) {
         char * last = column + blocks / 2 * k_record;
@@ -496,25 +497,3 @@ void multiply(const BlockProduct & /*job*/, const char * const * /*columns*/, fl
 }  // namespace omni
 
 #endif
-
-namespace omni {
-
-BlockSize size_of(BlockFormat format) {
-    switch (format) {
-        case BlockFormat::q4_0:
-        case BlockFormat::iq4_nl: return { 32, 18 };
-        case BlockFormat::q4_k: return { 256, 144 };
-        case BlockFormat::q5_k: return { 256, 176 };
-        case BlockFormat::q6_k: return { 256, 210 };
-        case BlockFormat::iq4_xs: return { 256, 136 };
-        default: return { k_q8_block, k_q8_block_bytes };
-    }
-}
-
-int64_t block_column_bytes(int64_t n) {
-    constexpr int64_t record = 2 * (k_q8_block + 8 * (int64_t) sizeof(int32_t) + 8 * (int64_t) sizeof(float));
-    const int64_t     blocks = n / k_q8_block;
-    return (blocks + 1) / 2 * record + blocks * (int64_t) sizeof(float);
-}
-
-}  // namespace omni

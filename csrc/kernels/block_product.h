@@ -23,13 +23,6 @@ constexpr int64_t k_q8_block_bytes = 34;  // float16 scale, 32 x int8
 // ggml's formats of weights that there are kernels for.
 enum class BlockFormat { q8_0, q4_0, iq4_nl, q4_k, q5_k, q6_k, iq4_xs };
 
-// Values a block, and its bytes.
-struct BlockSize {
-    int64_t values, bytes;
-};
-
-BlockSize size_of(BlockFormat format);
-
 // Whether this CPU has the instructions (AVX-512 with VNNI).
 bool has_block_product();
 

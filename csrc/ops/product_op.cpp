@@ -1,28 +1,13 @@
 #include "ops/product_op.h"
 
 #include <algorithm>
-#include <optional>
 #include <vector>
 
-#include "kernels/block_product.h"
 #include "kernels/share.h"
 
 namespace omni {
 
 namespace {
-
-std::optional<BlockFormat> format_of(ggml_type type) {
-    switch (type) {
-        case GGML_TYPE_Q8_0: return BlockFormat::q8_0;
-        case GGML_TYPE_Q4_0: return BlockFormat::q4_0;
-        case GGML_TYPE_IQ4_NL: return BlockFormat::iq4_nl;
-        case GGML_TYPE_Q4_K: return BlockFormat::q4_k;
-        case GGML_TYPE_Q5_K: return BlockFormat::q5_k;
-        case GGML_TYPE_Q6_K: return BlockFormat::q6_k;
-        case GGML_TYPE_IQ4_XS: return BlockFormat::iq4_xs;
-        default: return {};
-    }
-}
 
 const char * column_of(const ggml_tensor * quantized, int64_t index) {
     return static_cast<const char *>(quantized->data) + (size_t) index * quantized->nb[1];
@@ -115,6 +100,19 @@ void compute_product_by_expert(ggml_tensor * y, int part, int parts, void * /*un
 }
 
 }  // namespace
+
+std::optional<BlockFormat> format_of(ggml_type type) {
+    switch (type) {
+        case GGML_TYPE_Q8_0: return BlockFormat::q8_0;
+        case GGML_TYPE_Q4_0: return BlockFormat::q4_0;
+        case GGML_TYPE_IQ4_NL: return BlockFormat::iq4_nl;
+        case GGML_TYPE_Q4_K: return BlockFormat::q4_k;
+        case GGML_TYPE_Q5_K: return BlockFormat::q5_k;
+        case GGML_TYPE_Q6_K: return BlockFormat::q6_k;
+        case GGML_TYPE_IQ4_XS: return BlockFormat::iq4_xs;
+        default: return {};
+    }
+}
 
 bool ProductNodes::takes(const ggml_tensor * weight, const ggml_tensor * x) const {
     return on_cpu_ && format_of(weight->type).has_value() && x->type == GGML_TYPE_F32 && ggml_is_contiguous(x) &&

@@ -3,10 +3,15 @@
 #pragma once
 
 #include <map>
+#include <optional>
 
 #include "ggml.h"
+#include "kernels/block_product.h"
 
 namespace omni {
+
+// The kernels' format of a type; none where they have none.
+std::optional<BlockFormat> format_of(ggml_type type);
 
 // Nodes of one graph. The activations of a product are quantized once for all weights that read them.
 class ProductNodes {

@@ -1,11 +1,11 @@
 // The CPU kernels alone.
 #include <pybind11/stl.h>
 
-#include <map>
 #include <string>
 
 #include "bindings/arrays.h"
 #include "core/fastest_conv.h"
+#include "core/quantize.h"
 #include "kernels/bf16.h"
 #include "kernels/block_product.h"
 #include "kernels/conv.h"
@@ -14,6 +14,7 @@
 #include "kernels/snake.h"
 #include "kernels/softmax.h"
 #include "ops/conv_op.h"
+#include "ops/product_op.h"
 #include "test_bindings/test_bindings.h"
 
 namespace py = pybind11;
@@ -135,23 +136,16 @@ py::array_t<uint16_t> rounded(const py::array_t<uint8_t, py::array::c_style> & b
     return out;
 }
 
-BlockFormat format_named(const std::string & name) {
-    static const std::map<std::string, BlockFormat> known = {
-        { "q8_0", BlockFormat::q8_0 },     { "q4_0", BlockFormat::q4_0 }, { "iq4_nl", BlockFormat::iq4_nl },
-        { "q4_K", BlockFormat::q4_k },     { "q5_K", BlockFormat::q5_k }, { "q6_K", BlockFormat::q6_k },
-        { "iq4_xs", BlockFormat::iq4_xs },
-    };
-    require(known.count(name) == 1, "there is no kernel for that format");
-    return known.at(name);
-}
-
 // weight: rows of blocks, uint8 [rows, bytes]; x [columns, in] -> [columns, rows].
-py::array_t<float> block_product(const py::array_t<uint8_t, py::array::c_style> & weight, const std::string & format,
+py::array_t<float> block_product(const py::array_t<uint8_t, py::array::c_style> & weight, const std::string & type,
                                  const FloatArray & x) {
     require(has_block_product(), "this CPU does not have the instructions");
-    const BlockSize block = size_of(format_named(format));
-    require(weight.ndim() == 2 && x.ndim() == 2 && x.shape(1) % block.values == 0 &&
-                weight.shape(1) == x.shape(1) / block.values * block.bytes && x.shape(0) <= k_block_columns,
+    const Block block  = block_of(type);
+    const auto  format = format_of(type_named(type));
+    require(format.has_value(), "there is no kernel for that type");
+    require(weight.ndim() == 2 && x.ndim() == 2 && x.shape(1) % block.n_values == 0 &&
+                weight.shape(1) == x.shape(1) / block.n_values * (int64_t) block.nbytes &&
+                x.shape(0) <= k_block_columns,
             "the shapes do not fit each other");
     const int64_t             in   = x.shape(1);
     const int64_t             rows = weight.shape(0);
@@ -168,7 +162,7 @@ py::array_t<float> block_product(const py::array_t<uint8_t, py::array::c_style> 
     }
     if (n > 0) {
         const auto * bytes = reinterpret_cast<const char *>(weight.data());
-        multiply({ format_named(format), bytes, in, 0, rows }, from.data(), to.data(), (int) n);
+        multiply({ *format, bytes, in, 0, rows }, from.data(), to.data(), (int) n);
     }
     return to_array(std::move(y), { x.shape(0), rows });
 }
@@ -207,7 +201,7 @@ void bind_kernels(py::module_ & m) {
     m.def("faster_form",
           [](double f32, double bf16) { return faster_form({ f32, bf16 }) == ConvForm::bf16 ? "bf16" : "f32"; });
     m.def("has_block_product", &has_block_product);
-    m.def("block_product", &block_product, py::arg("weight"), py::arg("format"), py::arg("x"));
+    m.def("block_product", &block_product, py::arg("weight"), py::arg("type"), py::arg("x"));
     m.def("gelu", &gelu, py::arg("x"), py::arg("kind"), py::arg("by_tanh") = false);
     m.def("softmax", &softmax_of, py::arg("x"), py::arg("scale"), py::arg("kind"));
     m.def("rounded", &rounded, py::arg("bytes"), py::arg("kind"), py::arg("n"));

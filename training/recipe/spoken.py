@@ -326,7 +326,8 @@ def make_voice_clips(directory: Path, speech: Path, count: int, seed: int) -> No
     its words begin, so these clips teach answers alone. Finished shards are kept."""
     directory.mkdir(parents=True, exist_ok=True)
     model, rng = omniggml.load(speech, mmproj=False, n_threads=1), random.Random(seed)
-    listed = [said for said in plan(4 * count, seed) if said.answer in set(answer_texts()) and said.text][:count]
+    known = set(answer_texts())
+    listed = [said for said in plan(4 * count, seed) if said.answer in known and said.text][:count]
     for start in range(0, len(listed), VOICE_SHARD):
         path = directory / f"voice-{start // VOICE_SHARD:04d}.npz"
         if path.exists():

@@ -12,6 +12,7 @@ from typing import Any
 from omniggml import _native
 from omniggml.errors import ModelFileError
 from omniggml.gguf.foreign_bytes import why_not_gguf
+from omniggml.gguf.metadata import Metadata, ValueType
 from omniggml.gguf.planned_tensor import PlannedTensor
 from omniggml.gguf.split_file import members_of
 from omniggml.gguf.type_names import shown
@@ -62,6 +63,17 @@ class Header:
     def size(self) -> int:
         """Bytes of all members."""
         return sum(member.size for member in self.members)
+
+    def entries(self) -> Metadata:
+        """The metadata in the types that the file has. An empty list can't be written, and says nothing."""
+        entries: Metadata = {}
+        types = self.members[0].value_types()
+        for key, value in self.metadata.items():
+            if value != []:
+                type_, element = types[key]
+                is_list = type_ == ValueType.ARRAY.value
+                entries[key] = (value, ValueType(type_), ValueType(element) if is_list else None)
+        return entries
 
     def read(self, stored: StoredTensor, start: int = 0, nbytes: int | None = None) -> bytes:
         """Bytes of a tensor's values, all of them or some from `start` on. Raises ModelFileError where it was cut."""

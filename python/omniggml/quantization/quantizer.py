@@ -253,14 +253,8 @@ def _groups(jobs: list[_Job], most: int) -> list[list[_Job]]:
 
 def _metadata(header: Header, outputs: list[OutputTensor], policy: Policy) -> Metadata:
     """The source's entries in their types; what they say of types and places, as it is now."""
-    entries: Metadata = {}
-    types = header.members[0].value_types()
-    for key, value in header.metadata.items():
-        rewritten = key in ("general.architecture", "general.alignment", SPLIT_NO, SPLIT_COUNT, SPLIT_TENSORS)
-        if not rewritten and value != []:  # an empty list can't be written, and says nothing
-            type_, element = types[key]
-            is_list = type_ == ValueType.ARRAY.value
-            entries[key] = (value, ValueType(type_), ValueType(element) if is_list else None)
+    rewritten = ("general.architecture", "general.alignment", SPLIT_NO, SPLIT_COUNT, SPLIT_TENSORS)
+    entries = {key: entry for key, entry in header.entries().items() if key not in rewritten}
     return {**entries, **type_entries(outputs), "omniggml.quantize.policy": text(policy.name)}
 
 

@@ -172,18 +172,29 @@ finally:
     assert worker.run(code, path=str(path), size=path.stat().st_size) == Outcome()
 
 
-def test_cut_while_in_use(worker: Worker, tiny_files: Files, tmp_path: Path) -> None:
-    """Weights stay in the file's pages, and these go with the file's end; a new load of the whole file works again."""
+@pytest.mark.parametrize("blocked", [False, True], ids=["signals", "no-signals"])
+@pytest.mark.parametrize("n_threads", [1, 4])
+def test_cut_while_in_use(worker: Worker, tiny_files: Files, tmp_path: Path, n_threads: int, blocked: bool) -> None:
+    """Weights stay in the file's pages, and these go with the file's end; a new load of the whole file works again.
+
+    Whichever thread reads the missing page: one that the program started, or one of ours, whose signals the program may
+    have blocked when it was started."""
     path = tmp_path / "cut.gguf"
     path.write_bytes(tiny_files.speech.read_bytes())
     code = """
-import os
-model = omniggml.load(path, n_threads=1)
-before = model.speak("hello", max_frames=3)
-os.truncate(path, 300_000)
-model.speak("hello", max_frames=3)
+import os, signal
+mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals() if blocked else [])
+try:
+    model = omniggml.load(path, n_threads=n_threads)
+    model.speak("hello", max_frames=3)
+finally:
+    signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+for size in range(450_000, 250_000, -50_000):
+    os.truncate(path, size)
+    model.speak("hello", max_frames=3)
 """
-    outcome = worker.run(code, path=str(path))
+    worker.close()  # its threads may have been started before
+    outcome = worker.run(code, path=str(path), n_threads=n_threads, blocked=blocked)
     assert outcome.error == "ModelFileError"
     one_sentence(outcome.message, "cut.gguf", "was cut while it was in use; load it again")
     path.write_bytes(tiny_files.speech.read_bytes())

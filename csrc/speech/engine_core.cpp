@@ -11,6 +11,7 @@
 #include "error/error.h"
 #include "speech/engine_time.h"
 #include "threads/cpu_share.h"
+#include "threads/quiet_signals.h"
 
 namespace omni {
 
@@ -67,6 +68,7 @@ void EngineCore::start() {
     {
         const LargeMemory room(2 * k_thread_nbytes, "the threads of a speech engine");
     }
+    const QuietSignals quiet;
     if (overlaps_) {
         try {
             vocoder_thread_ = std::thread([this] { run_vocoder(); });

@@ -10,10 +10,10 @@
 
 #include "threads/awaited.h"
 #include "threads/crowd.h"
+#include "threads/quiet_signals.h"
 
 #if !defined(_WIN32)
 #include <pthread.h>
-#include <signal.h>
 #include <sys/mman.h>
 #endif
 
@@ -105,25 +105,6 @@ class Worker {
     alignas(k_cache_line) Awaited begun_;
 };
 
-// Signals are for the threads of the program.
-class NoSignals {
-  public:
-#if defined(_WIN32)
-    NoSignals() {}
-#else
-    NoSignals() {
-        sigset_t all;
-        sigfillset(&all);
-        pthread_sigmask(SIG_SETMASK, &all, &before_);
-    }
-
-    ~NoSignals() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
-
-  private:
-    sigset_t before_;
-#endif
-};
-
 // A thread that finds a stack, but no room beside the heap for its thread-local data, ends the process.
 bool has_room_for_a_thread() {
 #if defined(_WIN32)
@@ -177,7 +158,7 @@ class Pool {
 
   private:
     void hire(size_t n) {
-        const NoSignals quiet;
+        const QuietSignals quiet;
         try {
             while (idle_.size() < n && has_room_for_a_thread()) {
                 idle_.push_back(new Worker);

@@ -123,7 +123,10 @@ class Access:
             given = True
             return {"type": "http.request", "body": body, "more_body": False}
 
-        await self._app(scope, once, send)
+        try:
+            await self._app(scope, once, send)
+        finally:
+            self._bodies -= len(body)
 
     def _check_path(self, scope: Scope) -> None:
         """Raises ApiError where nobody takes the body: of what kind it should be is no question then."""
@@ -135,18 +138,21 @@ class Access:
             raise ApiError(404, f"there is no {path!r:.80}")
 
     def _check_bodies(self) -> None:
-        """Raises ApiError where all that is being read is more than there should be at once."""
+        """Raises ApiError where the bodies that are being read and answered are more than there should be at once."""
         if self._bodies > _BODIES_AT_ONCE * self._settings.max_body:
             raise ApiError(503, "too many requests are being read", code="busy", retry_after=1)
 
     async def _read(self, scope: Scope, receive: Receive) -> bytes | None:
-        """The whole body; None where the client has gone. Raises ApiError for one too large or too slow."""
+        """The whole body, which counts until its request is answered; None where the client has gone.
+
+        Raises ApiError for one too large or too slow. No error is kept in a variable: it would keep this frame, and
+        so the body, until the collector comes by.
+        """
         most = self._settings.max_body
-        too_large = ApiError(413, f"the request is larger than {most} bytes", code="request_too_large")
         length = Headers(scope=scope).get("content-length", "0")
         if not length.isdecimal() or int(length[:20]) > most:
-            raise too_large
-        read, kept = bytearray(), 0
+            raise _too_large(most)
+        read, kept, whole = bytearray(), 0, False
         end = asyncio.get_running_loop().time() + self._settings.idle_seconds
         try:
             while True:
@@ -158,15 +164,16 @@ class Access:
                 self._bodies += len(read) - kept
                 kept = len(read)
                 if kept > most:
-                    raise too_large
+                    raise _too_large(most)
                 self._check_bodies()
                 if not message.get("more_body"):
+                    whole = True
                     return bytes(read)
         except asyncio.TimeoutError:
             seconds = self._settings.idle_seconds
             raise ApiError(408, f"the request did not arrive within {seconds} seconds", code="timeout") from None
         finally:
-            self._bodies -= kept
+            self._bodies -= 0 if whole else kept
 
     def _watched(self, scope: Scope, send: Send) -> Send:
         """Adds the headers that every answer has, and counts."""
@@ -181,6 +188,10 @@ class Access:
             await send(message)
 
         return watched
+
+
+def _too_large(most: int) -> ApiError:
+    return ApiError(413, f"the request is larger than {most} bytes", code="request_too_large")
 
 
 def _check_kind(scope: Scope) -> None:

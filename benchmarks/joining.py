@@ -118,7 +118,8 @@ def feeding(model: Model, rate: float, frames: int) -> tuple[float, float, bool]
         times = speaking.timings()
     said = Audio.join(pieces)
     same = np.array_equal(said.samples, whole.samples) and np.array_equal(said.codes, whole.codes)
-    return heard[0] - fourth, (times.talker + times.predictor + times.sampling) / times.frames, same
+    compute = times.talker + times.predictor + times.sampling + times.vocoder
+    return heard[0] - fourth, compute / times.frames, same
 
 
 def main() -> int:

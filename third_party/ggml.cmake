@@ -9,7 +9,7 @@
 #   4. pip download                checked against the pinned hash, then kept in the cache
 #
 # Of llama.cpp's tree what its library is built from is kept: the table of Unicode's classes that text is split by lies
-# there, and examples/llama-cpp-voice links the library.
+# there, and examples/llama-cpp-voice links the library. The cache also keeps its converter, which a test compares ours with.
 #
 # Sets OMNIGGML_GGML_SOURCE_DIR and OMNIGGML_GGML_VERSION. Nothing of ggml is installed: see omniggml_add_ggml().
 
@@ -108,7 +108,8 @@ function(_ggml_download dir)
     file(ARCHIVE_EXTRACT INPUT "${archive}" DESTINATION "${work}"
          PATTERNS "*/vendor/llama.cpp/ggml/*" "*/vendor/llama.cpp/src/*" "*/vendor/llama.cpp/include/*"
                   "*/vendor/llama.cpp/cmake/*" "*/vendor/llama.cpp/vendor/*" "*/vendor/llama.cpp/CMakeLists.txt"
-                  "*/vendor/llama.cpp/LICENSE")
+                  "*/vendor/llama.cpp/LICENSE" "*/vendor/llama.cpp/convert_hf_to_gguf.py"
+                  "*/vendor/llama.cpp/conversion/*" "*/vendor/llama.cpp/gguf-py/*")
     file(GLOB vendored "${work}/*/vendor/llama.cpp")
     _ggml_read_version("${vendored}/ggml" version)
     if(NOT version)
@@ -146,7 +147,8 @@ function(omniggml_carry_ggml)
         file(REMOVE_RECURSE "${_ggml_carried_dir}")
     endif()
     _ggml_pinned_dir(dir)
-    file(COPY "${dir}/" DESTINATION "${_ggml_carried_dir}")
+    file(COPY "${dir}/" DESTINATION "${_ggml_carried_dir}"
+         REGEX "/(convert_hf_to_gguf\\.py|conversion|gguf-py)$" EXCLUDE)
 endfunction()
 
 # The pinned llama.cpp, carried or fetched, and where it comes from.

@@ -90,8 +90,10 @@ class EncoderValues:
 
 def sinusoids(length: int, channels: int) -> npt.NDArray[np.float32]:
     """Sines, then cosines, of periods up to 10000: transformers' SinusoidsPositionEmbedding, float32
-    [length, channels]."""
+    [length, channels]. Its steps are in float32, but functions of NumPy's float32 are further from torch's than rounded
+    ones of float64."""
     step = np.log(_LONGEST_PERIOD) / (channels // 2 - 1)
-    frequencies = np.exp(-np.float32(step) * np.arange(channels // 2, dtype=np.float32))
-    angles = np.arange(length, dtype=np.float32)[:, np.newaxis] * frequencies
-    return np.concatenate([np.sin(angles), np.cos(angles)], axis=1)
+    exponents = -np.float32(step) * np.arange(channels // 2, dtype=np.float32)
+    frequencies = np.exp(exponents.astype(np.float64)).astype(np.float32)
+    angles = (np.arange(length, dtype=np.float32)[:, np.newaxis] * frequencies).astype(np.float64)
+    return np.concatenate([np.sin(angles), np.cos(angles)], axis=1).astype(np.float32)

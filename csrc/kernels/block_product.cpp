@@ -4,41 +4,39 @@ namespace omni {
 
 namespace {
 
-// A quantized column is a row of records, each of two blocks: 64 values; 16 offsets; 16 scales, every block's eight
-// times. The instruction multiplies unsigned by signed, so weights of 8 bits enter as w + 128; an offset is -128 times
-// the sum of four values, where the sum of their products begins. A second block that isn't there is all zeros.
-constexpr int64_t k_values  = 0;
-constexpr int64_t k_offsets = 2 * k_q8_block;
-constexpr int64_t k_scales  = k_offsets + 16 * (int64_t) sizeof(int32_t);
-constexpr int64_t k_record  = k_scales + 16 * (int64_t) sizeof(float);
+// A quantized column: its values; for every block -128 times their sum, its scale, and -scale times the sum; for every
+// half of a block -32 times its sum. The instruction multiplies unsigned by signed, so signed weights enter as w + 128
+// (or 32, or 8), and what that adds to a product is where the sum of products begins.
+struct ColumnPlaces {
+    int64_t whole, scales, less, halves, end;
+};
 
-// Behind the records lies, for each block, what is taken away for a weight of 1 less: -d times the sum of its values.
-constexpr int64_t less_at(int64_t n) {
-    return (n / k_q8_block + 1) / 2 * k_record;
+constexpr ColumnPlaces places_of(int64_t n) {
+    const int64_t blocks = n / k_q8_block, each = blocks * (int64_t) sizeof(float);
+    return { n, n + each, n + 2 * each, n + 3 * each, n + 5 * each };
 }
 
 }  // namespace
 
 int64_t block_column_bytes(int64_t n) {
-    return less_at(n) + n / k_q8_block * (int64_t) sizeof(float);
+    return places_of(n).end;
 }
 
 }  // namespace omni
 
 #if defined(__x86_64__)
 
-#include <immintrin.h>
-
 #include <algorithm>
-#include <cstring>
+#include <type_traits>
 
+#include "kernels/block_panel.h"
 #include "kernels/cpu_features.h"
-
-#define OMNI_VNNI __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,f16c,fma")))
 
 namespace omni {
 
 namespace {
+
+// --- columns --------------------------------------------------------------------------------------------------------
 
 OMNI_VNNI inline float largest(__m256 a) {
     __m128 m = _mm_max_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
@@ -52,11 +50,24 @@ OMNI_VNNI inline float sum_of(__m256 a) {
     return _mm_cvtss_f32(_mm_add_ss(s, _mm_movehdup_ps(s)));
 }
 
-// One block into its half (0 or 1) of a record, and what it takes away.
-OMNI_VNNI void quantize_block(const float * x, char * record, int half, char * less) {
-    char *        values  = record + k_values + half * k_q8_block;
-    char *        offsets = record + k_offsets + half * 8 * (int64_t) sizeof(int32_t);
-    char *        scales  = record + k_scales + half * 8 * (int64_t) sizeof(float);
+OMNI_VNNI inline int32_t sum_of(__m128i a) {
+    const __m128i two = _mm_add_epi32(a, _mm_shuffle_epi32(a, 0x4E));
+    return _mm_cvtsi128_si32(_mm_add_epi32(two, _mm_shuffle_epi32(two, 0xB1)));
+}
+
+template <class T> void store(char * to, int64_t i, T value) {
+    std::memcpy(to + i * (int64_t) sizeof value, &value, sizeof value);
+}
+
+template <class T> T load(const char * from, int64_t i) {
+    T value;
+    std::memcpy(&value, from + i * (int64_t) sizeof value, sizeof value);
+    return value;
+}
+
+// Block b of a column.
+OMNI_VNNI void quantize_block(const float * x, char * column, const ColumnPlaces & at, int64_t b) {
+    char *        values  = column + b * k_q8_block;
     constexpr int n_parts = 4;
     const __m256  sign    = _mm256_set1_ps(-0.0f);
     const __m256  zero    = _mm256_setzero_ps();
@@ -78,373 +89,356 @@ OMNI_VNNI void quantize_block(const float * x, char * record, int half, char * l
         const __m128i q     = _mm_packs_epi16(words, words);
         _mm_storel_epi64(reinterpret_cast<__m128i *>(values + 8 * i), q);
     }
-    const __m256i q    = _mm256_loadu_si256(reinterpret_cast<const __m256i *>(values));
-    const __m256i sums = _mm256_dpbusd_epi32(_mm256_setzero_si256(), _mm256_set1_epi8(1), q);
-    const __m256i away = _mm256_slli_epi32(_mm256_sub_epi32(_mm256_setzero_si256(), sums), 7);
-    _mm256_storeu_si256(reinterpret_cast<__m256i *>(offsets), away);
-    _mm256_storeu_ps(reinterpret_cast<float *>(scales), _mm256_set1_ps(d));
-    const float taken = -d * sum_of(_mm256_cvtepi32_ps(sums));
-    std::memcpy(less, &taken, sizeof taken);
+    const __m256i q      = _mm256_loadu_si256(reinterpret_cast<const __m256i *>(values));
+    const __m256i sums   = _mm256_dpbusd_epi32(_mm256_setzero_si256(), _mm256_set1_epi8(1), q);
+    const int32_t first  = sum_of(_mm256_castsi256_si128(sums));
+    const int32_t second = sum_of(_mm256_extracti128_si256(sums, 1));
+    store(column + at.whole, b, -128 * (first + second));
+    store(column + at.halves, 2 * b, -32 * first);
+    store(column + at.halves, 2 * b + 1, -32 * second);
+    store(column + at.scales, b, d);
+    store(column + at.less, b, -d * (float) (first + second));
 }
 
-// GCC's plain forms of these warn of the value that they leave undefined.
-constexpr __mmask16 k_all = 0xFFFF;
+// --- sums of a block ------------------------------------------------------------------------------------------------
 
-OMNI_VNNI inline __m512i joined(__m256i first, __m256i second) {
-    return _mm512_maskz_inserti64x4(0xFF, _mm512_castsi256_si512(first), second, 1);
-}
+// A column as a format wants it, from one of its blocks on.
+template <class Format> class ColumnBlocks {
+  public:
+    ColumnBlocks() = default;
 
-OMNI_VNNI inline __m128i scale_bits(const char * block) {
-    short bits;
-    std::memcpy(&bits, block, sizeof bits);
-    return _mm_set1_epi16(bits);
-}
+    ColumnBlocks(const char * column, int64_t n, int64_t block) :
+        values_(column + block * k_q8_block),
+        begin_(column + (halved ? places_of(n).halves + 2 * block * four : places_of(n).whole + block * four)),
+        scales_(column + places_of(n).scales + block * four),
+        less_(column + places_of(n).less + block * four) {}
 
-OMNI_VNNI inline float half_float(const char * from) {
-    return _mm_cvtss_f32(_mm_cvtph_ps(scale_bits(from)));
-}
+    OMNI_VNNI __m512i four_values(int64_t i) const { return _mm512_set1_epi32(load<int32_t>(values_, i)); }
 
-OMNI_VNNI inline float sum_of(__m512 a) {
-    return sum_of(_mm256_add_ps(_mm512_maskz_extractf32x8_ps(0xFF, a, 0), _mm512_maskz_extractf32x8_ps(0xFF, a, 1)));
-}
-
-OMNI_VNNI inline __m256i load_256(const char * from) {
-    return _mm256_loadu_si256(reinterpret_cast<const __m256i *>(from));
-}
-
-OMNI_VNNI inline __m128i load_128(const char * from) {
-    return _mm_loadu_si128(reinterpret_cast<const __m128i *>(from));
-}
-
-// 32 bytes -> their low halves, then their high ones.
-OMNI_VNNI inline __m512i halves_of(__m256i bytes) {
-    const __m512i both = joined(bytes, _mm256_srli_epi16(bytes, 4));
-    return _mm512_and_si512(both, _mm512_set1_epi8(15));
-}
-
-// The same of each 16 of them.
-OMNI_VNNI inline __m512i halves_by_16(__m256i bytes) {
-    const __m512i halves = halves_of(bytes);
-    return _mm512_maskz_shuffle_i64x2(0xFF, halves, halves, 0xD8);
-}
-
-// What the 16 codes of the formats iq4 stand for, and 128.
-OMNI_VNNI inline __m512i curve() {
-    const __m128i values = _mm_setr_epi8(1, 24, 45, 63, 79, 93, 106, 118, (char) 129, (char) 141, (char) 153,
-                                         (char) 166, (char) 181, (char) 197, (char) 217, (char) 241);
-    return _mm512_maskz_broadcast_i32x4(k_all, values);
-}
-
-// --- formats --------------------------------------------------------------------------------------------------------
-//
-// Weights are read 64 at a time, as a column's records are. Of a format with one scale for 32 weights these are two
-// blocks, or the last one and zeros; the others have 256 weights a block, and scales that are unpacked for all of them.
-
-struct Q8_0 {
-    static constexpr int64_t values = k_q8_block, bytes = k_q8_block_bytes;
-    static constexpr int     zero = 128;
-
-    template <bool PAIR> static OMNI_VNNI __m512i load(const char * block) {
-        const __m256i second = PAIR ? load_256(block + bytes + 2) : _mm256_setzero_si256();
-        return _mm512_xor_si512(joined(load_256(block + 2), second), _mm512_set1_epi8((char) 0x80));
-    }
-};
-
-struct Q4_0 {
-    static constexpr int64_t values = 32, bytes = 18;
-    static constexpr int     zero = 8;
-
-    template <bool PAIR> static OMNI_VNNI __m512i load(const char * block) {
-        const __m128i second = PAIR ? load_128(block + bytes + 2) : _mm_setzero_si128();
-        return halves_by_16(_mm256_inserti128_si256(_mm256_castsi128_si256(load_128(block + 2)), second, 1));
-    }
-};
-
-struct Iq4Nl {
-    static constexpr int64_t values = 32, bytes = 18;
-    static constexpr int     zero = 128;
-
-    template <bool PAIR> static OMNI_VNNI __m512i load(const char * block) {
-        return _mm512_shuffle_epi8(curve(), Q4_0::load<PAIR>(block));
-    }
-};
-
-// Scales of a block of 256, as many as it has, and what each takes from the sum of x.
-struct Scales {
-    __m512 of, least;
-};
-
-OMNI_VNNI inline __m512 widened(__m256 lower) {
-    return _mm512_maskz_insertf32x8(k_all, _mm512_setzero_ps(), lower, 0);
-}
-
-// Eight bytes as floats.
-OMNI_VNNI inline __m256 floats_of(const uint32_t * bytes) {
-    return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i *>(bytes))));
-}
-
-// Eight scales and eight least values of 6 bits in 12 bytes.
-OMNI_VNNI inline Scales unpack_six_bits(const char * block) {
-    uint32_t a, b, c;
-    std::memcpy(&a, block + 4, 4);
-    std::memcpy(&b, block + 8, 4);
-    std::memcpy(&c, block + 12, 4);
-    constexpr uint32_t low_6 = 0x3f3f3f3f, low_4 = 0x0f0f0f0f, low_2 = 0x03030303;
-    const uint32_t     d[] = { a & low_6, (c & low_4) | (((a >> 6) & low_2) << 4) };
-    const uint32_t     m[] = { b & low_6, ((c >> 4) & low_4) | (((b >> 6) & low_2) << 4) };
-    return { widened(_mm256_mul_ps(floats_of(d), _mm256_set1_ps(half_float(block)))),
-             widened(_mm256_mul_ps(floats_of(m), _mm256_set1_ps(half_float(block + 2)))) };
-}
-
-struct Q4K {
-    static constexpr int64_t values = 256, bytes = 144;
-    static constexpr int     zero = 0, scale_count = 8;
-
-    static OMNI_VNNI Scales unpack(const char * block) { return unpack_six_bits(block); }
-
-    static OMNI_VNNI __m512i load(const char * block, int part) { return halves_of(load_256(block + 16 + 32 * part)); }
-};
-
-struct Q5K {
-    static constexpr int64_t values = 256, bytes = 176;
-    static constexpr int     zero = 0, scale_count = 8;
-
-    static OMNI_VNNI Scales unpack(const char * block) { return unpack_six_bits(block); }
-
-    // The fifth bits of the two times 32 weights are bits 2 * part and 2 * part + 1 of 32 bytes.
-    static OMNI_VNNI __m512i load(const char * block, int part) {
-        const __m512i four = halves_of(load_256(block + 48 + 32 * part));
-        const __m256i high = load_256(block + 16);
-        const __m512i mask =
-            joined(_mm256_set1_epi8((char) (1 << (2 * part))), _mm256_set1_epi8((char) (1 << (2 * part + 1))));
-        const __mmask64 fifth = _mm512_test_epi8_mask(joined(high, high), mask);
-        return _mm512_mask_add_epi8(four, fifth, four, _mm512_set1_epi8(16));
-    }
-};
-
-struct Q6K {
-    static constexpr int64_t values = 256, bytes = 210;
-    static constexpr int     zero = 32, scale_count = 16;
-
-    static OMNI_VNNI Scales unpack(const char * block) {
-        const __m512i whole = _mm512_maskz_cvtepi8_epi32(k_all, load_128(block + 192));
-        const __m512  d     = _mm512_set1_ps(half_float(block + 208));
-        return { _mm512_mul_ps(_mm512_maskz_cvtepi32_ps(k_all, whole), d), _mm512_setzero_ps() };
+    // Where sum i of products begins: of a block, or of half a block.
+    OMNI_VNNI __m512i beginning(int64_t i) const {
+        if constexpr (Format::zero == 0) {
+            return _mm512_setzero_si512();
+        } else {
+            return _mm512_set1_epi32(load<int32_t>(begin_, i) / ((halved ? 32 : 128) / Format::zero));
+        }
     }
 
-    // Of each 128 weights the first 64 have the low halves of 64 bytes, the others the high ones; two bits more of each
-    // lie in 32 bytes, those of the first 32 weights lowest.
-    static OMNI_VNNI __m512i load(const char * block, int part) {
-        const char *  low   = block + 64 * (part / 2);
-        const __m512i four  = _mm512_loadu_si512(low);
-        const __m256i high  = load_256(block + 128 + 32 * (part / 2));
-        const int     shift = 4 * (part % 2);
-        const __m512i first = _mm512_and_si512(shift == 0 ? four : _mm512_srli_epi16(four, 4), _mm512_set1_epi8(15));
-        const __m256i two   = shift == 0 ? high : _mm256_srli_epi16(high, 4);
-        const __m512i both  = joined(_mm256_slli_epi16(two, 4), _mm256_slli_epi16(two, 2));
-        return _mm512_or_si512(first, _mm512_and_si512(both, _mm512_set1_epi8(0x30)));
-    }
+    OMNI_VNNI __m512 scale(int64_t b) const { return _mm512_set1_ps(load<float>(scales_, b)); }
+
+    OMNI_VNNI __m512 less(int64_t b) const { return _mm512_set1_ps(load<float>(less_, b)); }
+
+  private:
+    static constexpr bool    halved = Format::scale_values == 16;
+    static constexpr int64_t four   = 4;
+
+    const char *values_ = nullptr, *begin_ = nullptr, *scales_ = nullptr, *less_ = nullptr;
 };
 
-struct Iq4Xs {
-    static constexpr int64_t values = 256, bytes = 136;
-    static constexpr int     zero = 128, scale_count = 8;
+// 16 rows of a few columns.
+template <class Format, int COLUMNS> struct Sums {
+    ColumnBlocks<Format> columns[COLUMNS];
+    __m512               of[COLUMNS];
 
-    // Of each scale four bits lie in 4 bytes and two in the 2 before them.
-    static OMNI_VNNI Scales unpack(const char * block) {
-        uint16_t high;
-        uint32_t low;
-        std::memcpy(&high, block + 2, sizeof high);
-        std::memcpy(&low, block + 4, sizeof low);
-        const __m256i place = _mm256_setr_epi32(0, 4, 8, 12, 16, 20, 24, 28);
-        const __m256i lower =
-            _mm256_and_si256(_mm256_srlv_epi32(_mm256_set1_epi32((int) low), place), _mm256_set1_epi32(15));
-        const __m256i shift = _mm256_srli_epi32(place, 1);
-        const __m256i higher =
-            _mm256_and_si256(_mm256_srlv_epi32(_mm256_set1_epi32(high), shift), _mm256_set1_epi32(3));
-        const __m256i whole  = _mm256_or_si256(lower, _mm256_slli_epi32(higher, 4));
-        const __m256  scales = _mm256_cvtepi32_ps(_mm256_sub_epi32(whole, _mm256_set1_epi32(32)));
-        return { widened(_mm256_mul_ps(scales, _mm256_set1_ps(half_float(block)))), _mm512_setzero_ps() };
+    OMNI_VNNI Sums(const char * const * from, int64_t n, int64_t block) {
+        for (int c = 0; c < COLUMNS; ++c) {
+            columns[c] = { from[c], n, block };
+            of[c]      = _mm512_setzero_ps();
+        }
     }
 
-    static OMNI_VNNI __m512i load(const char * block, int part) {
-        return _mm512_shuffle_epi8(curve(), halves_by_16(load_256(block + 8 + 32 * part)));
+    // Adds what block b makes of every column: one sum of products, exact, for each scale.
+    OMNI_VNNI inline void add(const PanelBlock & block, int64_t b) {
+        constexpr int parts = (int) k_q8_block / Format::scale_values, fours = k_fours / parts;
+        for (int part = 0; part < parts; ++part) {
+            __m512i whole[COLUMNS];
+            for (int c = 0; c < COLUMNS; ++c) {
+                whole[c] = columns[c].beginning(b * parts + part);
+            }
+            for (int i = part * fours; i < (part + 1) * fours; ++i) {
+                for (int c = 0; c < COLUMNS; ++c) {
+                    const __m512i x = columns[c].four_values(b * k_fours + i);
+                    whole[c]        = _mm512_dpbusd_epi32(whole[c], block.values[i], x);
+                }
+            }
+            for (int c = 0; c < COLUMNS; ++c) {
+                const __m512 scale = _mm512_mul_ps(block.scales[part], columns[c].scale(b));
+                of[c]              = _mm512_fmadd_ps(floats_of(whole[c]), scale, of[c]);
+            }
+        }
+        if constexpr (Format::zero == 0) {
+            for (int c = 0; c < COLUMNS; ++c) {
+                of[c] = _mm512_fmadd_ps(block.least, columns[c].less(b), of[c]);
+            }
+        }
     }
 };
 
 // --- tiles ----------------------------------------------------------------------------------------------------------
 
-template <int ROWS, int COLUMNS> struct Sums {
-    __m512 of[ROWS][COLUMNS];
+// Weights that are read soon are fetched into the second cache, in the order in which they lie there: the hardware
+// follows one stream, not 16 rows. A few lines at a time, since a core waits where many are on their way.
+class Fetched {
+  public:
+    Fetched(const char * begin, const char * end) : next_(begin), end_(end) { fetch(begin + k_at_once); }
 
-    OMNI_VNNI Sums() {
-        for (auto & row : of) {
-            for (__m512 & sum : row) {
-                sum = _mm512_setzero_ps();
-            }
+    // `step` bytes from `at` on are multiplied now.
+    OMNI_VNNI void follow(const char * at, int64_t step) { fetch(std::min(at + k_ahead, next_ + 2 * step)); }
+
+  private:
+    static constexpr int64_t k_line = 64, k_at_once = 8192, k_ahead = 49152;
+
+    void fetch(const char * to) {
+        for (to = std::min(to, end_); next_ < to; next_ += k_line) {
+            _mm_prefetch(next_, _MM_HINT_T1);
         }
     }
+
+    const char * next_;
+    const char * end_;
 };
 
-// One record of every column, for a format whose values enter as w + ZERO: an offset becomes -ZERO times the sum. A
-// ZERO of 0 has least values instead.
-template <int COLUMNS, int ZERO> struct Records {
-    __m512i x[COLUMNS], offset[COLUMNS];
-    __m512  d[COLUMNS];
-
-    OMNI_VNNI explicit Records(const char * const * records) {
-        for (int c = 0; c < COLUMNS; ++c) {
-            x[c]      = _mm512_loadu_si512(records[c] + k_values);
-            offset[c] = ZERO == 0 ? _mm512_setzero_si512() : _mm512_loadu_si512(records[c] + k_offsets);
-            if (ZERO == 32 || ZERO == 8) {
-                offset[c] = _mm512_maskz_srai_epi32(k_all, offset[c], ZERO == 32 ? 2 : 4);
-            }
-            d[c] = _mm512_loadu_ps(records[c] + k_scales);
-        }
-    }
-};
-
-// Where weights are and come from. One row is one stream, which the hardware follows better alone than with advice. A
-// tile of several is none, so the tile behind it is fetched meanwhile, from end to end, into the second cache: the
-// first one's few pending lines are needed by what is computed.
-template <int ROWS> struct Stream {
+// What a panel is made of: from `at` on, so many bytes a block of the panel.
+struct Reading {
+    Fetched &    fetched;
     const char * at;
-    int64_t      row_bytes;
-    const char * next = at + ROWS * row_bytes;
-
-    OMNI_VNNI void advance(int64_t bytes) {
-        at += bytes;
-        if (ROWS > 1) {
-            for (int64_t line = 0; line < ROWS * bytes; line += 64) {
-                _mm_prefetch(next + line, _MM_HINT_T1);
-            }
-            next += ROWS * bytes;
-        }
-    }
+    int64_t      step;
 };
 
-// Adds what two blocks, or one, of ROWS rows make of a record of every column.
-template <class Format, int ROWS, int COLUMNS, bool PAIR>
-OMNI_VNNI inline void accumulate(Sums<ROWS, COLUMNS> & sums, const Stream<ROWS> & w, const char * const * records) {
-    const Records<COLUMNS, Format::zero> read(records);
-    for (int r = 0; r < ROWS; ++r) {
-        const char *  block  = w.at + r * w.row_bytes;
-        const __m512i values = Format::template load<PAIR>(block);
-        const __m128i second = PAIR ? scale_bits(block + Format::bytes) : _mm_setzero_si128();
-        const __m256i halves = _mm256_inserti128_si256(_mm256_castsi128_si256(scale_bits(block)), second, 1);
-        const __m512  scale  = _mm512_maskz_cvtph_ps(k_all, halves);
-        for (int c = 0; c < COLUMNS; ++c) {
-            const __m512i whole = _mm512_dpbusd_epi32(read.offset[c], values, read.x[c]);
-            sums.of[r][c] =
-                _mm512_fmadd_ps(_mm512_maskz_cvtepi32_ps(k_all, whole), _mm512_mul_ps(scale, read.d[c]), sums.of[r][c]);
-        }
-    }
-}
+// Columns that are multiplied in registers.
+constexpr int k_few = 4;
 
-template <class Format, int ROWS, int COLUMNS>
-OMNI_VNNI inline void accumulate_row(Sums<ROWS, COLUMNS> & sums, Stream<ROWS> w, const char ** records) {
-    const int64_t blocks = w.row_bytes / Format::bytes;
-    for (int64_t pair = 0; pair < blocks / 2; ++pair) {
-        accumulate<Format, ROWS, COLUMNS, true>(sums, w, records);
-        w.advance(2 * Format::bytes);
-        for (int c = 0; c < COLUMNS; ++c) {
-            records[c] += k_record;
-        }
-    }
-    if (blocks % 2 != 0) {
-        accumulate<Format, ROWS, COLUMNS, false>(sums, w, records);
-    }
-}
+// Columns that pass over a panel at once. Their sums have to stay in the first cache beside it.
+constexpr int k_columns = 64;
 
-// Which scale each of the 16 sums of four weights takes, of the 64 of a part.
-template <int COUNT> OMNI_VNNI inline __m512 scales_of_part(__m512 scales, int part) {
-    const __m512i eighths = _mm512_setr_epi32(0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1);
-    const __m512i fourths = _mm512_setr_epi32(0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3);
-    const __m512i first   = _mm512_set1_epi32(COUNT / 4 * part);
-    return _mm512_maskz_permutexvar_ps(k_all, _mm512_add_epi32(COUNT == 16 ? fourths : eighths, first), scales);
-}
+// Weights in blocks of a format, and the columns.
+template <class Format> class Tiles {
+  public:
+    Tiles(const BlockProduct & job, const char * const * columns, float * const * y, int count) :
+        job_(job),
+        columns_(columns),
+        y_(y),
+        count_(count),
+        blocks_(job.in / Format::block_values),
+        row_bytes_(blocks_ * Format::block_bytes) {}
 
-// Adds what a block of 256 weights of ROWS rows makes of four records of every column, and takes the least values of
-// its parts times the sums of x.
-template <class Format, int ROWS, int COLUMNS> OMNI_VNNI inline void
-accumulate_large(Sums<ROWS, COLUMNS> & sums, const Stream<ROWS> & w, const char ** records, const char * const * less) {
-    Scales scales[ROWS];
-    for (int r = 0; r < ROWS; ++r) {
-        scales[r] = Format::unpack(w.at + r * w.row_bytes);
-        if (Format::zero == 0) {
-            for (int c = 0; c < COLUMNS; ++c) {
-                const __m512 sum = _mm512_maskz_loadu_ps(0xFF, less[c]);
-                sums.of[r][c]    = _mm512_fmadd_ps(sum, scales[r].least, sums.of[r][c]);
+    OMNI_VNNI void multiply(int64_t row) {
+        Fetched fetched(weight(row), weight(job_.row_end));
+        for (; row < job_.row_end; row += k_panel_rows) {
+            if (Format::block_values == k_q8_block && count_ <= k_few && row + k_panel_rows <= job_.row_end) {
+                multiply_few(row, fetched);
+                continue;
+            }
+            for (int first = 0; first < count_; first += k_columns) {
+                multiply_many(row, first, std::min(k_columns, count_ - first), fetched);
             }
         }
     }
-    for (int part = 0; part < 4; ++part) {
-        const Records<COLUMNS, Format::zero> read(records);
+
+  private:
+    const char * weight(int64_t row) const { return job_.weight + row * row_bytes_; }
+
+    // A few columns and blocks of 32: from block to block without a panel in memory.
+    OMNI_VNNI void multiply_few(int64_t row, Fetched & fetched) {
+        switch (count_) {
+            case 4: few<4>(row, fetched); break;
+            case 3: few<3>(row, fetched); break;
+            case 2: few<2>(row, fetched); break;
+            default: few<1>(row, fetched); break;
+        }
+    }
+
+    template <int COLUMNS> OMNI_VNNI void few(int64_t row, Fetched & fetched) {
+        constexpr int64_t     step = k_panel_rows * Format::block_bytes;
+        Rows                  rows{ weight(row), row_bytes_ };
+        const char *          at = rows.at;
+        Sums<Format, COLUMNS> sums(columns_, job_.in, 0);
+        for (int64_t b = 0; b < blocks_; ++b, at += step) {
+            fetched.follow(at, step);
+            PanelBlock block;
+            Format::unpack(&block, rows.from(b * Format::block_bytes));
+            sums.add(block, b);
+        }
         for (int c = 0; c < COLUMNS; ++c) {
-            records[c] += k_record;
+            _mm512_storeu_ps(y_[c] + row, sums.of[c]);
         }
-        for (int r = 0; r < ROWS; ++r) {
-            const __m512i values = Format::load(w.at + r * w.row_bytes, part);
-            const __m512  scale  = scales_of_part<Format::scale_count>(scales[r].of, part);
-            for (int c = 0; c < COLUMNS; ++c) {
-                const __m512i whole = _mm512_dpbusd_epi32(read.offset[c], values, read.x[c]);
-                sums.of[r][c] = _mm512_fmadd_ps(_mm512_maskz_cvtepi32_ps(k_all, whole), _mm512_mul_ps(scale, read.d[c]),
-                                                sums.of[r][c]);
+    }
+
+    // Up to 16 rows from `row` on, and `count` columns from `first` on.
+    OMNI_VNNI void multiply_many(int64_t row, int first, int count, Fetched & fetched) {
+        constexpr int64_t at_once = k_panel_values / Format::block_values;
+        const auto        rows    = (int) std::min<int64_t>(k_panel_rows, job_.row_end - row);
+        const char *      at      = weight(row);
+        __m512            sums[k_columns];
+        PanelBlock        panel[k_panel_blocks];
+        std::fill(sums, sums + count, _mm512_setzero_ps());
+        for (int64_t b = 0; b < blocks_; b += at_once) {
+            const int64_t there = std::min(at_once, blocks_ - b);
+            unpack(panel, row, rows, b, there);
+            const int64_t of_32 = Format::block_values / k_q8_block;
+            const Reading reading{ fetched, at, k_panel_rows * Format::block_bytes / of_32 };
+            add_panel(sums, panel, first, count, b * of_32, (int) (there * of_32), reading);
+            at += k_panel_rows * there * Format::block_bytes;
+        }
+        for (int c = 0; c < count; ++c) {
+            _mm512_mask_storeu_ps(y_[first + c] + row, (__mmask16) ((1u << rows) - 1), sums[c]);
+        }
+    }
+
+    // `n` blocks from block b on into a panel. Rows that aren't there are copies of the last one.
+    OMNI_VNNI void unpack(PanelBlock * panel, int64_t row, int rows, int64_t b, int64_t n) const {
+        constexpr int64_t most  = k_panel_values / Format::block_values * Format::block_bytes;
+        const int64_t     bytes = n * Format::block_bytes;
+        Rows              from{ weight(row) + b * Format::block_bytes, row_bytes_ };
+        char              copies[k_panel_rows * most];
+        if (rows < k_panel_rows) {
+            for (int r = 0; r < k_panel_rows; ++r) {
+                std::memcpy(copies + r * bytes, from.row(std::min(r, rows - 1)), (size_t) bytes);
             }
+            from = { copies, bytes };
         }
+        for (int64_t i = 0; i < n; ++i) {
+            Format::unpack(panel + i, from.from(i * Format::block_bytes));
+        }
+    }
+
+    OMNI_VNNI void add_panel(__m512 * sums, const PanelBlock * panel, int first, int count, int64_t block, int n,
+                             const Reading & reading) const {
+        int c = 0;
+        for (; c + k_few <= count; c += k_few) {
+            add_panel<k_few>(sums + c, panel, first + c, block, n, reading);
+        }
+        switch (count - c) {
+            case 3: add_panel<3>(sums + c, panel, first + c, block, n, reading); break;
+            case 2: add_panel<2>(sums + c, panel, first + c, block, n, reading); break;
+            case 1: add_panel<1>(sums + c, panel, first + c, block, n, reading); break;
+            default: break;
+        }
+    }
+
+    template <int COLUMNS> OMNI_VNNI void add_panel(__m512 * sums, const PanelBlock * panel, int first, int64_t block,
+                                                    int n, const Reading & reading) const {
+        Sums<Format, COLUMNS> mine(columns_ + first, job_.in, block);
+        std::copy(sums, sums + COLUMNS, mine.of);
+        for (int b = 0; b < n; ++b) {
+            reading.fetched.follow(reading.at + b * reading.step, reading.step);
+            mine.add(panel[b], b);
+        }
+        std::copy(mine.of, mine.of + COLUMNS, sums);
+    }
+
+    const BlockProduct & job_;
+    const char * const * columns_;
+    float * const *      y_;
+    const int            count_;
+    const int64_t        blocks_, row_bytes_;
+};
+
+// --- one column -----------------------------------------------------------------------------------------------------
+//
+// Q8_0 is computed faster than it is read, and one stream of memory is read faster than 16: the rows pass one after the
+// other and leave the sums of their blocks, in integers, and their scales. What becomes of these is as in a tile.
+
+constexpr int64_t k_kept_blocks = 128;
+constexpr int64_t k_eight       = 8;
+
+bool can_stream(int64_t n) {
+    return n % (k_eight * k_q8_block) == 0 && n / k_q8_block <= k_kept_blocks;
+}
+
+// Of 16 rows, one behind the other.
+struct Kept {
+    alignas(64) int32_t sums[k_panel_rows * k_kept_blocks];
+    alignas(64) short scales[k_panel_rows * k_kept_blocks];
+};
+
+// Two blocks times 64 values: 16 sums of four products, the first block's before the second's.
+OMNI_VNNI inline __m512i products_of_pair(const Rows & blocks, int pair, const char * x) {
+    const auto *  first  = reinterpret_cast<const __m256i *>(blocks.row(2 * pair) + 2);
+    const auto *  second = reinterpret_cast<const __m256i *>(blocks.row(2 * pair + 1) + 2);
+    const __m512i lower  = _mm512_castsi256_si512(_mm256_loadu_si256(first));
+    const __m512i both   = _mm512_maskz_inserti64x4(0xFF, lower, _mm256_loadu_si256(second), 1);
+    const __m512i w      = _mm512_xor_si512(both, _mm512_set1_epi8((char) 0x80));
+    return _mm512_dpbusd_epi32(_mm512_setzero_si512(), w, _mm512_loadu_si512(x + 2 * pair * k_q8_block));
+}
+
+// a and b: of every four sums the first with the third and the second with the fourth, a's and b's in turn.
+OMNI_VNNI inline __m512i added(__m512i a, __m512i b) {
+    return _mm512_add_epi32(_mm512_maskz_unpacklo_epi32(k_all, a, b), _mm512_maskz_unpackhi_epi32(k_all, a, b));
+}
+
+// Sums of products of eight blocks of one row.
+OMNI_VNNI inline void keep_sums(int32_t * to, const Rows & blocks, const char * x) {
+    const __m512i ab = added(products_of_pair(blocks, 0, x), products_of_pair(blocks, 1, x));
+    const __m512i cd = added(products_of_pair(blocks, 2, x), products_of_pair(blocks, 3, x));
+    const __m512i all =
+        _mm512_add_epi32(_mm512_maskz_unpacklo_epi64(0xFF, ab, cd), _mm512_maskz_unpackhi_epi64(0xFF, ab, cd));
+    const __m256i first  = _mm512_maskz_extracti64x4_epi64(0xFF, all, 0),
+                  second = _mm512_maskz_extracti64x4_epi64(0xFF, all, 1);
+    const __m128i even   = _mm_add_epi32(_mm256_castsi256_si128(first), _mm256_extracti128_si256(first, 1));
+    const __m128i odd    = _mm_add_epi32(_mm256_castsi256_si128(second), _mm256_extracti128_si256(second, 1));
+    _mm_storeu_si128(reinterpret_cast<__m128i *>(to), _mm_unpacklo_epi32(even, odd));
+    _mm_storeu_si128(reinterpret_cast<__m128i *>(to + 4), _mm_unpackhi_epi32(even, odd));
+}
+
+OMNI_VNNI inline void keep_row(Kept & kept, int64_t to, const char * row, const char * x, int64_t blocks) {
+    for (int64_t b = 0; b < blocks; b += k_eight) {
+        const Rows at{ row + b * k_q8_block_bytes, k_q8_block_bytes };
+        const auto scale = [&](int i) { return half_of(at.row(i)); };
+        _mm_storeu_si128(
+            reinterpret_cast<__m128i *>(kept.scales + to + b),
+            _mm_setr_epi16(scale(0), scale(1), scale(2), scale(3), scale(4), scale(5), scale(6), scale(7)));
+        keep_sums(kept.sums + to + b, at, x + b * k_q8_block);
     }
 }
 
-// ROWS rows from `row` on, COLUMNS columns.
-template <class Format, int ROWS, int COLUMNS>
-OMNI_VNNI void tile(const BlockProduct & job, const char * const * columns, float * const * y, int64_t row) {
-    const int64_t row_bytes = job.in / Format::values * Format::bytes;
-    Stream<ROWS>  w{ job.weight + row * row_bytes, row_bytes };
-    const char *  records[COLUMNS];
-    std::copy(columns, columns + COLUMNS, records);
-    Sums<ROWS, COLUMNS> sums;
-    if constexpr (Format::values == 256) {
-        const char * less[COLUMNS];
-        for (int c = 0; c < COLUMNS; ++c) {
-            less[c] = columns[c] + less_at(job.in);
-        }
-        for (int64_t block = 0; block < job.in / 256; ++block) {
-            accumulate_large<Format>(sums, w, records, less);
-            w.advance(Format::bytes);
-            for (int c = 0; c < COLUMNS; ++c) {
-                less[c] += 8 * sizeof(float);
-            }
-        }
-    } else {
-        accumulate_row<Format>(sums, w, records);
+// Adds what eight blocks from b on make of the column.
+OMNI_VNNI inline __m512 add_kept(__m512 sum, const Kept & kept, const ColumnBlocks<Q8_0> & column, int64_t b,
+                                 int64_t blocks) {
+    const Rows  sums{ reinterpret_cast<const char *>(kept.sums + b), blocks * (int64_t) sizeof kept.sums[0] };
+    const Rows  halves{ reinterpret_cast<const char *>(kept.scales + b), blocks * (int64_t) sizeof kept.scales[0] };
+    const Fours scales  = transposed(halves);
+    const Fours whole[] = { transposed(sums), transposed(sums.from(16)) };
+    for (int i = 0; i < k_eight; ++i) {
+        const __m512i two   = scales.of[i / 2];
+        const __m512  d     = lower_halves(i % 2 == 0 ? two : shifted_down(two, 16));
+        const __m512i exact = _mm512_add_epi32(whole[i / 4].of[i % 4], column.beginning(b + i));
+        sum                 = _mm512_fmadd_ps(floats_of(exact), _mm512_mul_ps(d, column.scale(b + i)), sum);
     }
-    for (int c = 0; c < COLUMNS; ++c) {
-        for (int r = 0; r < ROWS; ++r) {
-            y[c][row + r] = sum_of(sums.of[r][c]);
-        }
-    }
+    return sum;
 }
 
-template <class Format, int COLUMNS>
-OMNI_VNNI void rows(const BlockProduct & job, const char * const * columns, float * const * y) {
-    constexpr int tile_rows = COLUMNS > 1 ? 4 : 1;
-    int64_t       row       = job.row_begin;
-    for (; row + tile_rows <= job.row_end; row += tile_rows) {
-        tile<Format, tile_rows, COLUMNS>(job, columns, y, row);
+// As many rows as there are 16 of. Returns where it ends.
+OMNI_VNNI int64_t stream_rows(const BlockProduct & job, const char * column, float * y) {
+    constexpr int64_t        lines  = 8;  // of the next rows, while nothing else is read
+    const int64_t            blocks = job.in / k_q8_block, row_bytes = blocks * k_q8_block_bytes;
+    const ColumnBlocks<Q8_0> from(column, job.in, 0);
+    int64_t                  row = job.row_begin;
+    for (; row + k_panel_rows <= job.row_end; row += k_panel_rows) {
+        Kept         kept;
+        const char * at = job.weight + row * row_bytes;
+        for (int r = 0; r < k_panel_rows; ++r, at += row_bytes) {
+            keep_row(kept, r * blocks, at, column, blocks);
+        }
+        __m512 sum = _mm512_setzero_ps();
+        for (int64_t b = 0; b < blocks; b += k_eight) {
+            for (int64_t i = 0; i < lines; ++i) {
+                _mm_prefetch(at + (b / k_eight * lines + i) * 64, _MM_HINT_T1);
+            }
+            sum = add_kept(sum, kept, from, b, blocks);
+        }
+        _mm512_storeu_ps(y + row, sum);
     }
-    for (; row < job.row_end; ++row) {
-        tile<Format, 1, COLUMNS>(job, columns, y, row);
-    }
+    return row;
 }
 
 template <class Format>
-void multiply_as(const BlockProduct & job, const char * const * columns, float * const * y, int count) {
-    switch (count) {
-        case 4: rows<Format, 4>(job, columns, y); break;
-        case 3: rows<Format, 3>(job, columns, y); break;
-        case 2: rows<Format, 2>(job, columns, y); break;
-        default: rows<Format, 1>(job, columns, y); break;
+OMNI_VNNI void multiply_as(const BlockProduct & job, const char * const * columns, float * const * y, int count) {
+    int64_t row = job.row_begin;
+    if (std::is_same_v<Format, Q8_0> && count == 1 && can_stream(job.in)) {
+        row = stream_rows(job, columns[0], y[0]);
     }
+    Tiles<Format>(job, columns, y, count).multiply(row);
 }
 
 }  // namespace
@@ -454,17 +448,9 @@ bool has_block_product() {
 }
 
 void quantize_column(const float * x, int64_t n, char * column) {
-    const int64_t blocks = n / k_q8_block;
-    for (int64_t b = 0; b < blocks; ++b) {
-        quantize_block(x + b * k_q8_block, column + b / 2 * k_record, (int) (b % 2),
-                       column + less_at(n) + b * (int64_t) sizeof(float));
-    }
-    if (blocks % 2 != 0) {
-        char * last = column + blocks / 2 * k_record;
-        for (const int64_t part : { k_values, k_offsets, k_scales }) {
-            const int64_t half = part == k_values ? k_q8_block : 8 * (int64_t) sizeof(float);
-            std::memset(last + part + half, 0, (size_t) half);
-        }
+    const auto places = places_of(n);
+    for (int64_t b = 0; b < n / k_q8_block; ++b) {
+        quantize_block(x + b * k_q8_block, column, places, b);
     }
 }
 

@@ -6,7 +6,7 @@
 //
 // ggml's own kernels multiply one column at a time with 256-bit arithmetic, which on a fast core is slower than memory
 // delivers the weights, and read them once a column; those of its kernels that don't want the weights in another order
-// than the file has. These take up to four columns a read, in the file's order.
+// than the file has. These read the weights once for all columns, in the file's order.
 //
 // Every output is one chain over the blocks, whatever the other columns and the split into threads: a speech in a batch
 // is the same as alone.
@@ -39,9 +39,10 @@ struct BlockProduct {
     int64_t      row_begin, row_end;
 };
 
-constexpr int k_block_columns = 4;
+// Rows that are multiplied at once: a share of that many is computed best.
+constexpr int64_t k_block_rows = 16;
 
-// y[c][row] for rows [row_begin, row_end) and `count` columns, 1 to k_block_columns.
+// y[c][row] for rows [row_begin, row_end) and `count` columns.
 void multiply(const BlockProduct & job, const char * const * columns, float * const * y, int count);
 
 }  // namespace omni

@@ -24,22 +24,10 @@ struct Columns {
     }
 };
 
-constexpr int64_t k_row_step = 8;
-// Rows of weights that stay in the first cache while all columns pass over them.
-constexpr int64_t k_row_group = 16;
-
 void multiply_all(BlockProduct job, const Columns & columns, Share rows) {
-    const auto n = (int64_t) columns.x.size();
-    // What few columns take at once is read from end to end.
-    const int64_t group = n > k_block_columns ? k_row_group : rows.end - rows.begin;
-    for (int64_t row = rows.begin; row < rows.end; row += group) {
-        job.row_begin = row;
-        job.row_end   = std::min(row + group, rows.end);
-        for (int64_t i = 0; i < n; i += k_block_columns) {
-            const auto count = (int) std::min<int64_t>(k_block_columns, n - i);
-            multiply(job, columns.x.data() + i, columns.y.data() + i, count);
-        }
-    }
+    job.row_begin = rows.begin;
+    job.row_end   = rows.end;
+    multiply(job, columns.x.data(), columns.y.data(), (int) columns.x.size());
 }
 
 void compute_quantized(ggml_tensor * y, int part, int parts, void * /*unused*/) {
@@ -61,7 +49,7 @@ void compute_product(ggml_tensor * y, int part, int parts, void * /*unused*/) {
     }
     const auto * from = static_cast<const char *>(weight->data);
     multiply_all({ *format_of(weight->type), from, weight->ne[0], 0, 0 }, columns,
-                 share_of(weight->ne[1], k_row_step, part, parts));
+                 share_of(weight->ne[1], k_block_rows, part, parts));
 }
 
 // An expert, and the output that it is asked for.
@@ -76,7 +64,7 @@ void compute_product_by_expert(ggml_tensor * y, int part, int parts, void * /*un
     const ggml_tensor * ids      = y->src[2];
     const int64_t       used     = ids->ne[0];
     const int64_t       per_slot = x->ne[1] == ggml_nelements(ids) ? 1 : used;  // outputs that read one column
-    const Share         rows     = share_of(weight->ne[1], k_row_step, part, parts);
+    const Share         rows     = share_of(weight->ne[1], k_block_rows, part, parts);
     auto *              out      = static_cast<float *>(y->data);
     std::vector<Asked>  asked;
     for (int64_t token = 0; token < ids->ne[1]; ++token) {

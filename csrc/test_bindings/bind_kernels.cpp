@@ -144,8 +144,7 @@ py::array_t<float> block_product(const py::array_t<uint8_t, py::array::c_style> 
     const auto  format = format_of(type_named(type));
     require(format.has_value(), "there is no kernel for that type");
     require(weight.ndim() == 2 && x.ndim() == 2 && x.shape(1) % block.n_values == 0 &&
-                weight.shape(1) == x.shape(1) / block.n_values * (int64_t) block.nbytes &&
-                x.shape(0) <= k_block_columns,
+                weight.shape(1) == x.shape(1) / block.n_values * (int64_t) block.nbytes,
             "the shapes do not fit each other");
     const int64_t             in   = x.shape(1);
     const int64_t             rows = weight.shape(0);

@@ -158,15 +158,23 @@ def test_block_product_of_any_bytes(format_: str) -> None:
 
 
 @block_product
-@pytest.mark.parametrize("format_", BLOCKS)
-def test_block_product_of_one_column_is_the_same_beside_others(format_: str) -> None:
+@pytest.mark.parametrize(
+    ("format_", "width"),
+    [(format_, width) for format_ in BLOCKS for width in (256, 512, 4608)]
+    + [(format_, 352) for format_ in ("q8_0", "q4_0", "iq4_nl")],
+)
+def test_block_product_of_one_column_is_the_same_beside_others(format_: str, width: int) -> None:
     rng = np.random.default_rng(0)
-    weight, _ = in_blocks(format_, numbers(rng, 29, 512))
-    x = numbers(rng, 4, 512)
+    weight, stored = in_blocks(format_, numbers(rng, 37, width))
+    x = numbers(rng, 70, width)
     together = internals().block_product(weight, format_, x)
-    for count in (1, 2, 3):
-        np.testing.assert_array_equal(internals().block_product(weight, format_, x[:count]), together[:count])
+    bound = 0.01 * np.linalg.norm(x, axis=1)[:, None] * np.linalg.norm(stored, axis=1)
+    assert (np.abs(together - x.astype(np.float64) @ stored.T) <= bound).all()
+    for first, end in ((0, 1), (1, 3), (3, 6), (6, 10), (10, 15), (3, 70)):
+        alone = internals().block_product(weight, format_, x[first:end])
+        np.testing.assert_array_equal(alone, together[first:end])
     np.testing.assert_array_equal(internals().block_product(weight[3:4], format_, x), together[:, 3:4])
+    np.testing.assert_array_equal(internals().block_product(weight[3:35], format_, x[:1]), together[:1, 3:35])
 
 
 @block_product

@@ -10,16 +10,15 @@
 #include <cstdint>
 #include <cstring>
 
-#include "kernels/block_product.h"
-
 #define OMNI_VNNI __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,f16c,fma")))
 
 namespace omni {
 
-constexpr int k_panel_rows   = (int) k_block_rows;
+constexpr int k_panel_rows   = 16;
 constexpr int k_panel_values = 256;
-constexpr int k_panel_blocks = k_panel_values / (int) k_q8_block;
-constexpr int k_fours        = (int) k_q8_block / 4;
+constexpr int k_panel_block  = 32;
+constexpr int k_panel_blocks = k_panel_values / k_panel_block;
+constexpr int k_fours        = k_panel_block / 4;
 
 // 32 weights of every row. A value is its weight plus what the format's `zero` says; a scale is for all of them, or for
 // 16; `least` is what a format without a zero takes from every weight.
@@ -126,7 +125,7 @@ OMNI_VNNI inline __m512i on_curve(__m512i codes) {
 // into eight.
 
 struct Q8_0 {
-    static constexpr int64_t block_values = k_q8_block, block_bytes = k_q8_block_bytes;
+    static constexpr int64_t block_values = 32, block_bytes = 34;
     static constexpr int     zero = 128, scale_values = 32;
 
     static OMNI_VNNI inline void unpack(PanelBlock * to, const Rows & rows) {

@@ -174,6 +174,8 @@ template <class Format, int COLUMNS> struct Sums {
     }
 };
 
+static_assert(k_panel_block == k_q8_block && k_panel_rows == k_block_rows, "a panel's blocks are the column's");
+
 // --- tiles ----------------------------------------------------------------------------------------------------------
 
 // Weights that are read soon are fetched into the second cache, in the order in which they lie there: the hardware

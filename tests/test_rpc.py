@@ -7,6 +7,7 @@ Needs a build with RPC; run alone with
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import sys
@@ -133,6 +134,53 @@ result = [float(abs(seen[i][name] - seen[2][name]).max()) for i in (0, 1) for na
     )
     assert outcome.error == "", outcome
     assert len(outcome.value) == 4 and max(outcome.value) <= 1e-4
+
+
+FORKED = """
+import gc, os, time
+model = omniggml.load(speech, device=endpoint, n_threads=1)
+before = model.speak("hello", max_frames=4, greedy=True)
+attempts = {
+    "speak": lambda: model.speak("hello", max_frames=4),
+    "state": lambda: model.code2wav(before.codes),
+    "load": lambda: omniggml.load(speech, device=endpoint),
+    "devices": omniggml.devices,
+    "cpu": lambda: omniggml.load(speech, device="cpu", n_threads=1).speak("hello", max_frames=4, greedy=True).codes,
+}
+reading, writing = os.pipe()
+child = os.fork()
+if child == 0:
+    said = {}
+    for name, attempt in attempts.items():
+        try:
+            value = attempt()
+            said[name] = ["", name != "cpu" or bool((value == before.codes).all())]
+        except Exception as error:
+            said[name] = [type(error).__name__, str(error)]
+    del model, attempts
+    gc.collect()
+    os.write(writing, json.dumps(said).encode())
+    os._exit(0)
+os.close(writing)
+said = json.loads(os.read(reading, 1 << 16))
+after = model.speak("hello", max_frames=4, greedy=True)
+result = [said, os.waitpid(child, 0)[1], bool((after.samples == before.samples).all())]
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+def test_after_a_fork(server: Server, client: Worker, tiny_files: Files) -> None:
+    """What drivers and connections of the parent's would do in the child is to end it. The CPU speaks there."""
+    outcome = client.run("import json\n" + FORKED, speech=str(tiny_files.speech), endpoint=server.endpoint)
+    assert outcome.error == "", outcome
+    said, status, same = outcome.value
+    assert status == 0 and same
+    assert said.pop("cpu") == ["", True]
+    for name, (error, message) in said.items():
+        if name == "devices" and not error:
+            continue  # a server is no device of this machine's
+        assert error == "InputError", (name, error, message)
+        one_sentence(message, "forked")
 
 
 def test_the_next_client_is_served(server: Server, tiny_files: Files) -> None:

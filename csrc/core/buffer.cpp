@@ -2,6 +2,7 @@
 
 #include <cstdlib>
 
+#include "core/device.h"
 #include "core/ggml_abort.h"
 #include "error/error.h"
 
@@ -16,6 +17,9 @@ std::string mebibytes(size_t nbytes) {
 }  // namespace
 
 void FreeBuffer::operator()(ggml_backend_buffer * buffer) const {
+    if (!ggml_backend_buffer_is_host(buffer) && drivers_are_lost()) {
+        return;
+    }
     try {
         ggml_backend_buffer_free(buffer);
     } catch (const Error &) {

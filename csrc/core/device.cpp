@@ -1,10 +1,12 @@
 #include "core/device.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cctype>
 #include <mutex>
 
 #include "core/ggml_abort.h"
+#include "core/process.h"
 #include "error/error.h"
 #include "threads/cpu_share.h"
 #include "threads/region.h"
@@ -40,6 +42,30 @@ bool is_software(ggml_backend_dev_t device) {
     const std::string description = lower(ggml_backend_dev_description(device));
     const auto        named       = [&](const char * name) { return description.find(name) != std::string::npos; };
     return named("llvmpipe") || named("softpipe") || named("swiftshader") || named("basic render driver");
+}
+
+// The process in which drivers were first asked for their devices, which starts them; 0 where there are none.
+std::atomic<long> drivers_process{ 0 };
+
+void note_drivers() {
+    long none = 0;
+    drivers_process.compare_exchange_strong(none, process_id());
+}
+
+void note_local_drivers() {
+    if (ggml_backend_dev_count() > 1) {
+        note_drivers();
+    }
+}
+
+void check_drivers(ggml_backend_dev_t device) {
+    if (drivers_are_lost() && ggml_backend_dev_type(device) != GGML_BACKEND_DEVICE_TYPE_CPU) {
+        throw Error(ErrorKind::input,
+                    std::string("this process was forked from one that knew the device ") +
+                        ggml_backend_dev_name(device) +
+                        ", which does not survive that; start the process anew (multiprocessing's \"spawn\"), or use "
+                        "device \"cpu\"");
+    }
 }
 
 ggml_backend_dev_t preferred_device() {
@@ -126,6 +152,7 @@ ggml_backend_dev_t remote_device(const std::string & endpoint) {
             throw Error(ErrorKind::input, "no RPC server answers at " + endpoint +
                                               "; start omniggml-rpc-server there, of the same version");
         }
+        note_drivers();
         known.emplace_back(endpoint, ggml_backend_reg_dev_get(server, 0));
         return known.back().second;
     }
@@ -136,12 +163,19 @@ ggml_backend_dev_t remote_device(const std::string & endpoint) {
 
 }  // namespace
 
+bool drivers_are_lost() {
+    const long process = drivers_process.load();
+    return process != 0 && process != process_id();
+}
+
 std::vector<DeviceInfo> list_devices() {
     catch_ggml_aborts();
+    note_local_drivers();
     std::vector<DeviceInfo> devices;
     for (size_t i = 0; i < ggml_backend_dev_count(); ++i) {
         ggml_backend_dev_t device = ggml_backend_dev_get(i);
         DeviceInfo info{ ggml_backend_dev_name(device), ggml_backend_dev_description(device), kind_of(device), 0, 0 };
+        check_drivers(device);
         ggml_backend_dev_memory(device, &info.memory_free, &info.memory_total);
         devices.push_back(info);
     }
@@ -150,14 +184,18 @@ std::vector<DeviceInfo> list_devices() {
 
 ggml_backend_dev_t find_device(const std::string & name) {
     catch_ggml_aborts();
+    note_local_drivers();
+    ggml_backend_dev_t device = nullptr;
     if (name.empty() || lower(name) == "auto") {
-        return preferred_device();
-    }
-    if (is_endpoint(name)) {
+        device = preferred_device();
+    } else if (is_endpoint(name)) {
         check_port(name);
-        return remote_device(name);
+        device = remote_device(name);
+    } else {
+        device = device_by_name(name);
     }
-    if (ggml_backend_dev_t device = device_by_name(name)) {
+    if (device != nullptr) {
+        check_drivers(device);
         return device;
     }
     std::string known;
@@ -169,6 +207,7 @@ ggml_backend_dev_t find_device(const std::string & name) {
 
 Backends::Backends(ggml_backend_dev_t device, int n_threads) : device_(device) {
     catch_ggml_aborts();
+    check_process();
     if (n_threads == 0) {
         n_threads = std::min(usable_cpus(), GGML_MAX_N_THREADS);
     }
@@ -193,7 +232,14 @@ void Backends::add(ggml_backend_dev_t device, int n_threads) {
     }
 }
 
+void Backends::check_process() const {
+    check_drivers(device_);
+}
+
 void Backends::Free::operator()(ggml_backend_t backend) const {
+    if (drivers_are_lost()) {
+        return;
+    }
     try {
         ggml_backend_free(backend);
     } catch (const Error &) {

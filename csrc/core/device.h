@@ -27,6 +27,10 @@ std::vector<DeviceInfo> list_devices();
 // Throws Error(input) with the names there are.
 ggml_backend_dev_t find_device(const std::string & name);
 
+// Whether this process was forked from one that had asked for a device other than the CPU: drivers and connections stay
+// behind there. Such devices, and what lies in their memory, can be neither used nor freed here.
+bool drivers_are_lost();
+
 // Backends of one session: the chosen device first, the CPU last (it may be the same one). A backend holds scratch
 // memory and must not be shared by threads; this is why a session owns its own.
 class Backends {
@@ -41,6 +45,9 @@ class Backends {
 
     // Whether everything runs on this machine's CPU.
     bool on_cpu() const { return ggml_backend_dev_type(device_) == GGML_BACKEND_DEVICE_TYPE_CPU; }
+
+    // Throws Error(input) where drivers_are_lost() and this isn't the CPU's alone.
+    void check_process() const;
 
     // Can any of these backends compute this node?
     bool supports(const ggml_tensor * node) const;

@@ -194,12 +194,16 @@ void Graph::check_support() const {
 
 // Memory that ran out in a computation leaves the backends unusable.
 void Graph::check_alive() const {
+    backends_.check_process();
     if (backends_.abandoned()) {
         throw Error(ErrorKind::memory, "memory ran out earlier in this session; begin a new one");
     }
 }
 
 void Graph::FreeScheduler::operator()(ggml_backend_sched * scheduler) const {
+    if (drivers_are_lost()) {
+        return;
+    }
     try {
         ggml_backend_sched_free(scheduler);
     } catch (const Error &) {
@@ -241,6 +245,7 @@ void Graph::ask_for_large_pages() const {
 }
 
 void Graph::set(ggml_tensor * input, const void * data, size_t nbytes) {
+    backends_.check_process();
     if (nbytes != ggml_nbytes(input)) {
         throw Error(ErrorKind::internal, std::string("input ") + input->name + " got " + std::to_string(nbytes) +
                                              " bytes instead of " + std::to_string(ggml_nbytes(input)));

@@ -39,7 +39,7 @@ void check_header(const TextTokens & t, const std::vector<int32_t> & conversatio
     }
 }
 
-void add_rows(std::vector<float> & to, const std::vector<float> & rows) {
+template <typename T> void add_rows(std::vector<T> & to, const std::vector<T> & rows) {
     to.insert(to.end(), rows.begin(), rows.end());
 }
 
@@ -50,8 +50,10 @@ std::vector<float> row(const std::vector<float> & rows, int64_t index, int64_t w
 
 // ggml multiplies a single column in another order of sums than two: a part that happens to be a single one goes twice.
 template <typename T> std::vector<T> twice(const std::vector<T> & values) {
-    std::vector<T> out = values;
-    out.insert(out.end(), values.begin(), values.end());
+    std::vector<T> out;
+    out.reserve(2 * values.size());
+    add_rows(out, values);
+    add_rows(out, values);
     return out;
 }
 

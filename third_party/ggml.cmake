@@ -217,6 +217,10 @@ macro(omniggml_add_ggml)
 
     set(GGML_LLAMAFILE ON CACHE BOOL "ggml: use LLAMAFILE")
     set(GGML_ALL_WARNINGS OFF CACHE BOOL "ggml: enable all compiler warnings")
+    # As llama.cpp does, and ggml alone doesn't: our graphs are built once and computed many times at the same addresses.
+    set(GGML_CUDA_GRAPHS ON CACHE BOOL "ggml: use CUDA graphs")
+    # The one pair of types that we give to its attention, of four that take their time to compile.
+    set(GGML_CUDA_FA_QUANTS "f16-f16" CACHE STRING "ggml: FlashAttention K-V type combinations to compile")
     set(GGML_BUILD_TESTS OFF CACHE BOOL "ggml: build tests")
     set(GGML_BUILD_EXAMPLES OFF CACHE BOOL "ggml: build examples")
     # Native unless somebody else's CPU is meant. Always said: by itself ggml asks the environment (SOURCE_DATE_EPOCH).

@@ -148,6 +148,31 @@ def test_a_browser_chats_and_hears_while_it_types(server: Served, tmp_path: Path
 
 
 @pytest.mark.skipif(not CHROMIUM, reason="no Chromium")
+def test_a_browser_shows_what_was_left_out(server: Served, tmp_path: Path) -> None:
+    """Once each, as text whatever it holds, and no longer than it is about what is heard."""
+    with Browser(tmp_path / "profile") as browser:
+        browser.visit(f"{server.url}/", EARS)
+        browser.until("document.getElementById('voice').options.length === 2")
+        warnings = "document.getElementById('warnings')"
+        for text, told in (("One \u4f60 two.", 1), ("Three.", 0), ("One \u4f60\u597d two.", 1)):
+            browser.run("document.getElementById('text').focus(); document.getElementById('text').select()")
+            browser.run("document.getElementById('save-wav').href = '#'")
+            browser.type(text)
+            browser.press("Tab")
+            browser.press("Enter")
+            browser.until("document.getElementById('save-wav').href.startsWith('blob:')")
+            assert browser.run(f"{warnings}.children.length") == told, text
+            assert browser.run(f"{warnings}.hidden") == (not told)
+            assert ("\u4f60" in browser.run(f"{warnings}.textContent")) == bool(told)
+        browser.run("document.querySelector('nav [data-room=chat]').click()")
+        browser.run("document.getElementById('question').focus()")
+        browser.type("say \u4f60")
+        browser.press("Enter")
+        browser.until(f"{warnings}.textContent.includes('\u4f60')")
+        assert browser.complaints == []
+
+
+@pytest.mark.skipif(not CHROMIUM, reason="no Chromium")
 def test_a_browser_asks_for_the_key(voice: omniggml.Model, tmp_path: Path) -> None:
     with served(voice, api_keys=("a-long-key",)) as server, Browser(tmp_path / "profile") as browser:
         browser.visit(f"{server.url}/", EARS)

@@ -18,11 +18,23 @@ function complain(error) {
   at("alert").hidden = false;
 }
 
+// What of a text was not said; nothing told before is told twice.
+function warn(told = []) {
+  const known = [...at("warnings").children].map((line) => line.textContent);
+  for (const text of told.filter((text) => !known.includes(text))) {
+    const line = document.createElement("li");
+    line.textContent = text;
+    at("warnings").append(line);
+  }
+  at("warnings").hidden = !at("warnings").children.length;
+}
+
 function begin() {
   running?.abort();
   running = new AbortController();
   player.begin(recording?.rate ?? 24000);
-  at("alert").hidden = true;
+  at("alert").hidden = at("warnings").hidden = true;
+  at("warnings").replaceChildren();
   return running.signal;
 }
 
@@ -61,6 +73,7 @@ async function speak(text, signal) {
   const asked = { input: text, response_format: "pcm", stream_format: "sse", codes: true, ...chosen() };
   for await (const event of server.events("v1/audio/speech", asked, signal)) {
     if (event.type === "speech.audio.delta") hear(samplesOf(event.audio), event.codes);
+    warn(event.warnings);
   }
 }
 
@@ -130,6 +143,7 @@ at("chat").querySelector("form").addEventListener("submit", async (event) => {
       const audio = chunk.choices?.[0]?.delta?.audio ?? {};
       if (audio.transcript) shown.textContent += audio.transcript;
       if (audio.data) hear(samplesOf(audio.data));
+      warn(chunk.warnings);
     }
     finish();
   } catch (error) {

@@ -148,7 +148,7 @@ template <class Format, int COLUMNS> struct Sums {
     }
 
     // Adds what block b makes of every column: one sum of products, exact, for each scale.
-    OMNI_VNNI inline void add(const PanelBlock & block, int64_t b) {
+    OMNI_VNNI_PART void add(const PanelBlock & block, int64_t b) {
         constexpr int parts = (int) k_q8_block / Format::scale_values, fours = k_fours / parts;
         for (int part = 0; part < parts; ++part) {
             __m512i whole[COLUMNS];
@@ -227,7 +227,7 @@ template <class Format> class Tiles {
     OMNI_VNNI void multiply(int64_t row) {
         Fetched fetched(weight(row), weight(job_.row_end));
         for (; row < job_.row_end; row += k_panel_rows) {
-            if (Format::block_values == k_q8_block && count_ <= k_few && row + k_panel_rows <= job_.row_end) {
+            if (count_ <= k_few && row + k_panel_rows <= job_.row_end) {
                 multiply_few(row, fetched);
                 continue;
             }
@@ -240,7 +240,7 @@ template <class Format> class Tiles {
   private:
     const char * weight(int64_t row) const { return job_.weight + row * row_bytes_; }
 
-    // A few columns and blocks of 32: from block to block without a panel in memory.
+    // A few columns: from block to block, so that memory is read evenly.
     OMNI_VNNI void multiply_few(int64_t row, Fetched & fetched) {
         switch (count_) {
             case 4: few<4>(row, fetched); break;
@@ -251,15 +251,21 @@ template <class Format> class Tiles {
     }
 
     template <int COLUMNS> OMNI_VNNI void few(int64_t row, Fetched & fetched) {
-        constexpr int64_t     step = k_panel_rows * Format::block_bytes;
+        constexpr int         of_32 = Format::block_values / k_q8_block, of_part = of_32 / Format::parts;
+        constexpr int64_t     step = k_panel_rows * Format::block_bytes / Format::parts;
         Rows                  rows{ weight(row), row_bytes_ };
         const char *          at = rows.at;
         Sums<Format, COLUMNS> sums(columns_, job_.in, 0);
-        for (int64_t b = 0; b < blocks_; ++b, at += step) {
-            fetched.follow(at, step);
-            PanelBlock block;
-            Format::unpack(&block, rows.from(b * Format::block_bytes));
-            sums.add(block, b);
+        for (int64_t b = 0; b < blocks_; ++b, rows.at += Format::block_bytes) {
+            PanelBlock panel[of_32];
+            const auto shared = Format::unpack_shared(panel, rows);
+            for (int part = 0; part < Format::parts; ++part, at += step) {
+                fetched.follow(at, step);
+                Format::unpack(panel, shared, rows, part);
+                for (int i = part * of_part; i < (part + 1) * of_part; ++i) {
+                    sums.add(panel[i], b * of_32 + i);
+                }
+            }
         }
         for (int c = 0; c < COLUMNS; ++c) {
             _mm512_storeu_ps(y_[c] + row, sums.of[c]);
@@ -300,7 +306,11 @@ template <class Format> class Tiles {
             from = { copies, bytes };
         }
         for (int64_t i = 0; i < n; ++i) {
-            Format::unpack(panel + i, from.from(i * Format::block_bytes));
+            const Rows rows_of = from.from(i * Format::block_bytes);
+            const auto shared  = Format::unpack_shared(panel + i, rows_of);
+            for (int part = 0; part < Format::parts; ++part) {
+                Format::unpack(panel + i, shared, rows_of, part);
+            }
         }
     }
 
@@ -355,7 +365,7 @@ struct Kept {
 };
 
 // Two blocks times 64 values: 16 sums of four products, the first block's before the second's.
-OMNI_VNNI inline __m512i products_of_pair(const Rows & blocks, int pair, const char * x) {
+OMNI_VNNI_PART __m512i products_of_pair(const Rows & blocks, int pair, const char * x) {
     const auto *  first  = reinterpret_cast<const __m256i *>(blocks.row(2 * pair) + 2);
     const auto *  second = reinterpret_cast<const __m256i *>(blocks.row(2 * pair + 1) + 2);
     const __m512i lower  = _mm512_castsi256_si512(_mm256_loadu_si256(first));
@@ -365,12 +375,12 @@ OMNI_VNNI inline __m512i products_of_pair(const Rows & blocks, int pair, const c
 }
 
 // a and b: of every four sums the first with the third and the second with the fourth, a's and b's in turn.
-OMNI_VNNI inline __m512i added(__m512i a, __m512i b) {
+OMNI_VNNI_PART __m512i added(__m512i a, __m512i b) {
     return _mm512_add_epi32(_mm512_maskz_unpacklo_epi32(k_all, a, b), _mm512_maskz_unpackhi_epi32(k_all, a, b));
 }
 
 // Sums of products of eight blocks of one row.
-OMNI_VNNI inline void keep_sums(int32_t * to, const Rows & blocks, const char * x) {
+OMNI_VNNI_PART void keep_sums(int32_t * to, const Rows & blocks, const char * x) {
     const __m512i ab = added(products_of_pair(blocks, 0, x), products_of_pair(blocks, 1, x));
     const __m512i cd = added(products_of_pair(blocks, 2, x), products_of_pair(blocks, 3, x));
     const __m512i all =
@@ -383,7 +393,7 @@ OMNI_VNNI inline void keep_sums(int32_t * to, const Rows & blocks, const char * 
     _mm_storeu_si128(reinterpret_cast<__m128i *>(to + 4), _mm_unpackhi_epi32(even, odd));
 }
 
-OMNI_VNNI inline void keep_row(Kept & kept, int64_t to, const char * row, const char * x, int64_t blocks) {
+OMNI_VNNI_PART void keep_row(Kept & kept, int64_t to, const char * row, const char * x, int64_t blocks) {
     for (int64_t b = 0; b < blocks; b += k_eight) {
         const Rows at{ row + b * k_q8_block_bytes, k_q8_block_bytes };
         const auto scale = [&](int i) { return half_of(at.row(i)); };
@@ -395,8 +405,8 @@ OMNI_VNNI inline void keep_row(Kept & kept, int64_t to, const char * row, const 
 }
 
 // Adds what eight blocks from b on make of the column.
-OMNI_VNNI inline __m512 add_kept(__m512 sum, const Kept & kept, const ColumnBlocks<Q8_0> & column, int64_t b,
-                                 int64_t blocks) {
+OMNI_VNNI_PART __m512 add_kept(__m512 sum, const Kept & kept, const ColumnBlocks<Q8_0> & column, int64_t b,
+                               int64_t blocks) {
     const Rows  sums{ reinterpret_cast<const char *>(kept.sums + b), blocks * (int64_t) sizeof kept.sums[0] };
     const Rows  halves{ reinterpret_cast<const char *>(kept.scales + b), blocks * (int64_t) sizeof kept.scales[0] };
     const Fours scales  = transposed(halves);

@@ -182,13 +182,16 @@ static_assert(k_panel_block == k_q8_block && k_panel_rows == k_block_rows, "a pa
 // follows one stream, not 16 rows. A few lines at a time, since a core waits where many are on their way.
 class Fetched {
   public:
-    Fetched(const char * begin, const char * end) : next_(begin), end_(end) { fetch(begin + k_at_once); }
+    // `tile` bytes are read in another order than they lie in, so it is behind these that it is fetched.
+    Fetched(const char * begin, const char * end, int64_t tile) : next_(begin), end_(end), ahead_(tile + k_ahead) {
+        fetch(begin + k_at_once);
+    }
 
     // `step` bytes from `at` on are multiplied now.
-    OMNI_VNNI void follow(const char * at, int64_t step) { fetch(std::min(at + k_ahead, next_ + 2 * step)); }
+    OMNI_VNNI void follow(const char * at, int64_t step) { fetch(std::min(at + ahead_, next_ + 2 * step)); }
 
   private:
-    static constexpr int64_t k_line = 64, k_at_once = 8192, k_ahead = 49152;
+    static constexpr int64_t k_line = 64, k_at_once = 8192, k_ahead = 4096;
 
     void fetch(const char * to) {
         for (to = std::min(to, end_); next_ < to; next_ += k_line) {
@@ -198,6 +201,7 @@ class Fetched {
 
     const char * next_;
     const char * end_;
+    int64_t      ahead_;
 };
 
 // What a panel is made of: from `at` on, so many bytes a block of the panel.
@@ -225,7 +229,7 @@ template <class Format> class Tiles {
         row_bytes_(blocks_ * Format::block_bytes) {}
 
     OMNI_VNNI void multiply(int64_t row) {
-        Fetched fetched(weight(row), weight(job_.row_end));
+        Fetched fetched(weight(row), weight(job_.row_end), k_panel_rows * row_bytes_);
         for (; row < job_.row_end; row += k_panel_rows) {
             if (count_ <= k_few && row + k_panel_rows <= job_.row_end) {
                 multiply_few(row, fetched);

@@ -237,7 +237,7 @@ void Backends::check_process() const {
 }
 
 void Backends::Free::operator()(ggml_backend_t backend) const {
-    if (drivers_are_lost()) {
+    if (drivers_are_lost() && ggml_backend_get_device(backend) != cpu_device()) {
         return;
     }
     try {

@@ -201,7 +201,7 @@ void Graph::check_alive() const {
 }
 
 void Graph::FreeScheduler::operator()(ggml_backend_sched * scheduler) const {
-    if (drivers_are_lost()) {
+    if (drivers_are_lost() && ggml_backend_sched_get_n_backends(scheduler) > 1) {
         return;
     }
     try {

@@ -188,6 +188,18 @@ def test_block_product_passes_nan_and_infinity_on(bad: float, format_: str) -> N
     assert not np.isfinite(got[0]).any() and np.isfinite(got[1]).all()
 
 
+def test_every_row_of_every_expert_is_some_threads() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        rows, parts = int(rng.integers(1, 200)), int(rng.integers(1, 20))
+        columns = rng.integers(1, 30, rng.integers(1, 9)).tolist()
+        shares = np.array(internals().expert_shares(rows, columns, parts))  # [part, expert, begin and end]
+        assert (shares[0, :, 0] == 0).all() and (shares[-1, :, 1] == rows).all()
+        assert (shares[1:, :, 0] == shares[:-1, :, 1]).all() and (shares[:, :, 0] <= shares[:, :, 1]).all()
+    costs = np.diff(np.array(internals().expert_shares(4096, [1, 28, 3, 4], 2)))[..., 0] * (4 + np.array([1, 28, 3, 4]))
+    np.testing.assert_allclose(costs[0].sum(), costs[1].sum(), rtol=0.02)
+
+
 def vocoded(model_files: ModelFiles, geometry: str, precision: str, step: int) -> FloatArray:
     model = omniggml.load(model_files.gguf(geometry, "f32")[0], device="cpu", vocoder_precision=precision)
     sizes = model.geometry["code2wav"]

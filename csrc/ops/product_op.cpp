@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "kernels/share.h"
+#include "ops/expert_shares.h"
 
 namespace omni {
 
@@ -58,32 +59,43 @@ struct Asked {
     int64_t output;
 };
 
-void compute_product_by_expert(ggml_tensor * y, int part, int parts, void * /*unused*/) {
-    const ggml_tensor * weight   = y->src[0];
-    const ggml_tensor * x        = y->src[1];
-    const ggml_tensor * ids      = y->src[2];
-    const int64_t       used     = ids->ne[0];
-    const int64_t       per_slot = x->ne[1] == ggml_nelements(ids) ? 1 : used;  // outputs that read one column
-    const Share         rows     = share_of(weight->ne[1], k_block_rows, part, parts);
-    auto *              out      = static_cast<float *>(y->data);
-    std::vector<Asked>  asked;
+// In the order of the experts.
+std::vector<Asked> all_asked(const ggml_tensor * ids) {
+    std::vector<Asked> asked;
     for (int64_t token = 0; token < ids->ne[1]; ++token) {
         const auto * chosen =
             reinterpret_cast<const int32_t *>(static_cast<const char *>(ids->data) + (size_t) token * ids->nb[1]);
-        for (int64_t i = 0; i < used; ++i) {
-            asked.push_back({ chosen[i], token * used + i });
+        for (int64_t i = 0; i < ids->ne[0]; ++i) {
+            asked.push_back({ chosen[i], token * ids->ne[0] + i });
         }
     }
     std::stable_sort(asked.begin(), asked.end(), [](const Asked & a, const Asked & b) { return a.expert < b.expert; });
-    Columns columns;
-    for (size_t i = 0; i < asked.size(); ++i) {
-        columns.add(column_of(x, asked[i].output / per_slot), out + asked[i].output * y->ne[0]);
-        if (i + 1 == asked.size() || asked[i + 1].expert != asked[i].expert) {
-            const auto * from = static_cast<const char *>(weight->data) + (size_t) asked[i].expert * weight->nb[2];
-            multiply_all({ *format_of(weight->type), from, weight->ne[0], 0, 0 }, columns, rows);
-            columns.x.clear();
-            columns.y.clear();
+    return asked;
+}
+
+void compute_product_by_expert(ggml_tensor * y, int part, int parts, void * /*unused*/) {
+    const ggml_tensor *      weight   = y->src[0];
+    const ggml_tensor *      x        = y->src[1];
+    const ggml_tensor *      ids      = y->src[2];
+    const int64_t            per_slot = x->ne[1] == ggml_nelements(ids) ? 1 : ids->ne[0];  // outputs of one column
+    auto *                   out      = static_cast<float *>(y->data);
+    const std::vector<Asked> asked    = all_asked(ids);
+    const auto               differs  = [](const Asked & a, const Asked & b) { return a.expert != b.expert; };
+    const auto               n        = (int64_t) asked.size();
+    int64_t                  experts  = asked.empty() ? 0 : 1;
+    for (int64_t i = 1; i < n; ++i) {
+        experts += differs(asked[(size_t) i - 1], asked[(size_t) i]) ? 1 : 0;
+    }
+    ExpertShares shares(weight->ne[1], experts, n, part, parts);
+    for (auto first = asked.begin(); first != asked.end();) {
+        auto    last = std::find_if(first, asked.end(), [&](const Asked & other) { return differs(*first, other); });
+        Columns columns;
+        for (auto one = first; one != last; ++one) {
+            columns.add(column_of(x, one->output / per_slot), out + one->output * y->ne[0]);
         }
+        const auto * from = static_cast<const char *>(weight->data) + (size_t) first->expert * weight->nb[2];
+        multiply_all({ *format_of(weight->type), from, weight->ne[0], 0, 0 }, columns, shares.next(last - first));
+        first = last;
     }
 }
 

@@ -14,6 +14,7 @@
 #include "kernels/snake.h"
 #include "kernels/softmax.h"
 #include "ops/conv_op.h"
+#include "ops/expert_shares.h"
 #include "ops/product_op.h"
 #include "test_bindings/test_bindings.h"
 
@@ -166,6 +167,24 @@ py::array_t<float> block_product(const py::array_t<uint8_t, py::array::c_style> 
     return to_array(std::move(y), { x.shape(0), rows });
 }
 
+// Rows [begin, end) of every expert, with so many columns each, that each part takes: [part][expert].
+std::vector<std::vector<std::pair<int64_t, int64_t>>> expert_shares(int64_t rows, const std::vector<int64_t> & columns,
+                                                                    int parts) {
+    int64_t sum = 0;
+    for (const int64_t n : columns) {
+        sum += n;
+    }
+    std::vector<std::vector<std::pair<int64_t, int64_t>>> shares((size_t) parts);
+    for (int part = 0; part < parts; ++part) {
+        ExpertShares share(rows, (int64_t) columns.size(), sum, part, parts);
+        for (const int64_t n : columns) {
+            const Share mine = share.next(n);
+            shares[(size_t) part].emplace_back(mine.begin, mine.end);
+        }
+    }
+    return shares;
+}
+
 std::vector<std::string> kinds() {
     std::vector<std::string> names{ "generic" };
     if (best_simd() >= Simd::avx2) {
@@ -201,6 +220,7 @@ void bind_kernels(py::module_ & m) {
           [](double f32, double bf16) { return faster_form({ f32, bf16 }) == ConvForm::bf16 ? "bf16" : "f32"; });
     m.def("has_block_product", &has_block_product);
     m.def("block_product", &block_product, py::arg("weight"), py::arg("type"), py::arg("x"));
+    m.def("expert_shares", &expert_shares, py::arg("rows"), py::arg("columns"), py::arg("parts"));
     m.def("gelu", &gelu, py::arg("x"), py::arg("kind"), py::arg("by_tanh") = false);
     m.def("softmax", &softmax_of, py::arg("x"), py::arg("scale"), py::arg("kind"));
     m.def("rounded", &rounded, py::arg("bytes"), py::arg("kind"), py::arg("n"));

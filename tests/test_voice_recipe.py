@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 import sys
 from pathlib import Path
@@ -67,13 +68,11 @@ def test_layers_compute_what_transformers_computes(voice: dict[str, Any]) -> Non
 
 def test_the_ear_computes_what_transformers_and_the_engine_compute(tmp_path: Path) -> None:
     """In batches of clips of any length, and alone from the file that is made of it."""
-    import dataclasses
-
     import omniggml
 
     torch.manual_seed(5)
     ear, rows_of = part("ear").Ear().eval(), part("spoken").rows_of
-    lengths = (100, 237, 563, 799)
+    lengths = (100, 237, 563, 799, 1650)
     features = torch.zeros(len(lengths), 128, max(lengths))
     rng = np.random.default_rng(0)
     sounds = [rng.normal(0, 0.1, 160 * length).astype(np.float32) for length in lengths]
@@ -118,12 +117,11 @@ def test_the_ears_thinker_is_the_engines() -> None:
 
 def test_recordings_hold_nothing_that_is_held_out() -> None:
     """No phrasing of those that are tested with, whatever stands in front of it, and no speaker."""
-    spoken, questions = part("spoken"), part("questions")
-    said = {one.text for one in spoken.plan(3000, 1)}
-    for asked in questions.all_questions():
-        assert not said.intersection(asked.unseen())
-        aloud = [form.format(*asked.slots) for form in spoken.ALOUD[asked.kind]]
-        assert not [text for text in asked.unseen() for form in aloud if text in form]
+    spoken, aloud, plan_rng = part("spoken"), part("aloud"), random.Random(2)
+    said = "".join(f"\n {aloud.plainly(one.text)} \n" for one in spoken.plan(3000, 1))
+    for asked in part("questions").all_questions():
+        said += "".join(f"\n {aloud.plainly(aloud.asked_aloud(asked, plan_rng))} \n" for _ in range(4))
+        assert not [text for text in asked.unseen() if f" {aloud.plainly(text)} " in said]
     rng = np.random.default_rng(0)
     low, high = spoken.LEFT_OUT
     assert not [one for _ in range(500) if low < (one := spoken.drawn_speaker(rng)).pitch < high]
@@ -169,6 +167,27 @@ def test_the_ear_learns_from_the_frozen_thinker() -> None:
         losses.append((float(found.answers), float(found.tokens)))
     assert losses[-1][0] < 0.8 * losses[0][0] and losses[-1][1] < 0.8 * losses[0][1]
     assert all(torch.equal(old, new) for old, (_, new) in zip(before, thinker.tensors(), strict=True))
+
+
+def test_clips_are_disturbed_where_they_are() -> None:
+    """Nothing beside a clip, the same by the same draws, and most of what is heard stays what it was."""
+    training, spoken = part("ear_training"), part("spoken")
+    batch = training.collate([*spoken.unheard_clips(6, 3), spoken.empty_clip(1, None)])
+    one, two, other = (training.disturbed(batch, torch.Generator().manual_seed(seed)).features for seed in (1, 1, 2))
+    assert torch.equal(one, two) and not torch.equal(one, other) and bool(torch.isfinite(one).all())
+    for made, as_it_is, frames in zip(one, batch.features.float(), batch.frames, strict=True):
+        assert not made[:, frames:].any()
+        assert float(torch.corrcoef(torch.stack([made[:, :frames].ravel(), as_it_is[:, :frames].ravel()]))[0, 1]) > 0.5
+
+
+def test_closing_answers_only_what_is_listed() -> None:
+    training, spoken = part("ear_training"), part("spoken")
+    clip = spoken.unheard_clips(1, 3)[0]
+    repeated = dataclasses.replace(clip, said=spoken.Spoken("say a tree", "a tree"))
+    for closing, answered in ((False, {0, 1}), (True, {0})):
+        batch = training.collate([clip, repeated], closing)
+        assert set(batch.whose.tolist()) == answered
+        assert len(batch.tokens) == 2 * len(clip.tokens)
 
 
 def test_a_batch_in_which_nobody_says_anything_has_losses() -> None:

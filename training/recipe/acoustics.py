@@ -35,7 +35,7 @@ def drawn_surroundings(rng: np.random.Generator) -> Surroundings:
     """Any of those that are trained on."""
     return Surroundings(
         noise=str(rng.choice(NOISES)),
-        snr=None if rng.random() < 0.2 else float(rng.uniform(6, 42)),
+        snr=None if rng.random() < 0.2 else float(rng.uniform(3, 42)),
         echo=0.0 if rng.random() < 0.5 else float(rng.uniform(0.08, 0.5)),
         nearness=float(rng.uniform(-1, 12)),
         band=(0.0, RATE / 2) if rng.random() < 0.5 else (float(rng.uniform(20, 350)), float(rng.uniform(3200, 7900))),
@@ -70,22 +70,23 @@ def noise(kind: str, count: int, rng: np.random.Generator, others: Floats | None
     return np.asarray(made / (np.sqrt(np.mean(made**2)) + 1e-9), np.float32)
 
 
-def nothing_said(rng: np.random.Generator, others: Floats | None = None) -> Floats:
-    """A second or a few in which nobody says anything that could be understood: silence, noise, tones, clicks."""
-    count = int(rng.uniform(0.4, 4.5) * RATE)
-    kind = rng.choice(["silence", "noise", "bursts", "tones"], p=[0.25, 0.4, 0.2, 0.15])
+def nothing_said(rng: np.random.Generator, others: Floats | None = None, longest: float = 30.0) -> Floats:
+    """Up to `longest` seconds in which nobody says anything that could be understood."""
+    count = int(np.exp(rng.uniform(np.log(0.02), np.log(longest))) * RATE)
+    kind = rng.choice(list(_EMPTY), p=list(_EMPTY.values()))
     if kind == "silence":
         return np.zeros(count, np.float32)
-    if kind == "tones":
-        made = _tones(count, rng)
-    else:
+    if kind in ("noise", "bursts"):
         made = noise(str(rng.choice(NOISES)), count, rng, others)
-        if kind == "bursts":
-            made = made * _bursts(count, rng)
-    around = Surroundings(
-        "white", float(rng.uniform(0, 30)), 0.0, 0.0, drawn_surroundings(rng).band, float(np.exp(rng.uniform(-6, 1)))
-    )
+        made = made * _bursts(count, rng) if kind == "bursts" else made
+    else:
+        made = {"tones": _tones, "music": _music, "clicks": _clicks, "offset": _offset}[str(kind)](count, rng)
+    snr = None if rng.random() < 0.2 else float(rng.uniform(0, 40))
+    around = Surroundings("white", snr, 0.0, 0.0, drawn_surroundings(rng).band, float(np.exp(rng.uniform(-6, 1))))
     return recorded(np.asarray(made, np.float32), around, rng)
+
+
+_EMPTY = {"silence": 0.15, "noise": 0.4, "bursts": 0.15, "tones": 0.1, "music": 0.1, "clicks": 0.06, "offset": 0.04}
 
 
 def _in_room(samples: Floats, around: Surroundings, rng: np.random.Generator) -> Floats:
@@ -140,3 +141,33 @@ def _tones(count: int, rng: np.random.Generator) -> npt.NDArray[np.float64]:
     for _ in range(int(rng.integers(1, 5))):
         made += np.sin(2 * np.pi * rng.uniform(100, 3000) * time + 3 * np.sin(2 * np.pi * rng.uniform(0, 6) * time))
     return made * (_bursts(count, rng) if rng.random() < 0.5 else 1.0)
+
+
+def _music(count: int, rng: np.random.Generator) -> npt.NDArray[np.float64]:
+    """Notes of a scale, one or several at a time, struck or held."""
+    made, begin = np.zeros(count), 0
+    base, beat = rng.uniform(80, 500), rng.uniform(0.1, 0.7)
+    while begin < count:
+        length = min(count - begin, int(beat * rng.integers(1, 4) * RATE))
+        time = np.arange(length) / RATE
+        for _ in range(int(rng.integers(1, 4))):
+            pitch = base * 2 ** (rng.integers(0, 25) / 12)
+            parts = [np.sin(2 * np.pi * pitch * k * time) / k ** rng.uniform(0.7, 2) for k in range(1, 8)]
+            made[begin : begin + length] += np.sum(parts, axis=0) * np.exp(-time * rng.uniform(0, 8))
+        begin += max(length, 1)
+    return made
+
+
+def _clicks(count: int, rng: np.random.Generator) -> npt.NDArray[np.float64]:
+    made = np.zeros(count)
+    if rng.random() < 0.5:
+        made[int(rng.integers(count)) :: max(1, int(rng.uniform(0.02, 1.0) * RATE))] = 1.0
+    else:
+        made[rng.integers(0, count, int(rng.integers(1, 12)))] = rng.uniform(-1, 1)
+    ringing = np.exp(-np.arange(400) / rng.uniform(1, 80)) * np.sin(np.arange(400) * rng.uniform(0.1, 2.5) + 1)
+    return np.asarray(scipy.signal.fftconvolve(made, ringing)[:count])
+
+
+def _offset(count: int, rng: np.random.Generator) -> npt.NDArray[np.float64]:
+    """A microphone that is plugged in wrongly: a constant, which may drift."""
+    return rng.uniform(-1, 1) + rng.uniform(-0.5, 0.5) * np.sin(2 * np.pi * rng.uniform(0, 3) * np.arange(count) / RATE)

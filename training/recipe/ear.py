@@ -1,7 +1,7 @@
-"""The ear: Qwen3-Omni's audio encoder in a small size, shaped for training on a CPU.
+"""The ear: Qwen3-Omni's audio encoder in a small size, shaped for training, on a CPU, too.
 
-It computes what transformers' class computes (a test holds it to that) of clips of at most one window of attention, in
-batches. Parameters have the names of the class.
+It computes what transformers' class computes (a test holds it to that), in batches. Parameters have the names of the
+class.
 """
 
 from __future__ import annotations
@@ -21,23 +21,25 @@ from .layers import Named
 
 CHUNK = 2 * EAR.n_window
 CHUNK_ROWS = 13
+WINDOW_ROWS = CHUNK_ROWS * EAR.n_window_infer // CHUNK
+_COUNTED = 128
 
 
 class EarAttention(nn.Module):
-    """Self-attention among the rows that there are. x: [batch, rows, hidden]."""
+    """Self-attention among the rows that are `seen`, [batch, 1, rows or 1, rows]. x: [batch, rows, hidden]."""
 
     def __init__(self) -> None:
         super().__init__()
         self.heads = EAR.encoder_attention_heads
         self.q_proj, self.k_proj, self.v_proj, self.out_proj = (nn.Linear(EAR.d_model, EAR.d_model) for _ in range(4))
 
-    def forward(self, x: Tensor, there: Tensor) -> Tensor:
+    def forward(self, x: Tensor, seen: Tensor) -> Tensor:
         q, k, v = (
             layer(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)
             for layer in (self.q_proj, self.k_proj, self.v_proj)
         )
         scores = (q * q.shape[-1] ** -0.5) @ k.transpose(2, 3)
-        chances = torch.softmax(scores.float().masked_fill(~there[:, None, None], -1e9), dim=-1).to(v.dtype)
+        chances = torch.softmax(scores.float().masked_fill(~seen, -1e9), dim=-1).to(v.dtype)
         return self.out_proj((chances @ v).transpose(1, 2).flatten(2))
 
 
@@ -51,8 +53,8 @@ class EarLayer(nn.Module):
         self.fc1 = nn.Linear(EAR.d_model, EAR.encoder_ffn_dim)
         self.fc2 = nn.Linear(EAR.encoder_ffn_dim, EAR.d_model)
 
-    def forward(self, x: Tensor, there: Tensor) -> Tensor:
-        x = x + self.self_attn(self.self_attn_layer_norm(x), there)
+    def forward(self, x: Tensor, seen: Tensor) -> Tensor:
+        x = x + self.self_attn(self.self_attn_layer_norm(x), seen)
         return x + self.fc2(functional.gelu(self.fc1(self.final_layer_norm(x))))
 
 
@@ -71,6 +73,8 @@ class Ear(nn.Module):
         self.proj1, self.proj2 = nn.Linear(hidden, hidden), nn.Linear(hidden, EAR.output_dim)
         self.register_buffer("positions", torch.from_numpy(sinusoids(CHUNK_ROWS, hidden)), persistent=False)
         self.middle = torch.zeros(())
+        # Convolutions of few channels are more than twice as fast on a CPU with the channels last.
+        self.to(memory_format=torch.channels_last)
         with torch.no_grad():
             for layer in self.layers:
                 for last in (layer.self_attn.out_proj, layer.fc2):
@@ -82,13 +86,17 @@ class Ear(nn.Module):
         chunks = math.ceil(frames / CHUNK)
         x = functional.pad(features, (0, chunks * CHUNK - frames))
         x = x.view(batch, mels, chunks, CHUNK).transpose(1, 2).flatten(0, 1)[:, None]
+        if x.is_cuda:  # cuDNN plans anew for every count that it meets
+            x = functional.pad(x, (0, 0, 0, 0, 0, 0, 0, -len(x) % _COUNTED))
+        x = x.contiguous(memory_format=torch.channels_last)
         for convolution in (self.conv2d1, self.conv2d2, self.conv2d3):
             x = functional.gelu(convolution(x))
+        x = x[: batch * chunks]
         x = self.conv_out(x.permute(0, 3, 1, 2).flatten(2)) + self.positions
         x = x.unflatten(0, (batch, chunks)).flatten(1, 2)
-        there = torch.arange(x.shape[1]) < rows[:, None]
+        seen = _seen(x.shape[1], rows)
         for index, layer in enumerate(self.layers):
-            x = layer(x, there)
+            x = layer(x, seen)
             if index == (len(self.layers) - 1) // 2:
                 self.middle = x
         return self.proj2(functional.gelu(self.proj1(self.ln_post(x))))
@@ -97,3 +105,13 @@ class Ear(nn.Module):
         """Its tensors under their names in a checkpoint."""
         for name, parameter in self.named_parameters():
             yield f"{prefix}{name}", parameter
+
+
+def _seen(length: int, rows: Tensor) -> Tensor:
+    """Those that there are, in the window of the row that looks."""
+    row = torch.arange(length, device=rows.device)
+    there = (row < rows[:, None])[:, None, None]
+    if length <= WINDOW_ROWS:
+        return there
+    window = row // WINDOW_ROWS
+    return there & (window[:, None] == window)

@@ -6,8 +6,11 @@ import logging
 import random
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
+from functools import cache
 from pathlib import Path
+from queue import Queue
+from threading import Thread
 
 import numpy as np
 import torch
@@ -15,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from .data import answer_texts
-from .ear import Ear
+from .ear import CHUNK, Ear
 from .geometry import EAR
 from .progress import Schedule, load_state, save_state
 from .spoken import NOT_UNDERSTOOD, PHONES, Clip, load_shard, rows_of
@@ -26,15 +29,17 @@ from .tokenizer import engine_tokenizer, voice_tokenizer
 
 log = logging.getLogger(__name__)
 
-FRAMES = 12_000
+FRAMES = 64_000
 """Frames of features a batch, padding included."""
 SHARPNESS = 0.1
 """A row's product with the embedding of a token, times this, is the token's logit."""
-WRITING_SHARE = 0.25
+WRITING_SHARE = 0.2
 """Share of the steps in which nothing but the tokens is learned."""
 CLOSING_SHARE = 0.7
-"""Share of the steps after which it hears only what the list answers, and nothing: texts to repeat have then taught it
-to write any word."""
+"""Share of the steps after which only what the list answers, and nothing, is answered: texts to repeat then teach it to
+write any word, and no more."""
+AHEAD = 4
+"""Batches that are put together while others are learned from."""
 
 _SPECIAL = voice_tokenizer().special_tokens()
 _ADDED = voice_tokenizer().added
@@ -44,20 +49,34 @@ AFTER = [
     _ADDED["<|audio_end|>"],
     *[_SPECIAL.im_end, *_ENCODE("\n"), _SPECIAL.im_start, _SPECIAL.assistant, *_ENCODE("\n")],
 ]
+_LISTED = {*answer_texts(), NOT_UNDERSTOOD}
 
 
 @dataclass(frozen=True)
 class EarBatch:
-    """`features` [batch, mels, frames], `rows` [batch]: how many the encoder makes of each. `tokens` and `phones`
-    [batch, rows]: what each is to say, NOTHING where none is. `ids` [batch, length]: the conversation, -1 where a row
-    enters; `wanted` [batch, length]: the token after each position, NOTHING where none is learned."""
+    """`features` [batch, mels, frames], and how many `frames` and `rows` of the encoder each clip has, [batch]. Of the
+    rows of all clips, one after the other: `said`, which of them have a token to say, and which `tokens`; `named` and
+    `phones`, the same of phones. `ids` [batch, length]: the conversation; of its positions in all clips `entering`,
+    where rows enter, and which, `entered`; `asked`, where a token is learned, which it is, `wanted`, and of which clip,
+    `whose`."""
 
     features: Tensor
+    frames: Tensor
     rows: Tensor
+    said: Tensor
     tokens: Tensor
+    named: Tensor
     phones: Tensor
     ids: Tensor
+    entering: Tensor
+    entered: Tensor
+    asked: Tensor
     wanted: Tensor
+    whose: Tensor
+
+    def to(self, device: torch.device) -> EarBatch:
+        """The same on a device."""
+        return EarBatch(**{field.name: getattr(self, field.name).to(device) for field in fields(self)})
 
 
 @dataclass(frozen=True)
@@ -82,23 +101,20 @@ class Hearing(nn.Module):
 
     def forward(self, batch: EarBatch, thinker: Thinker, answering: bool) -> EarLosses:
         """The losses; of the answers only where that is wanted."""
-        with torch.autocast("cpu", torch.bfloat16):
-            heard = self.ear(batch.features, batch.rows)
-            phones = self.phone_head(self.ear.middle)
-        heard = heard.float()[:, : batch.tokens.shape[1]]
-        phones = phones.float()[:, : batch.tokens.shape[1]]
-        said = batch.tokens != NOTHING
-        logits = heard @ thinker.table.T * SHARPNESS
-        nothing = torch.zeros(())
+        with torch.autocast(batch.ids.device.type, torch.bfloat16):
+            heard = self.ear(batch.features.float(), batch.rows)
+            phones = self.phone_head(self.ear.middle).float().flatten(0, 1)[batch.named]
+        heard = heard.float().flatten(0, 1)
+        writing = heard[batch.said]
+        logits = writing @ thinker.table.T * SHARPNESS
+        nothing = torch.zeros((), device=batch.ids.device)
         answers, right = _answers(batch, heard, thinker) if answering else (nothing, nothing)
-        named = batch.phones != NOTHING
-        far = (heard[said] - thinker.table[batch.tokens[said]]).square().mean(-1)
         return EarLosses(
-            tokens=_mean(functional.cross_entropy(logits[said], batch.tokens[said], reduction="none")),
-            phones=_mean(functional.cross_entropy(phones[named], batch.phones[named], reduction="none")),
-            distance=_mean(far),
+            tokens=_mean(functional.cross_entropy(logits, batch.tokens, reduction="none")),
+            phones=_mean(functional.cross_entropy(phones, batch.phones, reduction="none")),
+            distance=_mean((writing - thinker.table[batch.tokens]).square().mean(-1)),
             answers=answers,
-            tokens_right=_mean((logits[said].argmax(-1) == batch.tokens[said]).float()),
+            tokens_right=_mean((logits.argmax(-1) == batch.tokens).float()),
             answers_right=right,
         )
 
@@ -110,116 +126,197 @@ def _mean(values: Tensor) -> Tensor:
 
 def _answers(batch: EarBatch, heard: Tensor, thinker: Thinker) -> tuple[Tensor, Tensor]:
     """Loss of the answers' tokens, and the share of answers that are right to the last token."""
-    there = torch.arange(heard.shape[1]) < batch.rows[:, None]
-    entered = functional.embedding(batch.ids.clamp(min=0), thinker.table)
-    entered = entered.index_put((batch.ids < 0).nonzero(as_tuple=True), heard[there])
-    with torch.autocast("cpu", torch.bfloat16):
-        state = thinker.stack(entered)
-        asked = batch.wanted != NOTHING
-        logits = thinker.head(state[asked]).float()
-    correct = torch.zeros_like(batch.wanted, dtype=torch.bool)
-    correct[asked] = logits.argmax(-1) == batch.wanted[asked]
-    return functional.cross_entropy(logits, batch.wanted[asked]), (correct | ~asked).all(1).float().mean()
+    entered = functional.embedding(batch.ids, thinker.table).flatten(0, 1)
+    entered = entered.index_copy(0, batch.entering, heard[batch.entered]).view(*batch.ids.shape, -1)
+    with torch.autocast(batch.ids.device.type, torch.bfloat16):
+        logits = thinker.head(thinker.stack(entered).flatten(0, 1)[batch.asked]).float()
+    wrong = torch.zeros(len(batch.ids), device=batch.ids.device)
+    wrong = wrong.index_add(0, batch.whose, (logits.argmax(-1) != batch.wanted).float())
+    loss = _mean(functional.cross_entropy(logits, batch.wanted, reduction="none"))
+    return loss, (wrong == 0).float().mean()
 
 
-def collate(clips: Sequence[Clip]) -> EarBatch:
-    """Clips of any lengths, silence's zeros where one is shorter."""
-    frames = [clip.features.shape[1] for clip in clips]
-    rows = [rows_of(count) for count in frames]
-    answers = [[*_ENCODE(clip.said.answer), _SPECIAL.im_end] if clip.said.answer else [] for clip in clips]
-    talks = [
-        [*BEFORE, *[-1] * count, *AFTER, *answer] for count, answer in zip(rows, answers, strict=True)
-    ]  # the answer's last token is only wanted
-    length = max(map(len, talks))
-    batch = EarBatch(
-        features=torch.zeros(len(clips), EAR.num_mel_bins, max(frames)),
-        rows=torch.tensor(rows),
-        tokens=torch.full((len(clips), max(rows)), NOTHING),
-        phones=torch.full((len(clips), max(rows)), NOTHING),
-        ids=torch.full((len(clips), length), _SPECIAL.im_end),
-        wanted=torch.full((len(clips), length), NOTHING),
-    )
-    for index, (clip, talk, answer) in enumerate(zip(clips, talks, answers, strict=True)):
-        batch.features[index, :, : frames[index]] = torch.from_numpy(clip.features.astype(np.float32))
+@cache
+def _answer_tokens(answer: str) -> tuple[int, ...]:
+    return (*_ENCODE(answer), _SPECIAL.im_end) if answer else ()
+
+
+def collate(clips: Sequence[Clip], closing: bool = False) -> EarBatch:
+    """Clips of any lengths, silence's zeros where one is shorter. `closing`: of the answers only those that the thinker
+    has for a question or for nothing."""
+    frames = np.asarray([clip.features.shape[1] for clip in clips])
+    rows = np.asarray([rows_of(count) for count in frames])
+    answers = [
+        () if closing and clip.said.answer not in _LISTED else _answer_tokens(clip.said.answer) for clip in clips
+    ]
+    heads = len(BEFORE) + rows + len(AFTER)
+    length = int(max(head + len(answer) for head, answer in zip(heads, answers, strict=True)))
+    high = -(-int(frames.max()) // CHUNK) * rows_of(CHUNK)  # rows of a clip after the encoder
+    features = np.zeros((len(clips), int(frames.max()), EAR.num_mel_bins), np.float16)
+    tokens, phones = np.full((len(clips), high), NOTHING), np.full((len(clips), high), NOTHING)
+    ids, wanted = np.full((len(clips), length), _SPECIAL.im_end), np.full((len(clips), length), NOTHING)
+    enters = np.zeros((len(clips), length), bool)
+    for index, (clip, answer) in enumerate(zip(clips, answers, strict=True)):
+        features[index, : frames[index]] = clip.features.T
         if clip.said.text:  # what is heard in silence is the thinker's affair
-            batch.tokens[index, : rows[index]] = torch.from_numpy(clip.tokens.astype(np.int64))
-        batch.phones[index, : rows[index]] = torch.from_numpy(clip.phones.astype(np.int64))
-        batch.ids[index, : len(talk)] = torch.tensor(talk)
-        if answer:
-            batch.wanted[index, len(talk) - len(answer) - 1 : len(talk) - 1] = torch.tensor(answer)
-    return batch
+            tokens[index, : rows[index]] = clip.tokens
+        phones[index, : rows[index]] = clip.phones
+        head, end = heads[index], heads[index] + len(answer)
+        enters[index, len(BEFORE) : head - len(AFTER)] = True
+        ids[index, : len(BEFORE)], ids[index, head - len(AFTER) : head] = BEFORE, AFTER
+        ids[index, head:end] = answer  # the last token of which is only wanted
+        wanted[index, head - 1 : end - 1] = answer
+    said, named, asked = (np.flatnonzero(array != NOTHING) for array in (tokens, phones, wanted))
+    values: dict[str, np.ndarray] = {
+        "frames": frames,
+        "rows": rows,
+        "said": said,
+        "tokens": tokens.ravel()[said],
+        "named": named,
+        "phones": phones.ravel()[named],
+        "ids": ids,
+        "entering": np.flatnonzero(enters),
+        "entered": np.flatnonzero(np.arange(high) < rows[:, np.newaxis]),
+        "asked": asked,
+        "wanted": wanted.ravel()[asked],
+        "whose": asked // length,
+    }
+    tensors = {name: torch.from_numpy(array.astype(np.int64)) for name, array in values.items()}
+    return EarBatch(features=torch.from_numpy(features).transpose(1, 2), **tensors)
 
 
-def disturbed(clip: Clip, rng: np.random.Generator) -> Clip:
-    """The clip with another level, often with noise, and with bands and moments missing."""
-    x = clip.features.astype(np.float32)
-    mels, frames = x.shape
-    loudest = float(x.max())
-    if rng.random() < 0.5:
-        level = 4 * loudest - 4 - rng.uniform(2.8, 6.0)
-        shape = level + rng.normal() * np.linspace(-0.8, 0.8, mels)[:, None] + 0.2 * rng.standard_normal(x.shape)
-        x = np.log10(10 ** (4 * x - 4) + 10**shape).astype(np.float32) / 4 + 1
-    x = np.maximum(x, x.max() - 2)
-    quiet = x.min()
-    for _ in range(int(rng.integers(3))):
-        low = int(rng.integers(mels))
-        x[low : low + int(rng.integers(1, 14))] = quiet
-    for _ in range(int(rng.integers(3))):
-        begin = int(rng.integers(frames))
-        x[:, begin : begin + int(rng.integers(1, 9))] = quiet
-    return Clip(clip.said, x + np.float32(rng.uniform(-0.3, 0.3)), clip.tokens, clip.phones)
+def disturbed(batch: EarBatch, rng: torch.Generator) -> EarBatch:
+    """The clips as others would say them somewhere else: narrower or wider along the mels, with other levels, often
+    with noise, and with bands and moments missing; a few as they are. `rng`: on the batch's device."""
+    x = batch.features.transpose(1, 2).float()
+    clips, frames, mels = x.shape
+
+    def drawn(low: float, high: float, *shape: int) -> Tensor:
+        return low + (high - low) * torch.rand(clips, *shape, 1, 1, generator=rng, device=x.device)[..., 0, 0]
+
+    def often(share: float) -> Tensor:
+        return (drawn(0, 1) < share)[:, None, None]
+
+    mel, moment = torch.arange(mels, device=x.device), torch.arange(frames, device=x.device)
+    there = (moment < batch.frames[:, None])[:, :, None]
+    x = _warped(x, 1 + drawn(-0.06, 0.06) * often(0.5)[:, 0, 0])
+    phase = torch.pi * mel / mels
+    waves = [(drawn(-0.06, 0.06)[:, None] * torch.cos(phase * k + drawn(0, 3)[:, None]))[:, None] for k in (1, 2, 3, 5)]
+    x = x + torch.stack(waves).sum(0) * often(0.6)
+    loudest = torch.where(there, x, -9.0).amax((1, 2), keepdim=True)
+    tilt = torch.randn(clips, 1, 1, generator=rng, device=x.device) * torch.linspace(-0.2, 0.2, mels, device=x.device)
+    grain = 0.05 * torch.randn(x.shape, generator=rng, device=x.device)
+    level = loudest - drawn(0.55, 1.5)[:, None, None] + tilt + grain
+    # Features are log10 / 4 of power, plus one.
+    x = torch.where(often(0.5), torch.logaddexp(x * _NEPERS, level * _NEPERS) / _NEPERS, x)
+    x = torch.maximum(x, torch.where(there, x, -9.0).amax((1, 2), keepdim=True) - 2)
+    quiet = torch.where(there, x, 9.0).amin((1, 2), keepdim=True)
+    missing = torch.zeros_like(there)
+    for _ in range(3):
+        low, width = drawn(0, mels)[:, None, None], (drawn(1, 20) * (drawn(0, 1) < 0.5))[:, None, None]
+        missing = missing | ((mel >= low) & (mel < low + width))
+        begin, span = (drawn(0, 1) * batch.frames)[:, None, None], (drawn(1, 12) * (drawn(0, 1) < 0.5))[:, None, None]
+        missing = missing | ((moment[:, None] >= begin) & (moment[:, None] < begin + span))
+    x = torch.where(missing, quiet, x) + drawn(-0.3, 0.3)[:, None, None]
+    x = torch.where(often(0.1), batch.features.transpose(1, 2).float(), x)
+    return replace(batch, features=torch.where(there, x, 0.0).transpose(1, 2))
 
 
-def ear_batches(directory: Path, seed: int, closing: bool) -> Iterator[EarBatch]:
-    """Batches without end. Shards that are made meanwhile join in when all clips have been drawn once. `closing`: only
-    of clips whose answer is one that the thinker has for a question or for nothing."""
-    listed = {*answer_texts(), NOT_UNDERSTOOD}
-    rng, draws = random.Random(seed), np.random.default_rng(seed)
-    shards: dict[Path, list[Clip]] = {}
-    while True:
-        for path in sorted(directory.glob("*.npz")):
-            if path not in shards:
-                shards[path] = [clip for clip in load_shard(path) if not closing or clip.said.answer in listed]
-        clips = [clip for shard in shards.values() for clip in shard]
-        if not clips:
-            raise ValueError(f"{directory} holds no recordings to learn from: run the stage recordings")
-        clips.sort(key=lambda clip: clip.features.shape[1] * rng.uniform(0.95, 1.05))
-        groups = list(_grouped(clips))
-        rng.shuffle(groups)
-        for group in groups:
-            rng.shuffle(group)
-            yield collate([disturbed(clip, draws) for clip in group])
+_NEPERS = float(4 * np.log(10))
+
+
+def _warped(x: Tensor, widths: Tensor) -> Tensor:
+    """Mels, x's last axis, at places so many times as high."""
+    mels = x.shape[-1]
+    places = (torch.arange(mels, device=x.device) * widths[:, None]).clamp(max=mels - 1)[:, None]
+    low = places.floor().clamp(max=mels - 2)
+    at = low.long().expand(x.shape)
+    return torch.lerp(x.gather(2, at), x.gather(2, at + 1), places - low)
+
+
+class Recordings:
+    """Batches without end. Shards that are made meanwhile join in when all clips have been drawn once."""
+
+    def __init__(self, directory: Path, seed: int, device: torch.device) -> None:
+        self.directory, self.device = directory, device
+        self.closing = False
+        """Of the answers only those that the thinker has for a question or for nothing."""
+        self._random = random.Random(seed)
+        self._shards: dict[Path, list[Clip]] = {}
+
+    def __iter__(self) -> Iterator[EarBatch]:
+        """In a thread of its own, some ahead."""
+        made: Queue[EarBatch | Exception] = Queue(AHEAD)
+        Thread(target=self._make, args=(made,), daemon=True).start()
+        while True:
+            batch = made.get()
+            if isinstance(batch, Exception):
+                raise batch
+            yield batch
+
+    def _make(self, made: Queue[EarBatch | Exception]) -> None:
+        try:
+            for batch in self._batches():
+                made.put(batch.to(self.device))
+        except Exception as error:
+            made.put(error)
+
+    def _batches(self) -> Iterator[EarBatch]:
+        rng = self._random
+        while True:
+            for path in sorted(self.directory.glob("*.npz")):
+                if path not in self._shards:
+                    self._shards[path] = list(load_shard(path))
+            clips = [clip for shard in self._shards.values() for clip in shard]
+            if not clips:
+                raise ValueError(f"{self.directory} holds no recordings to learn from: run the stage recordings")
+            clips.sort(key=lambda clip: clip.features.shape[1] * rng.uniform(0.95, 1.05))
+            groups = list(_grouped(clips))
+            rng.shuffle(groups)
+            for group in groups:
+                rng.shuffle(group)
+                yield collate(group, self.closing)
 
 
 def _grouped(clips: Sequence[Clip]) -> Iterator[list[Clip]]:
-    group: list[Clip] = []
+    """Of so many frames, a chunk at least a clip."""
+    group, longest = list[Clip](), CHUNK
     for clip in clips:
-        longest = max(clip.features.shape[1], *(other.features.shape[1] for other in group), 0)
+        longest = max(longest, clip.features.shape[1])
         if group and (len(group) + 1) * longest > FRAMES:
             yield group
-            group = []
+            group, longest = [], max(CHUNK, clip.features.shape[1])
         group.append(clip)
     if group:
         yield group
 
 
 def train_ear(
-    thinker: Thinker, directory: Path, dev: Sequence[Clip], out: Path, schedule: Schedule, seed: int
+    thinker: Thinker,
+    directory: Path,
+    dev: Sequence[Clip],
+    out: Path,
+    schedule: Schedule,
+    seed: int,
+    device: torch.device | None = None,
 ) -> Hearing:
     """Train until the schedule ends; goes on from `out` where that exists. `thinker` stays as it is; `dev` is listened
     to now and then, for the log."""
+    device = device or torch.device("cpu")
     torch.manual_seed(seed)
-    model = Hearing()
+    model, thinker = Hearing().to(device), thinker.to(device)
     optimizer = Optimizers(model, "layers.")
     step = load_state(out, model, optimizer)
-    supply, closing, saved = ear_batches(directory, seed + step, closing=False), False, time.monotonic()
-    while (rate := schedule.rate_at(step)) > 0:
+    recordings = Recordings(directory, seed + step, device)
+    draws, saved = torch.Generator(device).manual_seed(seed + step), time.monotonic()
+    model.train()
+    for batch in recordings:
+        if (rate := schedule.rate_at(step)) <= 0:
+            break
         optimizer.scale(rate)
-        model.train()
-        if not closing and step >= CLOSING_SHARE * schedule.steps:
-            supply, closing = ear_batches(directory, seed + step, closing=True), True
+        recordings.closing = step >= CLOSING_SHARE * schedule.steps
         answering = step >= WRITING_SHARE * schedule.steps
-        losses = model(next(supply), thinker, answering)
+        losses = model(disturbed(batch, draws), thinker, answering)
         writing = 0.5 if answering else 1.0
         optimizer.zero_grad()
         (losses.answers + writing * (losses.tokens + 0.5 * losses.phones + 0.5 * losses.distance)).backward()
@@ -228,22 +325,24 @@ def train_ear(
         step += 1
         if step % 20 == 0:
             _report("ear", step, losses, rate)
-        if dev and (step % 250 == 0):
+        if dev and step % 500 == 0:
             _report("ear dev", step, heard_by(model, thinker, dev), rate)
+            model.train()
         if time.monotonic() - saved > 120:
             saved = time.monotonic()
             save_state(out, model, optimizer, step)
     save_state(out, model, optimizer, step)
-    return model
+    return model.cpu()
 
 
 @torch.no_grad()
 def heard_by(model: Hearing, thinker: Thinker, clips: Sequence[Clip]) -> EarLosses:
     """Losses on clips as they are."""
     model.eval()
+    device = thinker.table.device
     groups = [clips[begin : begin + 24] for begin in range(0, len(clips), 24)]
-    losses = [model(collate(group), thinker, answering=True) for group in groups]
-    weights = torch.tensor([len(group) / len(clips) for group in groups])
+    losses = [model(collate(group).to(device), thinker, answering=True) for group in groups]
+    weights = torch.tensor([len(group) / len(clips) for group in groups], device=device)
     names = vars(losses[0])
     return EarLosses(**{name: (torch.stack([vars(one)[name] for one in losses]) * weights).sum() for name in names})
 

@@ -75,11 +75,13 @@ def generation_json() -> dict[str, Any]:
 
 
 def write_gguf_files(checkpoint: Path, directory: Path, precision: str = "f16") -> list[Path]:
-    """Convert the checkpoint to `voice-speech.gguf`, `voice-thinker.gguf` and, where it hears, `voice-mmproj.gguf`."""
-    return convert(checkpoint, directory, type=precision, name="voice")
+    """Convert the checkpoint to `voice-speech.gguf`, `voice-thinker.gguf` and, where it hears, `voice-mmproj.gguf`, as
+    `write_ear_file` makes that."""
+    paths = convert(checkpoint, directory, type=precision, name="voice")
+    return [write_ear_file(checkpoint, directory) if path.name == "voice-mmproj.gguf" else path for path in paths]
 
 
-def write_ear_file(checkpoint: Path, directory: Path, precision: str = "f16") -> Path:
+def write_ear_file(checkpoint: Path, directory: Path, precision: str = "q8_0") -> Path:
     """Convert the audio encoder of a checkpoint to `voice-mmproj.gguf`."""
     return convert(checkpoint, directory, type=precision, name="voice", only="mmproj")[0]
 

@@ -94,14 +94,14 @@ CODE2WAV = Code2WavConfig(
 )
 
 EAR = AudioEncoderConfig(
-    encoder_layers=4,
-    d_model=160,
-    encoder_attention_heads=5,
-    encoder_ffn_dim=640,
+    encoder_layers=6,
+    d_model=192,
+    encoder_attention_heads=6,
+    encoder_ffn_dim=768,
     num_mel_bins=128,
-    downsample_hidden_size=24,
+    downsample_hidden_size=32,
     output_dim=THINKER.hidden_size,
-    max_source_positions=1500,
+    max_source_positions=104,
     n_window=50,
     n_window_infer=800,
 )

@@ -1,4 +1,4 @@
-"""Layers of the thinker, the talker and the code predictor, shaped for training on a CPU.
+"""Layers of the thinker, the talker and the code predictor, shaped for training on a CPU; they compute on any device.
 
 They compute what transformers' classes compute (a test holds them to that) with fewer and larger products: queries,
 keys and values in one, and all experts in one with the unchosen ones multiplied by zero. `tensors` splits them again
@@ -31,10 +31,10 @@ class Norm(nn.Module):
         return functional.rms_norm(x.float(), self.weight.shape, self.weight, self.eps)
 
 
-def rope(length: int, head_dim: int, theta: float) -> tuple[Tensor, Tensor]:
+def rope(length: int, head_dim: int, theta: float, device: torch.device | None = None) -> tuple[Tensor, Tensor]:
     """Cosines and sines [length, head_dim] of plain NEOX rotation."""
-    frequencies = theta ** (-torch.arange(0, head_dim, 2).float() / head_dim)
-    angles = torch.arange(length).float()[:, None] * frequencies
+    frequencies = theta ** (-torch.arange(0, head_dim, 2, device=device).float() / head_dim)
+    angles = torch.arange(length, device=device).float()[:, None] * frequencies
     angles = torch.cat([angles, angles], dim=1)
     return angles.cos(), angles.sin()
 
@@ -116,7 +116,7 @@ class Experts(nn.Module):
         self.imbalance = torch.zeros(())
 
     def forward(self, x: Tensor) -> Tensor:
-        with torch.autocast("cpu", enabled=False):
+        with torch.autocast(x.device.type, enabled=False):
             chances = torch.softmax(self.router(x.float()), dim=-1)
         best, index = chances.topk(self.chosen, dim=-1)
         weights = torch.zeros_like(chances).scatter(-1, index, best / best.sum(-1, keepdim=True))
@@ -181,8 +181,8 @@ class Stack(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         length = x.shape[1]
-        turn = rope(length, self.head_dim, self.theta)
-        mask = torch.full((length, length), -1e9).triu(1)
+        turn = rope(length, self.head_dim, self.theta, x.device)
+        mask = torch.full((length, length), -1e9, device=x.device).triu(1)
         for index, layer in enumerate(self.layers):
             x = layer(x, turn, mask)
             if index == (len(self.layers) - 1) // 2:

@@ -88,8 +88,8 @@ CODE2WAV_RATE, TUNING_RATE, POLISHING_RATE, THINKER_RATE = 2e-3, 6e-4, 6e-4, 2e-
 class Recipe:
     """The stages, each by name."""
 
-    def __init__(self, work: Path, size: Size, seed: int) -> None:
-        self.work, self.size, self.seed = work, size, seed
+    def __init__(self, work: Path, size: Size, seed: int, device: str = "cpu") -> None:
+        self.work, self.size, self.seed, self.device = work, size, seed, torch.device(device)
 
     def data(self) -> None:
         """Texts and what the teacher makes of them."""
@@ -143,11 +143,12 @@ class Recipe:
         package's where there are none."""
         thinker_file = self._thinker_file()
         speech = thinker_file.with_name("voice-speech.gguf")
-        make_voice_clips(self.work / "recordings", speech, self.size.own_recordings, self.seed)
-        dev = unheard_clips(min(240, self.size.recordings), self.seed)
+        make_voice_clips(self.work / "recordings", speech, self.size.own_recordings, self.seed, torch.get_num_threads())
+        dev = unheard_clips(min(120, self.size.recordings), self.seed)
         schedule = Schedule(1.0, self.size.ear_steps, decay=0.6)
         thinker = read_thinker(thinker_file)
-        model = train_ear(thinker, self.work / "recordings", dev, self.work / "ear.pt", schedule, self.seed)
+        recordings, out = self.work / "recordings", self.work / "ear.pt"
+        model = train_ear(thinker, recordings, dev, out, schedule, self.seed, self.device)
         write_ear_file(write_ear_checkpoint(self.work / "ear-checkpoint", model.ear), self.work)
 
     def _thinker_file(self) -> Path:
@@ -243,13 +244,15 @@ def main() -> None:
     parser.add_argument("--size", choices=SIZES, default="full")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--device", default="cpu", help="where the ear is trained, as torch names it: cpu, cuda")
     parser.add_argument("stages", nargs="*", metavar="STAGE", help=f"all by default: {', '.join(STAGES)}")
     chosen = parser.parse_args()
     unknown = [name for name in chosen.stages if name not in STAGES]
     if unknown:
         parser.error(f"there is no stage {unknown[0]}: the stages are {', '.join(STAGES)}")
     chosen.work.mkdir(parents=True, exist_ok=True)
-    run_stages(Recipe(chosen.work, SIZES[chosen.size], chosen.seed), chosen.stages or STAGES, chosen.threads)
+    recipe = Recipe(chosen.work, SIZES[chosen.size], chosen.seed, chosen.device)
+    run_stages(recipe, chosen.stages or STAGES, chosen.threads)
 
 
 if __name__ == "__main__":

@@ -37,7 +37,7 @@ def load_state(path: Path, model: Any, optimizer: Any) -> int:
     """Read them back into place. Returns the steps done, 0 where there is no file."""
     if not path.exists():
         return 0
-    state = torch.load(path, weights_only=True)
+    state = torch.load(path, weights_only=True, map_location="cpu")
     model.load_state_dict(state["model"])
     optimizer.load_state_dict(state["optimizer"])
     return int(state["step"])

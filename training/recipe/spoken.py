@@ -7,6 +7,8 @@ import random
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
+from functools import lru_cache
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +18,12 @@ import soxr
 import omniggml
 
 from .acoustics import RATE, Surroundings, drawn_surroundings, nothing_said, recorded
+from .aloud import asked_aloud, spoken_around
 from .data import answer_texts, training_words
 from .questions import UNKNOWN, Question, all_questions, nonsense, repetition
 from .sentences import grammatical, shuffled
 from .talker import NOTHING
 from .teacher import SAMPLE_RATE, SPEAKERS, Speaker, render_timed, voiced_as, waveform
-from .thinker import addressed
 from .tokenizer import engine_tokenizer
 
 log = logging.getLogger(__name__)
@@ -29,79 +31,19 @@ log = logging.getLogger(__name__)
 NOT_UNDERSTOOD = "i am sorry, i did not understand that"
 """The answer where nobody says anything."""
 
-ALOUD = {
-    "capital": (
-        "can you tell me the capital of {0}", "could you name the capital of {0}", "what would be the capital of {0}",
-        "i would like to hear the capital of {0}", "which town is the capital of {0}", "the capital city of {0} please",
-        "do you remember the capital of {0}", "{0} has which capital",
-    ),
-    "sum": (
-        "can you add {0} and {1}", "how much do {0} and {1} make", "do you know {0} plus {1}", "what is {0} and {1}",
-        "i want to know {0} plus {1}", "please tell me {0} plus {1}", "give me {0} plus {1}", "take {0} and add {1}",
-        "could you work out {0} plus {1}", "so what is {0} plus {1}",
-    ),
-    "difference": (
-        "can you take {1} from {0}", "please tell me {0} minus {1}", "i want to know {0} minus {1}",
-        "give me {0} minus {1}", "do you know {0} minus {1}", "what is {0} less {1}", "please subtract {1} from {0}",
-        "could you work out {0} minus {1}", "how much does {0} minus {1} make",
-    ),
-    "product": (
-        "can you multiply {0} by {1}", "please tell me {0} times {1}", "i want to know {0} times {1}",
-        "give me {0} times {1}", "do you know {0} times {1}", "could you work out {0} times {1}",
-        "how much do {0} times {1} make", "{0} multiplied by {1}",
-    ),
-    "opposite": (
-        "can you tell me the opposite of {0}", "i want to know the opposite of {0}", "name the opposite of {0}",
-        "what would be the opposite of {0}", "please say the opposite of {0}", "which is the opposite of {0}",
-        "what word means the opposite of {0}", "so what is the opposite of {0}",
-    ),
-    "colour": (
-        "can you tell me which colour {0} is", "i want to know which colour {0} has", "give me a colour for {0}",
-        "please say which colour {0} is", "of what colour is {0}", "which colour does {0} have",
-        "so which colour is {0}", "what colour would {0} be",
-    ),
-    "after": (
-        "can you tell me what comes after {0}", "i want to know what comes after {0}", "say what comes after {0}",
-        "which comes next after {0}", "what comes right after {0}", "and what comes after {0}",
-        "please say what follows {0}",
-    ),
-    "before": (
-        "can you tell me what comes before {0}", "i want to know what comes before {0}", "say what comes before {0}",
-        "what came before {0}", "please say what is before {0}", "which comes just before {0}",
-        "so what comes before {0}",
-    ),
-    "count": (
-        "could you find out how many {0}", "i would like to know how many {0}", "do you remember how many {0}",
-        "so how many {0}", "i ask you how many {0}", "please answer, how many {0}",
-    ),
-    "young": (
-        "can you tell me what a young {0} is called", "i want to know what a young {0} is called",
-        "please tell me the name of a young {0}", "how do you call a young {0}", "say what a baby {0} is called",
-        "do you know the word for a young {0}", "give me the name of a baby {0}",
-    ),
-    "noise": (
-        "can you tell me what a {0} does", "i want to know how a {0} sounds", "what is the noise of a {0}",
-        "please tell me which noise a {0} makes", "say what sound a {0} makes", "do you know the sound of a {0}",
-        "give me the noise of a {0}",
-    ),
-    "talk": ("now, {0}", "oh, {0}", "yes, {0}", "and {0}", "{0} my friend", "right, {0}", "hey, {0}"),
-}  # fmt: skip
-"""Phrasings that only the ear is trained on: people ask aloud in more ways than they write. None of them is one that is
-held out."""
-
 SHARD = 100
 TAKES = 2
 """Recordings of each speech."""
 VOICE_SHARD, VOICE_TAKES = 40, 4
 """The same of what the voice itself says."""
 EMPTY_SHARD = 400
-SHARES = {"published": 0.25, "phrased": 0.5, "unknown": 0.07, "repeat": 0.08, "nothing": 0.1}
+SHARES = {"published": 0.15, "phrased": 0.58, "unknown": 0.07, "repeat": 0.06, "anything": 0.1, "nothing": 0.04}
 ROWS_A_SECOND = 13
 FILLER = engine_tokenizer().encode("a?")[1]
 """The token in the place of which the thinker, as it was trained, is confused least by rows that say nothing."""
 
-LONGEST = 7.9
-"""Seconds: the audio encoder's attention goes through windows of eight."""
+LONGEST = 30.0
+"""Seconds."""
 
 LEFT_OUT = (0.66, 0.80)
 """Pitches of the teacher that are never trained on."""
@@ -115,7 +57,7 @@ UNHEARD_SPEAKERS = (
 
 @dataclass(frozen=True)
 class Spoken:
-    """What is said, "" where nobody says anything, and what is to be answered."""
+    """What is said, "" where nobody says anything, and what is to be answered, "" where that is all the same."""
 
     text: str
     answer: str
@@ -150,49 +92,58 @@ def _drawn(rng: random.Random, known: list[Question], kinds: list[list[Question]
         asked = rng.choice(known)
         return Spoken(asked.plain, asked.answer)
     if sort == "unknown":
-        return Spoken(nonsense(rng), UNKNOWN)
-    if sort == "repeat":
+        return Spoken(spoken_around(nonsense(rng), rng), UNKNOWN)
+    if sort in ("repeat", "anything"):
         some = [rng.choice(words) for _ in range(rng.randint(1, 4))]
-        asked = repetition(rng.choice([" ".join(some), grammatical(rng), shuffled(rng)]).replace(",", ""))
+        text = rng.choice([" ".join(some), grammatical(rng), shuffled(rng)]).replace(",", "")
+        if sort == "anything":
+            return Spoken(text, "")
+        asked = repetition(text)
         return Spoken(rng.choice(asked.trained()).replace(":", ","), asked.answer)
-    of_kind = rng.choices(kinds, [len(kind) ** 0.75 for kind in kinds])[0]
-    asked = rng.choice(of_kind)
-    forms = [*asked.trained(), *(form.format(*asked.slots) for form in ALOUD[asked.kind])]
-    return Spoken(addressed(rng.choice(forms), rng), asked.answer)
+    asked = rng.choice(rng.choices(kinds, [len(kind) ** 0.75 for kind in kinds])[0])
+    return Spoken(asked_aloud(asked, rng), asked.answer)
 
 
 def drawn_speaker(rng: np.random.Generator) -> Speaker:
-    """Half of the time one of the voice's two, else anyone between and about them but for what is left out."""
-    if rng.random() < 0.45:
+    """Now and then one of the voice's two, else anyone between and about them but for what is left out."""
+    if rng.random() < 0.3:
         return SPEAKERS[int(rng.random() < 0.4)]
     while True:
         pitch = float(np.exp(rng.uniform(np.log(0.48), np.log(1.25))))
         if not LEFT_OUT[0] < pitch < LEFT_OUT[1]:
             formants = 0.86 + (pitch - 0.56) * 0.32 + rng.normal() * 0.04
-            return Speaker("anyone", pitch, float(np.clip(formants, 0.8, 1.15)), 1.0)
+            return Speaker("anyone", pitch, float(np.clip(formants, 0.8, 1.15)), 1.0, float(rng.uniform(0.5, 1.6)))
 
 
 @dataclass(frozen=True)
 class Manner:
     """How something is said: `stretch` times as long as the teacher would, by whole code frames or freely, the whole
-    then `speed` times as fast (and as high); `before` and `after`: seconds of silence."""
+    then `speed` times as fast (and as high); `before` and `after`: seconds of silence. `patient`: with as much of it
+    as there are tokens to write."""
 
     stretch: float = 1.0
     on_grid: bool = True
     speed: float = 1.0
     before: float = 0.2
     after: float = 0.4
+    patient: bool = True
 
 
 def drawn_manner(rng: np.random.Generator) -> Manner:
     """Any of those that are trained on."""
     return Manner(
-        stretch=float(rng.uniform(0.85, 1.45)),
-        on_grid=bool(rng.random() < 0.55),
-        speed=float(rng.uniform(0.92, 1.1)),
-        before=float(rng.uniform(0.0, 0.9)),
-        after=float(rng.uniform(0.05, 0.9)),
+        stretch=float(rng.uniform(0.8, 1.55)),
+        on_grid=bool(rng.random() < 0.45),
+        speed=float(rng.uniform(0.9, 1.14)),
+        before=_pause(rng),
+        after=_pause(rng),
+        patient=bool(rng.random() < 0.5),
     )
+
+
+def _pause(rng: np.random.Generator) -> float:
+    """Seconds: some leave the microphone open."""
+    return float(rng.uniform(0.0, 0.9) if rng.random() < 0.96 else np.exp(rng.uniform(np.log(0.9), np.log(14))))
 
 
 @dataclass(frozen=True)
@@ -239,7 +190,9 @@ def make_clip(
     """Record what is said. None where it takes longer than there is time."""
     samples = soxr.resample(speech.samples, SAMPLE_RATE * manner.speed, RATE).astype(np.float32)
     rows = said_rows(said.text, [start / manner.speed + manner.before for start in speech.starts])
-    total = max(manner.before + len(samples) / RATE + manner.after, (len(rows) + 1) / ROWS_A_SECOND)
+    total = manner.before + len(samples) / RATE + manner.after
+    if manner.patient:
+        total = max(total, (len(rows) + 1) / ROWS_A_SECOND)
     if total > LONGEST:
         return None
     before = int(manner.before * RATE)
@@ -257,7 +210,7 @@ def _clip(said: Spoken, samples: np.ndarray, rows: Sequence[int], phones: Sequen
     features = omniggml.log_mel(samples)
     count = rows_of(features.shape[1])
     tokens = np.full(count, FILLER, np.int16)
-    tokens[: len(rows)] = rows
+    tokens[: len(rows)] = rows[:count]
     heard, begin = np.zeros(count, np.int8), 0
     for phone, end in phones:
         last = min(count, round(end * ROWS_A_SECOND))
@@ -308,7 +261,7 @@ def _takes(said: Spoken, rng: np.random.Generator, seed: int, others: np.ndarray
     for take in range(TAKES if speech is not None else 0):
         assert speech is not None
         other = drawn_manner(rng)
-        manner = replace(manner, speed=other.speed, before=other.before, after=other.after)
+        manner = replace(other, stretch=manner.stretch, on_grid=manner.on_grid)
         clip = make_clip(said, speech, manner, drawn_surroundings(rng), seed * TAKES + take, others)
         if clip is not None:
             yield clip
@@ -321,26 +274,38 @@ def _babblers(seed: int) -> np.ndarray:
     return np.concatenate([soxr.resample(one.samples, SAMPLE_RATE, RATE) for one in made if one is not None])
 
 
-def make_voice_clips(directory: Path, speech: Path, count: int, seed: int) -> None:
+def make_voice_clips(directory: Path, speech: Path, count: int, seed: int, workers: int = 1) -> None:
     """Let the voice itself ask `count` questions, both speakers, and record each `VOICE_TAKES` times. Nobody knows when
     its words begin, so these clips teach answers alone. Finished shards are kept."""
     directory.mkdir(parents=True, exist_ok=True)
-    model, rng = omniggml.load(speech, mmproj=False, n_threads=1), random.Random(seed)
     known = set(answer_texts())
     listed = [said for said in plan(4 * count, seed) if said.answer in known and said.text][:count]
+    jobs = []
     for start in range(0, len(listed), VOICE_SHARD):
         path = directory / f"voice-{start // VOICE_SHARD:04d}.npz"
-        if path.exists():
-            continue
-        clips: list[Clip] = []
-        draws = np.random.default_rng(seed + start)
-        for number, said in enumerate(listed[start : start + VOICE_SHARD]):
-            speaker = SPEAKERS[rng.randrange(len(SPEAKERS))].name
-            samples = model.speak(said.text, speaker=speaker, seed=start + number, max_frames=150).samples
-            clips += (clip for _ in range(VOICE_TAKES) if (clip := _voice_clip(said, samples, draws)) is not None)
-        if clips:  # a voice that isn't trained never ends
-            save_clips(path, clips)
-        log.info("voice clips %s made", path.name)
+        if not path.exists():
+            jobs.append((path, speech, listed[start : start + VOICE_SHARD], seed + start))
+    with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
+        for path in pool.map(_make_voice_shard, jobs):
+            log.info("voice clips %s made", path.name)
+
+
+def _make_voice_shard(job: tuple[Path, Path, list[Spoken], int]) -> Path:
+    path, speech, listed, seed = job
+    model, rng, draws = _voice(speech), random.Random(seed), np.random.default_rng(seed)
+    clips: list[Clip] = []
+    for number, said in enumerate(listed):
+        speaker = SPEAKERS[rng.randrange(len(SPEAKERS))].name
+        samples = model.speak(said.text, speaker=speaker, seed=seed + number, max_frames=150).samples
+        clips += (clip for _ in range(VOICE_TAKES) if (clip := _voice_clip(said, samples, draws)) is not None)
+    if clips:  # a voice that isn't trained never ends
+        save_clips(path, clips)
+    return path
+
+
+@lru_cache(maxsize=1)
+def _voice(speech: Path) -> omniggml.Model:
+    return omniggml.load(speech, mmproj=False, n_threads=1)
 
 
 def make_empty_clips(directory: Path, count: int, seed: int) -> None:

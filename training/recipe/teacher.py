@@ -39,17 +39,21 @@ _TAILS = "ːʰʲ̃"
 _PAUSES = {",": 2, ";": 3, ":": 3, ".": 3, "!": 3, "?": 3, "—": 3, "…": 3}
 _DROPPED = '"()“”'
 SILENCE = "_"
+_LOWEST_PITCH = 40.0
+"""Hz: what is below has no voice."""
 
 
 @dataclass(frozen=True)
 class Speaker:
     """How a speaker differs from the teacher: pitch times `pitch`, formants times `formants`. Samples are multiplied by
-    `loudness`, by which both are as loud and clamping at 1 is rare."""
+    `loudness`, by which both are as loud and clamping at 1 is rare. `melody`: the pitch's rises and falls, to the power
+    of that."""
 
     name: str
     pitch: float
     formants: float
     loudness: float
+    melody: float = 1.0
 
 
 SPEAKERS = (Speaker("chelsie", 1.0, 1.0, 1.8), Speaker("ethan", 0.56, 0.86, 0.65))
@@ -254,6 +258,10 @@ def voiced_as(rendering: Rendering | Timed, speaker: Speaker) -> tuple[Floats, .
     if speaker.formants != 1.0:
         bins = np.arange(spectra[0].shape[0], dtype=np.float32)
         spectra = [_warped(array, bins / speaker.formants) for array in spectra]
+    pitched = f0 >= _LOWEST_PITCH
+    if speaker.melody != 1.0 and pitched.any():
+        middle = np.float32(np.exp(np.mean(np.log(f0[pitched]))))
+        f0 = np.where(pitched, middle * (np.maximum(f0, 1) / middle) ** np.float32(speaker.melody), f0)
     return (*spectra, f0 * np.float32(speaker.pitch))
 
 

@@ -71,8 +71,10 @@ def noise(kind: str, count: int, rng: np.random.Generator, others: Floats | None
 
 
 def nothing_said(rng: np.random.Generator, others: Floats | None = None, longest: float = 30.0) -> Floats:
-    """Up to `longest` seconds in which nobody says anything that could be understood."""
-    count = int(np.exp(rng.uniform(np.log(0.02), np.log(longest))) * RATE)
+    """Up to `longest` seconds, but as often as not no more than a question takes, in which nobody says anything that
+    could be understood."""
+    brief, any_length = rng.uniform(0.3, 6.0), np.exp(rng.uniform(np.log(0.02), np.log(longest)))
+    count = int((brief if rng.random() < 0.5 else any_length) * RATE)
     kind = rng.choice(list(_EMPTY), p=list(_EMPTY.values()))
     if kind == "silence":
         return np.zeros(count, np.float32)

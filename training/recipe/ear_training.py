@@ -20,7 +20,7 @@ from torch.nn import functional
 from .data import answer_texts
 from .ear import CHUNK, Ear
 from .geometry import EAR
-from .progress import Schedule, load_state, save_state
+from .progress import Schedule, load_state, load_weights, save_state
 from .spoken import NOT_UNDERSTOOD, PHONES, Clip, load_shard, rows_of
 from .talker import NOTHING
 from .talker_training import Optimizers
@@ -29,15 +29,8 @@ from .tokenizer import engine_tokenizer, voice_tokenizer
 
 log = logging.getLogger(__name__)
 
-FRAMES = 64_000
-"""Frames of features a batch, padding included."""
 SHARPNESS = 0.1
 """A row's product with the embedding of a token, times this, is the token's logit."""
-WRITING_SHARE = 0.2
-"""Share of the steps in which nothing but the tokens is learned."""
-CLOSING_SHARE = 0.7
-"""Share of the steps after which only what the list answers, and nothing, is answered: texts to repeat then teach it to
-write any word, and no more."""
 AHEAD = 4
 """Batches that are put together while others are learned from."""
 
@@ -50,6 +43,20 @@ AFTER = [
     *[_SPECIAL.im_end, *_ENCODE("\n"), _SPECIAL.im_start, _SPECIAL.assistant, *_ENCODE("\n")],
 ]
 _LISTED = {*answer_texts(), NOT_UNDERSTOOD}
+
+
+@dataclass(frozen=True)
+class Course:
+    """How a round of training goes: batches of so many `frames` of features, padding included, `parts` of them a step,
+    since clips of one length, as those of a batch, are much alike. `writing`: the share of the steps in which nothing
+    but the tokens is learned. `closing`: the share after which only what the list answers, and nothing, is answered;
+    texts to repeat then teach it to write any word, and no more."""
+
+    schedule: Schedule
+    frames: int
+    parts: int = 1
+    writing: float = 0.0
+    closing: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -89,6 +96,10 @@ class EarLosses:
     answers: Tensor
     tokens_right: Tensor
     answers_right: Tensor
+
+    def total(self, answering: bool) -> Tensor:
+        """What is trained on: writing counts half where answers do."""
+        return self.answers + (0.5 if answering else 1.0) * (self.tokens + 0.5 * self.phones + 0.5 * self.distance)
 
 
 class Hearing(nn.Module):
@@ -237,8 +248,8 @@ def _warped(x: Tensor, widths: Tensor) -> Tensor:
 class Recordings:
     """Batches without end. Shards that are made meanwhile join in when all clips have been drawn once."""
 
-    def __init__(self, directory: Path, seed: int, device: torch.device) -> None:
-        self.directory, self.device = directory, device
+    def __init__(self, directory: Path, frames: int, seed: int, device: torch.device) -> None:
+        self.directory, self.frames, self.device = directory, frames, device
         self.closing = False
         """Of the answers only those that the thinker has for a question or for nothing."""
         self._random = random.Random(seed)
@@ -271,19 +282,19 @@ class Recordings:
             if not clips:
                 raise ValueError(f"{self.directory} holds no recordings to learn from: run the stage recordings")
             clips.sort(key=lambda clip: clip.features.shape[1] * rng.uniform(0.95, 1.05))
-            groups = list(_grouped(clips))
+            groups = list(_grouped(clips, self.frames))
             rng.shuffle(groups)
             for group in groups:
                 rng.shuffle(group)
                 yield collate(group, self.closing)
 
 
-def _grouped(clips: Sequence[Clip]) -> Iterator[list[Clip]]:
+def _grouped(clips: Sequence[Clip], frames: int) -> Iterator[list[Clip]]:
     """Of so many frames, a chunk at least a clip."""
     group, longest = list[Clip](), CHUNK
     for clip in clips:
         longest = max(longest, clip.features.shape[1])
-        if group and (len(group) + 1) * longest > FRAMES:
+        if group and (len(group) + 1) * longest > frames:
             yield group
             group, longest = [], max(CHUNK, clip.features.shape[1])
         group.append(clip)
@@ -296,30 +307,34 @@ def train_ear(
     directory: Path,
     dev: Sequence[Clip],
     out: Path,
-    schedule: Schedule,
+    course: Course,
     seed: int,
     device: torch.device | None = None,
+    before: Path | None = None,
 ) -> Hearing:
-    """Train until the schedule ends; goes on from `out` where that exists. `thinker` stays as it is; `dev` is listened
-    to now and then, for the log."""
+    """Train until the schedule ends; goes on from `out` where that exists, else from what a round `before` has made.
+    `thinker` stays as it is; `dev` is listened to now and then, for the log."""
     device = device or torch.device("cpu")
     torch.manual_seed(seed)
     model, thinker = Hearing().to(device), thinker.to(device)
+    if before is not None:
+        load_weights(before, model)
     optimizer = Optimizers(model, "layers.")
-    step = load_state(out, model, optimizer)
-    recordings = Recordings(directory, seed + step, device)
+    step, steps = load_state(out, model, optimizer), course.schedule.steps
+    recordings = Recordings(directory, course.frames, seed + step, device)
     draws, saved = torch.Generator(device).manual_seed(seed + step), time.monotonic()
     model.train()
-    for batch in recordings:
-        if (rate := schedule.rate_at(step)) <= 0:
-            break
+    supply = iter(recordings)
+    while (rate := course.schedule.rate_at(step)) > 0:
         optimizer.scale(rate)
-        recordings.closing = step >= CLOSING_SHARE * schedule.steps
-        answering = step >= WRITING_SHARE * schedule.steps
-        losses = model(disturbed(batch, draws), thinker, answering)
-        writing = 0.5 if answering else 1.0
+        recordings.closing = step >= course.closing * steps
+        answering = step >= course.writing * steps
         optimizer.zero_grad()
-        (losses.answers + writing * (losses.tokens + 0.5 * losses.phones + 0.5 * losses.distance)).backward()
+        parts = [next(supply) for _ in range(course.parts)]
+        for batch in parts:
+            losses = model(disturbed(batch, draws), thinker, answering)
+            share = len(batch.rows) / sum(len(part.rows) for part in parts)
+            (share * losses.total(answering)).backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         step += 1

@@ -18,7 +18,7 @@ from omniggml.loading import BUILT_IN
 from .batches import make_items
 from .codec import Codec, fit_codec
 from .data import Utterance, load_shards, make_shards
-from .ear_training import Hearing, train_ear
+from .ear_training import Course, Hearing, train_ear
 from .export import write_checkpoint, write_ear_checkpoint, write_ear_file, write_gguf_files
 from .polishing import polish_code2wav
 from .progress import Schedule
@@ -34,6 +34,17 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
+class Listening:
+    """A round of the ear's: how many speeches it hears of the teacher and of the voice itself, how many recordings of
+    nothing, and in how many steps."""
+
+    speeches: int
+    own_speeches: int
+    empty: int
+    steps: int
+
+
+@dataclass(frozen=True)
 class Size:
     """How much of everything."""
 
@@ -45,10 +56,8 @@ class Size:
     tuning_texts: int
     tuning_steps: int
     polishing_steps: int
-    recordings: int
-    own_recordings: int
-    empty_recordings: int
-    ear_steps: int
+    ear: Listening
+    ear_again: Listening
 
 
 SIZES = {
@@ -61,10 +70,8 @@ SIZES = {
         tuning_texts=2_000,
         tuning_steps=2_400,
         polishing_steps=3_000,
-        recordings=7_000,
-        own_recordings=480,
-        empty_recordings=3_000,
-        ear_steps=11_600,
+        ear=Listening(45_600, 6_900, 9_600, 4_300),
+        ear_again=Listening(5_000, 800, 12_000, 700),
     ),
     "smoke": Size(
         texts=40,
@@ -75,10 +82,8 @@ SIZES = {
         tuning_texts=10,
         tuning_steps=2,
         polishing_steps=2,
-        recordings=12,
-        own_recordings=2,
-        empty_recordings=4,
-        ear_steps=4,
+        ear=Listening(12, 2, 4, 3),
+        ear_again=Listening(4, 1, 8, 2),
     ),
 }
 
@@ -135,21 +140,32 @@ class Recipe:
 
     def recordings(self) -> None:
         """Questions as they are said, by whom and where."""
-        make_clips(self.work / "recordings", self.size.recordings, self.seed, torch.get_num_threads())
-        make_empty_clips(self.work / "recordings", self.size.empty_recordings, self.seed)
+        for directory, amount, seed in self._rounds():
+            make_clips(directory, amount.speeches, seed, torch.get_num_threads())
+            make_empty_clips(directory, amount.empty, seed)
 
     def ear(self) -> None:
-        """Speech to what the thinker reads; writes the ear's file. The thinker is the one of the exported files, the
-        package's where there are none."""
+        """Speech to what the thinker reads, in two rounds, and its file. The thinker is the one of the exported files,
+        the package's where there are none."""
         thinker_file = self._thinker_file()
-        speech = thinker_file.with_name("voice-speech.gguf")
-        make_voice_clips(self.work / "recordings", speech, self.size.own_recordings, self.seed, torch.get_num_threads())
-        dev = unheard_clips(min(120, self.size.recordings), self.seed)
-        schedule = Schedule(1.0, self.size.ear_steps, decay=0.6)
-        thinker = read_thinker(thinker_file)
-        recordings, out = self.work / "recordings", self.work / "ear.pt"
-        model = train_ear(thinker, recordings, dev, out, schedule, self.seed, self.device)
+        speech, thinker = thinker_file.with_name("voice-speech.gguf"), read_thinker(thinker_file)
+        (heard, first, seed), (heard_again, again, seed_again) = self._rounds()
+        for directory, amount, drawn in self._rounds():
+            make_voice_clips(directory, speech, amount.own_speeches, drawn, torch.get_num_threads())
+        dev = unheard_clips(min(120, first.speeches), self.seed)
+        course = Course(Schedule(1.0, first.steps, decay=0.64), 64_000, writing=0.18, closing=0.62)
+        train_ear(thinker, heard, dev, self.work / "ear-first.pt", course, seed, self.device)
+        course = Course(Schedule(0.4, again.steps, warmup=50, decay=0.9), 4_000, parts=4)
+        before, out = self.work / "ear-first.pt", self.work / "ear.pt"
+        model = train_ear(thinker, heard_again, dev, out, course, seed_again, self.device, before)
         write_ear_file(write_ear_checkpoint(self.work / "ear-checkpoint", model.ear), self.work)
+
+    def _rounds(self) -> list[tuple[Path, Listening, int]]:
+        """Of each of the ear's rounds its recordings, how much there is, and the seed."""
+        return [
+            (self.work / "recordings", self.size.ear, self.seed),
+            (self.work / "recordings-again", self.size.ear_again, self.seed + 1),
+        ]
 
     def _thinker_file(self) -> Path:
         made = self.work / "voice-thinker.gguf"

@@ -41,3 +41,8 @@ def load_state(path: Path, model: Any, optimizer: Any) -> int:
     model.load_state_dict(state["model"])
     optimizer.load_state_dict(state["optimizer"])
     return int(state["step"])
+
+
+def load_weights(path: Path, model: Any) -> None:
+    """Read the weights alone back into place."""
+    model.load_state_dict(torch.load(path, weights_only=True, map_location="cpu")["model"])

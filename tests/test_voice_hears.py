@@ -51,11 +51,11 @@ def test_the_ear_is_small_and_comes_with_the_voice(voice: Model) -> None:
 
 @pytest.mark.parametrize("speaker", ["chelsie", "ethan"])
 def test_it_answers_what_it_says(voice: Model, speaker: str) -> None:
-    """Both speakers, at the rate and in the form in which audio comes out. The model card has its share of all: five in
-    six. Which those are may be another CPU's rounding."""
+    """Both speakers, at the rate and in the form in which audio comes out. The model card has its share of all: nine in
+    ten. Which those are may be another CPU's rounding."""
     answers = {question: heard(voice, voice.speak(question, speaker=speaker, seed=1)) for question in ANSWERS}
     wrong = {question: answer for question, answer in answers.items() if answer != ANSWERS[question]}
-    assert len(wrong) <= len(ANSWERS) // 2, wrong
+    assert len(wrong) <= 3, wrong
 
 
 def test_it_says_that_it_did_not_understand(voice: Model) -> None:

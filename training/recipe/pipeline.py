@@ -71,7 +71,7 @@ SIZES = {
         tuning_steps=2_400,
         polishing_steps=3_000,
         ear=Listening(45_600, 6_900, 9_600, 4_300),
-        ear_again=Listening(1_600, 600, 8_800, 920),
+        ear_again=Listening(1_600, 600, 8_800, 1_600),
     ),
     "smoke": Size(
         texts=40,

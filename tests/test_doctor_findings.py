@@ -273,6 +273,22 @@ def spoken(text: str, told: str | None = None, name: str = VOICE, **options: Any
     }
 
 
+def of_changed(share: float, name: str = VOICE) -> Callable[[Evidence], Given]:
+    """What is said where all of the predictor's matrices are off by chance, by a share of their values."""
+
+    def make(evidence: Evidence) -> Given:
+        file, rng = evidence.edit(name), np.random.default_rng(0)
+        for tensor in list(file.tensors):
+            if str(tensor.name).startswith("talker.code_predictor.") and len(tensor.ne) > 1:
+                right = values(file, str(tensor.name))
+                put(file, str(tensor.name), right + share * right.std() * rng.standard_normal(right.shape))
+        model = omniggml.load(evidence.written(file), n_threads=1)
+        said = model.speak(TEXT, seed=1, max_frames=40).codes
+        return {"model": evidence.file(name), "codes": said, "text": TEXT}
+
+    return make
+
+
 def last_group_of(codes: Any, other: Any) -> Any:
     n = min(codes.shape[1], other.shape[1])
     return np.concatenate([codes[:-1, :n], other[-1:, :n]])
@@ -323,9 +339,14 @@ CODES: dict[str, Shown] = {
         of_two(last_group_of, text=TEXT), spoken(TEXT, TEXT, predictor_temperature=1.0), slow=True
     ),
     "codes.unexpected": Shown(
-        spoken(TEXT, TEXT, name="tiny", temperature=4.0, predictor_temperature=4.0, top_k=0, predictor_top_k=0),
-        spoken(TEXT, TEXT, temperature=1.0, predictor_temperature=1.0),
+        of_changed(0.3), spoken(TEXT, TEXT, temperature=1.0, predictor_temperature=1.0), slow=True
     ),
+    "codes.never-drawn": Shown(of_changed(0.04), of_changed(0.003), slow=True),
+    "codes.drawn-otherwise": Shown(
+        spoken(TEXT, TEXT, name="tiny", predictor_top_k=0, predictor_top_p=1.0),
+        spoken(TEXT, TEXT, name="tiny", seed=4),
+    ),
+    "codes.few-bits": Shown(of_changed(0.03), spoken(TEXT, TEXT, seed=6), slow=True),
     "codes.other-text": Shown(
         spoken("hello world, how are you", "hello world, what a day it is", name="tiny"),
         spoken("hello world, how are you", "Hello World, how are you"),
@@ -373,6 +394,10 @@ TALKERS: dict[str, Shown] = {
     "talker.not-finite": Shown(changed(HEAD, lambda v: v * 1e38), changed(HEAD, lambda v: v * 30), alone=False),
     "talker.ends-at-once": Shown(eos_first(60), eos_first(1)),
     "talker.other-speaker": Shown(by_speaker(1), by_speaker(0)),
+    "talker.goes-on": Shown(spoken("hi", "hi", ignore_eos=True), spoken("hi", "hi")),
+    "talker.sampling": Shown(
+        spoken(TEXT, TEXT, name="tiny", predictor_temperature=4.0), spoken(TEXT, TEXT, name="tiny", temperature=1.0)
+    ),
 }
 
 # --- is the vocoder alive? --------------------------------------------------------------------------------------------

@@ -227,6 +227,22 @@ CATALOGUE: dict[str, Kind] = {
         "The codes are not what this model says of this text.",
         "Make sure of text and speaker; then compare talker and predictor module by module.",
     ),
+    "codes.never-drawn": Kind(
+        _SUSPICIOUS,
+        "Codes are among these that the model's sampling never lets through, more than an engine of few bits says.",
+        "See whether the predictor draws as the model's settings say; then compare talker and predictor module by "
+        "module.",
+    ),
+    "codes.drawn-otherwise": Kind(
+        _NOTE,
+        "The codes are the model's where its predictor draws in another way than its settings say.",
+        "If you asked for that, all is well; if not, a small mistake in talker or predictor may look the same.",
+    ),
+    "codes.few-bits": Kind(
+        _NOTE,
+        "A few codes are ones that the model's sampling never lets through, as of an engine in few bits.",
+        "If talker and predictor are not in 4 bits, compare them module by module.",
+    ),
     "codes.other-text": Kind(
         _NOTE,
         "The codes fit the text at first, and then no longer: another text may have been spoken than was told.",
@@ -280,6 +296,16 @@ CATALOGUE: dict[str, Kind] = {
     ),
     "talker.tts-bos-for-eos": Kind(
         _BROKEN, "The codes are those of a talker whose text ends with tts_bos.", "End the trailing text with tts_eos."
+    ),
+    "talker.sampling": Kind(
+        _SUSPICIOUS,
+        "Codes are drawn in a way at which no speech is left.",
+        "Draw as the model's settings say: temperature first, then top-k, then top-p, from what is left.",
+    ),
+    "talker.goes-on": Kind(
+        _SUSPICIOUS,
+        "The speech goes on behind its end.",
+        "Let codec eos be drawn, and end the speech there.",
     ),
     "talker.other-speaker": Kind(_NOTE, "The codes are another speaker's.", "Name the speaker."),
     # --- vocoder ----------------------------------------------------------------------------------------------------
@@ -665,6 +691,8 @@ _CERTAINTIES = {
         "codes.unlikely",
         "codes.other-text",
         "codes.unexpected",
+        "codes.drawn-otherwise",
+        "codes.few-bits",
         "talker.ends-at-once",
         "talker.other-speaker",
         "vocoder.clips",
@@ -686,6 +714,7 @@ _UNEXPLAINED_CODES = (
     "codes.unexpected",
     "codes.other-text",
     "codes.other-groups",
+    "codes.never-drawn",
 )
 _SUPERSEDES = {
     "file.codebook-split": ("file.geometry",),
@@ -712,7 +741,7 @@ _SUPERSEDES = {
     "codes.off-by-one": ("codes.control-ids",),
     # The codes were only saved with the frame that was decoded, too.
     "vocoder.end-frame": ("codes.control-ids",),
-    **dict.fromkeys(_OF_TALKERS, _UNEXPLAINED_CODES),
+    **dict.fromkeys((*_OF_TALKERS, "talker.sampling"), _UNEXPLAINED_CODES),
 }
 
 

@@ -144,6 +144,25 @@ def likelihood_of(
 
     Raises InputError for codes outside of the vocabulary.
     """
+    own, rest = logits_of(model, prompt, codes, before_norm=before_norm)
+    logits = [own, *(rest[:, group] for group in range(rest.shape[1]))]
+    pairs = list(zip(logits, codes, strict=True))
+    at = [np.stack([of_codes(given / t, code) for given, code in pairs]) for t in _TEMPERATURES]
+    ranks = np.stack([ranks_of(given, code) for given, code in pairs])
+    # Of the talker's ids, those for control are never drawn.
+    drawn = [own[:, : model.geometry["code2wav"]["codebook_size"]], *logits[1:]]
+    expected, spread = (np.stack(parts) for parts in zip(*(expectation_of(given) for given in drawn), strict=True))
+    said = np.stack([of_codes(given, code) for given, code in zip(drawn, codes, strict=True)])
+    deficit = expected - np.maximum(said, _LEAST)
+    best = max(at, key=lambda values: _mean(values, of_talker))
+    return Likelihood(best, chance(model), _mean(at[0], of_talker), ranks, of_talker, deficit, spread)
+
+
+def logits_of(
+    model: Model, prompt: TalkerPrompt, codes: IntArray, *, before_norm: bool = False
+) -> tuple[FloatArray, FloatArray]:
+    """The talker's logits [frames, vocabulary] and the predictor's [frames, groups - 1, codebook], as they are made to
+    say the codes. `before_norm`: see `likelihood_of`."""
     last = f"talker.model.layers.{model.geometry['talker']['num_hidden_layers'] - 1}"
     if before_norm:
         with model.probe(last) as seen:
@@ -152,18 +171,7 @@ def likelihood_of(
     else:
         states = model.talker_states(prompt, codes)
         hidden = states.hidden
-    rest = model.predictor_logits(hidden, codes)
-    logits = [states.logits, *(rest[:, group] for group in range(rest.shape[1]))]
-    pairs = list(zip(logits, codes, strict=True))
-    at = [np.stack([of_codes(given / t, code) for given, code in pairs]) for t in _TEMPERATURES]
-    ranks = np.stack([ranks_of(given, code) for given, code in pairs])
-    # Of the talker's ids, those for control are never drawn.
-    drawn = [states.logits[:, : model.geometry["code2wav"]["codebook_size"]], *logits[1:]]
-    expected, spread = (np.stack(parts) for parts in zip(*(expectation_of(given) for given in drawn), strict=True))
-    said = np.stack([of_codes(given, code) for given, code in zip(drawn, codes, strict=True)])
-    deficit = expected - np.maximum(said, _LEAST)
-    best = max(at, key=lambda values: _mean(values, of_talker))
-    return Likelihood(best, chance(model), _mean(at[0], of_talker), ranks, of_talker, deficit, spread)
+    return states.logits, model.predictor_logits(hidden, codes)
 
 
 def expectation_of(logits: FloatArray) -> tuple[FloatArray, FloatArray]:

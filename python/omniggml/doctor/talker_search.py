@@ -12,10 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from omniggml.doctor import thresholds as bounds
-from omniggml.doctor.likelihood import expectation_of, of_codes, unlucky
+from omniggml.doctor.drawing import Drawn, Draws
+from omniggml.doctor.likelihood import expectation_of, of_codes
 from omniggml.doctor.talker_grammar import SpeakerMistake, speaker_mistakes
 from omniggml.doctor.talker_mirror import PREDICTOR, TALKER, TalkerMirror
-from omniggml.doctor.thresholds import GAIN, MISFIT_EXPLAINED, SPOKEN_FOR
+from omniggml.doctor.thresholds import DRAWN_FEW, DRAWN_GAIN, DRAWN_LUCK, SPOKEN_FOR
 from omniggml.model import TalkerPrompt
 
 FloatArray = npt.NDArray[np.float32]
@@ -27,41 +28,46 @@ _TALKERS_OWN = 2  # groups: its own codes, and the first that is drawn from its 
 
 @dataclass(frozen=True)
 class Said:
-    """`mistakes`; with them a code gets `mean` nats, and is `misfit` nats less likely than the model expects, which is
-    more than luck gives where it is `unlucky`; all codes together get `gained` nats more than without. `sure`: of what
-    the right model is surer than chance by, the share that the codes are likelier than chance, in the worst group. A
-    mistake that makes the model unsure of everything explains nothing, however much likelier codes get."""
+    """`mistakes`; with them codes are `talker`'s and `predictor`'s draws, and all together get `gained` nats more than
+    by any way of drawing them without. `sure`: of what the right model is surer than chance by, the share that the
+    codes are likelier than chance, in the worst group. A mistake that makes the model unsure of everything explains
+    nothing, however much likelier codes get."""
 
     mistakes: tuple[SpeakerMistake, ...]
-    mean: float
-    misfit: float
+    talker: Drawn
+    predictor: Drawn
     sure: float
-    unlucky: bool
     gained: float
+
+    @property
+    def mean(self) -> float:
+        """What a code gets, in nats."""
+        return (self.talker.total + self.predictor.total) / (self.talker.n + self.predictor.n)
 
     @property
     def explains(self) -> bool:
         """Whether these codes are what a model with the mistakes would say."""
-        fits = not MISFIT_EXPLAINED.above(self.misfit) and not self.unlucky and GAIN.above(self.gained)
-        return fits and SPOKEN_FOR.above(self.sure)
+        drawn = self.predictor.exact and self.talker.exact
+        lucky = not any(DRAWN_LUCK.above(part.luck) for part in (self.talker, self.predictor))
+        return drawn and lucky and DRAWN_GAIN.above(self.gained) and SPOKEN_FOR.above(self.sure)
 
 
 class TalkerSearch:
-    """`size`: of the codebook. `of_talker`: the model finds the talker's own codes unlikely, which nothing explains
-    that comes after it; otherwise the predictor is looked at first. `pairs`: two mistakes are looked for where
-    one doesn't explain them."""
+    """`draws`: how the model's settings say that codes are drawn. `of_talker`: the model finds the talker's own codes
+    unlikely, which nothing explains that comes after it; otherwise the predictor is looked at first. `pairs`: two
+    mistakes are looked for where one doesn't explain them."""
 
     def __init__(
         self,
         mirror: TalkerMirror,
         prompt: TalkerPrompt,
         codes: IntArray,
-        size: int,
+        draws: Draws,
         of_talker: bool,
         pairs: bool,
         announce: Callable[[str], None],
     ) -> None:
-        self.mirror, self.prompt, self.codes, self.size, self.announce = mirror, prompt, codes, size, announce
+        self.mirror, self.prompt, self.codes, self.draws, self.announce = mirror, prompt, codes, draws, announce
         self.of_talker, self.pairs = of_talker, pairs
         # A talker that is sure of its codes whatever it computes shows by all that follow them.
         self._telling = _TALKERS_OWN if of_talker else len(codes)
@@ -97,7 +103,7 @@ class TalkerSearch:
         for mistake in base:
             mirror = mistake.made(mirror) or mirror
         few = self.codes[:, : bounds.SPEAKER_FRAMES]
-        trials = _Trials(mirror, self.prompt, few, self.size, self._telling)
+        trials = _Trials(mirror, self.prompt, few, self.draws, self._telling)
         plain = {of_predictor: trials.plain(of_predictor) for of_predictor in (False, True)}
         nearer: list[tuple[float, SpeakerMistake]] = []
         explaining: Said | None = None
@@ -110,11 +116,7 @@ class TalkerSearch:
             if fit is None or fit.mean <= plain[mistake.of_predictor].mean + bounds.SPEAKER_GAIN.value:
                 continue
             nearer.append((fit.mean - plain[mistake.of_predictor].mean, mistake))
-            if (
-                explaining is None
-                and fit.misfit <= MISFIT_EXPLAINED.value
-                and fit.mean > self._half_sure(mistake.of_predictor)
-            ):
+            if explaining is None and not DRAWN_FEW.above(fit.outside):
                 said = self._said(mirror, base, mistake)
                 explaining = said if said.explains else None
         nearer.sort(key=lambda entry: -entry[0])
@@ -127,59 +129,57 @@ class TalkerSearch:
         """All codes, judged with one more mistake."""
         changed = mistake.made(mirror)
         assert changed is not None
-        said, expected, spread = self._judged(changed)
-        by_group = said.mean(axis=1) + math.log(self.size)
-        return Said(
-            (*base, mistake),
-            float(said.mean()),
-            float((expected - said).mean()),
-            float((by_group / self._surer).min()),
-            unlucky(expected - said, spread),
-            float((said - self._right[0]).sum()),
-        )
+        logits, rest = self._logits(changed)
+        if not (np.isfinite(logits).all() and np.isfinite(rest).all()):
+            nothing = Drawn(self.draws.predictor, self.codes.size, _LEAST * self.codes.size, 1.0, -_LEAST, 0.0, 0.0)
+            return Said((*base, mistake), nothing, nothing, 0.0, -math.inf)
+        talker, predictor = self.draws.judged(logits, rest, self.codes)
+        gained = talker.total + predictor.total - self.without
+        return Said((*base, mistake), talker, predictor, self._sureness(logits, rest), gained)
 
-    def _judged(self, mirror: TalkerMirror) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """What each code gets, what the model expects of its own, and by how much that varies, [groups, frames]."""
+    def _logits(self, mirror: TalkerMirror) -> tuple[FloatArray, FloatArray]:
         logits, states = mirror.states(self.prompt, self.codes)
-        rest = mirror.predicted(states, self.codes)
-        every = [logits[:, : self.size], *(rest[:, group] for group in range(rest.shape[1]))]
-        if not all(np.isfinite(part).all() for part in every):
-            nothing = np.full(self.codes.shape, _LEAST, np.float32)
-            return nothing, 0 * nothing, 0 * nothing
-        said = np.stack([of_codes(part, row) for part, row in zip(every, self.codes, strict=True)])
-        expected, spread = (np.stack(parts) for parts in zip(*map(expectation_of, every), strict=True))
-        return np.maximum(said, _LEAST), expected, spread
+        return logits, mirror.predicted(states, self.codes)
 
     @cached_property
-    def _right(self) -> tuple[FloatArray, FloatArray, FloatArray]:
-        return self._judged(self.mirror)
+    def without(self) -> float:
+        """Nats that all codes get without a mistake, however they were drawn."""
+        return sum(part.total for part in self.draws.judged(*self._right, self.codes))
+
+    @cached_property
+    def _right(self) -> tuple[FloatArray, FloatArray]:
+        return self._logits(self.mirror)
+
+    def _sureness(self, logits: FloatArray, rest: FloatArray) -> float:
+        """See `Said`."""
+        every = self.draws.every(logits, rest)
+        said = np.array(
+            [np.maximum(of_codes(part, row), _LEAST).mean() for part, row in zip(every, self.codes, strict=True)]
+        )
+        return float(((said + math.log(self.draws.size)) / self._surer).min())
 
     @cached_property
     def _surer(self) -> FloatArray:
         """By how much the right model is surer of what it says than chance, in each group."""
-        expected = self._right[1].mean(axis=1) + math.log(self.size)
-        return np.asarray(np.maximum(expected, bounds.LEAST_SURE), np.float32)
-
-    def _half_sure(self, of_predictor: bool) -> float:
-        """What a code gets from a model that explains it, at least."""
-        sure = self._surer[1:] if of_predictor else self._surer[: self._telling]
-        return SPOKEN_FOR.value * float(sure.mean()) - math.log(self.size)
+        expected = [float(expectation_of(part)[0].mean()) for part in self.draws.every(*self._right)]
+        surer = np.array(expected, np.float32) + math.log(self.draws.size)
+        return np.asarray(np.maximum(surer, bounds.LEAST_SURE), np.float32)
 
 
 @dataclass(frozen=True)
 class _Fit:
-    """What a code gets, and how much less than expected that is."""
+    """What a code gets, and how many are never drawn."""
 
     mean: float
-    misfit: float
+    outside: float
 
 
 class _Trials:
     """Trials on one talker and predictor, which may have a mistake already. What enters each layer is kept, so that a
     trial begins where its mistake is. `telling`: the first groups, by which the talker's are judged."""
 
-    def __init__(self, mirror: TalkerMirror, prompt: TalkerPrompt, codes: IntArray, size: int, telling: int) -> None:
-        self.mirror, self.prompt, self.codes, self.size, self.telling = mirror, prompt, codes, size, telling
+    def __init__(self, mirror: TalkerMirror, prompt: TalkerPrompt, codes: IntArray, draws: Draws, telling: int) -> None:
+        self.mirror, self.prompt, self.codes, self.draws, self.telling = mirror, prompt, codes, draws, telling
         self._talker = mirror.entering(TALKER, mirror.talker_inputs(prompt, codes))
         self._logits, self._states = mirror.states(prompt, codes)
         self._frames = self._unlikely_frames()
@@ -189,15 +189,16 @@ class _Trials:
 
     def _unlikely_frames(self) -> IntArray:
         """Those in which the predictor is run, which knows nothing of other frames: where the codes fit least."""
-        rest, rows = self.mirror.predicted(self._states, self.codes), self.codes[1:]
-        fits = [_fit(rest[frame : frame + 1], rows[:, frame : frame + 1]) for frame in range(self.codes.shape[1])]
-        misfits = [math.inf if fit is None else fit.misfit for fit in fits]
-        return np.sort(np.argsort(misfits)[-bounds.TELLING_FRAMES :]).astype(np.int32)
+        rest, frames = self.mirror.predicted(self._states, self.codes), range(self.codes.shape[1])
+        fits = [self._of_predictor(rest[t : t + 1], self.codes[1:, t : t + 1]) for t in frames]
+        means = [-math.inf if fit is None else fit.mean for fit in fits]
+        return np.sort(np.argsort(means, kind="stable")[: bounds.TELLING_FRAMES]).astype(np.int32)
 
     def plain(self, of_predictor: bool) -> _Fit:
         """Without another mistake."""
         if of_predictor:
-            fit = _fit(self.mirror.predicted(self._states[self._frames], self._few), self._few[1:])
+            rest = self.mirror.predicted(self._states[self._frames], self._few)
+            fit = self._of_predictor(rest, self._few[1:])
         else:
             fit = self._of_talker(self.mirror, self._logits, self._states)
         return fit or _Fit(-math.inf, math.inf)
@@ -208,7 +209,7 @@ class _Trials:
         if changed is None:
             return None
         if mistake.of_predictor:
-            return _fit(self._predicted(mistake, changed), self._few[1:])
+            return self._of_predictor(self._predicted(mistake, changed), self._few[1:])
         first = _first_layer(mistake, TALKER, len(self._talker) - 1, changed)
         x = changed.talker_inputs(self.prompt, self.codes) if first < 0 else self._talker[first]
         return self._of_talker(changed, *changed.states_from(max(first, 0), x, self.codes.shape[1]))
@@ -216,7 +217,19 @@ class _Trials:
     def _of_talker(self, mirror: TalkerMirror, logits: FloatArray, states: FloatArray) -> _Fit | None:
         some = self.codes[: self.telling, self._frames]
         rest = mirror.predicted(states[self._frames], some)
-        return _fit(np.concatenate([logits[self._frames, None, : self.size], rest], axis=1), some)
+        if not (np.isfinite(logits).all() and np.isfinite(rest).all()):
+            return None
+        draws = self.draws
+        own = draws.glance(draws.talker_rows(logits, self.codes[0], self._frames), draws.talker)
+        after = draws.glance(draws.predictor_rows(rest, some[1:]), draws.predictor)
+        return _Fit((own[0] + after[0]) / some.size, own[1] + after[1])
+
+    def _of_predictor(self, rest: FloatArray, codes: IntArray) -> _Fit | None:
+        """Logits [frames, groups - 1, codebook] of the predictor's codes [groups - 1, frames]."""
+        if not np.isfinite(rest).all():
+            return None
+        total, outside = self.draws.glance(self.draws.predictor_rows(rest, codes), self.draws.predictor)
+        return _Fit(total / codes.size, outside)
 
     def _predicted(self, mistake: SpeakerMistake, changed: TalkerMirror) -> FloatArray:
         if _of_state(mistake):
@@ -226,15 +239,6 @@ class _Trials:
         first = _first_layer(mistake, PREDICTOR, len(self._predictor) - 1, changed)
         x = changed.predictor_inputs(self._states[self._frames], self._few) if first < 0 else self._predictor[first]
         return changed.predicted_from(max(first, 0), x)
-
-
-def _fit(logits: FloatArray, codes: IntArray) -> _Fit | None:
-    """Logits [frames, groups, codebook] of codes [groups, frames]."""
-    if not np.isfinite(logits).all():
-        return None
-    flat, own = logits.reshape(-1, logits.shape[-1]), codes.T.ravel()
-    said = np.maximum(of_codes(flat, own), _LEAST)
-    return _Fit(float(said.mean()), float((expectation_of(flat)[0] - said).mean()))
 
 
 def _first_layer(mistake: SpeakerMistake, path: str, layers: int, changed: TalkerMirror) -> int:

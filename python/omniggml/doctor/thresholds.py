@@ -298,15 +298,64 @@ FIT_AT_FIRST = Threshold(
 GAIN = Threshold("likelihood.gain", 6.0, "nats", "by which a mistake makes all codes likelier", ("talker.*",))
 GAIN_LUCK = Threshold("likelihood.gain-luck", 2.5, "deviations", "the same, over what luck gives", ("talker.*",))
 
+# --- how codes were drawn ---------------------------------------------------------------------------------------------
+
+NEVER_DRAWN = Threshold(
+    "drawn.never",
+    0.042,
+    "share",
+    "of codes that the model's sampling never lets through (an engine of 4 bits: 0.037)",
+    ("codes.never-drawn",),
+)
+BEYOND = Threshold(
+    "drawn.beyond",
+    0.2,
+    "nats a code",
+    "by which these are behind the least that it lets through",
+    ("codes.never-drawn",),
+)
+DRAWN_EXACTLY = Threshold(
+    "drawn.exactly", 0.01, "share", "of codes of that kind, more than an engine of 8 bits says", ("talker.*",)
+)
+DRAWN_FEW = Threshold(
+    "drawn.few", 2.5, "codes", "the same, of which an engine of 8 bits says one or two", ("talker.*",)
+)
+DRAWN_LUCK = Threshold(
+    "drawn.luck", 5.0, "deviations", "by which other codes are likelier or less likely than expected", ("talker.*",)
+)
+DRAWN_ALIKE = Threshold(
+    "drawn.alike", 2.5, "of luck", "distance of how codes lie among what is drawn from how they should", ("talker.*",)
+)
+DRAWN_GAIN = Threshold(
+    "drawn.gain", 16.0, "nats", "by which a mistake makes all codes likelier than any way of drawing", ("talker.*",)
+)
+DRAWN_OTHERWISE = Threshold(
+    "drawn.otherwise", 4.0, "nats", "for each setting by which drawing is unusual", ("talker.*",)
+)
+
+ONE_RANK = Threshold(
+    "drawn.one-rank", 0.9, "share", "of codes that have one place among the likeliest", ("talker.sampling",)
+)
+HOT = Threshold("drawn.hot", 1.2, "temperature", "at which codes are drawn", ("talker.sampling",))
+HOT_LATE = Threshold(
+    "drawn.hot-late", 4.0, "frames", "that fit before codes begin to look hot: another text", ("talker.sampling",)
+)
+PENALISED = Threshold(
+    "drawn.penalised", 1.25, "times", "that codes are penalised which came before", ("talker.sampling",)
+)
+GOES_ON = Threshold(
+    "drawn.goes-on", 20.0, "nats", "by which it is unlikely that no frame ended the speech", ("talker.goes-on",)
+)
+LATE_FRAMES = Threshold(
+    "drawn.late-frames",
+    5.0,
+    "frames",
+    "with codes that are never drawn, expected before the first of them by how often they come after it",
+    ("codes.other-text",),
+)
+
 # --- talker -----------------------------------------------------------------------------------------------------------
 
-MISFIT_EXPLAINED = Threshold(
-    "talker.misfit-explained",
-    0.5,
-    "nats a code",
-    "that codes stay behind the model's expectation, with a mistake",
-    ("talker.*",),
-)
 TALKER_MISFIT = Threshold(
     "talker.misfit", 0.25, "nats a code", "by which the talker's own codes are less likely than expected", ("talker.*",)
 )

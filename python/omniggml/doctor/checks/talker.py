@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +13,8 @@ from omniggml.doctor.catalogue import Certainty
 from omniggml.doctor.check_report import Report
 from omniggml.doctor.checks.codes import Readable
 from omniggml.doctor.counterfactuals import talker_mistakes
-from omniggml.doctor.likelihood import Likelihood, likelihood_of, prompt_for, with_outputs_fed_back
+from omniggml.doctor.drawing import Drawn, Draws
+from omniggml.doctor.likelihood import Likelihood, likelihood_of, logits_of, prompt_for, with_outputs_fed_back
 from omniggml.doctor.next_question import how_many_frames
 from omniggml.doctor.talker_mirror import TalkerMirror
 from omniggml.doctor.talker_search import TalkerSearch
@@ -88,33 +89,26 @@ def _eos(model: Model, logits: FloatArray) -> float:
 
 
 def _recognise(case: Case, report: Report, model: Model, codes: IntArray, text: str) -> None:
-    """The known mistake under which the codes are clearly likelier than without."""
+    """The mistake under which the codes are what the model says: known ones first, then every change of a module."""
     speaker, prompt, right = _speaker(case, model, codes, text)
-    embedded = _embeddings(case, codes)
-    bos = _tts_bos(case, model)
-    best: tuple[float, str, str, Likelihood] | None = None
-    for mistake in talker_mistakes(bos):
-        if mistake.needs_embeddings and embedded is None:
-            continue
-        known = embedded if embedded is not None else np.zeros((1, 1, 1), np.float32)
-        changed = mistake.prompt(prompt, known)
-        if mistake.feeds_outputs:
-            changed = with_outputs_fed_back(model, prompt, codes, known)
-        found = likelihood_of(model, changed, codes, before_norm=mistake.before_norm)
-        gained = _gain(found, right)
-        if best is None or gained > best[0]:
-            best = gained, mistake.id, mistake.sentence, found
-    assert best is not None
-    gained, id, sentence, found = best
-    if not right.fits and not found.fits and _searched(case, report, model, prompt, codes, right):
+    draws = _draws(case)
+    logits = logits_of(model, prompt, codes)
+    given = None if draws is None else Fitted.judged(draws, *logits, codes)
+    if right.fits and (given is None or given.as_usual):
+        if given is not None:
+            _check_drawing(report, given)
+        _say_speaker(case, report, model, speaker)
         return
+    id, sentence, gained, found = _likeliest_known(case, model, prompt, codes, right)
     report.measurements["talker_likelihood"] = {
         "right": round(right.mean, 3),
         "best_mistake": id,
         "mistaken": round(found.mean, 3),
     }
+    if not found.fits and _searched(case, report, prompt, codes, right, draws):
+        return
     # Of a text that was told with a slip, what comes a frame late fits a little better; it must fit.
-    if gained > 0 and found.fits:
+    if gained > 0 and found.fits and not right.fits:
         report.find(
             id,
             f"These codes are those of a talker with a mistake: {sentence} (a code gets {found.mean:.2f} nats with it, "
@@ -123,24 +117,61 @@ def _recognise(case: Case, report: Report, model: Model, codes: IntArray, text: 
             mistaken=round(found.mean, 3),
             frames=codes.shape[1],
         )
-    elif case.speaker is None and speaker != model.default_speaker:
+        return
+    if found.fits and _searched(case, report, prompt, codes, right, draws):
+        return
+    fitting, frames = right.frames_before(range(len(codes))), codes.shape[1]
+    if given is None or not _check_drawing(report, given, later=bounds.HOT_LATE.above(fitting) and fitting < frames):
+        if given is not None and right.fits:
+            _say_never_drawn(report, given, frames)
+        _say_speaker(case, report, model, speaker)
+
+
+def _likeliest_known(
+    case: Case, model: Model, prompt: TalkerPrompt, codes: IntArray, right: Likelihood
+) -> tuple[str, str, float, Likelihood]:
+    """The known mistake under which codes are likeliest: id, clause, how clearly, and how likely."""
+    embedded = _embeddings(case, codes)
+    best: tuple[str, str, float, Likelihood] | None = None
+    for mistake in talker_mistakes(_tts_bos(case, model)):
+        if mistake.needs_embeddings and embedded is None:
+            continue
+        known = embedded if embedded is not None else np.zeros((1, 1, 1), np.float32)
+        changed = mistake.prompt(prompt, known)
+        if mistake.feeds_outputs:
+            changed = with_outputs_fed_back(model, prompt, codes, known)
+        found = likelihood_of(model, changed, codes, before_norm=mistake.before_norm)
+        gained = _gain(found, right)
+        if best is None or gained > best[2]:
+            best = mistake.id, mistake.sentence, gained, found
+    assert best is not None
+    return best
+
+
+def _say_speaker(case: Case, report: Report, model: Model, speaker: str) -> None:
+    if case.speaker is None and speaker != model.default_speaker:
         report.find("talker.other-speaker", f"The speaker of these codes is {speaker}.", speaker=speaker)
 
 
+def _draws(case: Case) -> Draws | None:
+    if case.weights is None or case.weights.derived is None:
+        return None
+    return Draws.of(case.weights.derived.config, case.inspection.sampling)
+
+
 def _searched(
-    case: Case, report: Report, model: Model, prompt: TalkerPrompt, codes: IntArray, right: Likelihood
+    case: Case, report: Report, prompt: TalkerPrompt, codes: IntArray, right: Likelihood, draws: Draws | None
 ) -> bool:
     """Whether mistakes that can be made explain the codes: one, or two."""
-    if case.weights is None or case.weights.derived is None:
+    if draws is None or case.weights is None or case.weights.derived is None:
         return False
     config = case.weights.derived.config
     mirror = TalkerMirror(case.weights, asdict(config.talker), asdict(config.code_predictor))
-    size = model.geometry["code2wav"]["codebook_size"]
     assert right.deficit is not None
     of_talker = bounds.TALKER_MISFIT.above(float(right.deficit[0].mean()))
     # Two mistakes show from the beginning; another text may not.
-    pairs = not bounds.FIT_AT_FIRST.above(right.fitting_frames())
-    found = TalkerSearch(mirror, prompt, codes, size, of_talker, pairs, case.announce).run()
+    pairs = not right.fits and not bounds.FIT_AT_FIRST.above(right.fitting_frames())
+    found = TalkerSearch(mirror, prompt, codes, draws, of_talker, pairs, case.announce).run()
     if not found or not found[0].explains:
         return False
     best = found[0]
@@ -149,7 +180,7 @@ def _searched(
     report.find(
         f"talker.{best.mistakes[0].kind}",
         f"These codes are what the model says when {both}{', and '.join(clauses)} (a code gets {best.mean:.2f} nats "
-        f"with it, {right.sure:.2f} without).",
+        f"with it, {best.mean - best.gained / codes.size:.2f} without).",
         tensors=tuple(mistake.where for mistake in best.mistakes),
         cause=tuple(mistake.cause for mistake in best.mistakes),
         right=round(right.sure, 3),
@@ -169,6 +200,122 @@ def _searched(
             mistaken=round(other.mean, 3),
         )
     return True
+
+
+# --- how were they drawn? ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """How codes fit the model as it is: the talker's and the predictor's, drawn as `usual`, and drawn as is likeliest.
+    `hot`: with what nobody would use among it; `rank`: the place that all of the predictor's codes have among the
+    likeliest, None where they have several; `ended`: nats against a speech that goes on where the model ends it, and
+    from which frame; `astray`: frames with codes that are never drawn."""
+
+    usual: tuple[Drawn, Drawn]
+    likeliest: tuple[Drawn, Drawn]
+    hot: tuple[Drawn, Drawn]
+    rank: int | None
+    ended: tuple[float, int]
+    astray: IntArray
+
+    @classmethod
+    def judged(cls, draws: Draws, logits: FloatArray, rest: FloatArray, codes: IntArray) -> Fitted:
+        rows = draws.predictor_rows(rest, codes[1:])
+        likeliest, hot = (draws.judged(logits, rest, codes, hot=hot) for hot in (False, True))
+        return cls(
+            draws.usual(logits, rest, codes),
+            likeliest,
+            hot,
+            rows.only_rank,
+            draws.against_the_end(logits, codes),
+            np.flatnonzero(draws.never(rest, codes).any(axis=0)).astype(np.int32),
+        )
+
+    @property
+    def as_usual(self) -> bool:
+        """Whether an engine whose predictor draws as the settings say may have said them: what a talker draws, people
+        change."""
+        predictor = self.usual[1]
+        return predictor.possible and predictor.exact and predictor.alike and self.likeliest[0].exact
+
+
+def _check_drawing(report: Report, given: Fitted, *, later: bool = False) -> bool:
+    """Whether codes are drawn in a way at which no speech is left, or past the speech's end. `later`: they fit at
+    first, as no such way of drawing makes them."""
+    nats, frame = given.ended
+    if bounds.GOES_ON.above(nats):
+        report.find(
+            "talker.goes-on",
+            f"The speech goes on behind its end: the model ends it at frame {frame} (codec eos), or soon after.",
+            cause={"kind": "end", "where": "talker.codec_head"},
+            frame=frame,
+            nats=round(nats, 1),
+        )
+        return True
+    if given.rank:
+        report.find(
+            "talker.sampling",
+            f"Nearly all of the predictor's codes are number {given.rank + 1} of the likeliest.",
+            cause={"kind": "sampling", "where": "talker.code_predictor"},
+            rank=given.rank + 1,
+        )
+        return True
+    every = zip(given.hot, given.likeliest, given.usual, ("talker", "talker.code_predictor"), strict=True)
+    for drawn, likeliest, usual, where in every:
+        if not (drawn.exact and drawn.alike):
+            continue
+        # Where a way that people use fits as well, the hot one is luck; where it fits at first, the text is another.
+        hot = drawn.drawing.hotter_than(usual.drawing) and not (likeliest.exact and likeliest.alike) and not later
+        if hot or bounds.PENALISED.above(drawn.drawing.penalty):
+            report.find(
+                "talker.sampling",
+                f"The {where.rpartition('.')[2].replace('_', ' ')}'s codes are as likely as if they were drawn at "
+                f"{drawn.drawing.words()}; its settings are {usual.drawing.words()}. If they were drawn as these say, "
+                "it computes otherwise in a way that is none of those tried.",
+                cause={"kind": "sampling", "where": where},
+                temperature=drawn.drawing.temperature,
+                penalty=drawn.drawing.penalty,
+            )
+            return True
+    return False
+
+
+def _say_never_drawn(report: Report, given: Fitted, frames: int) -> None:
+    """Of codes as likely as they should be, some of which a sampler never lets through."""
+    usual, likeliest = given.usual[1], given.likeliest[1]
+    report.measurements["never_drawn"] = {"share": round(usual.outside, 4), "beyond": round(usual.beyond, 3)}
+    if likeliest.exact and likeliest.alike:
+        report.find(
+            "codes.drawn-otherwise",
+            f"The predictor's codes are drawn at {likeliest.drawing.words()}; the model's settings are "
+            f"{usual.drawing.words()}.",
+            drawn=likeliest.drawing.words(),
+        )
+    elif usual.possible:
+        report.find(
+            "codes.few-bits",
+            f"{usual.outside:.1%} of the predictor's codes are ones that {usual.drawing.words()} never lets through.",
+            share=round(usual.outside, 4),
+        )
+    elif bounds.LATE_FRAMES.above(given.astray[0] * len(given.astray) / (frames - given.astray[0])):
+        report.find(
+            "codes.other-text",
+            f"The first {given.astray[0]} frames are what the model says of this text, of those from frame "
+            f"{given.astray[0]} on {usual.outside:.0%} of the codes are never drawn: the text that was spoken may be "
+            "another, in a word or a comma, or the codes go on otherwise.",
+            cause={"kind": "text", "where": "codes"},
+            first_frame=int(given.astray[0]),
+        )
+    else:
+        report.find(
+            "codes.never-drawn",
+            f"{usual.outside:.0%} of the predictor's codes are ones that a program with this model never draws "
+            f"({usual.drawing.words()}), by {usual.beyond / usual.outside:.1f} nats.",
+            cause={"kind": "mixed", "where": "codes"},
+            share=round(usual.outside, 3),
+            beyond=round(usual.beyond, 3),
+        )
 
 
 def _gain(found: Likelihood, right: Likelihood) -> float:

@@ -226,6 +226,7 @@ TALKERS: dict[str, Shown] = {
     "router": Shown(speaks("experts", 1, f"{T}.model.layers.*.mlp", file=outspoken), OTHER_SEED),
     "hidden": Shown(speaks("state", "a frame old", P), LONGER),
     "feedback": Shown(speaks("feedback", "without code 0", T), SOUND),
+    "speaker": Shown(speaks("special codes", "none", T), OTHER_SEED),
     "text": Shown(speaks("text", "twice as fast", T, text=LONG, frames=40), LONGER),
 }
 

@@ -563,6 +563,10 @@ CATALOGUE |= {
         ),
         "feedback": ("something else is fed back", "Feed back the sum of all groups' input embeddings."),
         "text": ("the text comes otherwise", "Add trailing text k to frame k's input, then tts_pad."),
+        "speaker": (
+            "what comes before the speech has other ids, of the speaker or for control",
+            "Beside tts_pad, tts_bos and the first token: nothink, think_bos, think_eos, the speaker, pad, bos.",
+        ),
     }.items()
 }
 CATALOGUE |= {
@@ -579,7 +583,7 @@ _OF_TALKERS = (
     "talker.no-text",
     "talker.text-offset",
     "talker.tts-bos-for-eos",
-    *(f"talker.{kind}" for kind in (*_SPEAKER_KINDS, "router", "hidden", "feedback", "text")),
+    *(f"talker.{kind}" for kind in (*_SPEAKER_KINDS, "router", "hidden", "feedback", "text", "speaker")),
 )
 
 # Mistakes of a vocoder that are recognised by what they sound like; `counterfactuals.py` makes them.

@@ -225,6 +225,10 @@ def chance(model: Model) -> float:
 
 def prompt_for(model: Model, text: str | None, speaker: str | None = None) -> TalkerPrompt:
     """The prompt by which the model speaks `text` verbatim; None: of some text, where it is not known which."""
+    return model.talker_prompt(*tokens_of(model, text), speaker=speaker)
+
+
+def tokens_of(model: Model, text: str | None) -> tuple[list[int], list[int]]:
+    """Ids of the conversation by which a text is spoken, and of the text."""
     conversation = model.tokenizer.encode_chat([{"role": "user", "content": ""}])
-    words = model.tokenizer.encode(model.written_out(text) if text else _SOME_TEXT)
-    return model.talker_prompt(conversation, words, speaker=speaker)
+    return conversation, model.tokenizer.encode(model.written_out(text) if text else _SOME_TEXT)

@@ -9,26 +9,35 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from omniggml.doctor.talker_mirror import PREDICTOR, TALKER, TalkerChoices, TalkerMirror
+from omniggml.doctor.talker_mirror import PREDICTOR, PROJECTION, TALKER, TalkerChoices, TalkerMirror
+from omniggml.doctor.talker_prompt import PromptPlan, replanned
 from omniggml.doctor.tensor_mistakes import TensorMistake, class_of, module_of, tensor_mistakes
 from omniggml.doctor.vocoder_mirror import ACTIVATIONS
 
 _SEEN = (1, 2, 4, 8, 16, 32)
 """Positions that a cache may hold which drops the oldest."""
-_NOT_SPOKEN = ("_projection.",)
+_NOT_SPOKEN = (".hidden_projection.",)
 FloatArray = npt.NDArray[np.float32]
 Options = list[tuple[str, TalkerChoices]]
 
 
 @dataclass(frozen=True)
 class SpeakerMistake:
-    """`kind` and `where` name it for programs, `clause` for people; made of choices of modules and misread weights."""
+    """`kind` and `where` name it for programs, `clause` for people; made of choices of modules, misread weights and
+    another plan of what the talker is given."""
 
     kind: str
     where: str
     clause: str
     choices: dict[str, TalkerChoices] = field(default_factory=dict)
     weights: tuple[TensorMistake, ...] = ()
+    plan: PromptPlan | None = None
+    known: str = ""
+
+    @property
+    def id(self) -> str:
+        """Of the finding; `known`: that of one of the listed mistakes."""
+        return f"talker.{self.known or self.kind}"
 
     @property
     def cause(self) -> dict[str, str]:
@@ -37,19 +46,24 @@ class SpeakerMistake:
     @property
     def of_predictor(self) -> bool:
         """Whether the talker's states are as they should be."""
+        if self.plan:
+            return False
         names = [*self.choices, *(name for mistake in self.weights for name in mistake.changes)]
         return all(name.startswith(PREDICTOR) and ".codec_embedding." not in name for name in names)
 
     def paths(self) -> list[str]:
         """Modules that compute something else."""
-        return [*self.choices, *(module_of(name) for mistake in self.weights for name in mistake.changes)]
+        planned = [self.where] if self.plan else []
+        return [*planned, *self.choices, *(module_of(name) for mistake in self.weights for name in mistake.changes)]
 
     def made(self, mirror: TalkerMirror) -> TalkerMirror | None:
         """The mirror with it; None where it changes nothing."""
         changed: dict[str, FloatArray] = {}
         for mistake in self.weights:
             changed |= mistake.applied(mirror.weight)
-        return mirror.with_mistake(self.choices, changed) if changed or self.choices else None
+        if not (changed or self.choices or self.plan):
+            return None
+        return mirror.with_mistake(self.choices, changed, self.plan)
 
 
 def speaker_mistakes(mirror: TalkerMirror) -> Iterator[SpeakerMistake]:
@@ -57,6 +71,7 @@ def speaker_mistakes(mirror: TalkerMirror) -> Iterator[SpeakerMistake]:
     names = [name if name.endswith((".weight", ".bias")) else f"{name}.weight" for name in mirror.weights]
     names = [name for name in names if name.startswith(f"{TALKER}.") and not any(word in name for word in _NOT_SPOKEN)]
     yield from _loop(mirror)
+    yield from _prompt(mirror)
     for path, size in ((f"{TALKER}.model", mirror.talker), (f"{PREDICTOR}.model", mirror.predictor)):
         yield from _choices(path, dict(size), names)
     for predictor, size in ((False, mirror.talker), (True, mirror.predictor)):
@@ -72,7 +87,10 @@ def _loop(mirror: TalkerMirror) -> Iterator[SpeakerMistake]:
     for state in ("before norm", "old", "zero"):
         words = {"old": "is a frame old", "zero": "is zero"}.get(state, "is taken before the norm")
         choices = {PREDICTOR: TalkerChoices(state=state)}
-        yield one("hidden", PREDICTOR, f"the talker's state that the predictor starts from {words}", choices)
+        known = "pre-norm" if state == "before norm" else ""
+        yield one(
+            "hidden", PREDICTOR, f"the talker's state that the predictor starts from {words}", choices, known=known
+        )
     yield one(
         "order", PREDICTOR, "code 0 comes before the talker's state", {PREDICTOR: TalkerChoices(start="code first")}
     )
@@ -91,7 +109,8 @@ def _loop(mirror: TalkerMirror) -> Iterator[SpeakerMistake]:
             "predicted": "the talker's own code is not fed back",
             "once less": "the last code is not fed back",
         }.get(feedback, "the mean of the codes' embeddings is fed back")
-        yield one("feedback", TALKER, words, {TALKER: TalkerChoices(feedback=feedback)})
+        known = {"first": "first-code-only", "mean": "mean-feedback"}.get(feedback, "")
+        yield one("feedback", TALKER, words, {TALKER: TalkerChoices(feedback=feedback)}, known=known)
     for text in ("none", "early", "late", "last", "slow", "fast"):
         words = {
             "none": "no text follows the first token",
@@ -100,7 +119,25 @@ def _loop(mirror: TalkerMirror) -> Iterator[SpeakerMistake]:
             "last": "the last token is repeated for ever",
             "slow": "the text comes half as fast",
         }.get(text, "the text comes twice as fast")
-        yield one("text", TALKER, words, {TALKER: TalkerChoices(text=text)})
+        known = {"none": "no-text", "early": "text-offset", "late": "text-offset"}.get(text, "")
+        yield one("text", TALKER, words, {TALKER: TalkerChoices(text=text)}, known=known)
+
+
+def _prompt(mirror: TalkerMirror) -> Iterator[SpeakerMistake]:
+    """What is given to the talker before and beside its codes, where it is known how that is made."""
+    if mirror.plan is None:
+        return
+    for mistake in replanned(mirror.plan):
+        yield SpeakerMistake(mistake.kind, TALKER, mistake.clause, plan=mistake.plan, known=mistake.known)
+    for projection, kind, words in (
+        ("none", "missing", "the text is not projected"),
+        ("hidden", "swapped", f"{TALKER}.hidden_projection projects the text"),
+    ):
+        yield SpeakerMistake(kind, PROJECTION, words, {PROJECTION: TalkerChoices(projection=projection)})
+    for name in ACTIVATIONS:
+        if name != "silu":
+            choices = {PROJECTION: TalkerChoices(activation=name)}
+            yield SpeakerMistake("activation", PROJECTION, f"SiLU is replaced by {name} in {PROJECTION}", choices)
 
 
 def _of_all_layers(mirror: TalkerMirror) -> Iterator[SpeakerMistake]:

@@ -6,13 +6,14 @@ As `vocoder_mirror.py` is to code2wav: one value of every choice is right, weigh
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from omniggml.doctor.talker_prompt import PromptPlan
 from omniggml.doctor.vocoder_mirror import ACTIVATIONS
 from omniggml.model import TalkerPrompt
 
@@ -20,6 +21,8 @@ FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int32]
 
 TALKER, PREDICTOR = "talker", "talker.code_predictor"
+PROJECTION = f"{TALKER}.text_projection"
+_OF_PROMPT = (f"{PROJECTION}.", f"{TALKER}.model.codec_embedding.")
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,7 @@ class TalkerChoices:
     are off; `pick`: whether each step has its "own" head, the "first" or they are "reversed". `position`: "each",
     "same", "doubled", "halved"; `sees`: positions that attention sees, 0 for all. `feedback`: "sum", "mean",
     "first", "none", "predicted", "once less". `text`: "each", "none", "early", "late", "last", "slow", "fast".
+    `projection`: what projects the text, "text", "hidden" or "none".
     """
 
     eps: float | None = None
@@ -60,6 +64,7 @@ class TalkerChoices:
     sees: int = 0
     feedback: str = "sum"
     text: str = "each"
+    projection: str = "text"
 
 
 RIGHT = TalkerChoices()
@@ -67,17 +72,28 @@ RIGHT = TalkerChoices()
 
 @dataclass
 class TalkerMirror:
-    """`weights`: our names to values. `talker`, `predictor`: their settings by name. `choices`: by module path."""
+    """`weights`: our names to values. `talker`, `predictor`: their settings by name. `choices`: by module path. `plan`:
+    of what is given to the talker, whose text's embeddings are `texts`; `prompt`: what a mistake in it made of it, None
+    where there is none."""
 
     weights: Mapping[str, FloatArray]
     talker: Mapping[str, Any]
     predictor: Mapping[str, Any]
     choices: Mapping[str, TalkerChoices] = field(default_factory=dict)
+    plan: PromptPlan | None = None
+    texts: Mapping[int, FloatArray] = field(default_factory=dict)
+    prompt: TalkerPrompt | None = None
     _cache: dict[str, FloatArray] = field(default_factory=dict)
 
-    def with_mistake(self, choices: Mapping[str, TalkerChoices], changed: Mapping[str, FloatArray]) -> TalkerMirror:
-        """The same with other choices of some modules and other values of some tensors."""
-        return replace(self, choices={**choices, **self.choices}, _cache={**self._cache, **changed})
+    def with_mistake(
+        self, choices: Mapping[str, TalkerChoices], changed: Mapping[str, FloatArray], plan: PromptPlan | None = None
+    ) -> TalkerMirror:
+        """The same with other choices of some modules, other values of some tensors, another plan."""
+        choices, values = {**choices, **self.choices}, {**self._cache, **changed}
+        made = replace(self, choices=choices, _cache=values, plan=plan or self.plan)
+        if made.plan and (plan or any(f"{name}.".startswith(_OF_PROMPT) for name in (*choices, *changed))):
+            made.prompt = made.plan.made(made.projected, made.weight(f"{TALKER}.model.codec_embedding.weight"))
+        return made
 
     def weight(self, name: str) -> FloatArray:
         """Values of a tensor by its full name."""
@@ -97,9 +113,21 @@ class TalkerMirror:
     def talker_inputs(self, prompt: TalkerPrompt, codes: IntArray) -> FloatArray:
         """What enters the talker's first layer, [1, positions, hidden]: the prompt, and a row for each frame but the
         last."""
-        own, frames = self.at(TALKER), codes.shape[1]
+        own, frames, prompt = self.at(TALKER), codes.shape[1], self.prompt or prompt
         fed = self._fed_back(codes[:, : frames - 1], own.feedback)
         return np.asarray(np.concatenate([prompt.inputs, fed + self._text(prompt, frames - 1, own.text)])[None])
+
+    def projected(self, ids: Sequence[int]) -> FloatArray:
+        """Text ids as the talker is given them, [ids, hidden]."""
+        x, own = np.stack([self.texts[id] for id in ids]), self.at(PROJECTION)
+        if own.projection != "none":
+            path = PROJECTION if own.projection == "text" else f"{TALKER}.hidden_projection"
+            x = self._linear(f"{path}.linear_fc2", ACTIVATIONS[own.activation](self._linear(f"{path}.linear_fc1", x)))
+        width = self.talker["hidden_size"]
+        return np.pad(x[:, :width], ((0, 0), (0, max(0, width - x.shape[1]))))
+
+    def _linear(self, path: str, x: FloatArray) -> FloatArray:
+        return np.asarray(x @ self.weight(f"{path}.weight").T + self.weight(f"{path}.bias"), np.float32)
 
     def states_from(self, layer: int, x: FloatArray, frames: int) -> tuple[FloatArray, FloatArray]:
         """As `states`, from what enters a layer of the talker."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +54,18 @@ class StoredWeights(Mapping[str, FloatArray]):
         if int(np.prod(shape)) != values.size:
             shape = stored
         return _in_our_layout(values, shape, parts[0].layout)
+
+    def rows(self, name: str, ids: Sequence[int]) -> FloatArray:
+        """Some rows of a table, [ids, width], without reading the others where they are stored by rows."""
+        parts, shape = self.contents.parts[short_name(name)], self.shapes.get(short_name(name), ())
+        if len(parts) > 1 or len(shape) != 2 or parts[0].slices > 1 or parts[0].layout is not Layout.SAME:
+            return self[name][list(ids)]
+        stored = parts[0].stored
+        nbytes, left = divmod(stored.nbytes, shape[0])
+        if left or stored.shape != shape:
+            return self[name][list(ids)]
+        data = b"".join(self.file.header.read(stored, id * nbytes, nbytes) for id in ids)
+        return np.asarray(dequantize(data, stored.type), np.float32).reshape(len(ids), shape[1])
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.contents.parts)

@@ -14,9 +14,17 @@ from omniggml.doctor.check_report import Report
 from omniggml.doctor.checks.codes import Readable
 from omniggml.doctor.counterfactuals import talker_mistakes
 from omniggml.doctor.drawing import Drawn, Draws
-from omniggml.doctor.likelihood import Likelihood, likelihood_of, logits_of, prompt_for, with_outputs_fed_back
+from omniggml.doctor.likelihood import (
+    Likelihood,
+    likelihood_of,
+    logits_of,
+    prompt_for,
+    tokens_of,
+    with_outputs_fed_back,
+)
 from omniggml.doctor.next_question import how_many_frames
 from omniggml.doctor.talker_mirror import TalkerMirror
+from omniggml.doctor.talker_prompt import PromptPlan, text_ids
 from omniggml.doctor.talker_search import TalkerSearch
 from omniggml.errors import OmniError
 from omniggml.model import Model, TalkerPrompt
@@ -25,6 +33,7 @@ FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int32]
 
 _LEAST = -30.0  # nats; one code must not outweigh all others
+_TEXT_TABLE = "thinker.model.embed_tokens.weight"
 _TEXTS = ("one", "another thing altogether")
 
 
@@ -105,7 +114,7 @@ def _recognise(case: Case, report: Report, model: Model, codes: IntArray, text: 
         "best_mistake": id,
         "mistaken": round(found.mean, 3),
     }
-    if not found.fits and _searched(case, report, prompt, codes, right, draws):
+    if not found.fits and _searched(case, report, model, speaker, prompt, codes, right, draws):
         return
     # Of a text that was told with a slip, what comes a frame late fits a little better; it must fit.
     if gained > 0 and found.fits and not right.fits:
@@ -118,7 +127,7 @@ def _recognise(case: Case, report: Report, model: Model, codes: IntArray, text: 
             frames=codes.shape[1],
         )
         return
-    if found.fits and _searched(case, report, prompt, codes, right, draws):
+    if found.fits and _searched(case, report, model, speaker, prompt, codes, right, draws):
         return
     fitting, frames = right.frames_before(range(len(codes))), codes.shape[1]
     if given is None or not _check_drawing(report, given, later=bounds.HOT_LATE.above(fitting) and fitting < frames):
@@ -159,14 +168,35 @@ def _draws(case: Case) -> Draws | None:
     return Draws.of(case.weights.derived.config, case.inspection.sampling)
 
 
+def mirror_of(case: Case, model: Model, speaker: str) -> TalkerMirror | None:
+    """The file's talker for mistakes, and what it is given for the text where the file holds all that makes that."""
+    weights = case.weights
+    if weights is None or weights.derived is None:
+        return None
+    config = weights.derived.config
+    mirror = TalkerMirror(weights, asdict(config.talker), asdict(config.code_predictor))
+    speakers = {name.lower(): id for name, id in config.talker.speakers}
+    if case.text and speaker.lower() in speakers and _TEXT_TABLE in weights:
+        mirror.plan = PromptPlan.right(config, *tokens_of(model, case.text), speakers[speaker.lower()])
+        ids = sorted(text_ids(mirror.plan))
+        mirror.texts = dict(zip(ids, weights.rows(_TEXT_TABLE, ids), strict=True))
+    return mirror
+
+
 def _searched(
-    case: Case, report: Report, prompt: TalkerPrompt, codes: IntArray, right: Likelihood, draws: Draws | None
+    case: Case,
+    report: Report,
+    model: Model,
+    speaker: str,
+    prompt: TalkerPrompt,
+    codes: IntArray,
+    right: Likelihood,
+    draws: Draws | None,
 ) -> bool:
     """Whether mistakes that can be made explain the codes: one, or two."""
-    if draws is None or case.weights is None or case.weights.derived is None:
+    mirror = mirror_of(case, model, speaker)
+    if draws is None or mirror is None:
         return False
-    config = case.weights.derived.config
-    mirror = TalkerMirror(case.weights, asdict(config.talker), asdict(config.code_predictor))
     assert right.deficit is not None
     of_talker = bounds.TALKER_MISFIT.above(float(right.deficit[0].mean()))
     # Two mistakes show from the beginning; another text may not.
@@ -178,7 +208,7 @@ def _searched(
     clauses = [mistake.clause for mistake in best.mistakes]
     both = "two things are wrong: " if len(clauses) > 1 else ""
     report.find(
-        f"talker.{best.mistakes[0].kind}",
+        best.mistakes[0].id,
         f"These codes are what the model says when {both}{', and '.join(clauses)} (a code gets {best.mean:.2f} nats "
         f"with it, {best.mean - best.gained / codes.size:.2f} without).",
         tensors=tuple(mistake.where for mistake in best.mistakes),
@@ -192,7 +222,7 @@ def _searched(
         report.ask(how_many_frames(best.mean - others[0].mean, len(codes)))
     for other in others[: bounds.MOST_OTHERS]:
         report.find(
-            f"talker.{other.mistakes[-1].kind}",
+            other.mistakes[-1].id,
             f"They are as likely when {', and '.join(mistake.clause for mistake in other.mistakes)}.",
             certainty=Certainty.HINT,
             tensors=tuple(mistake.where for mistake in other.mistakes),

@@ -112,6 +112,7 @@ def ids(found: Diagnosis) -> list[str]:
 def check_fault(id: str, found: Diagnosis, *, alone: bool) -> None:
     """The finding was made."""
     assert id in ids(found), found.verdict
+    assert sum(finding.id == id and not finding.tensors for finding in found.findings) <= 1
     if alone and CATALOGUE[id].severity is Severity.NOTE:
         assert found.exit_code == Exit.HEALTHY, found.verdict
     elif alone:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -26,7 +26,7 @@ from omniggml.doctor.checks.file import check_file
 from omniggml.doctor.checks.reference import check_reference
 from omniggml.doctor.checks.talker import check_talker
 from omniggml.doctor.checks.vocoder import check_vocoder
-from omniggml.doctor.finding import Diagnosis, resolved
+from omniggml.doctor.finding import Diagnosis, Finding, resolved
 from omniggml.errors import InputError, ModelFileError, OmniError
 from omniggml.files.geometry import check_overrides
 from omniggml.hub_file import local_file
@@ -138,7 +138,7 @@ def _tried(
 
 
 def _diagnosis(path: Path, reports: list[Report]) -> Diagnosis:
-    findings, superseded = resolved([finding for report in reports for finding in report.findings])
+    findings, superseded = resolved(_each_once(reports))
     return Diagnosis(
         str(path),
         findings,
@@ -149,6 +149,15 @@ def _diagnosis(path: Path, reports: list[Report]) -> Diagnosis:
         next((question for report in reports for question in report.questions), ""),
         tuple(why for report in reports for why in report.failed),
     )
+
+
+def _each_once(reports: Sequence[Report]) -> list[Finding]:
+    """What two checks find of the whole is the later one's, which was given more."""
+    every: list[Finding] = []
+    for report in reversed(reports):
+        later = {finding.id for finding in every if not finding.tensors}
+        every = [*(one for one in report.findings if one.tensors or one.id not in later), *every]
+    return every
 
 
 def _model_file(path: PathLike) -> Path:

@@ -116,13 +116,12 @@ def test_a_mistake_in_a_weight_changes_it_and_keeps_its_shape(tiny_files: Files)
 @pytest.mark.parametrize(
     ("setting", "value", "clause"),
     [
-        ("talker.codec_bos_id", 256, "codec_bos_id is codec_pad_id"),
         ("token.tts_pad", 391, "tts_pad is tts_eos"),
         ("token.tts_bos", 377, "tts_bos is im_start"),
     ],
 )
 def test_a_talker_with_another_id(setting: str, value: int, clause: str) -> None:
-    """Of the built-in voice, whose ids of the codec begin at 256 and those of the text's marks at 389."""
+    """Of the built-in voice, whose text's marks begin at 389."""
     wrong = omniggml.load(BUILT_IN, n_threads=1, overrides={setting: value})
     codes = wrong.speak("hello world, how are you", seed=3, max_frames=24).codes
     found = omniggml.diagnose(BUILT_IN, codes=codes, text="hello world, how are you", n_threads=1)

@@ -54,7 +54,7 @@ def test_every_mistake_in_a_prompt_changes_it(model_files: ModelFiles) -> None:
     mirror = planned(path, "hello world")
     assert mirror.plan is not None
     mistakes = list(replanned(mirror.plan))
-    assert len({mistake.plan for mistake in mistakes} | {mirror.plan}) == len(mistakes) + 1 > 150
+    assert len({mistake.plan for mistake in mistakes} | {mirror.plan}) == len(mistakes) + 1 > 120
     assert len({mistake.clause for mistake in mistakes}) == len(mistakes)
     for mistake in mistakes:
         made = mirror.with_mistake({}, {}, mistake.plan).prompt

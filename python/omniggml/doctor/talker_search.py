@@ -16,7 +16,7 @@ from omniggml.doctor.drawing import Drawn, Draws
 from omniggml.doctor.likelihood import expectation_of, of_codes
 from omniggml.doctor.talker_grammar import SpeakerMistake, speaker_mistakes
 from omniggml.doctor.talker_mirror import PREDICTOR, TALKER, TalkerMirror
-from omniggml.doctor.thresholds import DRAWN_FEW, DRAWN_GAIN, DRAWN_LUCK, SPOKEN_FOR
+from omniggml.doctor.thresholds import DRAWN_FEW, DRAWN_GAIN, DRAWN_GAIN_FEW_BITS, DRAWN_LUCK, SPOKEN_FOR, Threshold
 from omniggml.model import TalkerPrompt
 
 FloatArray = npt.NDArray[np.float32]
@@ -31,13 +31,14 @@ class Said:
     """`mistakes`; with them codes are `talker`'s and `predictor`'s draws, and all together get `gained` nats more than
     by any way of drawing them without. `sure`: of what the right model is surer than chance by, the share that the
     codes are likelier than chance, in the worst group. A mistake that makes the model unsure of everything explains
-    nothing, however much likelier codes get."""
+    nothing, however much likelier codes get. `asked`: by how many nats they must be likelier."""
 
     mistakes: tuple[SpeakerMistake, ...]
     talker: Drawn
     predictor: Drawn
     sure: float
     gained: float
+    asked: Threshold = DRAWN_GAIN
 
     @property
     def mean(self) -> float:
@@ -49,13 +50,13 @@ class Said:
         """Whether these codes are what a model with the mistakes would say."""
         drawn = self.predictor.exact and self.talker.exact
         lucky = not any(DRAWN_LUCK.above(part.luck) for part in (self.talker, self.predictor))
-        return drawn and lucky and DRAWN_GAIN.above(self.gained) and SPOKEN_FOR.above(self.sure)
+        return drawn and lucky and self.asked.above(self.gained) and SPOKEN_FOR.above(self.sure)
 
 
 class TalkerSearch:
     """`draws`: how the model's settings say that codes are drawn. `of_talker`: the model finds the talker's own codes
     unlikely, which nothing explains that comes after it; otherwise the predictor is looked at first. `pairs`: two
-    mistakes are looked for where one doesn't explain them."""
+    mistakes are looked for where one doesn't explain them. `few_bits`: an engine of 4 bits may have said the codes."""
 
     def __init__(
         self,
@@ -66,7 +67,9 @@ class TalkerSearch:
         of_talker: bool,
         pairs: bool,
         announce: Callable[[str], None],
+        few_bits: bool = False,
     ) -> None:
+        self.asked = DRAWN_GAIN_FEW_BITS if few_bits else DRAWN_GAIN
         self.mirror, self.prompt, self.codes, self.draws, self.announce = mirror, prompt, codes, draws, announce
         self.of_talker, self.pairs = of_talker, pairs
         # A talker that is sure of its codes whatever it computes shows by all that follow them.
@@ -135,7 +138,7 @@ class TalkerSearch:
             return Said((*base, mistake), nothing, nothing, 0.0, -math.inf)
         talker, predictor = self.draws.judged(logits, rest, self.codes)
         gained = talker.total + predictor.total - self.without
-        return Said((*base, mistake), talker, predictor, self._sureness(logits, rest), gained)
+        return Said((*base, mistake), talker, predictor, self._sureness(logits, rest), gained, self.asked)
 
     def _logits(self, mirror: TalkerMirror) -> tuple[FloatArray, FloatArray]:
         logits, states = mirror.states(self.prompt, self.codes)

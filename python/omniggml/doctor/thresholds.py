@@ -329,6 +329,13 @@ DRAWN_ALIKE = Threshold(
 DRAWN_GAIN = Threshold(
     "drawn.gain", 16.0, "nats", "by which a mistake makes all codes likelier than any way of drawing", ("talker.*",)
 )
+DRAWN_GAIN_FEW_BITS = Threshold(
+    "drawn.gain-few-bits",
+    40.0,
+    "nats",
+    "the same, of codes that an engine of 4 bits may have said (the most that a mistake made of these: 31)",
+    ("talker.*",),
+)
 DRAWN_OTHERWISE = Threshold(
     "drawn.otherwise", 4.0, "nats", "for each setting by which drawing is unusual", ("talker.*",)
 )

@@ -108,13 +108,14 @@ def _recognise(case: Case, report: Report, model: Model, codes: IntArray, text: 
             _check_drawing(report, given)
         _say_speaker(case, report, model, speaker)
         return
+    few_bits = right.fits and given is not None and given.usual[1].possible
     id, sentence, gained, found = _likeliest_known(case, model, prompt, codes, right)
     report.measurements["talker_likelihood"] = {
         "right": round(right.mean, 3),
         "best_mistake": id,
         "mistaken": round(found.mean, 3),
     }
-    if not found.fits and _searched(case, report, model, speaker, prompt, codes, right, draws):
+    if not found.fits and _searched(case, report, model, speaker, prompt, codes, right, draws, few_bits):
         return
     # Of a text that was told with a slip, what comes a frame late fits a little better; it must fit.
     if gained > 0 and found.fits and not right.fits:
@@ -127,7 +128,7 @@ def _recognise(case: Case, report: Report, model: Model, codes: IntArray, text: 
             frames=codes.shape[1],
         )
         return
-    if found.fits and _searched(case, report, model, speaker, prompt, codes, right, draws):
+    if found.fits and _searched(case, report, model, speaker, prompt, codes, right, draws, few_bits):
         return
     fitting, frames = right.frames_before(range(len(codes))), codes.shape[1]
     if given is None or not _check_drawing(report, given, later=bounds.HOT_LATE.above(fitting) and fitting < frames):
@@ -192,6 +193,7 @@ def _searched(
     codes: IntArray,
     right: Likelihood,
     draws: Draws | None,
+    few_bits: bool,
 ) -> bool:
     """Whether mistakes that can be made explain the codes: one, or two."""
     mirror = mirror_of(case, model, speaker)
@@ -201,7 +203,7 @@ def _searched(
     of_talker = bounds.TALKER_MISFIT.above(float(right.deficit[0].mean()))
     # Two mistakes show from the beginning; another text may not.
     pairs = not right.fits and not bounds.FIT_AT_FIRST.above(right.fitting_frames())
-    found = TalkerSearch(mirror, prompt, codes, draws, of_talker, pairs, case.announce).run()
+    found = TalkerSearch(mirror, prompt, codes, draws, of_talker, pairs, case.announce, few_bits).run()
     if not found or not found[0].explains:
         return False
     best = found[0]

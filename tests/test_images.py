@@ -13,6 +13,7 @@ import pytest
 
 from eyes_side import write_video
 from omniggml import InputError
+from omniggml.media.audio_input import read_samples
 from omniggml.media.image_input import Bounds, PatchSize, image_patches, read_image, smart_size
 from omniggml.media.video_input import VideoFrames, has_sound, rate_of
 from omniggml.spec.model_config import VisionInputConfig
@@ -245,6 +246,47 @@ def test_sound_is_known(tmp_path: Path) -> None:
     assert has_sound(path) and has_sound(path.read_bytes()) and not has_sound(frames)
     _, silent = film(tmp_path, 4, 2)
     assert not has_sound(silent)
+
+
+class Reluctant:
+    """As torch's tensors that want a gradient."""
+
+    def __array__(self, *_: Any, **__: Any) -> Any:
+        raise RuntimeError("can't be an array\nfor reasons")
+
+
+def test_what_raises_anything_when_it_is_read() -> None:
+    for read in (
+        lambda: read_image(Reluctant(), "the image"),
+        lambda: levels(Reluctant(), 2),
+        lambda: read_samples(Reluctant(), 16000),
+    ):
+        with pytest.raises(InputError) as caught:
+            read()
+        one_sentence(str(caught.value), "can't be an array")
+
+
+@pytest.mark.parametrize("error", [IndexError("list index out of range"), RuntimeError("x"), ZeroDivisionError("x")])
+def test_what_a_library_raises_of_a_damaged_video(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    """PyAV raises IndexError where a damaged stream of MPEG shows a track that its beginning did not tell of."""
+    av = pytest.importorskip("av")
+    _, path = film(tmp_path, 4, 2)
+    given = path.read_bytes()
+
+    def fails(*_: Any, **__: Any) -> Any:
+        raise error
+
+    monkeypatch.setattr(av, "open", fails)
+    assert not has_sound(given)
+    for read in (
+        lambda: levels(given, 2),
+        lambda: read_samples(given),
+    ):
+        with pytest.raises(InputError) as caught:
+            read()
+        one_sentence(str(caught.value))
 
 
 def test_videos_that_are_none(tmp_path: Path) -> None:

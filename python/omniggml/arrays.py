@@ -73,8 +73,9 @@ def as_array(name: str, values: npt.ArrayLike) -> npt.NDArray[Any]:
     """Raises InputError where the values are no array, by `name`."""
     try:
         return np.asarray(values)
-    except (ValueError, TypeError, OverflowError) as error:
-        raise InputError(f"{name} can't be made an array: {str(error).splitlines()[0]}") from None
+    except Exception as error:  # whatever the object's own __array__ raises: torch's of a tensor that wants a gradient
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise InputError(f"{name} can't be made an array: {reason}") from None
 
 
 def read_codes(codes: PathLike | npt.ArrayLike) -> npt.NDArray[Any]:

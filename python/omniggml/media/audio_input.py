@@ -33,6 +33,9 @@ _MOST_CHANNELS = 64
 _FRAMES_AT_ONCE = 1 << 18
 # Playlists and the like name other files and addresses; nothing that is heard may.
 _FFMPEG_FORMATS = "mov,mp4,m4a,3gp,matroska,webm,aac,ac3,eac3,amr,asf,avi,caf,flv,mpeg,mpegts,mp3,ogg,flac,wav,aiff"
+FFMPEG_DAMAGED = (OSError, ValueError, LookupError, TypeError, ArithmeticError, RuntimeError)
+"""What PyAV raises of damaged files beside its own errors: IndexError where a stream appears that the header did not
+tell of."""
 FFMPEG_OPTIONS = {"format_whitelist": _FFMPEG_FORMATS, "protocol_whitelist": "file,pipe"}
 _LOUDEST = 8.0  # of samples that run from -1 to 1; what is louder is in other units
 
@@ -152,7 +155,7 @@ def _by_ffmpeg(source: bytes | io.BytesIO, what: str, reason: str) -> FloatArray
                         yield plain.to_ndarray().reshape(-1, channels).astype(np.float32)
 
             return _resampled(blocks(), rate, what)
-    except (av.FFmpegError, OSError, ValueError) as error:
+    except (av.FFmpegError, *FFMPEG_DAMAGED) as error:
         raise InputError(f"{what} is no audio that can be read: {reason}; {error}") from None
 
 

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from omniggml.array_file import existing_file
+from omniggml.arrays import as_array
 from omniggml.errors import InputError
 from omniggml.extras import install_command
 from omniggml.spec.model_config import VisionInputConfig
@@ -106,7 +107,7 @@ def read_image(image: ImageLike, what: str) -> Image:
 
 def pixels_of(values: Any, what: str) -> Pixels:
     """An array of pixels, as one with colours where it has no others."""
-    array = np.asarray(values)
+    array = as_array(what, values)
     if array.dtype != np.uint8 or array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (1, 3, 4)):
         raise InputError(
             f"{what} is an array of {array.dtype} {list(array.shape)}; expected a path, bytes, or pixels uint8 "

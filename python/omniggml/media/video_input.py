@@ -14,9 +14,10 @@ import numpy as np
 import numpy.typing as npt
 
 from omniggml.array_file import existing_file
+from omniggml.arrays import as_array
 from omniggml.errors import InputError
 from omniggml.extras import install_command
-from omniggml.media.audio_input import FFMPEG_OPTIONS
+from omniggml.media.audio_input import FFMPEG_DAMAGED, FFMPEG_OPTIONS
 from omniggml.media.image_input import (
     MOST_PIXELS,
     Bounds,
@@ -103,7 +104,7 @@ class VideoFrames:
     def _of_array(self) -> Iterator[Pixels]:
         """All of them: the rate says what they are."""
         PIL = pillow()
-        frames: Any = self._video if isinstance(self._video, (list, tuple)) else np.asarray(self._video)
+        frames: Any = self._video if isinstance(self._video, (list, tuple)) else as_array(self._what, self._video)
         shape: tuple[int, ...] | None = None
         for frame in frames:
             if isinstance(frame, PIL.Image.Image):
@@ -128,7 +129,7 @@ class VideoFrames:
                 if not container.streams.video:
                     raise InputError(f"{self._what} holds no video")
                 yield from self._sampled(container.decode(container.streams.video[0]))
-        except (av.FFmpegError, OSError, ValueError) as error:
+        except (av.FFmpegError, *FFMPEG_DAMAGED) as error:
             raise InputError(f"{self._what} is no video that can be read: {error}") from None
 
     def _sampled(self, decoded: Iterator[Any]) -> Iterator[Pixels]:
@@ -167,5 +168,5 @@ def has_sound(video: Any) -> bool:
     try:
         with av.open(source, "r", options=FFMPEG_OPTIONS) as container:
             return bool(container.streams.audio)
-    except (av.FFmpegError, OSError, ValueError):
+    except (av.FFmpegError, *FFMPEG_DAMAGED):
         return False

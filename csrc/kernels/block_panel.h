@@ -135,14 +135,20 @@ OMNI_VNNI_PART __m512i on_curve(__m512i codes) {
 
 struct Nothing {};
 
-struct Q8_0 {
-    static constexpr int64_t block_values = 32, block_bytes = 34;
-    static constexpr int     zero = 128, scale_values = 32, parts = 1;
+// What begins with a scale for 32 weights.
+struct OneScale {
+    static constexpr int64_t block_values = 32;
+    static constexpr int     scale_values = 32, parts = 1;
 
     static OMNI_VNNI_PART Nothing unpack_shared(PanelBlock * to, const Rows & rows) {
         to->scales[0] = halves_at(rows);
         return {};
     }
+};
+
+struct Q8_0 : OneScale {
+    static constexpr int64_t block_bytes = 34;
+    static constexpr int     zero        = 128;
 
     static OMNI_VNNI_PART void unpack(PanelBlock * to, const Nothing & /*shared*/, const Rows & rows, int /*part*/) {
         const __m512i sign = _mm512_set1_epi8((char) 0x80);
@@ -164,28 +170,18 @@ OMNI_VNNI_PART void unpack_nibbles(__m512i * values, const Rows & rows, bool cur
     }
 }
 
-struct Q4_0 {
-    static constexpr int64_t block_values = 32, block_bytes = 18;
-    static constexpr int     zero = 8, scale_values = 32, parts = 1;
-
-    static OMNI_VNNI_PART Nothing unpack_shared(PanelBlock * to, const Rows & rows) {
-        to->scales[0] = halves_at(rows);
-        return {};
-    }
+struct Q4_0 : OneScale {
+    static constexpr int64_t block_bytes = 18;
+    static constexpr int     zero        = 8;
 
     static OMNI_VNNI_PART void unpack(PanelBlock * to, const Nothing & /*shared*/, const Rows & rows, int /*part*/) {
         unpack_nibbles(to->values, rows.from(2), false);
     }
 };
 
-struct Iq4Nl {
-    static constexpr int64_t block_values = 32, block_bytes = 18;
-    static constexpr int     zero = 128, scale_values = 32, parts = 1;
-
-    static OMNI_VNNI_PART Nothing unpack_shared(PanelBlock * to, const Rows & rows) {
-        to->scales[0] = halves_at(rows);
-        return {};
-    }
+struct Iq4Nl : OneScale {
+    static constexpr int64_t block_bytes = 18;
+    static constexpr int     zero        = 128;
 
     static OMNI_VNNI_PART void unpack(PanelBlock * to, const Nothing & /*shared*/, const Rows & rows, int /*part*/) {
         unpack_nibbles(to->values, rows.from(2), true);

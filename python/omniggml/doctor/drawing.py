@@ -34,7 +34,8 @@ BoolArray = npt.NDArray[np.bool_]
 ASTRAY = 1e-3
 """Share of codes that are taken to come from the whole distribution: one that a sampler never draws is unlikely, not
 impossible, so that one of them doesn't outweigh all others."""
-_LEAST = -30.0  # nats
+LEAST = -30.0
+"""Nats; one code must not outweigh all others."""
 _MARKS = np.linspace(0, 1, 41)[1:-1]
 _TEMPERATURES = (0.1, 0.2, 0.3, 0.5, 0.7, 0.8, 0.9, 1.0)
 _TOP_K = (1, 50, 0)
@@ -114,7 +115,7 @@ class _Warmed:
         self.sums = np.cumsum(weights, axis=-1, dtype=np.float64)
         self.weights, self.rank, self.n = weights, rows.rank, len(rows.rank)
         each = np.arange(self.n)
-        own = np.maximum(weights[each, rows.rank], np.exp(_LEAST))
+        own = np.maximum(weights[each, rows.rank], np.exp(LEAST))
         self.own, self.whole = np.log(own), np.log(own) - np.log(self.sums[:, -1])
 
     def kept(self, drawing: Drawing) -> IntArray:
@@ -191,7 +192,7 @@ def drawn(rows: Rows, drawing: Drawing) -> Drawn:
         at.n,
         float(said.sum()),
         float(outside.mean()) if at.n else 0.0,
-        float(np.minimum(below, -_LEAST).mean()) if at.n else 0.0,
+        float(np.minimum(below, -LEAST).mean()) if at.n else 0.0,
         luck,
         _distance((above - chances[each, rows.rank])[inside], above[inside]),
     )
@@ -316,7 +317,7 @@ class Draws:
         highest = rows.max(axis=1, keepdims=True)
         going_on = np.log(np.exp(rest - highest).sum(axis=1)) - np.log(np.exp(rows - highest).sum(axis=1))
         likely = np.flatnonzero(going_on < -np.log(2))
-        return float(-np.maximum(going_on, _LEAST).sum()), int(likely[0]) if len(likely) else 0
+        return float(-np.maximum(going_on, LEAST).sum()), int(likely[0]) if len(likely) else 0
 
 
 def _settings(usual: Sampling, told: Mapping[str, Any]) -> Sampling:

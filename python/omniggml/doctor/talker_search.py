@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from omniggml.doctor import thresholds as bounds
-from omniggml.doctor.drawing import Drawn, Draws
+from omniggml.doctor.drawing import LEAST, Drawn, Draws
 from omniggml.doctor.likelihood import expectation_of, of_codes
 from omniggml.doctor.talker_grammar import SpeakerMistake, speaker_mistakes
 from omniggml.doctor.talker_mirror import PREDICTOR, TALKER, TalkerMirror
@@ -22,7 +22,6 @@ from omniggml.model import TalkerPrompt
 FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int32]
 
-_LEAST = -30.0  # nats; one code must not outweigh all others
 _TALKERS_OWN = 2  # groups: its own codes, and the first that is drawn from its state
 
 
@@ -134,7 +133,7 @@ class TalkerSearch:
         assert changed is not None
         logits, rest = self._logits(changed)
         if not (np.isfinite(logits).all() and np.isfinite(rest).all()):
-            nothing = Drawn(self.draws.predictor, self.codes.size, _LEAST * self.codes.size, 1.0, -_LEAST, 0.0, 0.0)
+            nothing = Drawn(self.draws.predictor, self.codes.size, LEAST * self.codes.size, 1.0, -LEAST, 0.0, 0.0)
             return Said((*base, mistake), nothing, nothing, 0.0, -math.inf)
         talker, predictor = self.draws.judged(logits, rest, self.codes)
         gained = talker.total + predictor.total - self.without
@@ -157,7 +156,7 @@ class TalkerSearch:
         """See `Said`."""
         every = self.draws.every(logits, rest)
         said = np.array(
-            [np.maximum(of_codes(part, row), _LEAST).mean() for part, row in zip(every, self.codes, strict=True)]
+            [np.maximum(of_codes(part, row), LEAST).mean() for part, row in zip(every, self.codes, strict=True)]
         )
         return float(((said + math.log(self.draws.size)) / self._surer).min())
 

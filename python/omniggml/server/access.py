@@ -173,7 +173,8 @@ class Access:
             seconds = self._settings.idle_seconds
             raise ApiError(408, f"the request did not arrive within {seconds} seconds", code="timeout") from None
         finally:
-            self._bodies -= 0 if whole else kept
+            if not whole:
+                self._bodies -= kept
 
     def _watched(self, scope: Scope, send: Send) -> Send:
         """Adds the headers that every answer has, and counts."""

@@ -13,7 +13,7 @@ from omniggml.doctor.catalogue import Certainty
 from omniggml.doctor.check_report import Report
 from omniggml.doctor.checks.codes import Readable
 from omniggml.doctor.counterfactuals import talker_mistakes
-from omniggml.doctor.drawing import Drawn, Draws
+from omniggml.doctor.drawing import LEAST, Drawn, Draws
 from omniggml.doctor.likelihood import (
     Likelihood,
     likelihood_of,
@@ -32,7 +32,6 @@ from omniggml.model import Model, TalkerPrompt
 FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int32]
 
-_LEAST = -30.0  # nats; one code must not outweigh all others
 _TEXT_TABLE = "thinker.model.embed_tokens.weight"
 _TEXTS = ("one", "another thing altogether")
 
@@ -352,7 +351,7 @@ def _say_never_drawn(report: Report, given: Fitted, frames: int) -> None:
 
 def _gain(found: Likelihood, right: Likelihood) -> float:
     """How clearly one likelihood is above another: positive where the mean is, and where luck is ruled out."""
-    difference = np.maximum(found.values, _LEAST) - np.maximum(right.values, _LEAST)
+    difference = np.maximum(found.values, LEAST) - np.maximum(right.values, LEAST)
     if not np.any(difference) or not found.explained:
         return -1.0
     total, error = float(difference.sum()), float(np.sqrt(np.square(difference).sum()))

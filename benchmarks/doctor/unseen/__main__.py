@@ -1,11 +1,13 @@
 """How often is the doctor right where nobody told it what to expect?
 
     python -m benchmarks.doctor.unseen [--part NAME ...] [--limit N | --sample N --seed S] [--minutes N] [--jobs N]
+    python -m benchmarks.doctor.unseen --anew WORD --limit N [--part NAME ...]
 
 run from the repository. `--limit` takes so many cases of each part, spread over it; `--sample` draws so many at random
-of all parts that are named; `--minutes` begins no case after that time, and says of how many the numbers are. Outcomes
-are kept in a file, so that the same command goes on where it was stopped, until the doctor's code changes. Prints what
-was said of each, then the numbers, with the range in which a whole run's lie in 95 of 100 samples (Wilson's interval).
+of all parts that are named; `--anew` draws other cases than those that are frozen, with that word for a seed;
+`--minutes` begins no case after that time, and says of how many the numbers are. Outcomes are kept in a file, so that
+the same command goes on where it was stopped, until the doctor's code changes. Prints what was said of each, then the
+numbers, with the range in which a whole run's lie in 95 of 100 samples (Wilson's interval).
 """
 
 from __future__ import annotations
@@ -23,12 +25,14 @@ from pathlib import Path
 from threading import BoundedSemaphore
 
 from . import frozen
-from .drawing import all_cases
+from .drawing import all_cases, drawn_anew
 from .evidence import MAKERS
 from .examining import Outcome, examine, prepare
 from .numbers import print_numbers
 from .results import Results, usual_file
 from .voices import Unseen
+
+_ANEW = 30  # cases of each part, if nothing else is said
 
 
 def main() -> int:
@@ -38,6 +42,7 @@ def main() -> int:
     parser.add_argument("--limit", type=int, help="cases of each part")
     parser.add_argument("--sample", type=int, help="so many cases of all parts together, drawn at random")
     parser.add_argument("--seed", type=int, default=1, help="of the sample")
+    parser.add_argument("--anew", metavar="WORD", help="draw other cases, --limit of each part, by this word as a seed")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--minutes", type=float, default=float("inf"), help="begin no case after that")
     parser.add_argument("--results", type=Path, default=usual_file(), help="where outcomes are kept, one a line")
@@ -50,8 +55,13 @@ def main() -> int:
         if options.freeze:
             frozen.write(list(all_cases(subjects)))
             return 0
-        chosen = [case for case in frozen.cases(tuple(options.part)) if options.only in case.name]
-        chosen = _some_of_each(chosen, options.limit)
+        parts = tuple(options.part)
+        if options.anew:
+            subjects.make_files()
+            drawn = list(drawn_anew(subjects, options.anew, parts, options.limit or _ANEW))
+        else:
+            drawn = frozen.cases(parts)
+        chosen = _some_of_each([case for case in drawn if options.only in case.name], options.limit)
         if options.sample and options.sample < len(chosen):
             chosen = random.Random(options.seed).sample(chosen, options.sample)
         outcomes = _outcomes(chosen, subjects, options.jobs, options.minutes * 60, Results(options.results))

@@ -80,7 +80,7 @@ OPTIONS: tuple[dict[str, Any], ...] = (
 
 
 def cases() -> Iterator[Case]:
-    yield from _audio(90)
+    yield from audio(90)
     for i, (spoken, told) in enumerate(SLIPS):
         for n, slip in enumerate(told):
             detail = {"spoken": spoken, "told": slip, "audio": bool(n)}
@@ -94,14 +94,16 @@ def _case(name: str, what: str, subject: str, text: int, detail: dict[str, Any])
     return Case(f"healthy {name}", f"healthy {what}", subject, text, seed_of(name), (), detail)
 
 
-def _audio(n: int) -> Iterator[Case]:
+def audio(n: int, salt: tuple[str, ...] = ()) -> Iterator[Case]:
     """Every edit beside its codes and alone, then others at random."""
-    rng, edits = np.random.default_rng(seed_of("healthy audio")), list(audio_edits.HEALTHY.values())
+    rng, edits = np.random.default_rng(seed_of("healthy audio", *salt)), list(audio_edits.HEALTHY.values())
+    if salt:
+        rng.shuffle(edits)  # type: ignore[arg-type]
     for i in range(n):
         edit = edits[i % len(edits)] if i < 2 * len(edits) else audio_edits.draw(rng, True)
         codes = i < len(edits) or i % 2 == 0
         subject = SUBJECTS[i % 4 == 3] if codes else "voice"
-        name = f"audio/{subject}/{edit.name} {i}"
+        name = " ".join((f"audio/{subject}/{edit.name} {i}", *salt))
         yield _case(name, "audio", subject, int(rng.integers(len(TEXTS))), {"edit": edit.name, "codes": codes})
 
 

@@ -8,7 +8,6 @@ with model.engine(slots=4, queue=16) as engine:
 
 from __future__ import annotations
 
-import asyncio
 import threading
 import weakref
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -34,6 +33,9 @@ from omniggml.warning import warn
 from omniggml.writing import Conversation, Writing
 
 if TYPE_CHECKING:
+    # Where coroutines wait it is imported then: it takes as long as NumPy, and most programs have none.
+    import asyncio
+
     from typing_extensions import Unpack
 
 FloatArray = npt.NDArray[np.float32]
@@ -159,6 +161,8 @@ class SpeechEngine:
 
     async def adrain(self, timeout: float) -> bool:
         """As `drain`, in a coroutine."""
+        import asyncio
+
         return await asyncio.to_thread(self.drain, timeout)
 
     def stop(self) -> None:
@@ -326,6 +330,8 @@ class Speaking:
 
     async def aread(self, timeout: float | None = None) -> Audio | None:
         """As `read`, while other coroutines go on."""
+        import asyncio
+
         loop = asyncio.get_running_loop()
         until = None if timeout is None else loop.time() + timeout
         while not self._over:
@@ -470,6 +476,8 @@ class _Readable:
         self._thread: threading.Thread | None = None
 
     def waiter(self, speech: int) -> _Waiter:
+        import asyncio
+
         loop = asyncio.get_running_loop()
         waiter = _Waiter(speech, loop, loop.create_future())
         with self._lock:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from importlib import metadata
 
 _REQUIREMENT = re.compile(r"(?P<name>[\w.-]+)\s*(\[(?P<extras>[\w, -]+)\])?\s*(?P<version>[^;]*?)\s*(;(?P<marker>.*))?")
 
@@ -15,6 +14,8 @@ def install_command(extra: str) -> str:
 
 
 def _of(extra: str) -> list[str]:
+    from importlib import metadata
+
     packages = []
     for line in metadata.requires("omniggml") or []:
         found = _REQUIREMENT.fullmatch(line.strip())

@@ -10,13 +10,14 @@ from omniggml.text.english.abbreviations import SHORTENED
 from omniggml.text.english.acronyms import SMALL
 from omniggml.text.english.raised import on_the_line, raised_figure
 from omniggml.text.english.rule import either
-from omniggml.text.english.rules import RULES
+from omniggml.text.english.rules import OF_LETTERS, RULES
 from omniggml.text.english.signs import SIGNS
 from omniggml.text.markup import without_markup
 from omniggml.text.transliteration import said_for
 from omniggml.text.written import Written
 
 _KNOWN = re.compile(r"(?:[a-z']+[.,?!]? )*[a-z']+[.?!]?")
+_OF_LETTERS = re.compile(r"[A-Za-z' .,?!\n]*")
 _SPACE_IN_NUMBER = re.compile(
     r"(?<![\d.,])\d{1,3}(?:[\u00a0\u2009\u202f]\d{3})+(?!\d)|(?<![\d.,])\d{1,3}(?: \d{3})* 000(?!\d)"
     r"|(?<![\d.,+)])(?<![\d)] )\d{1,2}(?: \d{3}){2,}(?!\d| \d)"
@@ -95,8 +96,10 @@ def write_out(plain: str) -> Written:
 
 
 def _by_rules(text: str) -> str:
-    for pattern, said in RULES:
-        text = pattern.sub(said, text)
+    only_letters = _OF_LETTERS.fullmatch(text)
+    for rule in RULES:
+        if not only_letters or rule in OF_LETTERS:
+            text = rule.applied(text)
     return text.lower().translate(_MARKS)
 
 

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cache
 
 from omniggml.text.english.compound_units import COMPOUND, measured
 from omniggml.text.english.money import CURRENCIES, IN_WORDS, MAGNITUDES
 from omniggml.text.english.numbers import NUMBER, cardinal, power
 from omniggml.text.english.raised import FUNCTIONS
-from omniggml.text.english.rule import Rule, either
+from omniggml.text.english.rule import Rule, either, rule
 from omniggml.text.english.unit_names import LENGTHS
 
 GREEK = (
@@ -35,28 +36,25 @@ _POWER = (
     r"\^\s?(?:\((?P<group>[^()]{1,80}(?:\([^()]{1,40}\)[^()]{0,40})?)\)|\{(?P<braces>[^{}]{1,80})\}"
     rf"|(?P<plain>[-+\u2212]?(?:{_NUMBER}(?!\.?\d)|(?:{'|'.join(GREEK.split())}|[A-Za-z])(?![A-Za-z]))))"
 )
-_TOKEN = re.compile(
-    rf"""
-    (?P<space>[ ]{{1,3}})
-    |(?P<amount>(?<![\w.:'])(?:
-        (?P<currency>{_SIGNS}|(?:{_CODES})(?=\s?\d))\s?(?P<priced>{_NUMBER})
-        (?P<size>{_IN_WORDS}|\s?(?:{either(MAGNITUDES)})(?![\w^/]))?
-        |(?P<number>{_NUMBER}{_SCIENTIFIC}?)(?P<magnitude>{_IN_WORDS}|(?:k|M|bn)(?![\w^/]))?)
-        (?:\s?(?P<unit>{COMPOUND}|%|{_SIGNS}|(?:{_CODES})\b))?(?P<per>/(?:{COMPOUND}|[a-z]{{3,9}})(?![\w^]))?(?![\w'"\u00b0]|[.,:]\d))
-    |(?P<product>(?<![\w.:'])(?P<times>{NUMBER})(?P<letters>{_LETTERS_BEHIND}(?:_\d{{1,2}})?)(?![\w']))
-    |(?P<greek>(?<![A-Za-z'-])(?P<before>{NUMBER}\s?)?(?P<name>{_NAMES})(?![A-Za-z'])(?!-[A-Za-z]{{2}}))
-    |(?P<differential>(?<![\w'-])d[a-z](?=/d[a-z]\b)|(?<=[a-z]/)d[a-z]\b|(?<=[\w)]\s)d[xyzt](?![\w'.-]))
-    |(?P<raised>(?<![\w'-])[A-Za-z]{{2,3}}(?=\^))
-    |(?P<word>(?<![\w'-])(?:(?<=[=+*/\u2212-]\s)(?:[A-Za-z]{{2,3}})|[A-Z]{{2}}(?=\s?=\s?[A-Za-z\d]{{1,3}}\b))(?=\s?(?:[-+*/\u2212^=<>.,;)]|$)))
-    |(?P<variable>(?:(?<![\w'.])|(?<=\^\d))[A-Za-z]{_INDEX}(?![\w'])(?!-[A-Za-z]{{2}})(?!\.[A-Za-z]))
-    |(?P<power>{_POWER})
-    |(?P<operator><=|>=|!=|==|\*\*|[-\u2212\u2013+=<>*/\u00d7\u00f7\u00b7\u22c5\u2219\u2264\u2265\u2260\u2248\u00b1\u2213~])
-    |(?P<root>[\u221a\u221b\u221c\u2202\u2207\u221e])
-    |(?P<open>[(\[])
-    |(?P<close>[)\]])
-    """,
-    re.VERBOSE,
-)
+_TOKEN = rf"""
+(?P<space>[ ]{{1,3}})
+|(?P<amount>(?<![\w.:'])(?:
+    (?P<currency>{_SIGNS}|(?:{_CODES})(?=\s?\d))\s?(?P<priced>{_NUMBER})
+    (?P<size>{_IN_WORDS}|\s?(?:{either(MAGNITUDES)})(?![\w^/]))?
+    |(?P<number>{_NUMBER}{_SCIENTIFIC}?)(?P<magnitude>{_IN_WORDS}|(?:k|M|bn)(?![\w^/]))?)
+    (?:\s?(?P<unit>{COMPOUND}|%|{_SIGNS}|(?:{_CODES})\b))?(?P<per>/(?:{COMPOUND}|[a-z]{{3,9}})(?![\w^]))?(?![\w'"\u00b0]|[.,:]\d))
+|(?P<product>(?<![\w.:'])(?P<times>{NUMBER})(?P<letters>{_LETTERS_BEHIND}(?:_\d{{1,2}})?)(?![\w']))
+|(?P<greek>(?<![A-Za-z'-])(?P<before>{NUMBER}\s?)?(?P<name>{_NAMES})(?![A-Za-z'])(?!-[A-Za-z]{{2}}))
+|(?P<differential>(?<![\w'-])d[a-z](?=/d[a-z]\b)|(?<=[a-z]/)d[a-z]\b|(?<=[\w)]\s)d[xyzt](?![\w'.-]))
+|(?P<raised>(?<![\w'-])[A-Za-z]{{2,3}}(?=\^))
+|(?P<word>(?<![\w'-])(?:(?<=[=+*/\u2212-]\s)(?:[A-Za-z]{{2,3}})|[A-Z]{{2}}(?=\s?=\s?[A-Za-z\d]{{1,3}}\b))(?=\s?(?:[-+*/\u2212^=<>.,;)]|$)))
+|(?P<variable>(?:(?<![\w'.])|(?<=\^\d))[A-Za-z]{_INDEX}(?![\w'])(?!-[A-Za-z]{{2}})(?!\.[A-Za-z]))
+|(?P<power>{_POWER})
+|(?P<operator><=|>=|!=|==|\*\*|[-\u2212\u2013+=<>*/\u00d7\u00f7\u00b7\u22c5\u2219\u2264\u2265\u2260\u2248\u00b1\u2213~])
+|(?P<root>[\u221a\u221b\u221c\u2202\u2207\u221e])
+|(?P<open>[(\[])
+|(?P<close>[)\]])
+"""
 _HYPHENS = ("-", "\u2013")
 _COMPUTING = frozenset(("+", "\u00d7", "\u00f7", "*", "\u00b7", "\u22c5", "\u2219", "\u00b1", "\u2213", "**", "\u2212"))
 _OPERANDS = frozenset(("amount", "product", "greek", "differential", "raised", "word", "variable"))
@@ -83,6 +81,11 @@ class _Token:
         return MAGNITUDES.get(size, size)
 
 
+@cache
+def _tokens() -> re.Pattern[str]:
+    return re.compile(_TOKEN, re.VERBOSE)
+
+
 def _read(found: re.Match[str]) -> str:
     return _Expression(found).said()
 
@@ -96,7 +99,7 @@ class _Expression:
         self._before = found.string[max(0, found.start() - 2) : found.start()]
         self._tokens: list[_Token] = []
         apart = False
-        for token in _TOKEN.finditer(found.string, found.start(), found.end()):
+        for token in _tokens().finditer(found.string, found.start(), found.end()):
             kind = str(token.lastgroup)
             if kind == "space":
                 apart = True
@@ -421,7 +424,7 @@ def _inner(text: str) -> str:
     """An exponent, read like anything else; a sign before it is its own."""
     signed = re.match(rf"\s*({_MINUS})(?=\S)", text)
     rest = text[signed.end() :] if signed else text
-    said = _EXPRESSION.sub(_read, rest)
+    said = _EXPRESSION.applied(rest)
     said = re.sub(rf"(?<![\w.]){_NUMBER}(?![\w/])", lambda found: cardinal(found[0]), said)
     return ("minus " if signed else "") + " ".join(said.split())
 
@@ -430,7 +433,7 @@ _KINDS = (
     "amount", "product", "greek", "differential", "raised", "word", "variable", "power", "operator", "root", "open",
     "close",
 )  # fmt: skip
-_UNNAMED = re.sub(r"\?P<\w+>", "?:", _TOKEN.pattern)
-_EXPRESSION = re.compile(rf"(?:{_UNNAMED}){{2,120}}", re.VERBOSE)
+_UNNAMED = re.sub(r"\?P<\w+>", "?:", _TOKEN)
+_EXPRESSION = rule(rf"(?:{_UNNAMED}){{2,120}}", _read, re.VERBOSE)
 
-RULES: tuple[Rule, ...] = ((_EXPRESSION, _read),)
+RULES: tuple[Rule, ...] = (_EXPRESSION,)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-from functools import lru_cache
-from typing import Any
 
 NUMBER = r"(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?"
 """Figures, grouped by commas or not, with or without decimals."""
@@ -13,18 +11,21 @@ QUANTITY = rf"(?:\d+ )?\d+/\d+|{NUMBER}|\.\d+"
 """A number, or one with a fraction."""
 
 _LONGEST = 18
-_FIGURES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
-_SAID = "0123456789."
+_SMALL = (
+    "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
+    "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen",
+)  # fmt: skip
+_TENS = ("", "", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
+_THOUSANDS = (
+    "thousand", "million", "billion", "trillion", "quadrillion", "quintillion", "sextillion", "septillion",
+    "octillion", "nonillion", "decillion",
+)  # fmt: skip
+_ORDINALS = {
+    "one": "first", "two": "second", "three": "third", "five": "fifth", "eight": "eighth", "nine": "ninth",
+    "twelve": "twelfth",
+}  # fmt: skip
 _ROMAN = re.compile(r"M{0,3}(CM|CD|D?C{0,3})(XC|XL|L?X{0,3})(IX|IV|V?I{0,3})")
 _ROMAN_VALUES = {"I": 1, "V": 5, "X": 10, "L": 50, "C": 100, "D": 500, "M": 1000}
-
-
-@lru_cache(maxsize=1)
-def _engine() -> Any:
-    # Most texts have no figures, and need not wait for the import.
-    import inflect
-
-    return inflect.engine()
 
 
 def cardinal(figures: str | int) -> str:
@@ -33,30 +34,45 @@ def cardinal(figures: str | int) -> str:
     plain = str(figures).replace(",", "")
     if plain.startswith("."):
         plain = f"0{plain}"
-    if len(plain) > _LONGEST or re.match(r"0\d", plain):
+    number = re.fullmatch(r"(-?)(0|[1-9]\d*)(\.\d*)?", plain, re.ASCII)
+    if number is None or len(plain) > _LONGEST:
         return figure_by_figure(plain)
-    return _in_words(plain) or figure_by_figure(plain)
+    sign, whole, decimals = number.groups("")
+    return f"{'minus ' if sign else ''}{_in_words(int(whole))} {figure_by_figure(decimals)}".rstrip()
 
 
 def ordinal(value: int) -> str:
     """3 -> "third"."""
-    return _in_words(f"{value}th") or f"number {figure_by_figure(str(value))}"
+    if value >= 1000 ** (len(_THOUSANDS) + 1):
+        return f"number {figure_by_figure(str(value))}"
+    before, space, last = _in_words(value).rpartition(" ")
+    return before + space + (_ORDINALS.get(last) or (f"{last[:-1]}ieth" if last.endswith("y") else f"{last}th"))
 
 
 def figure_by_figure(figures: str) -> str:
     """ "1.50" -> "one point five zero": what can be said of any figures."""
-    return " ".join(
-        "point" if figure == "." else _FIGURES[int(figure)] for figure in figures if figure in "0123456789."
-    )
+    return " ".join("point" if figure == "." else _SMALL[int(figure)] for figure in figures if figure in "0123456789.")
 
 
-def _in_words(figures: str) -> str:
-    """As the library says it; "" where it doesn't. What it raises is about its own inside, and no text ends by it."""
-    try:
-        said = _engine().number_to_words(figures)
-    except Exception:  # of any kind: it checks types as it goes, and its grammar may be handed anything
-        return ""
-    return str(said).replace("-", " ")
+def _in_words(value: int) -> str:
+    """ "one million, two thousand and five": groups of three figures, "and" before what is below a hundred."""
+    above, below = divmod(value, 100)
+    if above == 0:
+        return _below_a_hundred(below)
+    groups = [f"{_SMALL[above % 10]} hundred"] if above % 10 else []
+    above //= 10
+    for name in _THOUSANDS:
+        above, group = divmod(above, 1000)
+        if group:
+            groups.insert(0, f"{_in_words(group)} {name}")
+    return ", ".join(groups) + (f" and {_below_a_hundred(below)}" if below else "")
+
+
+def _below_a_hundred(value: int) -> str:
+    if value < len(_SMALL):
+        return _SMALL[value]
+    tens, ones = divmod(value, 10)
+    return f"{_TENS[tens]} {_SMALL[ones]}" if ones else _TENS[tens]
 
 
 def by_figures(figures: str) -> str:

@@ -7,15 +7,28 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-
-Rule = tuple[re.Pattern[str], Callable[[re.Match[str]], str]]
+from functools import cached_property
 
 ANY_CASE = re.IGNORECASE
 
 
+class Rule:
+    """Compiled when it is first asked: all of them together take longer than a short text is spoken in."""
+
+    def __init__(self, source: str, words: Callable[[re.Match[str]], str], flags: int) -> None:
+        self.source, self.words, self.flags = source, words, flags
+
+    @cached_property
+    def pattern(self) -> re.Pattern[str]:
+        return re.compile(self.source, self.flags)
+
+    def applied(self, text: str) -> str:
+        return self.pattern.sub(self.words, text)
+
+
 def rule(pattern: str, words: Callable[[re.Match[str]], str] | str, flags: int = 0) -> Rule:
     """`words`: what is said, or a template for it, as `re.Match.expand` takes it."""
-    return re.compile(pattern, flags), _constant(words) if isinstance(words, str) else words
+    return Rule(pattern, _constant(words) if isinstance(words, str) else words, flags)
 
 
 def _constant(words: str) -> Callable[[re.Match[str]], str]:

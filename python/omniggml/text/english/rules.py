@@ -48,3 +48,7 @@ RULES: tuple[Rule, ...] = (
     *words.RULES,
     *figures.REST,
 )
+
+OF_LETTERS = frozenset((*addresses.RULES, *words.FIXED, *chemistry.RULES, *figures.TRAILING, *dates.DAYS, *words.RULES))
+"""Those that find something where there are only letters and the marks of sentences. The other ones, which are most of
+them, look for a figure or a sign."""

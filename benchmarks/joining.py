@@ -4,9 +4,10 @@
     python benchmarks/joining.py --make real --frames 60        # the published geometry with random weights
 
 Joining: all slots but one speak, one speech after another joins them with a prompt of so many tokens. Printed is the
-time between two frames of those who speak: while nobody joins, and the longest while somebody does. Feeding: tokens at
-so many a second; printed is the time from the fourth one to the first audio, in frames' compute. Ends with 1 where what
-was fed doesn't sound as the whole text does.
+time between two frames of those who speak: while nobody joins, the longest while somebody does, and the longest of as
+many frames while nobody does, since of many one is late on any machine. Feeding: tokens at so many a second; printed is
+the time from the fourth one to the first audio, in frames' compute. Ends with 1 where what was fed doesn't sound as the
+whole text does.
 """
 
 from __future__ import annotations
@@ -18,11 +19,13 @@ import threading
 import time
 from itertools import pairwise
 from statistics import median
+from typing import NamedTuple
 
 import numpy as np
 
 import omniggml
 from omniggml import Audio, Model, SpeechEngine, SpeechOptions
+from omniggml.arrays import FloatArray
 from omniggml.benchmark.made_model import SIZES, make_model
 
 TEXT = "the dog runs in the garden and two cats sleep on the warm floor by the window"
@@ -47,38 +50,51 @@ class Listener:
 
 
 def gaps(listeners: list[Listener], begun: float, ended: float) -> list[float]:
-    """Seconds between two frames of one speech, all of those that `begun` to `ended` has a part of."""
+    """Seconds between two frames of one speech, all of those that `begun` to `ended` has a part of, as they came."""
     found = []
     for one in listeners:
         times = list(one.times)
-        found += [b - a for a, b in pairwise(times) if b > begun and a < ended]
-    return found
+        found += [(b, b - a) for a, b in pairwise(times) if b > begun and a < ended]
+    return [gap for _, gap in sorted(found)]
 
 
-def joining(model: Model, slots: int, prompt: int, joins: int) -> tuple[float, float, list[float]]:
-    """Medians of the time between two frames with one slot free and with all speaking, and the longest one of each time
-    that a speech joined."""
+class Joins(NamedTuple):
+    """Seconds between two frames: medians with one slot free and with all speaking, and of each time that a speech
+    joined the longest meanwhile, and the longest of as many while nobody joined."""
+
+    few: float
+    every: float
+    longest: list[float]
+    longest_else: list[float]
+
+
+def joining(model: Model, slots: int, prompt: int, joins: int) -> Joins:
     lasting = SpeechOptions(ignore_eos=True, chunk_frames=1, split="never")
     joiner = SpeechOptions(ignore_eos=True, chunk_frames=1, split="never", max_frames=8, prompt=_prompt(model, prompt))
-    few, all_speak, longest = [], [], []
+    few, every, longest, longest_else = [], [], [], []
     with model.engine(slots=slots) as engine:
-        listeners = [Listener(engine, lasting) for _ in range(slots - 1)]
-        while any(len(one.times) < 8 for one in listeners):
-            time.sleep(0.01)
         for _ in range(joins):
-            alone = time.perf_counter()
-            time.sleep(6 * median(gaps(listeners, 0, alone)))
+            listeners = [Listener(engine, lasting) for _ in range(slots - 1)]
+            while any(len(one.times) < 8 for one in listeners):
+                time.sleep(0.01)
             begun = time.perf_counter()
-            few += gaps(listeners, alone, begun)
             speaking = engine.begin_with("the dog runs", joiner)
             speaking.read()
             first = time.perf_counter()
-            longest.append(max(gaps(listeners, begun, first)))
+            joined = gaps(listeners, begun, first)
             list(speaking)
-            all_speak += gaps(listeners, first, time.perf_counter())[1:]
-        for one in listeners:
-            one.stop()
-    return median(few), median(all_speak), longest
+            ended = time.perf_counter()
+            every += gaps(listeners, first, ended)[slots - 1 :]
+            alone: list[float] = []
+            while len(alone) < max(len(joined), 6 * slots):
+                time.sleep(0.01)
+                alone = gaps(listeners, ended, time.perf_counter())[slots - 1 :]
+            few += alone
+            longest.append(max(joined))
+            longest_else.append(max(alone[-len(joined) :]))
+            for one in listeners:
+                one.stop()
+    return Joins(median(few), median(every), longest, longest_else)
 
 
 def _prompt(model: Model, tokens: int) -> str:
@@ -111,7 +127,9 @@ def feeding(model: Model, rate: float, frames: int) -> tuple[float, float, bool]
             time.sleep(max(0.0, start + number / rate - time.perf_counter()))
             fed = time.perf_counter()
             speaking.feed_tokens([token])
-            time.sleep(0.002)  # until it has its slot, if this was the fourth that nothing that follows can change
+            # It has its slot soon, if this was the fourth that nothing that follows can change.
+            while not speaking.admitted and time.perf_counter() < fed + 0.02:
+                time.sleep(0.001)
             fourth = fourth or (fed if speaking.admitted else 0.0)
         speaking.finish()
         thread.join()
@@ -120,6 +138,10 @@ def feeding(model: Model, rate: float, frames: int) -> tuple[float, float, bool]
     same = np.array_equal(said.samples, whole.samples) and np.array_equal(said.codes, whole.codes)
     compute = times.talker + times.predictor + times.sampling + times.vocoder
     return heard[0] - fourth, compute / times.frames, same
+
+
+def spread(values: FloatArray) -> str:
+    return f"{median(values):.1f} (to {max(values):.1f})"
 
 
 def main() -> int:
@@ -132,15 +154,18 @@ def main() -> int:
     parser.add_argument("--rates", default="1,5,20", metavar="N,N", help="tokens a second")
     parser.add_argument("--frames", type=int, default=24, metavar="N", help="of a speech that is fed")
     args = parser.parse_args()
+    sys.setswitchinterval(0.0002)  # else a thread that listens may wait for another one 5 ms
     model = omniggml.load(str(make_model(args.make)) if args.make else None, thinker=False, n_threads=args.threads)
     model.speak("a", max_frames=1)
     print(f"{args.make or 'built-in voice'}, {args.threads or os.cpu_count()} threads, load {os.getloadavg()[0]:.1f}\n")
-    print("| prompt, tokens | ms a frame | with one more | longest while it joined (of all) | more, in frames |")
-    print("|---|---|---|---|---|")
+    print(
+        "| prompt, tokens | ms a frame | with one more | longest while one joined | while none did | more, in frames |"
+    )
+    print("|---|---|---|---|---|---|")
     for prompt in map(int, args.prompts.split(",")):
-        few, every, longest = (np.multiply(1000, one) for one in joining(model, args.slots, prompt, args.joins))
-        more = (median(longest) - few) / few
-        print(f"| {prompt} | {few:.1f} | {every:.1f} | {median(longest):.1f} ({max(longest):.1f}) | {more:.2f} |")
+        few, every, longest, other = (np.multiply(1000, one) for one in joining(model, args.slots, prompt, args.joins))
+        more = (median(longest) - median(other)) / few
+        print(f"| {prompt} | {few:.1f} | {every:.1f} | {spread(longest)} | {spread(other)} | {more:.2f} |", flush=True)
     print("\n| tokens a second | first audio after the fourth, ms | in frames' compute | sounds as the whole |")
     print("|---|---|---|---|")
     all_same = True

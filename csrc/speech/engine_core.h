@@ -163,7 +163,7 @@ class EngineCore {
     // The engine's thread alone.
     std::unique_ptr<SpeechBatch> batch_;
     double                       frame_seconds_    = 0;  // of a step, lately
-    double                       position_seconds_ = 0;  // of a prompt
+    double                       position_seconds_ = 0;  // of a prompt that is read between steps
 
     std::mutex  threads_mutex_;  // for who joins
     std::thread thread_;

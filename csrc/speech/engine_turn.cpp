@@ -101,7 +101,10 @@ void EngineCore::read_prompt(const Turn & turn) {
         return;
     }
     const double took = seconds_since(start);
-    learn(position_seconds_, took / (double) std::max<int64_t>(1, batch_->n_prompt_read(turn.prompt) - from));
+    if (turn.others) {
+        // Of pieces of that size alone: in a long stretch a position takes a fraction of the time.
+        learn(position_seconds_, took / (double) std::max<int64_t>(1, batch_->n_prompt_read(turn.prompt) - from));
+    }
     cache_nbytes_ = batch_->cache_nbytes();
     {
         const Lock lock(mutex_);

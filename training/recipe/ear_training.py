@@ -20,6 +20,7 @@ from torch.nn import functional
 from .data import answer_texts
 from .ear import CHUNK, Ear
 from .geometry import EAR
+from .open_microphone import opened
 from .progress import Schedule, load_state, load_weights, save_state
 from .spoken import NOT_UNDERSTOOD, PHONES, Clip, load_shard, rows_of
 from .talker import NOTHING
@@ -50,13 +51,15 @@ class Course:
     """How a round of training goes: batches of so many `frames` of features, padding included, `parts` of them a step,
     since clips of one length, as those of a batch, are much alike. `writing`: the share of the steps in which nothing
     but the tokens is learned. `closing`: the share after which only what the list answers, and nothing, is answered;
-    texts to repeat then teach it to write any word, and no more."""
+    texts to repeat then teach it to write any word, and no more. `opened`: recordings are made anew each time that
+    they are learned from, as people make them."""
 
     schedule: Schedule
     frames: int
     parts: int = 1
     writing: float = 0.0
     closing: float = 0.0
+    opened: bool = False
 
 
 @dataclass(frozen=True)
@@ -248,11 +251,11 @@ def _warped(x: Tensor, widths: Tensor) -> Tensor:
 class Recordings:
     """Batches without end. Shards that are made meanwhile join in when all clips have been drawn once."""
 
-    def __init__(self, directory: Path, frames: int, seed: int, device: torch.device) -> None:
-        self.directory, self.frames, self.device = directory, frames, device
+    def __init__(self, directories: Sequence[Path], course: Course, seed: int, device: torch.device) -> None:
+        self.directories, self.course, self.device = directories, course, device
         self.closing = False
         """Of the answers only those that the thinker has for a question or for nothing."""
-        self._random = random.Random(seed)
+        self._random, self._draws = random.Random(seed), np.random.default_rng(seed)
         self._shards: dict[Path, list[Clip]] = {}
 
     def __iter__(self) -> Iterator[EarBatch]:
@@ -275,18 +278,19 @@ class Recordings:
     def _batches(self) -> Iterator[EarBatch]:
         rng = self._random
         while True:
-            for path in sorted(self.directory.glob("*.npz")):
+            for path in sorted(path for directory in self.directories for path in directory.glob("*.npz")):
                 if path not in self._shards:
                     self._shards[path] = list(load_shard(path))
             clips = [clip for shard in self._shards.values() for clip in shard]
             if not clips:
-                raise ValueError(f"{self.directory} holds no recordings to learn from: run the stage recordings")
-            clips.sort(key=lambda clip: clip.features.shape[1] * rng.uniform(0.95, 1.05))
-            groups = list(_grouped(clips, self.frames))
-            rng.shuffle(groups)
-            for group in groups:
-                rng.shuffle(group)
-                yield collate(group, self.closing)
+                raise ValueError(f"{self.directories[0]} holds no recordings to learn from: run the stage recordings")
+            for portion in opened(clips, self._draws) if self.course.opened else [clips]:
+                portion.sort(key=lambda clip: clip.features.shape[1] * rng.uniform(0.95, 1.05))
+                groups = list(_grouped(portion, self.course.frames))
+                rng.shuffle(groups)
+                for group in groups:
+                    rng.shuffle(group)
+                    yield collate(group, self.closing)
 
 
 def _grouped(clips: Sequence[Clip], frames: int) -> Iterator[list[Clip]]:
@@ -304,7 +308,7 @@ def _grouped(clips: Sequence[Clip], frames: int) -> Iterator[list[Clip]]:
 
 def train_ear(
     thinker: Thinker,
-    directory: Path,
+    directories: Sequence[Path],
     dev: Sequence[Clip],
     out: Path,
     course: Course,
@@ -321,7 +325,7 @@ def train_ear(
         load_weights(before, model)
     optimizer = Optimizers(model, "layers.")
     step, steps = load_state(out, model, optimizer), course.schedule.steps
-    recordings = Recordings(directory, course.frames, seed + step, device)
+    recordings = Recordings(directories, course, seed + step, device)
     draws, saved = torch.Generator(device).manual_seed(seed + step), time.monotonic()
     model.train()
     supply = iter(recordings)

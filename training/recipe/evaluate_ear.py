@@ -39,6 +39,11 @@ PLACES = {
     "far and quiet": Surroundings("white", 20.0, echo=0.3, nearness=0.0, gain=0.06),
 }
 RATES = {"slower": Manner(stretch=1.4), "faster": Manner(stretch=0.9, speed=1.1), "freely": Manner(on_grid=False)}
+WAITING = (0.2, 4.0)
+"""Seconds between which the microphone is open before a question, and after it, in the rows that are about that."""
+HUSHED = Surroundings("pink", 25.0)
+LENGTHS = {"brief": (0.3, 1.0), "long": (10.0, 30.0)}
+"""Seconds of noise."""
 _SAMPLE = 100
 """Questions of a row that is not about all of them."""
 
@@ -82,6 +87,11 @@ class EarEvaluation:
             rows[f"teacher/{name}"] = lambda place=place: self._said(some, UNHEARD_SPEAKERS, Manner(), place)
         for name, manner in RATES.items():
             rows[f"teacher/{name}"] = lambda manner=manner: self._said(some, UNHEARD_SPEAKERS, manner, QUIET)
+        for name, place in {"silence": QUIET, "noise": HUSHED}.items():
+            for pace, manner in {"": Manner(), ", freely": RATES["freely"]}.items():
+                rows[f"teacher/with {name} about it{pace}"] = lambda manner=manner, place=place: self._said(
+                    some, UNHEARD_SPEAKERS, manner, place, waiting=True
+                )
         for speaker in SPEAKERS:
             rows[f"voice/published, {speaker.name}"] = lambda one=speaker: self._by_voice(_sample(published), one.name)
             rows[f"voice/unseen phrasings, {speaker.name}"] = lambda one=speaker: self._by_voice(some, one.name)
@@ -89,6 +99,8 @@ class EarEvaluation:
         for kind in NOISES[:-1]:
             rows[f"nothing/{kind}"] = lambda kind=kind: self._nothing(kind)
         rows["nothing/any"] = lambda: self._nothing("any")
+        for name, seconds in LENGTHS.items():
+            rows[f"nothing/{name}"] = lambda name=name, seconds=seconds: self._nothing(name, seconds)
         return rows
 
     def heard(self, name: str, sounds: Sounds) -> Heard:
@@ -111,10 +123,19 @@ class EarEvaluation:
         return "".join(self.model.stream_text([{"role": "user", "content": [part]}], options))
 
     def _said(
-        self, texts: Sequence[Spoken], speakers: Sequence[Speaker], manner: Manner, place: Surroundings
+        self,
+        texts: Sequence[Spoken],
+        speakers: Sequence[Speaker],
+        manner: Manner,
+        place: Surroundings,
+        waiting: bool = False,
     ) -> Sounds:
+        """`waiting`: each with seconds of its own before and after it."""
         for number, said in enumerate(texts):
             speaker = replace(speakers[number % len(speakers)], loudness=0.5)
+            if waiting:
+                before, after = np.random.default_rng(1000 + number).uniform(*WAITING, 2)
+                manner = replace(manner, before=float(before), after=float(after))
             speech = voiced(said.text, speaker, manner, number)
             if speech is None:
                 continue
@@ -126,16 +147,18 @@ class EarEvaluation:
         for said in texts:
             yield said, soxr.resample(self.model.speak(said.text, speaker=speaker).samples, SAMPLE_RATE, RATE)
 
-    def _nothing(self, kind: str) -> Sounds:
+    def _nothing(self, kind: str, seconds: tuple[float, float] = (0.5, 5.0)) -> Sounds:
+        """Of `kind`, any noise where it names none."""
         for number in range(50):
             rng = np.random.default_rng(zlib.crc32(f"{kind} {number}".encode()))
-            count = int(rng.uniform(0.5, 5) * RATE)
+            count = int(rng.uniform(*seconds) * RATE)
             if kind == "any":
                 samples = nothing_said(rng)
             elif kind == "silence":
                 samples = np.zeros(count, np.float32)
             else:
-                samples = noise(kind, count, rng) * np.float32(10 ** rng.uniform(-4, -1))
+                sort = kind if kind in NOISES else str(rng.choice(NOISES[:-1]))
+                samples = noise(sort, count, rng) * np.float32(10 ** rng.uniform(-4, -1))
             yield Spoken("", NOT_UNDERSTOOD), samples
 
 

@@ -129,6 +129,16 @@ def test_formats(model: list[str], tmp_path: Path, name: str) -> None:
     assert soundfile.info(tmp_path / name).samplerate == 24000
 
 
+def test_a_long_speech_in_vorbis(tmp_path: Path) -> None:
+    """libsndfile ended the process where it was given all of it at once."""
+    program = """
+import sys, numpy, omniggml
+omniggml.Audio(numpy.zeros(24000 * 1200, numpy.float32), 24000).save(sys.argv[1])
+"""
+    subprocess.run([sys.executable, "-c", program, str(tmp_path / "long.ogg")], check=True)
+    assert soundfile.info(tmp_path / "long.ogg").frames == 24000 * 1200
+
+
 def test_chat(model: list[str], tiny_files: Files, tmp_path: Path) -> None:
     target = tmp_path / "answer.wav"
     options = ["--max-tokens", 5, "--max-frames", 5, "--thinker", tiny_files.thinker, "--system", "Be brief."]

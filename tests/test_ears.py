@@ -18,7 +18,8 @@ from ears_side import FRAMES, TOWER, Ears, answered, boundaries, clip, our_answe
 from gguf_edit import GgufEdit
 from omniggml import InputError, ModelFileError, TextOptions, _native, convert
 from omniggml.files.encoders import open_encoders
-from omniggml.media.parts import parted
+from omniggml.media.hearing import Room, encode_audio
+from omniggml.media.parts import HeardPart, parted
 from omniggml.spec.mmproj_file import ARCHITECTURE
 from omniggml.synthetic.ears import EARS
 from parity.metrics import GATES, agreement
@@ -271,10 +272,23 @@ def test_audio_in_turns_of_others(model: omniggml.Model, role: str) -> None:
         model.chat(turns)
 
 
-def test_more_than_the_context_holds(model: omniggml.Model) -> None:
-    long = np.zeros(16000 * 330, np.float32)
-    with pytest.raises(InputError, match="positions of the thinker's context"):
-        model.chat(asked(audio(long)))
+def test_more_than_the_context_holds(model: omniggml.Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Is refused before any of it is encoded, whether it is much too long or by a row."""
+    monkeypatch.setattr(_native, "AudioEncoderSession", None)
+    for rows in (100, 1):
+        room = Room(4096 - 3, 4096)
+        samples = np.zeros(round((room.rows + rows) * 16000 / 13), np.float32)
+        with pytest.raises(InputError, match=r"longer than the 315 seconds .* context of 4096 positions"):
+            encode_audio(model._encoders, HeardPart(samples), 1, room=room)
+    with pytest.raises(InputError, match="positions has room for; cut it"):
+        model.chat(asked(audio(np.zeros(16000 * 330, np.float32))))
+
+
+def test_room_for_the_second_of_two_recordings(model: omniggml.Model) -> None:
+    context = 4096
+    half = np.zeros(int(16000 * 0.6 * context / 13), np.float32)
+    with pytest.raises(InputError, match="audio 2 is longer than the"):
+        model.chat(asked(audio(half), audio(half)))
 
 
 def test_text_alone_is_left_as_it_is() -> None:
@@ -319,7 +333,7 @@ def test_the_command(ears: Ears, tmp_path: Path) -> None:
     short = ("--max-tokens", 3, "--text-greedy")
     asked_of = command("chat", "what?", "--audio", path, "--thinker", thinker, *short)
     heard = command("chat", "--audio", path, "--thinker", thinker, "--mmproj", mmproj, *short)
-    assert asked_of.returncode == heard.returncode == 0
+    assert {asked_of.returncode, heard.returncode} <= {0, 3}
     assert asked_of.stdout.strip() and heard.stdout.strip() and asked_of.stdout != heard.stdout
     nothing = command("chat", "--thinker", thinker)
     assert nothing.returncode != 0 and "--audio" in nothing.stderr
@@ -327,6 +341,56 @@ def test_the_command(ears: Ears, tmp_path: Path) -> None:
     assert over_itself.returncode != 0 and soundfile.info(path).frames == 8000
     spoken = command("chat", "--audio", path, "-m", speech, "-o", out, "--max-frames", 2, *short)
     assert spoken.returncode in (0, 3) and out.exists()
+
+
+NO_FILES = {
+    "": "--audio names no file",
+    ".": "is a directory",
+    "nowhere.wav": "no such file",
+    "https://example.com/a.wav": "is not downloaded",
+    "file:///a.wav": "is not downloaded",
+    "-": "nothing came through standard input",
+    "data:audio/wav,abc": "isn't in base64",
+}
+
+
+@pytest.mark.parametrize("given", NO_FILES)
+def test_what_is_no_recording(ears: Ears, tmp_path: Path, given: str) -> None:
+    _, thinker, mmproj = ears.files()
+    told = piped(b"", "chat", "--audio", given, "--thinker", thinker, "--mmproj", mmproj, at=tmp_path)
+    assert told.returncode == 1 and told.stderr.count("\n") == 1
+    assert NO_FILES[given] in told.stderr
+
+
+def piped(data: bytes, *words: object, at: Path) -> subprocess.CompletedProcess[str]:
+    """A command that is given `data` through standard input."""
+    call = [sys.executable, "-m", "omniggml", *map(str, words)]
+    run = subprocess.run(call, input=data, capture_output=True, check=False, cwd=at)
+    return subprocess.CompletedProcess(call, run.returncode, run.stdout.decode(), run.stderr.decode())
+
+
+def test_a_recording_comes_through_a_pipe(ears: Ears, tmp_path: Path) -> None:
+    """By - and by a pipe's name, and is heard as from the file; an answer that is cut exits with 3, as speech does."""
+    _, thinker, mmproj = ears.files()
+    path = tmp_path / "q.wav"
+    soundfile.write(path, clip("voice", 8000), 16000)
+    rest = ("--thinker", thinker, "--mmproj", mmproj, "--max-tokens", 3, "--text-greedy")
+    by_name = command("chat", "--audio", path, *rest)
+    for name in ("-", "/dev/stdin"):
+        through = piped(path.read_bytes(), "chat", "--audio", name, *rest, at=tmp_path)
+        assert (through.returncode, through.stdout) == (by_name.returncode, by_name.stdout), through.stderr
+    assert by_name.returncode == (3 if "the answer was cut: token limit" in by_name.stderr else 0)
+    twice = piped(path.read_bytes(), "chat", "--audio", "-", "--video", "-", *rest, at=tmp_path)
+    assert twice.returncode == 1 and "only once" in twice.stderr
+
+
+def test_an_answer_that_is_cut_exits_with_3(voice: omniggml.Model, tmp_path: Path) -> None:
+    """Of the built-in voice, whose answers have an end."""
+    out = tmp_path / "a.wav"
+    cut = command("chat", "what is two plus three", "--text-greedy", "--max-tokens", 3, "-o", out)
+    assert cut.returncode == 3 and "the answer was cut: token limit" in cut.stderr and out.exists()
+    whole = command("chat", "what is two plus three", "--text-greedy", "-o", out)
+    assert whole.returncode == 0, whole.stderr
 
 
 # --- files ------------------------------------------------------------------------------------------------------------

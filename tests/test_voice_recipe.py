@@ -169,6 +169,86 @@ def test_the_ear_learns_from_the_frozen_thinker() -> None:
     assert all(torch.equal(old, new) for old, (_, new) in zip(before, thinker.tensors(), strict=True))
 
 
+def spoken_clip() -> Any:
+    """A question of ten words or so, with the tokens and phones of its rows."""
+    return max(part("spoken").unheard_clips(12, 3), key=lambda clip: len(clip.said.text.split()))
+
+
+def written(clip: Any) -> list[int]:
+    spoken = part("spoken")
+    assert len(clip.tokens) == len(clip.phones) == spoken.rows_of(clip.features.shape[1])
+    assert np.isfinite(clip.features).all() and clip.features.dtype == np.float16
+    return [int(token) for token in clip.tokens if token not in (spoken.FILLER, part("talker").NOTHING)]
+
+
+def test_clips_with_seconds_about_them() -> None:
+    """The same sound and the same tokens, so many rows later; what is heard around it is heard within it, too."""
+    microphone = part("open_microphone")
+    clip, rng = spoken_clip(), np.random.default_rng(1)
+    begin, frames = round(20 * 100 / 13), clip.features.shape[1]
+    noise = np.full((128, 7), float(clip.features.max()) - 0.5, np.float32)
+    for around in (None, np.full((128, 1), -9.0, np.float32), noise):
+        made = microphone.surrounded(clip, 20, 30, around, rng)
+        assert written(made) == written(clip) and made.said == clip.said
+        assert np.array_equal(made.tokens[20 : 20 + len(clip.tokens)], clip.tokens)
+        assert np.array_equal(made.phones[20 : 20 + len(clip.phones)], clip.phones)
+        inside, outside = made.features[:, begin : begin + frames], made.features[:, : begin - 1]
+        assert (inside.astype(np.float32) >= clip.features.astype(np.float32) - 1e-3).all()
+        assert made.features.min() >= max(-1.5, float(made.features.max()) - 2) - 1e-2
+        if around is noise:
+            assert outside.min() > float(clip.features.max()) - 0.51 < inside.min() + 0.02
+        else:
+            assert outside.mean() < clip.features.mean()
+            assert np.abs(inside.astype(np.float32) - clip.features.astype(np.float32)).max() < 0.5
+
+
+@pytest.mark.parametrize("times", [0.8, 1.0, 1.15])
+def test_clips_at_another_pace(times: float) -> None:
+    clip = spoken_clip()
+    made = part("open_microphone").paced(clip, times)
+    assert made.features.shape[1] == round(clip.features.shape[1] * times)
+    assert written(made) == written(clip)
+    if times == 1.0:
+        assert np.array_equal(made.features, clip.features) and np.array_equal(made.phones, clip.phones)
+    begins = [np.flatnonzero(one.tokens != part("spoken").FILLER)[0] for one in (clip, made)]
+    assert abs(begins[1] - begins[0] * times) <= 1
+
+
+def test_a_clip_with_a_pause_in_it() -> None:
+    microphone, spoken = part("open_microphone"), part("spoken")
+    slow = dataclasses.replace(spoken.Manner(), stretch=1.5)
+    said = spoken.Spoken("what is the capital of france", "the capital of france is paris")
+    speech = spoken.voiced(said.text, spoken.SPEAKERS[0], slow, 1)
+    clip = spoken.make_clip(said, speech, slow, spoken.Surroundings(), 0, None)
+    made = microphone.paused(clip, 13, np.random.default_rng(2))
+    assert made.features.shape[1] == clip.features.shape[1] + 100 and written(made) == written(clip)
+    fillers = "".join("." if token == spoken.FILLER else "w" for token in made.tokens)
+    assert "." * 13 in fillers.strip(".")
+
+
+def test_the_second_of_two_questions_is_answered() -> None:
+    microphone = part("open_microphone")
+    first, clip = part("spoken").unheard_clips(2, 5)
+    made = microphone.following(first, clip, 3, np.random.default_rng(1))
+    assert made.said == clip.said and written(made) == written(first) + written(clip)
+
+
+def test_clips_are_made_anew_every_time() -> None:
+    """All of them, of nothing as of something, never longer than half a minute, other ones each time."""
+    microphone, spoken = part("open_microphone"), part("spoken")
+    clips = [*spoken.unheard_clips(12, 3), *(spoken.empty_clip(seed, None) for seed in range(12))]
+    rng = np.random.default_rng(3)
+    rounds = [[clip for portion in microphone.opened(clips, rng) for clip in portion] for _ in range(3)]
+    for made in rounds:
+        assert sorted(clip.said.answer for clip in made) == sorted(clip.said.answer for clip in clips)
+        assert all(25 <= clip.features.shape[1] <= 3000 or clip.features.shape[1] < 30 for clip in made)
+        for clip in made:
+            written(clip)
+    lengths = [sorted(clip.features.shape[1] for clip in made) for made in rounds]
+    assert lengths[0] != lengths[1] != lengths[2]
+    assert np.mean(lengths) > np.mean([clip.features.shape[1] for clip in clips]) * 1.05
+
+
 def test_clips_are_disturbed_where_they_are() -> None:
     """Nothing beside a clip, the same by the same draws, and most of what is heard stays what it was."""
     training, spoken = part("ear_training"), part("spoken")

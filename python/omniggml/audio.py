@@ -128,8 +128,12 @@ def read_audio(audio: str | os.PathLike[str]) -> Recorded:
                 if len(blocks[-1]) < _BLOCK:
                     return Recorded(str(path), np.concatenate(blocks), file.samplerate, file.subtype)
         raise InputError(f"{path} has more than {_MOST_SAMPLES} samples; cut out the part in question")
-    except (soundfile.LibsndfileError, RuntimeError, OSError) as error:
-        raise InputError(f"{path} is no audio file that can be read: {error}") from error
+    except OSError as error:
+        raise InputError(f"{path} can't be read: {error.strerror or error}") from error
+    except RuntimeError as error:
+        raise InputError(
+            f"{path} is no audio that can be read: neither WAV, FLAC, Ogg nor MP3, or it is damaged"
+        ) from error
 
 
 @contextlib.contextmanager
@@ -177,7 +181,9 @@ class AudioWriter:
     def write(self, samples: npt.NDArray[np.float32]) -> None:
         """Append float32 samples [n]."""
         try:
-            self._file.write(samples)
+            # libsndfile's encoder of Vorbis has all that it is given at once on the stack.
+            for start in range(0, len(samples), _BLOCK):
+                self._file.write(samples[start : start + _BLOCK])
         except (soundfile.LibsndfileError, OSError) as error:
             raise self._unwritable(error) from error
         self._checked()

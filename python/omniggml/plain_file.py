@@ -46,7 +46,7 @@ def read_plain(path: str | os.PathLike[str], most: int = MOST_TEXT) -> bytes:
 
 def read_plain_or_piped(path: str | os.PathLike[str], most: int = MOST_TEXT) -> bytes:
     """As `read_plain`, and all that comes through a pipe that somebody names, such as <(command) and /dev/stdin."""
-    if not _is_pipe(path):
+    if not is_pipe(path):
         return read_plain(path, most)
     with Path(path).open("rb") as pipe:
         data = pipe.read(most + 1)
@@ -55,7 +55,8 @@ def read_plain_or_piped(path: str | os.PathLike[str], most: int = MOST_TEXT) -> 
     return data
 
 
-def _is_pipe(path: str | os.PathLike[str]) -> bool:
+def is_pipe(path: str | os.PathLike[str]) -> bool:
+    """Whether a pipe has that name; False too for what can't be a name."""
     try:
         return stat.S_ISFIFO(Path(path).stat().st_mode)
     except (OSError, ValueError):

@@ -251,8 +251,8 @@ def _warped(x: Tensor, widths: Tensor) -> Tensor:
 class Recordings:
     """Batches without end. Shards that are made meanwhile join in when all clips have been drawn once."""
 
-    def __init__(self, directories: Sequence[Path], course: Course, seed: int, device: torch.device) -> None:
-        self.directories, self.course, self.device = directories, course, device
+    def __init__(self, directory: Path, course: Course, seed: int, device: torch.device) -> None:
+        self.directory, self.course, self.device = directory, course, device
         self.closing = False
         """Of the answers only those that the thinker has for a question or for nothing."""
         self._random, self._draws = random.Random(seed), np.random.default_rng(seed)
@@ -278,12 +278,12 @@ class Recordings:
     def _batches(self) -> Iterator[EarBatch]:
         rng = self._random
         while True:
-            for path in sorted(path for directory in self.directories for path in directory.glob("*.npz")):
+            for path in sorted(self.directory.glob("*.npz")):
                 if path not in self._shards:
                     self._shards[path] = list(load_shard(path))
             clips = [clip for shard in self._shards.values() for clip in shard]
             if not clips:
-                raise ValueError(f"{self.directories[0]} holds no recordings to learn from: run the stage recordings")
+                raise ValueError(f"{self.directory} holds no recordings to learn from: run the stage recordings")
             for portion in opened(clips, self._draws) if self.course.opened else [clips]:
                 portion.sort(key=lambda clip: clip.features.shape[1] * rng.uniform(0.95, 1.05))
                 groups = list(_grouped(portion, self.course.frames))
@@ -308,7 +308,7 @@ def _grouped(clips: Sequence[Clip], frames: int) -> Iterator[list[Clip]]:
 
 def train_ear(
     thinker: Thinker,
-    directories: Sequence[Path],
+    directory: Path,
     dev: Sequence[Clip],
     out: Path,
     course: Course,
@@ -325,7 +325,7 @@ def train_ear(
         load_weights(before, model)
     optimizer = Optimizers(model, "layers.")
     step, steps = load_state(out, model, optimizer), course.schedule.steps
-    recordings = Recordings(directories, course, seed + step, device)
+    recordings = Recordings(directory, course, seed + step, device)
     draws, saved = torch.Generator(device).manual_seed(seed + step), time.monotonic()
     model.train()
     supply = iter(recordings)

@@ -1,6 +1,6 @@
-"""Recordings as people make them: the microphone is open before the question, after it and while the speaker thinks, and
-everybody talks at a pace of their own. Made anew from recordings that are there, on their features, each time that they
-are learned from."""
+"""Recordings as people make them: the microphone is open before the question, after it and while the speaker thinks,
+and everybody talks at a pace of their own. Made anew from recordings that are there, on their features, each time that
+they are learned from."""
 
 from __future__ import annotations
 
@@ -101,7 +101,8 @@ def paced(clip: Clip, times: float) -> Clip:
 
 
 def paused(clip: Clip, rows: int, rng: np.random.Generator) -> Clip:
-    """With so many rows of the clip's own quiet before one of its words. As it is where nobody knows when they begin."""
+    """With so many rows of the clip's own quiet before one of its words. As it is where no word has a row of nothing
+    before it."""
     starts = [row for row in range(1, len(clip.tokens)) if _begins_word(clip.tokens, row)]
     if not starts:
         return clip
@@ -115,9 +116,7 @@ def paused(clip: Clip, rows: int, rng: np.random.Generator) -> Clip:
 
 
 _SPACE = byte_letters()[ord(" ")]
-_BEGINNINGS = frozenset(
-    number for number, token in enumerate(voice_tokenizer().vocabulary) if token.startswith(_SPACE)
-)
+_BEGINNINGS = frozenset(number for number, token in enumerate(voice_tokenizer().vocabulary) if token.startswith(_SPACE))
 
 
 def _begins_word(tokens: np.ndarray, row: int) -> bool:

@@ -155,7 +155,7 @@ class Recipe:
         dev = unheard_clips(min(120, first.speeches), self.seed)
         course = Course(Schedule(1.0, first.steps, decay=0.64), 64_000, writing=0.18, closing=0.62)
         train_ear(thinker, heard, dev, self.work / "ear-first.pt", course, seed, self.device)
-        course = Course(Schedule(0.4, again.steps, warmup=50, decay=0.9), 4_000, parts=4)
+        course = Course(Schedule(0.4, again.steps, warmup=50, decay=0.9), 4_000, parts=4, opened=True)
         before, out = self.work / "ear-first.pt", self.work / "ear.pt"
         model = train_ear(thinker, heard_again, dev, out, course, seed_again, self.device, before)
         write_ear_file(write_ear_checkpoint(self.work / "ear-checkpoint", model.ear), self.work)

@@ -17,8 +17,10 @@ from omniggml.cli.arguments import (
     load_model,
     speech_options,
 )
+from omniggml.cli.exit_codes import CUT
 from omniggml.cli.output import Output, report, write_audio
 from omniggml.cli.saying import say, shown
+from omniggml.cli.shown_media import Shown, files_shown
 from omniggml.errors import InputError
 from omniggml.options import TextOptions
 
@@ -26,9 +28,15 @@ from omniggml.options import TextOptions
 def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser("chat", help="answer a question, in text and aloud")
     parser.add_argument("question", nargs="?", help="what to ask, - to read it from standard input")
-    parser.add_argument("--audio", action=_Shown, metavar="FILE", help="a recording to hear; repeatable")
-    parser.add_argument("--image", action=_Shown, metavar="FILE", help="an image to see; repeatable")
-    parser.add_argument("--video", action=_Shown, metavar="FILE", help="a video to see, and hear; repeatable")
+    parser.add_argument(
+        "--audio", action=_Shown, metavar="FILE", help="a recording to hear, - from standard input; repeatable"
+    )
+    parser.add_argument(
+        "--image", action=_Shown, metavar="FILE", help="an image to see, - from standard input; repeatable"
+    )
+    parser.add_argument(
+        "--video", action=_Shown, metavar="FILE", help="a video to see, and hear, - from standard input; repeatable"
+    )
     parser.add_argument("--fps", type=float, metavar="N", help="frames of videos a second (default 2)")
     parser.add_argument("--max-pixels", type=int, metavar="N", help="pixels of an image, or of a frame, at most")
     parser.set_defaults(shown=[])
@@ -48,6 +56,8 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     output = _output(args)
+    inputs = [*files_read(args), *files_shown(args.shown, args.question)]
+    output.check(inputs)
     turns: list[dict[str, Any]] = [{"role": "user", "content": _asked(args)}]
     if args.system:
         turns.insert(0, {"role": "system", "content": args.system})
@@ -57,8 +67,6 @@ def run(args: argparse.Namespace) -> int:
         temperature=args.text_temperature,
         max_tokens=args.max_tokens,
     )
-    inputs = [*files_read(args), *(path for _, path in args.shown)]
-    output.check(inputs)
     model = load_model(args)
     stream = sys.stderr if output.on_stdout else sys.stdout
 
@@ -74,22 +82,25 @@ def run(args: argparse.Namespace) -> int:
         ended()
 
     def ended() -> None:
-        stop = answer.stop_reason
         print(file=stream)
-        if stop != "eos":
-            say(f"the answer was cut: {stop.replace('_', ' ')}")
+        if is_cut():
+            say(f"the answer was cut: {answer.stop_reason.replace('_', ' ')}")
+
+    def is_cut() -> bool:
+        return answer.stop_reason != "eos"
 
     if not model.has_voice:
         ended()
-        return 0
-    return report(write_audio(pieces(), output, model.sample_rate, inputs), output)
+        return CUT if is_cut() else 0
+    code = report(write_audio(pieces(), output, model.sample_rate, inputs), output)
+    return CUT if is_cut() else code
 
 
 class _Shown(argparse.Action):
     """Keeps recordings, images and videos in the order in which they are named."""
 
     def __call__(self, parser: Any, namespace: argparse.Namespace, values: Any, option: str | None = None) -> None:
-        namespace.shown = [*namespace.shown, (self.dest, values)]
+        namespace.shown = [*namespace.shown, Shown(self.dest, values)]
 
 
 def _asked(args: argparse.Namespace) -> str | list[dict[str, Any]]:
@@ -99,15 +110,15 @@ def _asked(args: argparse.Namespace) -> str | list[dict[str, Any]]:
     question = None if args.question is None else given_text(args.question)
     if not args.shown:
         return question or ""
-    parts = [_part(kind, path, args) for kind, path in args.shown]
+    parts = [_part(one, args) for one in args.shown]
     return parts if question is None else [*parts, {"type": "text", "text": question}]
 
 
-def _part(kind: str, path: str, args: argparse.Namespace) -> dict[str, Any]:
-    part: dict[str, Any] = {"type": kind, kind: path}
-    if kind != "audio":
+def _part(shown: Shown, args: argparse.Namespace) -> dict[str, Any]:
+    part: dict[str, Any] = {"type": shown.kind, shown.kind: shown.content()}
+    if shown.kind != "audio":
         part["max_pixels"] = args.max_pixels
-    return part | ({"fps": args.fps} if kind == "video" else {})
+    return part | ({"fps": args.fps} if shown.kind == "video" else {})
 
 
 def _output(args: argparse.Namespace) -> Output:

@@ -130,11 +130,15 @@ def _of_file(source: Any, what: str) -> Image:
             opened.load()
             return _as_rgb(opened, what)
     except PIL.UnidentifiedImageError:
-        raise InputError(f"{what} is no image that can be read: PNG, JPEG, WebP, GIF, BMP, TIFF, AVIF") from None
+        raise InputError(
+            f"{what} is no image that can be read: neither PNG, JPEG, WebP, GIF, BMP, TIFF nor AVIF"
+        ) from None
     except PIL.Image.DecompressionBombError:
         raise InputError(f"{what} has more than the {MOST_PIXELS} pixels that an image may have") from None
-    except _DAMAGED as error:
-        raise InputError(f"{what} is an image that is damaged: {' '.join(str(error).split())}") from None
+    except PermissionError as error:
+        raise InputError(f"{what} can't be read: {error.strerror}") from error
+    except _DAMAGED:
+        raise InputError(f"{what} is an image that is damaged, or cut") from None
 
 
 def _as_rgb(image: Image, what: str) -> Image:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from omniggml import _native
 from omniggml.errors import InputError, ModelFileError
-from omniggml.media.hearing import AUDIO_PAD, encode_audio
+from omniggml.media.hearing import AUDIO_PAD, Room, encode_audio
 from omniggml.media.image_input import Patches
 from omniggml.media.late_encoders import LateEncoders
 from omniggml.media.parts import HeardPart, Part, SeenPart, WatchedPart
@@ -107,7 +107,7 @@ class _Placing:
         part = next(self._waiting)
         what = self._name(part)
         if isinstance(part, HeardPart):
-            self._hear(encode_audio(self._encoders, part, self._n_threads, what), what)
+            self._hear(encode_audio(self._encoders, part, self._n_threads, what, self._room(0)))
         elif isinstance(part, SeenPart):
             self._see(part, what)
         else:
@@ -119,8 +119,7 @@ class _Placing:
         noun = _NOUNS[kind][0]
         return f"the {noun}" if self._counts[kind] == 1 else f"{noun} {self._numbers[kind]}"
 
-    def _hear(self, rows: FloatArray, what: str) -> None:
-        self._check_room(len(rows), what)
+    def _hear(self, rows: FloatArray) -> None:
         self._take(self._pads[HeardPart], rows, ())
         self._positions.text(len(rows))
 
@@ -139,8 +138,8 @@ class _Placing:
             self._take(self._pads[WatchedPart], seen.rows, seen.deepstack)
             self._positions.grid(seen.pairs, *seen.grid, seen.step)
             return
-        sound = encode_audio(self._encoders, HeardPart(part.video), self._n_threads, f"the sound of {what}")
-        self._check_room(len(seen.rows) + len(sound) + 2, what)
+        room = self._room(len(seen.rows) + 2)
+        sound = encode_audio(self._encoders, HeardPart(part.video), self._n_threads, f"the sound of {what}", room)
         self._interleave(seen, sound)
 
     def _is_heard(self, part: WatchedPart, what: str) -> bool:
@@ -174,6 +173,10 @@ class _Placing:
         self._tokens += [pads] * len(rows) if isinstance(pads, int) else pads
         self._rows.append(rows)
         self._deepstack.append(deepstack)
+
+    def _room(self, others: int) -> Room:
+        """For audio beside so many `others`."""
+        return Room(self._context - len(self._tokens) - others, self._context)
 
     def _with_room(self, pairs: Iterator[Patches], what: str) -> Iterator[Patches]:
         n = 0

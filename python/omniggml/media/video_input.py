@@ -129,8 +129,12 @@ class VideoFrames:
                 if not container.streams.video:
                     raise InputError(f"{self._what} holds no video")
                 yield from self._sampled(container.decode(container.streams.video[0]))
-        except (av.FFmpegError, *FFMPEG_DAMAGED) as error:
-            raise InputError(f"{self._what} is no video that can be read: {error}") from None
+        except PermissionError as error:
+            raise InputError(f"{self._what} can't be read: {error.strerror}") from error
+        except (av.FFmpegError, *FFMPEG_DAMAGED):
+            raise InputError(
+                f"{self._what} is no video that can be read: neither MP4, WebM, AVI, MOV nor MPEG, or it is damaged"
+            ) from None
 
     def _sampled(self, decoded: Iterator[Any]) -> Iterator[Pixels]:
         shown: Any = None

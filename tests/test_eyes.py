@@ -412,10 +412,10 @@ def test_the_command(eyes: Eyes, tmp_path: Path) -> None:
     short = ("--thinker", thinker, "--mmproj", mmproj, "--max-tokens", 3, "--text-greedy")
     seen = command("chat", "what?", "--image", path, *short)
     plain = command("chat", "what?", *short)
-    assert seen.returncode == plain.returncode == 0, seen.stderr
+    assert {seen.returncode, plain.returncode} <= {0, 3}, seen.stderr  # 3 where the answer was cut
     assert seen.stdout != plain.stdout
     twice = command("chat", "what?", "--image", path, "--max-pixels", 4096, "--image", path, *short)
-    assert twice.returncode == 0, twice.stderr
+    assert twice.returncode in (0, 3), twice.stderr
     lost = command("chat", "what?", "--image", tmp_path / "no.png", *short)
     assert lost.returncode != 0 and "no such file" in lost.stderr
 

@@ -210,7 +210,7 @@ def test_no_thinker_on_request(tiny_files: Files) -> None:
 
 def test_the_command_line_chats_in_text(mini: Files, tmp_path: Path) -> None:
     done = command("chat", "hello", "--thinker", mini.thinker, "--max-tokens", 3, "--greedy")
-    assert done.returncode == 0 and done.stdout.strip()
+    assert done.returncode == 3 and done.stdout.strip()
     one_sentence(done.stderr.strip(), "the answer was cut: token limit")
     spoken = command("chat", "hello", "--thinker", mini.thinker, "-o", tmp_path / "x.wav")
     assert spoken.returncode == 1

@@ -380,6 +380,9 @@ def test_a_recording_comes_through_a_pipe(ears: Ears, tmp_path: Path) -> None:
         through = piped(path.read_bytes(), "chat", "--audio", name, *rest, at=tmp_path)
         assert (through.returncode, through.stdout) == (by_name.returncode, by_name.stdout), through.stderr
     assert by_name.returncode == (3 if "the answer was cut: token limit" in by_name.stderr else 0)
+    for option in ("--fps", "--max-pixels"):
+        idle = command("chat", "--audio", path, option, 2, *rest)
+        assert idle.returncode == 1 and f"{option} would change nothing without" in idle.stderr
     twice = piped(path.read_bytes(), "chat", "--audio", "-", "--video", "-", *rest, at=tmp_path)
     assert twice.returncode == 1 and "only once" in twice.stderr
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import PIL.Image
 import pytest
+import soundfile
 
 import omniggml
 from omniggml import Audio, Model, TextOptions
@@ -54,6 +59,40 @@ def event(**fields: Any) -> str:
 
 def delta(text: str, finish: str | None = None) -> str:
     return event(choices=[{"delta": {"content": text}, "finish_reason": finish}])
+
+
+def test_a_server_is_sent_what_it_can_not_read_itself(voice: Model, tmp_path: Path) -> None:
+    """Files, bytes and arrays as WAV and PNG in base64; what has OpenAI's form as it is; no video."""
+    asked: list[dict[str, Any]] = []
+
+    def reply(path: str, body: dict[str, Any]) -> tuple[int, list[str]]:
+        if path != "/v1/chat/completions":
+            return 404, []
+        asked.append(body)
+        return 200, [delta("yes", "stop"), "data: [DONE]"]
+
+    sound, pixels = Audio(np.linspace(-0.5, 0.5, 24000, dtype=np.float32), 24000), np.full((4, 6, 3), 7, np.uint8)
+    sound.save(tmp_path / "q.flac")
+    theirs = {"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}
+    given = [tmp_path / "q.flac", (tmp_path / "q.flac").read_bytes(), sound]
+    content = [
+        *({"type": "audio", "audio": one} for one in given),
+        *[{"type": "image", "image": pixels}, theirs, {"type": "text", "text": "hm?"}],
+    ]
+    with serving(reply) as url:
+        answer = voice.answer([{"role": "user", "content": content}], thinker_url=url)
+        assert "".join(answer) == "yes"
+        watched = [{"role": "user", "content": [{"type": "video", "video": "v.mp4"}]}]
+        with pytest.raises(omniggml.InputError, match="no videos"):
+            voice.answer(watched, thinker_url=url)
+    *sounds, image, same, text = asked[0]["messages"][0]["content"]
+    assert (same, text) == tuple(content[-2:])
+    for part in sounds:
+        assert part["type"] == "input_audio" and part["input_audio"]["format"] == "wav"
+        heard, rate = soundfile.read(io.BytesIO(base64.b64decode(part["input_audio"]["data"])), dtype="float32")
+        assert rate == 16000 and np.abs(heard[100:-100] - np.linspace(-0.5, 0.5, 16000)[100:-100]).max() < 1e-3
+    picture = base64.b64decode(image["image_url"]["url"].removeprefix("data:image/png;base64,"))
+    assert np.array_equal(np.asarray(PIL.Image.open(io.BytesIO(picture))), pixels)
 
 
 def test_any_servers_text_is_spoken_as_the_whole(voice: Model) -> None:

@@ -32,6 +32,7 @@ from omniggml.media.late_encoders import LateEncoders
 from omniggml.media.parts import HeardPart, SeenPart, parted, text_alone
 from omniggml.media.placing import Placed, placed
 from omniggml.media.seeing import Eyes, Seen
+from omniggml.media.sending import as_sent
 from omniggml.options import (
     LoadOptions,
     PathLike,
@@ -566,7 +567,7 @@ class Model:
         turns = checked_turns(messages)
         # Its states of what is heard are the server's own: the talker reads what is written.
         conversation = Conversation(self._conversation(text_alone(turns)), words=False)
-        return AnswerAtUrl(server, turns, text_options or TextOptions(), self.tokenizer, conversation)
+        return AnswerAtUrl(server, as_sent(turns), text_options or TextOptions(), self.tokenizer, conversation)
 
     def _answered(self, answer: Writing, options: SpeechOptions) -> ComingText:
         # What this model's thinker writes are words; what another's does is written out where the voice needs that.

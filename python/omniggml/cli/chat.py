@@ -108,10 +108,22 @@ def _asked(args: argparse.Namespace) -> str | list[dict[str, Any]]:
     if args.question is None and not args.shown:
         raise InputError("there is nothing to answer: give a question, or a recording with --audio")
     question = None if args.question is None else given_text(args.question)
+    _check_seen(args)
     if not args.shown:
         return question or ""
     parts = [_part(one, args) for one in args.shown]
     return parts if question is None else [*parts, {"type": "text", "text": question}]
+
+
+def _check_seen(args: argparse.Namespace) -> None:
+    """Raises InputError for an option of what is seen where nothing is."""
+    kinds = {one.kind for one in args.shown}
+    for option, value, needed in (
+        ("--fps", args.fps, ["video"]),
+        ("--max-pixels", args.max_pixels, ["image", "video"]),
+    ):
+        if value is not None and not kinds.intersection(needed):
+            raise InputError(f"{option} would change nothing without {' or '.join(f'--{kind}' for kind in needed)}")
 
 
 def _part(shown: Shown, args: argparse.Namespace) -> dict[str, Any]:

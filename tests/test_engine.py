@@ -58,9 +58,12 @@ def begin(model: Model, engine: _native.SpeechEngine, wish: Wish, **options: Any
     params.talker = sampling
     return engine.begin(
         params,
-        conversation=model._conversation([{"role": "user", "content": wish.user}]),
         speaker=model._speaker(wish.speaker),
-        **{"text": wish.text, **options},
+        **{
+            "conversation": model._conversation([{"role": "user", "content": wish.user}]),
+            "text": wish.text,
+            **options,
+        },
     )
 
 
@@ -279,6 +282,60 @@ def test_one_without_text_lets_others_pass(model: Model) -> None:
     assert engine.n_waiting == 1
     silent.cancel()
     assert heard_nothing(silent) == "cancelled"
+
+
+def with_sound(model: Model) -> dict[str, Any]:
+    """A conversation in which three positions are the thinker's hidden states."""
+    header = model._conversation([{"role": "user", "content": "two"}])
+    at = len(header) - 6
+    conversation = header[:at] + [model._speech.text_tokens["audio"]] * 3 + header[at:]
+    width = model._speech.talker_geometry["thinker_hidden_size"]
+    hidden = np.random.default_rng(0).standard_normal((len(conversation), width), np.float32)
+    return {"conversation": conversation, "thinker_hidden": hidden}
+
+
+@pytest.mark.parametrize("sound", [False, True])
+def test_a_prompt_is_read_ahead_of_its_text_in_a_slot_that_nobody_wants(model: Model, sound: bool) -> None:
+    """It has it until somebody may speak, and reads again what it had read."""
+    options = with_sound(model) if sound else {}
+    wish, other = Wish((3, 4, 5, 6, 7), 1, model.speakers[0], "three two"), Wish((9, 8, 7), 2, model.speakers[-1])
+    expected = [
+        heard(begin(model, _native.SpeechEngine(model._speech, n_threads=1), one, **options)) for one in (wish, other)
+    ]
+    engine = _native.SpeechEngine(model._speech, n_slots=1, n_threads=1)
+    written = begin(model, engine, wish, **{**options, "text": wish.text[:1], "finished": False})
+    assert written.read(0.05) is None and written.timings()["prompt"] == 0, "whether it is the only one isn't known"
+    written.feed(wish.text[1:3])
+    read_once = prompt_seconds_above(written, 0)
+    assert not written.admitted and (engine.n_speaking, engine.n_waiting) == (0, 1)
+    passing = begin(model, engine, other, **options)
+    same(heard(passing), expected[1])
+    assert prompt_seconds_above(written, read_once) and not written.admitted
+    passing = begin(model, engine, other, **options)
+    written.feed(wish.text[3:])
+    written.finish()
+    same(heard(passing), expected[1])
+    same(heard(written), expected[0])
+
+
+def prompt_seconds_above(speech: _native.EngineSpeech, seconds: float) -> float:
+    """What its prompt took, as soon as that is more than so much."""
+    end = time.monotonic() + 20
+    while speech.timings()["prompt"] <= seconds:
+        assert time.monotonic() < end, "no prompt is read"
+        time.sleep(0.002)
+    return float(speech.timings()["prompt"])
+
+
+def test_one_that_reads_ahead_is_cancelled(model: Model) -> None:
+    engine = _native.SpeechEngine(model._speech, n_slots=2, n_threads=1)
+    for drop in (False, True):
+        written = begin(model, engine, Wish((3, 4, 5), 1, model.speakers[0]), finished=False)
+        assert prompt_seconds_above(written, 0)
+        written.cancel(drop=drop)
+        if not drop:
+            assert heard_nothing(written) == "cancelled"
+    assert engine.drain(10)
 
 
 def heard_nothing(speech: _native.EngineSpeech) -> str:

@@ -75,6 +75,7 @@ class EngineCore {
             int64_t slot;
             int32_t first = 0;
             bool    alone = false;
+            bool    ahead = false;  // of its text: it may have to begin anew
         };
 
         std::vector<Opening> opening;
@@ -100,6 +101,11 @@ class EngineCore {
     void    end_cancelled();
     void    end_all(StopReason stop, const std::exception_ptr & error);
     void    admit();
+    void    let_speak(const Job & job);
+    void    give_way(int64_t slot);
+    void    read_ahead();
+    size_t  free_slot() const;
+    int64_t n_free() const;
     Turn    next_turn();
     Turns   turn_of(const SpeechJob & job) const;
     bool    listener_keeps_up(const SpeechJob & job) const;

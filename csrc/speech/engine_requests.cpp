@@ -180,7 +180,7 @@ std::vector<int64_t> EngineCore::wait_readable(std::chrono::duration<double> tim
 
 int64_t EngineCore::n_speaking() const {
     const Lock lock(mutex_);
-    return n_slots() - std::count(slots_.begin(), slots_.end(), nullptr);
+    return n_slots() - n_free();
 }
 
 int64_t EngineCore::n_waiting() const {
@@ -190,13 +190,13 @@ int64_t EngineCore::n_waiting() const {
 
 // Those that go on from another one are its own affair.
 int64_t EngineCore::n_first_waiting() const {
-    return std::count_if(waiting_.begin(), waiting_.end(), [](const Job & job) { return job->request.after == 0; });
+    const auto waits = [](const Job & job) { return job && !job->admitted && job->request.after == 0; };
+    return std::count_if(waiting_.begin(), waiting_.end(), waits) + std::count_if(slots_.begin(), slots_.end(), waits);
 }
 
 double EngineCore::expected_wait() const {
     const Lock lock(mutex_);
-    const auto free  = std::count(slots_.begin(), slots_.end(), nullptr);
-    const auto ahead = n_first_waiting() + 1 - free;
+    const auto ahead = n_first_waiting() + 1 - n_free();
     return ahead <= 0 ? 0.0 : (double) ahead / (double) n_slots() * slot_seconds_;
 }
 

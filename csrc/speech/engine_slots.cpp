@@ -2,6 +2,7 @@
 #include "speech/engine_core.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "speech/engine_time.h"
 
@@ -10,6 +11,7 @@ namespace omni {
 namespace {
 
 constexpr size_t  k_tokens_to_start = 4;
+constexpr size_t  k_tokens_to_read  = 2;   // that there is more than one token is seen in the prompt
 constexpr int64_t k_waited_for      = 8;   // frames of a first piece that the talker waits for, to be heard soon
 constexpr int64_t k_text_a_turn     = 32;  // tokens, where others would wait
 
@@ -38,38 +40,94 @@ EngineCore::Turns EngineCore::turn_of(const SpeechJob & job) const {
     return turn;
 }
 
+// That nobody has, or else the youngest of those who only read ahead. There is one.
+size_t EngineCore::free_slot() const {
+    const auto worth = [](const Job & job) { return job == nullptr ? -2 : job->admitted ? 0 : -1; };
+    const auto found = std::min_element(slots_.begin(), slots_.end(), [&](const Job & a, const Job & b) {
+        const bool both_read = worth(a) == -1 && worth(b) == -1;
+        return both_read ? a->id > b->id : worth(a) < worth(b);
+    });
+    return (size_t) (found - slots_.begin());
+}
+
+int64_t EngineCore::n_free() const {
+    return std::count_if(slots_.begin(), slots_.end(), [](const Job & job) { return !job || !job->admitted; });
+}
+
+void EngineCore::let_speak(const Job & job) {
+    job->admitted        = true;
+    job->admitted_at     = EngineClock::now();
+    job->timings.waiting = seconds_since(job->begun);
+    // What follows it queues up behind those who wait already, so that all texts go on by turns.
+    const auto follows = [&job](const Job & other) { return other->request.after != job->id; };
+    std::stable_partition(waiting_.begin(), waiting_.end(), follows);
+}
+
+// Nothing of it was spoken, so that it can begin anew, in its place in the queue.
+void EngineCore::give_way(int64_t slot) {
+    const Job job = std::move(slots_[(size_t) slot]);
+    if (job->opened) {
+        batch_->close(slot);
+    }
+    job->opened       = false;
+    job->all_given    = false;
+    job->n_given      = 0;
+    const auto behind = [&job](const Job & other) { return other->id > job->id; };
+    waiting_.insert(std::find_if(waiting_.begin(), waiting_.end(), behind), job);
+}
+
 // In the order of their coming; one that has no text yet lets others pass. What goes on from another is ahead of its
 // turn while that one speaks, and gets a slot that nobody waits for; one is left for who comes next.
 void EngineCore::admit() {
-    for (auto free = std::count(slots_.begin(), slots_.end(), nullptr); free > 0; --free) {
-        const auto of = [this](Turns turn) {
-            return std::find_if(waiting_.begin(), waiting_.end(), [&](const Job & job) {
-                return (job->finished || job->text.size() >= k_tokens_to_start) && turn_of(*job) == turn;
-            });
+    const auto may_start = [](const Job & job) { return job->finished || job->text.size() >= k_tokens_to_start; };
+    for (const Job & job : slots_) {
+        if (job && !job->admitted && may_start(job)) {
+            let_speak(job);
+        }
+    }
+    for (auto free = n_free(); free > 0; --free) {
+        const auto of = [&](Turns turn) {
+            return std::find_if(waiting_.begin(), waiting_.end(),
+                                [&](const Job & job) { return may_start(job) && turn_of(*job) == turn; });
         };
         auto next = of(Turns::its_own);
         if (next == waiting_.end() && free > 1) {
             next = of(Turns::ahead);
         }
         if (next == waiting_.end()) {
-            return;
+            break;
         }
         const Job job = *next;
         waiting_.erase(next);
-        *std::find(slots_.begin(), slots_.end(), nullptr) = job;
-        job->admitted                                     = true;
-        job->admitted_at                                  = EngineClock::now();
-        job->timings.waiting                              = seconds_since(job->begun);
-        // What follows it queues up behind those who wait already, so that all texts go on by turns.
-        const auto follows = [&job](const Job & other) { return other->request.after != job->id; };
-        std::stable_partition(waiting_.begin(), waiting_.end(), follows);
+        const size_t slot = free_slot();
+        if (slots_[slot]) {
+            give_way((int64_t) slot);
+        }
+        slots_[slot] = job;
+        let_speak(job);
+    }
+    read_ahead();
+}
+
+// The prompts of those who have no text to start with yet, in slots that nobody waits for.
+void EngineCore::read_ahead() {
+    for (Job & slot : slots_) {
+        const auto next = std::find_if(waiting_.begin(), waiting_.end(), [this](const Job & job) {
+            return job->text.size() >= k_tokens_to_read && turn_of(*job) == Turns::its_own;
+        });
+        if (!slot && next != waiting_.end()) {
+            slot = *next;
+            waiting_.erase(next);
+        }
     }
 }
 
 void EngineCore::leave_slot(int64_t slot) {
     Job & job = slots_[(size_t) slot];
     note_rest(*job, false);
-    learn(slot_seconds_, seconds_since(job->admitted_at));
+    if (job->admitted) {
+        learn(slot_seconds_, seconds_since(job->admitted_at));
+    }
     if (!job->said_all) {
         leaving_.push_back(job);
     }
@@ -97,7 +155,7 @@ void EngineCore::end_cancelled() {
             job->pending.clear();
             job->n_pending = 0;
         }
-        if (!job->dropped && !job->said_all) {
+        if (!job->dropped && !job->said_all && job->admitted) {
             send(*job, StopReason::cancelled);
         } else if (!job->vocoding && !job->said_all) {
             say_last(*job, StopReason::cancelled, nullptr);
@@ -126,7 +184,7 @@ bool EngineCore::listener_keeps_up(const SpeechJob & job) const {
 
 // Alone, and its first piece is so short that it should be heard before more is spoken.
 bool EngineCore::first_is_waited_for(const SpeechJob & job) const {
-    const auto others = n_slots() - std::count(slots_.begin(), slots_.end(), nullptr) - 1;
+    const auto others = n_slots() - n_free() - 1;
     return overlaps_ && others == 0 && job.n_pieces == 1 && job.n_vocoded == 0 && job.n_pending == 0 &&
            job.n_spoken <= k_waited_for && job.request.vocoded;
 }
@@ -141,8 +199,8 @@ void EngineCore::note_rest(SpeechJob & job, bool rests) const {
 }
 
 EngineCore::Turn EngineCore::next_turn() {
-    Turn    turn;
-    int64_t oldest = 0;
+    Turn                     turn;
+    std::pair<bool, int64_t> next;  // whose prompt is read: those who may speak before others, the oldest first
     for (size_t i = 0; i < slots_.size(); ++i) {
         const Job &   job  = slots_[i];
         const int64_t slot = (int64_t) i;
@@ -152,7 +210,7 @@ EngineCore::Turn EngineCore::next_turn() {
         if (!job->opened) {
             const bool known = !job->text.empty();
             turn.opening.push_back(
-                { job, slot, known ? job->text.front() : 0, job->finished && job->text.size() == 1 });
+                { job, slot, known ? job->text.front() : 0, job->finished && job->text.size() == 1, !job->admitted });
             continue;
         }
         if (job->n_given < job->text.size() || (job->finished && !job->all_given)) {
@@ -165,10 +223,14 @@ EngineCore::Turn EngineCore::next_turn() {
                   last });
         }
         if (!batch_->prompt_read(slot)) {
-            if (turn.prompt < 0 || job->id < oldest) {
+            const auto rank = std::make_pair(!job->admitted, job->id);
+            if (turn.prompt < 0 || rank < next) {
                 turn.prompt = slot;
-                oldest      = job->id;
+                next        = rank;
             }
+            continue;
+        }
+        if (!job->admitted) {
             continue;
         }
         const bool steps = batch_->can_step(slot) && listener_keeps_up(*job);

@@ -54,7 +54,7 @@ void EngineCore::open(const Turn::Opening & opening) {
         } else {
             batch_->open(opening.slot, r.params,
                          PromptReading(*model_->talker(), model_->text_tokens(), r.conversation, opening.first,
-                                       opening.alone, r.speaker, std::move(r.thinker)));
+                                       opening.alone, r.speaker, opening.ahead ? r.thinker : std::move(r.thinker)));
             opening.job->opened  = true;
             opening.job->n_given = 1;
         }

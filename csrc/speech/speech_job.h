@@ -52,7 +52,7 @@ struct SpeechJob {
     EngineClock::time_point first_heard;  // once there are samples
 
     SpeechTimings           timings;
-    bool                    admitted = false;
+    bool                    admitted = false;  // it has a slot to speak in
     EngineClock::time_point begun, admitted_at, resting_since;
     bool                    resting = false;
 

@@ -357,6 +357,18 @@ def test_a_cut_file_is_as_long_as_what_there_is() -> None:
     assert np.array_equal(read_samples(whole[: 44 + 2 * 5000]), read_samples(whole)[:5000])
 
 
+def test_flac_that_was_written_to_a_pipe() -> None:
+    """Its header doesn't tell how long it is."""
+    samples = clip("voice", 16000)
+    piped = bytearray(encoded(samples, "FLAC"))
+    lengths = 8 + 13  # behind the marks and the sizes of blocks and frames, rate, channels and bits: 36 bits
+    piped[lengths] &= 0xF0
+    piped[lengths + 1 : lengths + 5] = bytes(4)
+    assert np.abs(read_samples(bytes(piped)) - samples).max() < 1e-4
+    with pytest.raises(InputError, match="longer than half a second"):
+        read_samples(bytes(piped), longest=Longest(0.5, "half a second"))
+
+
 def test_eight_bits_96_khz_and_eight_channels() -> None:
     samples = np.stack([clip("voice", 48000, 96000)] * 8, axis=1)
     read = read_samples(wav(samples, 96000, "PCM_U8"))

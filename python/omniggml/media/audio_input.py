@@ -33,6 +33,8 @@ _LOWEST_RATE, _HIGHEST_RATE = 1_000, 768_000
 _MOST_CHANNELS = 64
 _FRAMES_AT_ONCE = 1 << 18
 _LOOKED_AT = 16  # bytes of a file
+_UNKNOWN_LENGTH = 1 << 62
+"""Frames that libsndfile takes at least where a header doesn't tell, as of FLAC that was written to a pipe."""
 # Playlists and the like name other files and addresses; nothing that is heard may.
 _FFMPEG_FORMATS = (
     "mov,mp4,m4a,3gp,matroska,webm,aac,ac3,eac3,amr,asf,avi,caf,flv,mpeg,mpegts,mp3,ogg,flac,wav,aiff,wv,tta"
@@ -147,7 +149,8 @@ def _of_file(source: bytes | io.BytesIO, what: str, longest: Longest) -> FloatAr
         with opened_audio(source) as file:
             _check_rate(file.samplerate, what)
             _check_channels(file.channels, what)
-            _check_length(max(file.frames, 0), file.samplerate, what, longest)
+            if 0 < file.frames < _UNKNOWN_LENGTH:
+                _check_length(file.frames, file.samplerate, what, longest)
 
             def blocks() -> Iterator[FloatArray]:
                 while True:
@@ -204,7 +207,7 @@ def _by_ffmpeg(source: bytes | io.BytesIO, what: str, longest: Longest) -> Float
                 raise InputError(f"{what} holds no audio")
             stream = container.streams.audio[0]
             if stream.codec_context is None:
-                raise InputError(f"{what} has audio of a codec that isn't known; save it as WAV, FLAC, Ogg or MP3")
+                raise InputError(f"{what} is in a codec that isn't known; save it as WAV, FLAC, Ogg or MP3")
             rate, channels = stream.codec_context.sample_rate, stream.codec_context.channels
             _check_rate(rate, what)
             _check_channels(channels, what)

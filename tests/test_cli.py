@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -18,6 +19,7 @@ import soundfile
 
 from conftest import Files
 from gguf_edit import GgufEdit
+from omniggml.cli import main
 from processes import written_aside
 from sentences import one_sentence
 
@@ -127,6 +129,21 @@ def test_same_seed_same_file(model: list[str], tmp_path: Path) -> None:
 def test_formats(model: list[str], tmp_path: Path, name: str) -> None:
     cut(run("speak", "hello", "-o", tmp_path / name, *model, "--max-frames", 5))
     assert soundfile.info(tmp_path / name).samplerate == 24000
+
+
+def test_what_pillow_thinks_of_an_image_is_for_the_log(
+    capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its warnings are of tags and offsets; ours are said."""
+    monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)
+    assert main(["voices"]) == 0
+    capsys.readouterr()
+    with caplog.at_level("DEBUG", "omniggml.images"), warnings.catch_warnings():
+        warnings.simplefilter("always")
+        warnings.warn_explicit("Truncated File Read", UserWarning, "/x/PIL/TiffImagePlugin.py", 982)
+        warnings.warn_explicit("it is damaged", UserWarning, "/x/program.py", 1)
+    assert capsys.readouterr().err == "omniggml: it is damaged\n"
+    assert "Truncated File Read" in caplog.text
 
 
 def test_a_long_speech_in_vorbis(tmp_path: Path) -> None:

@@ -289,6 +289,22 @@ def test_what_a_library_raises_of_a_damaged_video(
         one_sentence(str(caught.value))
 
 
+@pytest.mark.parametrize("kind", ["GIF", "PNG"])
+def test_an_animation_is_a_video(tmp_path: Path, kind: str) -> None:
+    """Of a second, in four frames; as an image it is refused, and that says so."""
+    pytest.importorskip("av")
+    frames = [Image.fromarray(np.full((64, 96, 3), 60 * number, np.uint8)) for number in range(4)]
+    path = tmp_path / f"a.{kind.lower()}"
+    frames[0].save(path, kind, save_all=True, append_images=frames[1:], duration=250)
+    for given in (path, path.read_bytes()):
+        pairs = list(VideoFrames(given, rate_of(26 / 7, 13, "it"), SIZE, Bounds(4096, 8192), "it").pairs())
+        seen = [np.mean(pair.values[:, index::2]) for pair in pairs for index in (0, 1)]
+        assert len(pairs) == 2 and not has_sound(given)
+        assert seen[0] < seen[-1] - 0.5
+        with pytest.raises(InputError, match="or a video of all"):
+            read_image(given, "it")
+
+
 def test_videos_that_are_none(tmp_path: Path) -> None:
     _, path = film(tmp_path, 4, 2)
     whole = path.read_bytes()

@@ -11,6 +11,7 @@ import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 import omniggml
 from omniggml.cli import (
@@ -138,5 +139,9 @@ def _fail(sentence: str, args: argparse.Namespace) -> int:
     return int(args.failed)
 
 
-def _one_line_warning(message: Warning | str, *_: object, **__: object) -> None:
+def _one_line_warning(message: Warning | str, category: object, filename: str, *_: object, **__: object) -> None:
+    """What Pillow thinks of a damaged image is for the log: that it is damaged is said if it can't be read."""
+    if "PIL" in Path(filename).parts:
+        logging.getLogger("omniggml.images").debug("%s", message)
+        return
     say(str(message), 2000)

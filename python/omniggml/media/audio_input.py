@@ -37,7 +37,7 @@ _UNKNOWN_LENGTH = 1 << 62
 """Frames that libsndfile takes at least where a header doesn't tell, as of FLAC that was written to a pipe."""
 # Playlists and the like name other files and addresses; nothing that is heard may.
 _FFMPEG_FORMATS = (
-    "mov,mp4,m4a,3gp,matroska,webm,aac,ac3,eac3,amr,asf,avi,caf,flv,mpeg,mpegts,mp3,ogg,flac,wav,aiff,wv,tta"
+    "mov,mp4,m4a,3gp,matroska,webm,aac,ac3,eac3,amr,asf,avi,caf,flv,mpeg,mpegts,mp3,ogg,flac,wav,aiff,wv,tta,gif,apng"
 )
 FFMPEG_DAMAGED = (OSError, ValueError, LookupError, TypeError, ArithmeticError, RuntimeError)
 """What PyAV raises of damaged files beside its own errors: IndexError where a stream appears that the header did not

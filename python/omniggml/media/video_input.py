@@ -29,6 +29,7 @@ from omniggml.media.image_input import (
     pixels_of,
     resized,
 )
+from omniggml.plain_file import open_plain
 
 VideoLike = str | os.PathLike[str] | bytes | npt.ArrayLike
 """A file's path or its bytes; frames as uint8 [frames, height, width, 3]."""
@@ -122,19 +123,25 @@ class VideoFrames:
             import av
         except ImportError:
             raise InputError(f"videos are read by PyAV, which isn't installed: {install_command('codecs')}") from None
-        source = str(self._video) if isinstance(self._video, os.PathLike) else io.BytesIO(bytes(self._video))
+        source = self._readable() if isinstance(self._video, os.PathLike) else io.BytesIO(bytes(self._video))
         pillow()
         try:
             with av.open(source, "r", options=FFMPEG_OPTIONS) as container:
                 if not container.streams.video:
                     raise InputError(f"{self._what} holds no video")
                 yield from self._sampled(container.decode(container.streams.video[0]))
-        except PermissionError as error:
-            raise InputError(f"{self._what} can't be read: {error.strerror}") from error
         except (av.FFmpegError, *FFMPEG_DAMAGED):
             raise InputError(
-                f"{self._what} is no video that can be read: neither MP4, WebM, AVI, MOV nor MPEG, or it is damaged"
+                f"{self._what} is no video that can be read: neither MP4, WebM, AVI, MOV, MPEG nor GIF, or it is "
+                "damaged"
             ) from None
+
+    def _readable(self) -> str:
+        try:
+            open_plain(self._video).close()
+        except OSError as error:
+            raise InputError(f"{self._what} can't be read: {error.strerror or error}") from error
+        return str(self._video)
 
     def _sampled(self, decoded: Iterator[Any]) -> Iterator[Pixels]:
         shown: Any = None

@@ -136,6 +136,27 @@ def test_a_batch_computes_for_each_exactly_what_it_computes_alone(
             np.testing.assert_array_equal(first[row], own_predictor.start(own_states, [int(codes[frame, i, 0])])[0])
 
 
+@pytest.mark.parametrize("type_", ["f32", "f16", "bf16", "q8_0"])
+@pytest.mark.parametrize("geometry", ["tiny", "grouped"])
+def test_prompts_that_are_read_at_once_are_what_they_are_alone(
+    model_files: ModelFiles, geometry: str, type_: str
+) -> None:
+    """Those who wait for slots that become free at the same moment; not all are equally long."""
+    model = omniggml.load(model_files.gguf(geometry, type_)[0], n_threads=1)
+    users = ["", "", "one", "", "one", ""]
+    wanted = [Wish((3, 4, 5, 6, 7, 8), i, model.speakers[-(i % 2)], user, 3) for i, user in enumerate(users)]
+    expected = [alone(model, wish) for wish in wanted]
+    for slots in (6, 3):
+        engine = _native.SpeechEngine(model._speech, n_slots=slots, n_threads=1)
+        resting = [endless(model, engine, piece_frames=[1], buffered_frames=1) for _ in range(slots)]
+        assert all(speech.read(10) is not None for speech in resting)
+        speeches = [begin(model, engine, wish) for wish in wanted]
+        for speech in resting:
+            speech.cancel()
+        for speech, said in zip(speeches, expected, strict=True):
+            same(heard(speech), said)
+
+
 def test_frames_are_for_different_sequences_that_there_are(model: Model) -> None:
     session = _native.TalkerSession(model._speech, 2, 1, None)
     hidden, groups = model.geometry["talker"]["hidden_size"], model.geometry["code2wav"]["num_quantizers"]

@@ -79,7 +79,7 @@ void speak(const std::shared_ptr<GgufFile> & file, bool map) {
     SpeechBatch    batch(model, 1, 1, nullptr);
     batch.open(0, params, PromptReading(talker, text, conversation, 1, false, speaker, {}));
     while (!batch.prompt_read(0)) {
-        batch.read_prompt(0, 3);
+        batch.read_prompts({ 0 }, 3);
         refuse_failed(batch);
     }
     batch.add_text(0, { 2 });

@@ -178,12 +178,12 @@ void TalkerSession::finish_graph(Built & built, ggml_tensor * x) const {
     graph.finish();
 }
 
-std::shared_ptr<TalkerSession::Built> TalkerSession::build_prompt(int64_t sequence, int64_t n, int64_t slots,
+// Of the sequences that lie in n_rows rows from this one on.
+std::shared_ptr<TalkerSession::Built> TalkerSession::build_prompt(int64_t row, int64_t n_rows, int64_t n, int64_t slots,
                                                                   bool three_axes) {
-    const int64_t row   = rows_[(size_t) sequence];
     const int64_t axes  = three_axes ? 4 : 1;
-    auto          built = std::make_shared<Built>(backends_, probe_.get(), cache_.cache(), n, slots, row, 1, axes);
-    built->inputs       = built->graph.input(GGML_TYPE_F32, { talker_->geometry().decoder.hidden, n, 1 });
+    auto          built = std::make_shared<Built>(backends_, probe_.get(), cache_.cache(), n, slots, row, n_rows, axes);
+    built->inputs       = built->graph.input(GGML_TYPE_F32, { talker_->geometry().decoder.hidden, n, n_rows });
     finish_graph(*built, decode(built->graph, built->inputs, built->kv));
     return built;
 }
@@ -255,7 +255,7 @@ TalkerOutput TalkerSession::prompt(int64_t sequence, const std::vector<float> & 
     const int64_t before = position;
     TalkerOutput  out;
     for_each_stretch(n, [&](int64_t first, int64_t count) {
-        auto built = build_prompt(sequence, count, cache_.window(position + count), !places.empty());
+        auto built = build_prompt(rows_[(size_t) sequence], 1, count, cache_.window(position + count), !places.empty());
         built->graph.set(built->inputs, inputs.data() + first * hidden, (size_t) (count * hidden) * sizeof(float));
         if (places.empty()) {
             std::vector<int32_t> rotated((size_t) count);
@@ -270,6 +270,68 @@ TalkerOutput TalkerSession::prompt(int64_t sequence, const std::vector<float> & 
     });
     if (!places.empty()) {
         offset.after(before, n, places.largest());
+    }
+    return out;
+}
+
+// sequences: in the order of their rows, which follow each other. inputs: [sequences, n, hidden].
+TalkerOutput TalkerSession::prompts_side_by_side(const std::vector<int64_t> & sequences,
+                                                 const std::vector<float> & inputs, int64_t n) {
+    std::vector<int64_t> starts;
+    std::vector<int32_t> rotated;
+    for (const int64_t i : sequences) {
+        starts.push_back(positions_[(size_t) i]);
+        for (int64_t at = starts.back(); at < starts.back() + n; ++at) {
+            rotated.push_back((int32_t) (at + offsets_[(size_t) i].value()));
+        }
+    }
+    const int64_t window = cache_.window(n + *std::max_element(starts.begin(), starts.end()));
+    auto          built = build_prompt(rows_[(size_t) sequences.front()], (int64_t) sequences.size(), n, window, false);
+    built->graph.set(built->inputs, inputs.data(), inputs.size() * sizeof(float));
+    built->kv.set(built->graph, starts, 0, rotated);
+    built->graph.compute();
+    for (const int64_t i : sequences) {
+        positions_[(size_t) i] += n;
+    }
+    return result(*built);
+}
+
+std::vector<TalkerOutput> TalkerSession::prompts(const std::vector<int64_t> &            sequences,
+                                                 const std::vector<std::vector<float>> & inputs) {
+    const int64_t hidden = talker_->geometry().decoder.hidden;
+    const int64_t vocab  = talker_->geometry().vocab;
+    const int64_t n      = (int64_t) inputs.at(0).size() / hidden;
+    int64_t       needed = 0;
+    for (size_t i = 0; i < sequences.size(); ++i) {
+        if (n == 0 || (int64_t) inputs.at(i).size() != n * hidden) {
+            throw Error(ErrorKind::internal, "prompts that are read together have as many inputs each");
+        }
+        needed = std::max(needed, positions_.at((size_t) sequences[i]) + n);
+    }
+    check_room(needed, talker_->geometry().decoder, "talker", "the speech");
+    cache_.reserve(needed, [this] { frame_graphs_.clear(); });
+    std::map<int64_t, size_t> by_row;
+    for (size_t i = 0; i < sequences.size(); ++i) {
+        by_row[rows_[(size_t) sequences[i]]] = i;
+    }
+    std::vector<TalkerOutput> out(sequences.size());
+    for (auto first = by_row.begin(); first != by_row.end();) {
+        std::vector<size_t>  which;
+        std::vector<int64_t> together;
+        std::vector<float>   all;
+        const int64_t        row = first->first;
+        while (first != by_row.end() && first->first == row + (int64_t) which.size()) {
+            which.push_back(first->second);
+            together.push_back(sequences[first->second]);
+            all.insert(all.end(), inputs[first->second].begin(), inputs[first->second].end());
+            ++first;
+        }
+        const TalkerOutput said = prompts_side_by_side(together, all, n);
+        for (size_t i = 0; i < which.size(); ++i) {
+            const auto logits = said.logits.begin() + (std::ptrdiff_t) i * vocab;
+            const auto states = said.hidden.begin() + (std::ptrdiff_t) i * hidden;
+            out[which[i]]     = { { logits, logits + vocab }, { states, states + hidden } };
+        }
     }
     return out;
 }

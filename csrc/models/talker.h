@@ -100,6 +100,11 @@ class TalkerSession {
     // the other. Logits may be NaN: see check_logits.
     TalkerOutput prompt(int64_t sequence, const std::vector<float> & inputs, const AxisPositions & places = {});
 
+    // Appends a run of n inputs [n, hidden] to each of these different sequences, in one pass over the weights where
+    // they lie side by side. Logits may be NaN.
+    std::vector<TalkerOutput> prompts(const std::vector<int64_t> &            sequences,
+                                      const std::vector<std::vector<float>> & inputs);
+
     // Appends one frame to each of these sequences, n different ones: the sum of the embeddings of its codes
     // ([n, groups]) plus text ([n, hidden]). The others rest and cost nothing. Logits may be NaN.
     TalkerOutput frame(const std::vector<int64_t> & sequences, const std::vector<int32_t> & codes,
@@ -140,7 +145,9 @@ class TalkerSession {
     void          finish_graph(Built & built, ggml_tensor * x) const;
     TalkerOutput  result(Built & built) const;
     void          check_places(const AxisPositions & places, int64_t n) const;
-    std::shared_ptr<Built> build_prompt(int64_t sequence, int64_t n, int64_t slots, bool three_axes);
+    std::shared_ptr<Built> build_prompt(int64_t row, int64_t n_rows, int64_t n, int64_t slots, bool three_axes);
+    TalkerOutput prompts_side_by_side(const std::vector<int64_t> & sequences, const std::vector<float> & inputs,
+                                      int64_t n);
     std::shared_ptr<Built> build_frame(int64_t n, int64_t slots);
     Built &                frame_graph(int64_t n, int64_t slots);
     std::vector<float>     project(const std::string & path, const Talker::Projection & projection,

@@ -17,6 +17,8 @@
 
 namespace omni {
 
+constexpr int64_t k_whole_prompt = 512;  // positions that are read at once, where nobody waits
+
 class EngineCore {
   public:
     EngineCore(std::shared_ptr<const SpeechModel> model, const EngineParams & params);
@@ -80,11 +82,11 @@ class EngineCore {
 
         std::vector<Opening> opening;
         std::vector<Text>    text;
-        int64_t              prompt = -1;     // the slot whose prompt is read on
-        bool                 others = false;  // whether somebody would wait for it
+        std::vector<int64_t> prompts;         // the slots whose prompts are read on
+        bool                 others = false;  // whether somebody would wait for that
         std::vector<int64_t> stepping;
 
-        bool empty() const { return opening.empty() && text.empty() && prompt < 0 && stepping.empty(); }
+        bool empty() const { return opening.empty() && text.empty() && prompts.empty() && stepping.empty(); }
     };
 
     // When a speech that goes on from another may have a slot: while the listener hears that one, or later.
@@ -107,6 +109,7 @@ class EngineCore {
     size_t  free_slot() const;
     int64_t n_free() const;
     Turn    next_turn();
+    void    choose_prompts(Turn & turn) const;
     Turns   turn_of(const SpeechJob & job) const;
     bool    listener_keeps_up(const SpeechJob & job) const;
     bool    first_is_waited_for(const SpeechJob & job) const;
@@ -128,7 +131,7 @@ class EngineCore {
     void compute(const Turn & turn);
     void open(const Turn::Opening & opening);
     void give_text(const Turn::Text & text);
-    void read_prompt(const Turn & turn);
+    void read_prompts(const Turn & turn);
     void step(const Turn & turn);
     void fail(const Job & job, int64_t slot, std::exception_ptr error);
 

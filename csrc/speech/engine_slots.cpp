@@ -199,8 +199,7 @@ void EngineCore::note_rest(SpeechJob & job, bool rests) const {
 }
 
 EngineCore::Turn EngineCore::next_turn() {
-    Turn                     turn;
-    std::pair<bool, int64_t> next;  // whose prompt is read: those who may speak before others, the oldest first
+    Turn turn;
     for (size_t i = 0; i < slots_.size(); ++i) {
         const Job &   job  = slots_[i];
         const int64_t slot = (int64_t) i;
@@ -223,11 +222,7 @@ EngineCore::Turn EngineCore::next_turn() {
                   last });
         }
         if (!batch_->prompt_read(slot)) {
-            const auto rank = std::make_pair(!job->admitted, job->id);
-            if (turn.prompt < 0 || rank < next) {
-                turn.prompt = slot;
-                next        = rank;
-            }
+            turn.prompts.push_back(slot);
             continue;
         }
         if (!job->admitted) {
@@ -240,7 +235,27 @@ EngineCore::Turn EngineCore::next_turn() {
         note_rest(*job, !steps);
     }
     turn.others = !turn.stepping.empty();
+    choose_prompts(turn);
     return turn;
+}
+
+// Of those there are: who may speak before others, the oldest first. One, where others wait for it; else all that can
+// be read at once. A probe sees one after the other.
+void EngineCore::choose_prompts(Turn & turn) const {
+    std::sort(turn.prompts.begin(), turn.prompts.end(), [this](int64_t a, int64_t b) {
+        const SpeechJob & one   = *slots_[(size_t) a];
+        const SpeechJob & other = *slots_[(size_t) b];
+        return std::make_pair(!one.admitted, one.id) < std::make_pair(!other.admitted, other.id);
+    });
+    size_t  n    = 0;
+    int64_t left = k_whole_prompt;
+    for (; n < turn.prompts.size(); ++n) {
+        left -= batch_->n_prompt_left(turn.prompts[n]);
+        if (n > 0 && (left < 0 || turn.others || params_.probe != nullptr)) {
+            break;
+        }
+    }
+    turn.prompts.resize(n);
 }
 
 }  // namespace omni

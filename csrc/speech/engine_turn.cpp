@@ -10,8 +10,7 @@ namespace omni {
 
 namespace {
 
-constexpr int64_t k_first_prompt = 16;   // positions, while nothing is known of their time
-constexpr int64_t k_whole_prompt = 512;  // positions, where nobody waits
+constexpr int64_t k_first_prompt = 16;  // positions, while nothing is known of their time
 
 }  // namespace
 
@@ -22,8 +21,8 @@ void EngineCore::compute(const Turn & turn) {
     for (const auto & text : turn.text) {
         give_text(text);
     }
-    if (turn.prompt >= 0) {
-        read_prompt(turn);
+    if (!turn.prompts.empty()) {
+        read_prompts(turn);
     }
     if (!turn.stepping.empty()) {
         step(turn);
@@ -82,9 +81,14 @@ void EngineCore::give_text(const Turn::Text & text) {
 }
 
 // At most as many positions as take the time of a frame, where somebody speaks who would wait for more.
-void EngineCore::read_prompt(const Turn & turn) {
-    const Job job = slots_[(size_t) turn.prompt];
-    if (!job) {
+void EngineCore::read_prompts(const Turn & turn) {
+    std::vector<int64_t> slots;
+    for (const int64_t slot : turn.prompts) {
+        if (slots_[(size_t) slot]) {
+            slots.push_back(slot);
+        }
+    }
+    if (slots.empty()) {
         return;
     }
     int64_t n = k_whole_prompt;
@@ -93,25 +97,30 @@ void EngineCore::read_prompt(const Turn & turn) {
         n                = std::clamp<int64_t>((int64_t) fit, 2, k_whole_prompt);
     }
     const auto    start = EngineClock::now();
-    const int64_t from  = batch_->n_prompt_read(turn.prompt);
+    const int64_t from  = batch_->n_prompt_read(slots.front());
     try {
-        batch_->read_prompt(turn.prompt, n);
+        batch_->read_prompts(slots, n);
     } catch (...) {
-        fail(job, turn.prompt, std::current_exception());
+        for (const int64_t slot : slots) {
+            fail(slots_[(size_t) slot], slot, std::current_exception());
+        }
         return;
     }
     const double took = seconds_since(start);
     if (turn.others) {
         // Of pieces of that size alone: in a long stretch a position takes a fraction of the time.
-        learn(position_seconds_, took / (double) std::max<int64_t>(1, batch_->n_prompt_read(turn.prompt) - from));
+        learn(position_seconds_, took / (double) std::max<int64_t>(1, batch_->n_prompt_read(slots.front()) - from));
     }
     cache_nbytes_ = batch_->cache_nbytes();
-    {
-        const Lock lock(mutex_);
-        job->timings.prompt += took;
-    }
-    if (batch_->error(turn.prompt)) {
-        fail(job, turn.prompt, batch_->error(turn.prompt));
+    for (const int64_t slot : slots) {
+        const Job job = slots_[(size_t) slot];
+        {
+            const Lock lock(mutex_);
+            job->timings.prompt += took;
+        }
+        if (batch_->error(slot)) {
+            fail(job, slot, batch_->error(slot));
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <map>
 #include <string>
 
 #include "error/error.h"
@@ -61,18 +62,47 @@ void SpeechBatch::close(int64_t slot) {
     errors_[(size_t) slot] = nullptr;
 }
 
-void SpeechBatch::read_prompt(int64_t slot, int64_t n) {
-    SpeechState & speech = state(slot);
-    const int64_t begin  = speech.prompt().n_read();
-    const auto    inputs = speech.prompt().next(talker_, n);
-    auto          output = talker_.prompt(slot, inputs, speech.prompt().places_from(begin));
-    if (!speech.prompt().at_end()) {
+void SpeechBatch::has_read(int64_t slot, TalkerOutput output) {
+    if (!state(slot).prompt().at_end()) {
         return;
     }
     try {
-        speech.read(std::move(output.logits), std::move(output.hidden));
+        state(slot).read(std::move(output.logits), std::move(output.hidden));
     } catch (const Error &) {
         fail(slot);
+    }
+}
+
+void SpeechBatch::read_prompts(const std::vector<int64_t> & slots, int64_t n) {
+    struct Run {
+        std::vector<int64_t>            slots;
+        std::vector<std::vector<float>> inputs;
+    };
+
+    std::map<size_t, Run> runs;  // by their length
+    for (const int64_t slot : slots) {
+        PromptReading & prompt = state(slot).prompt();
+        const int64_t   begin  = prompt.n_read();
+        try {
+            auto       inputs = prompt.next(talker_, n);
+            const auto places = prompt.places_from(begin);
+            if (!places.empty() || slots.size() == 1) {
+                has_read(slot, talker_.prompt(slot, inputs, places));
+                continue;
+            }
+            Run & run = runs[inputs.size()];
+            run.slots.push_back(slot);
+            run.inputs.push_back(std::move(inputs));
+        } catch (const Error &) {
+            fail(slot);
+        }
+    }
+    for (const auto & entry : runs) {
+        const Run & run     = entry.second;
+        auto        outputs = talker_.prompts(run.slots, run.inputs);
+        for (size_t i = 0; i < run.slots.size(); ++i) {
+            has_read(run.slots[i], std::move(outputs[i]));
+        }
     }
 }
 

@@ -29,12 +29,14 @@ class SpeechBatch {
     // A speech in a free slot; nothing of it is computed yet. Throws Error(input) for parameters that make no sense.
     void open(int64_t slot, const SpeechParams & params, PromptReading prompt);
 
-    // Reads up to about n further positions of its prompt.
-    void read_prompt(int64_t slot, int64_t n);
+    // Reads up to about n further positions of the prompt of each of them; those with as many at once.
+    void read_prompts(const std::vector<int64_t> & slots, int64_t n);
 
     bool prompt_read(int64_t slot) const { return state(slot).prompt().at_end(); }
 
     int64_t n_prompt_read(int64_t slot) const { return state(slot).prompt().n_read(); }
+
+    int64_t n_prompt_left(int64_t slot) const { return state(slot).prompt().n_positions() - n_prompt_read(slot); }
 
     // Text behind the answer's first token, which is in the prompt. Single tokens are as good as many.
     void add_text(int64_t slot, const std::vector<int32_t> & tokens);
@@ -65,6 +67,7 @@ class SpeechBatch {
     SpeechState & state(int64_t slot) const { return *states_[(size_t) slot]; }
 
     void                              fail(int64_t slot);
+    void                              has_read(int64_t slot, TalkerOutput output);
     void                              stop_at_limits(const std::vector<int64_t> & slots);
     std::vector<int64_t>              going_on(const std::vector<int64_t> & slots) const;
     void                              read_frames(const std::vector<int64_t> & slots);

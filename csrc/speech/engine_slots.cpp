@@ -239,23 +239,26 @@ EngineCore::Turn EngineCore::next_turn() {
     return turn;
 }
 
-// Of those there are: who may speak before others, the oldest first. One, where others wait for it; else all that can
-// be read at once. A probe sees one after the other.
+// Of those there are the oldest who may speak, before those who may not yet; and, where nobody waits for it, those that
+// one pass takes along, who have as much to read. A probe sees one after the other.
 void EngineCore::choose_prompts(Turn & turn) const {
-    std::sort(turn.prompts.begin(), turn.prompts.end(), [this](int64_t a, int64_t b) {
-        const SpeechJob & one   = *slots_[(size_t) a];
-        const SpeechJob & other = *slots_[(size_t) b];
-        return std::make_pair(!one.admitted, one.id) < std::make_pair(!other.admitted, other.id);
-    });
-    size_t  n    = 0;
-    int64_t left = k_whole_prompt;
-    for (; n < turn.prompts.size(); ++n) {
-        left -= batch_->n_prompt_left(turn.prompts[n]);
-        if (n > 0 && (left < 0 || turn.others || params_.probe != nullptr)) {
-            break;
+    const auto rank = [this](int64_t slot) {
+        const SpeechJob & job = *slots_[(size_t) slot];
+        return std::make_pair(!job.admitted, job.id);
+    };
+    std::sort(turn.prompts.begin(), turn.prompts.end(), [&](int64_t a, int64_t b) { return rank(a) < rank(b); });
+    std::vector<int64_t> chosen;
+    for (const int64_t slot : turn.prompts) {
+        const int64_t left  = batch_->n_prompt_left(slot);
+        const bool    first = chosen.empty();
+        const bool    along =
+            !first && !turn.others && params_.probe == nullptr && rank(slot).first == rank(chosen.front()).first &&
+            left == batch_->n_prompt_left(chosen.front()) && left * (int64_t) (chosen.size() + 1) <= k_whole_prompt;
+        if (first || along) {
+            chosen.push_back(slot);
         }
     }
-    turn.prompts.resize(n);
+    turn.prompts = std::move(chosen);
 }
 
 }  // namespace omni

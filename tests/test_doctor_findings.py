@@ -541,7 +541,7 @@ AUDIO: dict[str, Shown] = {
     "audio.negated": Shown(audio(lambda x: -x), audio(lambda x: x[:, None])),
     "audio.seams": Shown(in_pieces(10), in_pieces(0)),
     "audio.clicks": Shown(alone(with_clicks), alone(lambda x: np.tile(ramp(ramp(x, 480)[::-1], 480)[::-1], 3), None)),
-    "audio.noise": Shown(alone(noise), alone(lambda x: x + 0.02 * noise(x))),
+    "audio.noise": Shown(alone(noise), alone(lambda x: x + 0.003 * noise(x))),
     "audio.too-short": Shown(alone(lambda x: x[5000:7400]), alone(lambda x: x[5000:7400], "hi")),
     "audio.too-long": Shown(
         alone(lambda x: np.tile(ramp(ramp(x, 480)[::-1], 480)[::-1], 40)),

@@ -10,9 +10,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
 from omniggml.audio import Recorded
+from omniggml.doctor.thresholds import VOICE_FRAMES
 from omniggml.doctor.vocoder_mirror import VocoderMirror
 from omniggml.errors import OmniError
 from omniggml.files.inspection import Inspection, inspect
@@ -20,6 +22,8 @@ from omniggml.files.stored_weights import StoredWeights
 from omniggml.loading import load
 from omniggml.model import Model
 from omniggml.options import LoadOptions, as_keywords
+
+_PANGRAM = "the quick brown fox jumps over the lazy dog"
 
 
 @dataclass
@@ -80,6 +84,18 @@ class Case:
         if self.weights is None or self.vocoder_geometry is None:
             return None
         return VocoderMirror(self.weights, self.vocoder_geometry)
+
+    @cached_property
+    def voice(self) -> list[npt.NDArray[np.float64]]:
+        """A sentence by the speaker, or by each where none is told; [] where the model can't speak."""
+        if self.model is None or not self.can_speak:
+            return []
+        names = [self.speaker] if self.speaker else self.model.speakers
+        try:
+            said = [self.model.speak(_PANGRAM, speaker=name, seed=1, max_frames=VOICE_FRAMES) for name in names]
+        except OmniError:
+            return []
+        return [audio.samples.astype(np.float64) for audio in said]
 
     @property
     def can_speak(self) -> bool:

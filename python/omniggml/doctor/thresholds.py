@@ -548,6 +548,43 @@ ENVELOPE_TYPICAL = Threshold(
     "audio.envelope-typical", 0.01, "share", "the same, of half of all pieces", ("audio.envelope",)
 )
 ENVELOPE_VARIES = Threshold("audio.envelope-varies", 0.1, "deviations", "of gains in pieces", ("audio.envelope",))
+COMES_AGAIN = Threshold("audio.comes-again", 200.0, "samples", "that come twice (speech: none)", ("audio.pieces",))
+SPIKE = Threshold("audio.spike", 20.0, "times", "one sample's step over those around it (speech: 4)", ("audio.clicks",))
+WINDOWED = Threshold(
+    "audio.windowed",
+    0.1,
+    "times",
+    "the sound where it is softest at regular distances, over what is around (speech: 0.16)",
+    ("audio.envelope",),
+)
+FLOOR_FLAT = Threshold("audio.floor-flat", 0.95, "flatness", "of what is heard all the time", ("audio.added",))
+FLOOR_SHARE = Threshold(
+    "audio.floor-share",
+    3e-3,
+    "share",
+    "of all energy that is heard all the time (noise 10 dB below: 0.01)",
+    ("audio.added",),
+)
+OTHER_COLOUR = Threshold(
+    "audio.other-colour",
+    12.0,
+    "dB",
+    "by which highs beside lows are not the voices' (another text of one: up to 11)",
+    ("audio.filtered",),
+)
+BACKWARDS = Threshold(
+    "audio.backwards", -0.25, "skewness", "of how loudness changes (speech: -0.1 to 0.9)", ("audio.pieces",)
+)
+SLIPPED_BY = Threshold(
+    "audio.slipped-by", 0.5, "nats", "by which steps are smaller there with the bytes put back", ("audio.rewritten",)
+)
+COMES_LATER = Threshold(
+    "audio.comes-later", 0.2, "cepstrum", "at one lag (an echo of 0.7: 0.7), over lags beside it", ("audio.filtered",)
+)
+WRAPS = Threshold("audio.wraps", 2.5, "steps", "from one limit to the other (speech: none)", ("audio.wrapped",))
+HALF_STEPS = Threshold(
+    "audio.half-steps", 1.15, "times", "the step between two channels, over that in each", ("audio.rewritten",)
+)
 QUIET_AROUND = Threshold(
     "audio.quiet-around", 0.02, "times", "the loudest sample before and after ours", ("audio.silence-around",)
 )
@@ -662,6 +699,29 @@ STRIDE_FACTORS = (1.0, 2.0, 0.5, 4.0)
 VOICE_FRAMES = 60
 """That the model speaks, to know its voice."""
 NOISE_WINDOW = 1024
+SAME_WINDOW, AUDIBLE_MEAN, GOES_ROUND = 48, 5e-3, 0.99
+"""Samples that are compared with all others, how loud these are on average, and the share at which all comes again."""
+SPIKE_WINDOW, SPIKE_SIZE = 48, 0.05
+FLOOR_RATE, FLOOR_BAND = 50, 8
+"""Windows a second, and bins of a band, in which what is heard all the time is looked for."""
+ENVELOPE_RATE, AROUND = 1000, 31
+"""Blocks a second in which loudness is taken, and blocks around one that it is compared with."""
+HEARD, DIP, SHORTEST_PERIOD, LONGEST_PERIOD, FEWEST_PERIODS, PERIODS_TRIED, HEARD_PERIODS = (
+    0.1,
+    0.3,
+    20,
+    420,
+    6,
+    12,
+    0.3,
+)
+ONSET_RATE, ONSET_BLOCKS, ONSET_FLOOR = 2000, 40, 3e-3
+ALIKE_STEPS = 1.2
+STATIC, LEAST_STATIC = 1.25, 0.2
+"""Deviations of steps from sample to sample (white noise: 1.4), and seconds of it."""
+SMALL_STEP = 0.4
+EARLIEST_ECHO, LATEST_ECHO, BESIDE_ECHO, OWN_ECHO = 500, 5, 6, 0.12
+"""Parts of a second after which an echo may come, lags that are compared with it, and what the voice has itself."""
 CLICK_WINDOW = 256
 LEAST_CLICK_WINDOWS = 8
 LEAST_CLICKS = 3
@@ -710,7 +770,7 @@ STEADY_PARTS, MIDDLING = (0.1, 0.9), (0.5, 0.8)
 """Quantiles: of softer and louder pieces, and of samples that neither limits nor rounding touch."""
 FITTED_AGAIN, FAR_OFF, MOST_WRONG, MOST_GAPS = 3, 8.0, 0.6, 8
 CLICK_LENGTH, CLOSE_TOGETHER = 8, 240
-LOUD_PIECE, LEAST_GAP, BESIDE, CANCELS = 0.1, 480, 24, 0.1
+LOUD_PIECE, LEAST_GAP, SHORT_GAP, BESIDE, CANCELS = 0.1, 480, 48, 24, 0.1
 FINE_TYPES = ("PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE")
 TAPS, TAPS_AHEAD, SAMPLES_A_TAP, LONGEST_ECHO = 480, 32, 8, 4800
 STIFFNESS, WHITENED = 1e-9, 1e-3

@@ -8,18 +8,30 @@ import numpy.typing as npt
 from omniggml.audio import Recorded
 from omniggml.doctor import thresholds as bounds
 from omniggml.doctor.case import Case
-from omniggml.doctor.catalogue import Certainty
+from omniggml.doctor.catalogue import Certainty, Severity
 from omniggml.doctor.check_report import Report
+from omniggml.doctor.finding import Finding
+from omniggml.doctor.listening import (
+    again,
+    echo,
+    noise_floor,
+    onsets,
+    slipped,
+    spikes,
+    static_from,
+    taken_apart,
+    tilt,
+    window_on_pieces,
+    wrapped_around,
+)
 from omniggml.doctor.rewriting import REWRITINGS, SWAPPED, headers_in
 from omniggml.doctor.voice_rate import recorded_at
-from omniggml.errors import OmniError
 from omniggml.spec.model_config import SAMPLE_RATE
 
 Samples = npt.NDArray[np.float64]
 
 _FULL_16_BIT = 32768
 _ROLL_OFF = 1.02  # filters are not infinitely steep
-_PANGRAM = "the quick brown fox jumps over the lazy dog"
 _QUIET, _TINY = 1e-5, 1e-12
 
 
@@ -58,8 +70,8 @@ def _check(case: Case, report: Report, audio: Recorded, untrained: bool) -> None
         # Beside codes, ours of the same codes tells what was done to it, and where.
         _check_reading(report, audio, x)
         _check_clicks(report, audio, x)
-        _check_gaps(report, audio, x)
-        _check_levels(report, audio, x)
+        if not _check_levels(report, audio, x):
+            _check_gaps(report, audio, x)
         _check_hum(report, audio, x)
     else:
         _check_bytes(report, audio, x)
@@ -71,7 +83,10 @@ def _check(case: Case, report: Report, audio: Recorded, untrained: bool) -> None
         # With codes, it is compared with the model's own.
         if "audio.clipped" not in {finding.id for finding in report.findings}:
             _check_constant(report, x, loudness)  # what lies at one limit is more than at the other
-        _check_noise(report, audio, x)
+        _hear_slip(case, report, audio, x)
+        if not any(_accuses(finding) for finding in report.findings):
+            _check_noise(report, audio, x)
+        _listen(case, report, audio, x)
     _check_duration(case, report, audio, x)
 
 
@@ -86,6 +101,10 @@ def _say_silent(report: Report, audio: Recorded, x: Samples, loudness: float) ->
 
 
 def _check_header(case: Case, report: Report, audio: Recorded, untrained: bool) -> None:
+    if case.codes is None and audio.samples.shape[1] == 2 and taken_apart(audio.samples):
+        what = "One channel's samples were taken for two channels': every other of them is in each."
+        _say_reading(report, what, "channels")
+        return
     if case.codes is None or case.mirror is None:
         judge_rate(case, report, audio, untrained)  # beside codes, ours of the same codes tells
     if audio.samples.shape[1] != 1:
@@ -132,16 +151,9 @@ def find_rate(report: Report, told: int, expected: int) -> None:
 def _told_by_voice(case: Case, audio: Recorded) -> int | None:
     """The rate at which it is the model's voice that is heard; None where that can't be told."""
     x = audio.mono
-    if case.model is None or not case.can_speak or not np.isfinite(x).all() or bounds.SILENT.below(float(x.std())):
+    if not np.isfinite(x).all() or bounds.SILENT.below(float(x.std())) or not case.voice or case.model is None:
         return None
-    try:
-        said = [
-            case.model.speak(_PANGRAM, speaker=name, seed=1, max_frames=bounds.VOICE_FRAMES).samples.astype(np.float64)
-            for name in ([case.speaker] if case.speaker else case.model.speakers)
-        ]
-    except OmniError:
-        return None
-    return recorded_at(x, said, case.model.sample_rate)
+    return recorded_at(x, case.voice, case.model.sample_rate)
 
 
 def _share_above(audio: Recorded, hertz: float) -> float:
@@ -221,7 +233,9 @@ def _say_reading(report: Report, sentence: str, *kinds: str) -> None:
 def _check_gaps(report: Report, audio: Recorded, x: Samples) -> None:
     """Sound that breaks off, or begins, beside nothing at all: what was silenced or put in between."""
     loud = np.flatnonzero(np.abs(x) > bounds.NOTHING)
-    inside = np.flatnonzero(np.diff(loud) > bounds.LEAST_GAP)
+    # Where zeros are what is soft, a few in a row tell nothing, nor where samples were read as something else.
+    fine = audio.subtype in bounds.FINE_TYPES and not any(_accuses(finding) for finding in report.findings)
+    inside = np.flatnonzero(np.diff(loud) > (bounds.SHORT_GAP if fine else bounds.LEAST_GAP))
     cut = [
         (int(loud[i]) + 1, int(loud[i + 1]))
         for i in inside
@@ -244,13 +258,14 @@ def _beside(x: Samples, begin: int, end: int) -> float:
     return float(min(before[-1], after[0], np.median(before), np.median(after)))
 
 
-def _check_levels(report: Report, audio: Recorded, x: Samples) -> None:
-    """Samples with a few values only, which a type of 16 bits or more would have no reason for."""
+def _check_levels(report: Report, audio: Recorded, x: Samples) -> bool:
+    """Whether samples have a few values only, which a type of 16 bits or more would have no reason for."""
     levels = np.unique(x)
     step = float(np.diff(levels).min()) if len(levels) > 1 else 0.0
     if bounds.CLIPPED.above(float(np.mean(np.abs(x) >= bounds.FULL))):
-        return
-    if audio.subtype in bounds.FINE_TYPES and len(levels) <= bounds.FEW_LEVELS and bounds.COARSE.above(step):
+        return False
+    few = audio.subtype in bounds.FINE_TYPES and len(levels) <= bounds.FEW_LEVELS and bounds.COARSE.above(step)
+    if few:
         report.find(
             "audio.few-levels",
             f"The audio has {len(levels)} different samples, at least {step:.3g} apart.",
@@ -259,6 +274,7 @@ def _check_levels(report: Report, audio: Recorded, x: Samples) -> None:
             levels=len(levels),
             step=step,
         )
+    return few
 
 
 def _check_hum(report: Report, audio: Recorded, x: Samples) -> None:
@@ -327,6 +343,170 @@ def _check_clicks(report: Report, audio: Recorded, x: Samples) -> None:
                 period=period,
                 jumps=len(places),
             )
+
+
+# --- what can be heard ------------------------------------------------------------------------------------------------
+
+
+def _listen(case: Case, report: Report, audio: Recorded, x: Samples) -> None:
+    """What can be heard of a trained voice: one thing, where nothing else was found; each may look like another."""
+    for heard in _HEARD:
+        if any(_accuses(finding) for finding in report.findings):
+            return
+        heard(case, report, audio, x)
+
+
+def _accuses(finding: Finding) -> bool:
+    return finding.kind.severity is not Severity.NOTE
+
+
+def _hear_slip(case: Case, report: Report, audio: Recorded, x: Samples) -> None:
+    found = slipped(x) if audio.subtype == "PCM_16" else None
+    if found is not None:
+        way, at = found
+        what = f"From {at / audio.rate:.2f} s on the samples are noise; they are sound when {way.clause} there."
+        _say_reading(report, what, way.kind)
+
+
+def _hear_again(case: Case, report: Report, audio: Recorded, x: Samples) -> None:
+    found = again(x)
+    if found is not None and bounds.COMES_AGAIN.above(found.length):
+        report.find(
+            "audio.pieces",
+            f"At {found.at / audio.rate:.2f} s comes again, sample by sample, what came at "
+            f"{found.source / audio.rate:.2f} s; {found.length} samples come twice at that distance.",
+            certainty=Certainty.MEASURED,
+            cause={"kind": "doubled", "where": "audio"},
+            samples=found.length,
+            pieces=[[found.at, found.source]],
+        )
+
+
+def _hear_spikes(case: Case, report: Report, audio: Recorded, x: Samples) -> None:
+    places = spikes(x)
+    if len(places):
+        report.find(
+            "audio.clicks",
+            f"{len(places)} {'samples stand' if len(places) > 1 else 'sample stands'} out of those beside "
+            f"{'them' if len(places) > 1 else 'it'}, the first at {places[0] / audio.rate:.3f} s: each is a click.",
+            cause={"kind": "clicks", "where": "audio"},
+            period=float(np.median(np.diff(places))) if len(places) > 1 else 0.0,
+            jumps=len(places),
+        )
+
+
+def _hear_windows(case: Case, report: Report, audio: Recorded, x: Samples) -> None:
+    least, period = window_on_pieces(x, audio.rate)
+    if bounds.WINDOWED.below(least):
+        report.find(
+            "audio.envelope",
+            f"Every {period / audio.rate:.3f} s the sound goes down to {least:.0%} of what is around: a window is put "
+            "on each piece, or something is missing between pieces.",
+            certainty=Certainty.MEASURED,
+            cause={"kind": "gain", "where": "audio"},
+            period=period,
+            least=least,
+        )
+
+
+def _hear_noise(case: Case, report: Report, audio: Recorded, x: Samples) -> None:
+    flatness, share = noise_floor(x, audio.rate)
+    if bounds.FLOOR_FLAT.above(flatness) and bounds.FLOOR_SHARE.above(share):
+        report.find(
+            "audio.added",
+            "White noise is heard all the time, in pauses as well.",
+            certainty=Certainty.MEASURED,
+            cause={"kind": "noise", "where": "audio"},
+            flatness=flatness,
+            share=share,
+        )
+
+
+def _comparable(case: Case, audio: Recorded) -> bool:
+    """Whether the model's voice is heard beside it: at its rate, and not through a codec."""
+    return bool(case.voice) and audio.rate == SAMPLE_RATE and audio.subtype not in bounds.LOSSY
+
+
+def _hear_colour(case: Case, report: Report, audio: Recorded, x: Samples) -> None:
+    if not _comparable(case, audio):
+        return
+    own, by = [tilt(said, audio.rate) for said in case.voice], tilt(x, audio.rate)
+    off = by - float(np.clip(by, min(own), max(own)))
+    if bounds.OTHER_COLOUR.above(abs(off)):
+        report.find(
+            "audio.filtered",
+            f"Beside its lows its highs are {abs(off):.0f} dB {'louder' if off > 0 else 'softer'} than the model's "
+            "voice has them: it went through a filter.",
+            certainty=Certainty.MEASURED,
+            cause={"kind": "filtered", "where": "audio"},
+            tilt=off,
+        )
+
+
+def _hear_echo(case: Case, report: Report, audio: Recorded, x: Samples) -> None:
+    if not _comparable(case, audio):
+        return
+    size, lag = echo(x, case.voice, audio.rate)
+    if bounds.COMES_LATER.above(size):
+        report.find(
+            "audio.filtered",
+            f"All that is heard comes again {lag / audio.rate:.3f} s later: an echo.",
+            certainty=Certainty.MEASURED,
+            cause={"kind": "filtered", "where": "audio"},
+            echo=lag / audio.rate,
+            size=size,
+        )
+
+
+def _hear_backwards(case: Case, report: Report, audio: Recorded, x: Samples) -> None:
+    lean = onsets(x, audio.rate)
+    if bounds.BACKWARDS.below(lean):
+        report.find(
+            "audio.pieces",
+            "It sounds as if it ran backwards: sound sets in slowly and breaks off at once, as speech does not.",
+            certainty=Certainty.MEASURED,
+            cause={"kind": "order", "where": "audio"},
+            lean=lean,
+        )
+
+
+def _hear_wrapping(case: Case, report: Report, audio: Recorded, x: Samples) -> None:
+    n = wrapped_around(x)
+    if bounds.WRAPS.above(n):
+        report.find(
+            "audio.wrapped",
+            f"{n} times the sound leaps from one limit to the other: samples beyond the limits came in again at the "
+            "other end.",
+            certainty=Certainty.MEASURED,
+            cause={"kind": "clipped", "where": "audio"},
+            steps=n,
+        )
+
+
+def _hear_static(case: Case, report: Report, audio: Recorded, x: Samples) -> None:
+    start = static_from(x, audio.rate)
+    if start is not None:
+        report.find(
+            "audio.added",
+            f"From {start / audio.rate:.2f} s on there is white noise and nothing else.",
+            certainty=Certainty.MEASURED,
+            cause={"kind": "noise", "where": "audio"},
+            start=start,
+        )
+
+
+_HEARD = (
+    _hear_wrapping,
+    _hear_again,
+    _hear_spikes,
+    _hear_windows,
+    _hear_noise,
+    _hear_static,
+    _hear_echo,
+    _hear_colour,
+    _hear_backwards,
+)
+"""In this order, since what comes first may look like what follows."""
 
 
 # --- noise or speech --------------------------------------------------------------------------------------------------

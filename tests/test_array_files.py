@@ -118,6 +118,55 @@ def test_it_says_what_it_saw(tmp_path: Path) -> None:
         assert "pickle" not in str(refused.value)
 
 
+def _npy(shape: str, data: bytes, version: int = 1, padding: int = 0) -> bytes:
+    header = f"{{'descr': '<i4', 'fortran_order': False, 'shape': {shape}, }}{' ' * padding}\n".encode()
+    size = len(header).to_bytes(2 if version == 1 else 4, "little")
+    return b"\x93NUMPY" + bytes([version, 0]) + size + header + data
+
+
+@pytest.mark.parametrize(
+    ("content", "part"),
+    [
+        (_npy("(8, -1)", bytes(32)), "shape is [8, -1]"),
+        (_npy("(True, 8)", bytes(32)), "shape is [True, 8]"),
+        (_npy("(8, 1)", bytes(33)), "goes on behind its array"),
+        (_npy("(8, 1)", bytes(32), 2, 70_000), "header"),
+        (b"PK\x05\x06" + bytes(18), "nothing in it"),
+    ],
+    ids=["negative", "bool", "more", "long header", "empty archive"],
+)
+def test_what_is_wrong_is_said_in_our_words(tmp_path: Path, content: bytes, part: str) -> None:
+    (tmp_path / "x.npy").write_bytes(content)
+    with pytest.raises(InputError) as refused:
+        read_array_file(tmp_path / "x.npy")
+    one_sentence(str(refused.value), "x.npy", part)
+    assert "pickle" not in str(refused.value)
+
+
+def test_safetensors_by_another_name(tmp_path: Path) -> None:
+    save(tmp_path / "x.safetensors").rename(tmp_path / "x.npy")
+    np.testing.assert_array_equal(read_codes(tmp_path / "x.npy"), CODES)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a log of Linux")
+def test_a_stream_that_calls_itself_a_file(tmp_path: Path) -> None:
+    """The kernel's log is a regular file of no size, whose reader waits for the next line."""
+    log = Path("/proc/kmsg")
+    try:
+        log.open("rb", buffering=0).close()
+    except OSError:
+        pytest.skip("only root may open it")
+    command = [sys.executable, "-m", "omniggml"]
+    for arguments in (["decode", str(log), "-o", "x.wav"], ["chat", "--audio", str(log), "-o", "x.wav"]):
+        run = subprocess.run(
+            [*command, *arguments], capture_output=True, text=True, check=False, timeout=60, cwd=tmp_path
+        )
+        assert run.returncode == 1, run
+        one_sentence(run.stderr.removeprefix("omniggml: ").strip(), str(log), "not a regular file")
+    run = subprocess.run([*command, "inspect", str(log)], capture_output=True, text=True, check=False, timeout=60)
+    assert "can't be loaded" in run.stdout and "Traceback" not in run.stderr
+
+
 def test_damaged_ones(tmp_path: Path) -> None:
     """Every kind, cut and changed at random."""
     rng = np.random.default_rng(3)

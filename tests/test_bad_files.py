@@ -666,6 +666,18 @@ def test_as_many_groups_as_there_can_be(worker: Worker, tiny_files: Files, tmp_p
     assert outcome.error == "" and outcome.value[1] == 3
 
 
+@pytest.mark.parametrize(
+    ("value", "type_", "said"),
+    [("nosuch", V.STRING, '"nosuch"'), (5, V.UINT32, "default_speaker")],
+    ids=["unknown", "number"],
+)
+def test_a_default_speaker_that_is_none(
+    worker: Worker, tiny_files: Files, tmp_path: Path, value: object, type_: int, said: str
+) -> None:
+    edit = GgufEdit.read(tiny_files.speech).set(S + "talker.default_speaker", value, type_)
+    refused(use(worker, edit.write(tmp_path / "x.gguf")), said)
+
+
 def test_one_speaker_and_a_strange_name(worker: Worker, tiny_files: Files, tmp_path: Path) -> None:
     edit = GgufEdit.read(tiny_files.speech)
     edit.set(S + "talker.speaker_names", ["a\nb\0c"]).set(S + "talker.speaker_ids", [317])

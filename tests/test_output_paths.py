@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import copy
 import os
+import pickle
 import signal
 import stat
 import subprocess
@@ -281,3 +283,42 @@ def test_nothing_is_imported_before_ctrl_c_is_quiet() -> None:
         imported |= {alias.name for node in tree.body if isinstance(node, ast.Import) for alias in node.names}
         assert imported <= light, (name, imported - light)
     assert {"os", "sys", "_signal"} <= set(sys.modules)
+
+
+@pytest.mark.parametrize(
+    "arguments", [["speak", "-f", "."], ["speak", "-f", ""], ["chat", "--audio", "."], ["chat", "--audio", ""]]
+)
+def test_an_input_that_is_no_file_is_what_is_refused(tmp_path: Path, arguments: list[str]) -> None:
+    """Not the output, because it lies in the directory that was given."""
+    (tmp_path / "in.wav").write_bytes(b"")
+    command = [sys.executable, "-m", "omniggml", *arguments, "-o", "in.wav"]
+    run = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert run.returncode != 0 and "in.wav" not in run.stderr, run
+    one_sentence(run.stderr.removeprefix("omniggml: ").strip())
+
+
+def test_a_warning_that_is_made_an_error_is_one_sentence(tmp_path: Path) -> None:
+    command = [
+        sys.executable,
+        "-W",
+        "error",
+        "-m",
+        "omniggml",
+        "speak",
+        "h\u00e9llo \u4f60",
+        "-o",
+        str(tmp_path / "x.wav"),
+    ]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert run.returncode == 1, run
+    one_sentence(run.stderr.removeprefix("omniggml: ").strip(), "no sounds")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_can_not_be_copied_says_so() -> None:
+    model = omniggml.load()
+    for thing in (model, model.tokenizer):
+        for copied in (copy.deepcopy, pickle.dumps):
+            with pytest.raises(InputError) as refused:
+                copied(thing)
+            one_sentence(str(refused.value), "can't be pickled or copied")

@@ -211,3 +211,35 @@ def test_the_command_says_what_is_wrong(tmp_path: Path) -> None:
     finally:
         taken.terminate()
         taken.communicate()
+
+
+ENDED_EARLY = """
+import os, signal, time
+import omniggml
+from omniggml.server.serving import serve
+from omniggml.server.settings import ServerSettings
+
+def load():
+    {}
+    time.sleep(0.3)
+    return omniggml.load()
+
+serve(ServerSettings(port=0), load, print)
+"""
+
+
+@pytest.mark.parametrize(
+    ("meanwhile", "code", "said"),
+    [
+        ("os.kill(os.getpid(), signal.SIGTERM)", 0, ""),
+        ("os.kill(os.getpid(), signal.SIGINT)", 0, ""),
+        ("raise OSError(24, 'Too many open files')", 1, "OSError: [Errno 24] Too many open files"),
+    ],
+)
+def test_a_server_that_ends_while_it_loads_says_so_at_most_once(meanwhile: str, code: int, said: str) -> None:
+    run = subprocess.run(
+        [sys.executable, "-c", ENDED_EARLY.format(meanwhile)], capture_output=True, text=True, check=False, timeout=100
+    )
+    assert (run.returncode, run.stdout) == (code, ""), run.stderr
+    assert (run.stderr.splitlines() or [""])[-1] == said
+    assert "CancelledError" not in run.stderr and "lifespan" not in run.stderr

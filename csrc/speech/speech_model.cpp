@@ -61,6 +61,7 @@ SpeechModel::SpeechModel(std::shared_ptr<const GgufFile> file, ggml_backend_dev_
     code2wav_ = std::make_shared<Code2Wav>(weights_, k_keys + "code2wav.", precision);
     if (speaks()) {
         check_parts_agree();
+        (void) default_speaker();
     }
 }
 
@@ -90,10 +91,12 @@ const TextTokens & SpeechModel::text_tokens() const {
 std::string SpeechModel::default_speaker() const {
     const auto &      speakers = talker()->geometry().speakers;
     const std::string key      = k_keys + "talker.default_speaker";
-    const GgufValue * told     = file().find(key);
-    const bool        named    = told != nullptr && std::holds_alternative<std::string>(*told);
-    if (named && speakers.count(std::get<std::string>(*told)) > 0) {
-        return std::get<std::string>(*told);
+    if (file().find(key) != nullptr) {
+        const std::string told = file().string(key);
+        if (speakers.count(told) == 0) {
+            file().fail("names \"" + told + "\" in " + key + ", who is none of its speakers");
+        }
+        return told;
     }
     for (const auto & [name, id] : speakers) {
         std::string lower = name;

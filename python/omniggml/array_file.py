@@ -20,6 +20,7 @@ import numpy.typing as npt
 from omniggml.errors import InputError
 from omniggml.gguf.bfloat16 import from_bfloat16
 from omniggml.paths import as_path
+from omniggml.plain_file import open_plain
 
 PathLike = str | os.PathLike[str]
 AnyArray = npt.NDArray[Any]
@@ -39,7 +40,8 @@ _DAMAGED = (
 )  # fmt: skip
 
 _MAGIC = (
-    (b"\x93NUMPY", "npy"), (b"PK\x03\x04", "zip"), (b"RIFF", "WAV audio"), (b"fLaC", "FLAC audio"),
+    (b"\x93NUMPY", "npy"), (b"PK\x03\x04", "zip"), (b"PK\x05\x06", "an archive with nothing in it"),
+    (b"RIFF", "WAV audio"), (b"fLaC", "FLAC audio"),
     (b"OggS", "Ogg audio"), (b"ID3", "MP3 audio"), (b"GGUF", "a GGUF file"), (b"\x89PNG", "a picture"),
     (b"\x89HDF", "an HDF5 file"), (b"\x80\x02", "a Python pickle"), (b"\x80\x03", "a Python pickle"),
     (b"\x80\x04", "a Python pickle"), (b"\x80\x05", "a Python pickle"), (b"\x1f\x8b", "a gzip file"),
@@ -60,6 +62,10 @@ def existing_file(path: PathLike) -> Path:
     except (OSError, ValueError, TypeError):
         raise InputError(f"{path!s}: no such file") from None
     if stat.S_ISREG(mode):
+        try:
+            open_plain(file).close()
+        except OSError as error:
+            raise InputError(f"{path!s}: {error.strerror or error}") from error
         return file
     if stat.S_ISDIR(mode):
         raise InputError(f"{path!s} is a directory; name a file in it")
@@ -82,8 +88,9 @@ def read_array_file(path: PathLike) -> dict[str, AnyArray]:
 
 def _read(path: Path) -> dict[str, AnyArray]:
     with path.open("rb") as file:
-        kind = _kind(file.read(16))
-        if path.suffix == ".safetensors":
+        start = file.read(16)
+        kind = _kind(start)
+        if path.suffix == ".safetensors" or _is_safetensors(start):
             return _read_safetensors(path)
         if kind == "npy":
             file.seek(0)
@@ -99,6 +106,11 @@ def _kind(start: bytes) -> str:
         if start.startswith(magic):
             return kind
     return "empty" if not start else "text" if start.isascii() and start.decode("ascii").isprintable() else "unknown"
+
+
+def _is_safetensors(start: bytes) -> bool:
+    """The size of a header, then JSON."""
+    return start[8:10] == b'{"' and int.from_bytes(start[:8], "little") < FREE_BYTES
 
 
 def _reason(error: BaseException) -> str:
@@ -118,7 +130,12 @@ def _read_npy(file: IO[bytes], size: int) -> AnyArray:
     }
     if version not in readers:
         raise ValueError(f"its format is of version {version[0]}.{version[1]}")
-    shape, by_column, dtype = readers[version](file)
+    try:
+        shape, by_column, dtype = readers[version](file)
+    except ValueError as error:
+        raise ValueError("its header is not one that NumPy writes of numbers") from error
+    if any(isinstance(length, bool) or length < 0 for length in shape):
+        raise ValueError(f"it says that its shape is {list(shape)[:8]}")
     if dtype.hasobject:
         raise ValueError("it holds Python objects, which are never loaded; save numbers alone")
     nbytes = prod(shape) * dtype.itemsize
@@ -127,6 +144,8 @@ def _read_npy(file: IO[bytes], size: int) -> AnyArray:
     data = file.read(nbytes)
     if len(data) < nbytes:
         raise EOFError("it is cut short")
+    if file.read(1):
+        raise ValueError("it goes on behind its array")
     # What ml_dtypes saves of bfloat16, NumPy reads as two bytes of nothing it knows.
     array = from_bfloat16(np.frombuffer(data, "<u2")) if dtype.str == "|V2" else np.frombuffer(data, dtype)
     return array.reshape(shape[::-1]).transpose() if by_column else array.reshape(shape)

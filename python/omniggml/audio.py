@@ -8,6 +8,7 @@ import io
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -21,6 +22,7 @@ from omniggml.errors import InputError
 from omniggml.paths import as_path
 from omniggml.segments import Segment, kind_of_subtitles, subtitles
 from omniggml.streamed_wav import with_length
+from omniggml.undisturbed import undisturbed
 from omniggml.whole_file import WholeFile, check_target, write_whole
 
 _BLOCK = 1 << 16  # frames that are read at once
@@ -124,7 +126,7 @@ def read_audio(audio: str | os.PathLike[str]) -> Recorded:
             # The header may promise more than there is, or than fits: it is read as long as something comes.
             blocks: list[npt.NDArray[np.float64]] = []
             while sum(map(len, blocks)) * file.channels < _MOST_SAMPLES:
-                blocks.append(file.read(_BLOCK, dtype="float64", always_2d=True))
+                blocks.append(undisturbed(lambda: file.read(_BLOCK, dtype="float64", always_2d=True)))
                 if len(blocks[-1]) < _BLOCK:
                     return Recorded(str(path), np.concatenate(blocks), file.samplerate, file.subtype)
         raise InputError(f"{path} has more than {_MOST_SAMPLES} samples; cut out the part in question")
@@ -141,7 +143,7 @@ def opened_audio(source: str | bytes | BinaryIO) -> Iterator[soundfile.SoundFile
     """A file that libsndfile reads, by its path or as an open one. Raises soundfile.LibsndfileError and OSError."""
     given = with_length(source)
     try:
-        with soundfile.SoundFile(given) as file:
+        with undisturbed(lambda: soundfile.SoundFile(given)) as file:
             yield file
     finally:
         if isinstance(source, (str, bytes)) and not isinstance(given, (str, bytes)):
@@ -172,10 +174,15 @@ class AudioWriter:
             if not soundfile.check_format(container, subtype):
                 subtype = soundfile.default_subtype(container)
             self._bytes = _Bytes(self._whole.aside)
-            self._file = soundfile.SoundFile(self._bytes, "w", sample_rate, 1, subtype, format=container)
+            self._file = undisturbed(
+                lambda: soundfile.SoundFile(self._bytes, "w", sample_rate, 1, subtype, format=container)
+            )
         except (soundfile.LibsndfileError, OSError) as error:
             self._whole.discard()
             raise self._unwritable(error) from error
+        except BaseException:
+            self._whole.discard()
+            raise
         self._checked()
 
     def write(self, samples: npt.NDArray[np.float32]) -> None:
@@ -183,7 +190,8 @@ class AudioWriter:
         try:
             # libsndfile's encoder of Vorbis has all that it is given at once on the stack.
             for start in range(0, len(samples), _BLOCK):
-                self._file.write(samples[start : start + _BLOCK])
+                block = samples[start : start + _BLOCK]
+                undisturbed(partial(self._file.write, block))
         except (soundfile.LibsndfileError, OSError) as error:
             raise self._unwritable(error) from error
         self._checked()
@@ -191,19 +199,22 @@ class AudioWriter:
     def keep(self) -> None:
         """Finish the file and give it its name."""
         try:
-            self._file.close()
+            undisturbed(self._file.close)
+            self._checked()
+            self._bytes.close()
+            self._whole.publish()
         except (soundfile.LibsndfileError, OSError) as error:
             self.discard()
             raise self._unwritable(error) from error
-        self._checked()
-        self._bytes.close()
-        self._whole.publish()
+        except BaseException:
+            self.discard()
+            raise
 
     def discard(self) -> None:
         """Remove what was written."""
         # On a full disk the last bytes can't be written, and need not be.
         with contextlib.suppress(soundfile.LibsndfileError, OSError):
-            self._file.close()
+            undisturbed(self._file.close)
         self._bytes.close()
         self._whole.discard()
 
@@ -231,26 +242,33 @@ class AudioWriter:
 
 class _Bytes:
     """A file for libsndfile to write, which says no more of an error than that there was one, and whose wrapper asserts
-    that there is none: it is told that all went well, and `why` is what the system said."""
+    that there is none: it is told that all went well, and `why` is what the system said. Closed, it takes what an
+    encoder writes that nobody wanted any more, when it is cleared away."""
 
     def __init__(self, path: Path) -> None:
         self.why: OSError | None = None
         self._file = path.open("r+b", buffering=0)
-        self.read, self.seek, self.tell, self.close = (
-            self._file.read,
-            self._file.seek,
-            self._file.tell,
-            self._file.close,
-        )
+
+    def read(self, size: int) -> bytes:
+        return b"" if self._file.closed else self._file.read(size)
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        return 0 if self._file.closed else self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return 0 if self._file.closed else self._file.tell()
 
     def write(self, data: bytes) -> int:
         rest = memoryview(data)
         try:
-            while rest and self.why is None:
+            while rest and self.why is None and not self._file.closed:
                 rest = rest[self._file.write(rest) :]
         except OSError as error:
             self.why = error
         return len(data)
+
+    def close(self) -> None:
+        self._file.close()
 
 
 def check_audio_target(path: str | os.PathLike[str], inputs: Iterable[object] = ()) -> None:

@@ -27,12 +27,22 @@ def open_plain(path: str | os.PathLike[str]) -> IO[bytes]:
         handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     except ValueError as error:  # a zero byte, or letters that no path has
         raise OSError(errno.EINVAL, "not a path", repr(path)) from error
-    mode = os.fstat(handle).st_mode
-    if not stat.S_ISREG(mode):
+    status = os.fstat(handle)
+    if not stat.S_ISREG(status.st_mode) or (status.st_size == 0 and _is_waited_for(handle)):
         os.close(handle)
-        what = "a directory" if stat.S_ISDIR(mode) else "not a regular file"
+        what = "a directory" if stat.S_ISDIR(status.st_mode) else "not a regular file"
         raise OSError(errno.EINVAL, what, os.fspath(path))
     return os.fdopen(handle, "rb")
+
+
+def _is_waited_for(handle: int) -> bool:
+    """Of a file that has no size, whether it is a stream that calls itself a file, as the system's logs do."""
+    try:
+        os.read(handle, 1)
+    except BlockingIOError:
+        return True
+    os.lseek(handle, 0, os.SEEK_SET)
+    return False
 
 
 def read_plain(path: str | os.PathLike[str], most: int = MOST_TEXT) -> bytes:

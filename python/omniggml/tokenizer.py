@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, NoReturn
 
 from omniggml import _native
 from omniggml.arrays import integers
@@ -58,6 +58,9 @@ class Tokenizer:
             if kind == TokenType.CONTROL
         }
         self._template = _chat_template(chat_template) if chat_template else None
+
+    def __reduce__(self) -> NoReturn:
+        raise InputError("a tokenizer can't be pickled or copied; it is safe to share, and a process loads its own")
 
     @property
     def vocab_size(self) -> int:

@@ -22,6 +22,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import IO
 
 from omniggml.errors import InputError
 from omniggml.paths import as_path
@@ -77,7 +78,7 @@ class WholeFile:
     def __init__(self, path: PathLike, inputs: Iterable[object] = (), *, stream: bool = True) -> None:
         """Raises InputError where nothing can be written to `path`; arguments as in `check_target`."""
         self.target = check_target(path, inputs, stream=stream)
-        self._lock: int | None = None
+        self._lock: IO[bytes] | None = None
         try:
             if self.target.is_stream:
                 handle, name = tempfile.mkstemp(prefix="omniggml-", suffix=".part")
@@ -107,6 +108,9 @@ class WholeFile:
         except OSError as error:
             self.discard()
             raise _unwritable(self.target, error) from error
+        except BaseException:  # what a signal's handler raises
+            self.discard()
+            raise
         finally:
             self._unlock()
 
@@ -146,14 +150,15 @@ class WholeFile:
             aside = beside(self.target.path, f"{secrets.token_hex(8)}.part")
             # What replaces a private file is private from the first byte.
             _new_file(aside, _NEW_FILE_MODE if self.target.mode is None else 0o600)
-            self._lock = os.open(aside, os.O_RDONLY)
-            if _try_lock(self._lock) and aside.exists():
+            # An object, which is closed with this one: a living process's leftover is swept, too.
+            self._lock = aside.open("rb", buffering=0)
+            if _try_lock(self._lock.fileno()) and aside.exists():
                 return aside
             self._unlock()  # another process swept it before it was locked
 
     def _unlock(self) -> None:
         if self._lock is not None:
-            os.close(self._lock)
+            self._lock.close()
         self._lock = None
 
 

@@ -63,6 +63,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return _fail("something given is nested deeper than can be followed", args)
     except MemoryError:
         return _fail("not enough memory", args)
+    except UserWarning as warning:  # where somebody makes errors of them
+        return _fail(str(warning), args)
     except InterruptedBySignal as signalled:
         by_hand = signalled.number == signal.SIGINT
         print("interrupted" if by_hand else f"ended by {signal.Signals(signalled.number).name}", file=sys.stderr)

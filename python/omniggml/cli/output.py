@@ -23,6 +23,7 @@ from omniggml.cli.interruption import uninterrupted
 from omniggml.cli.saying import say
 from omniggml.errors import InputError
 from omniggml.extras import install_command
+from omniggml.plain_file import is_file
 from omniggml.printable import printable
 from omniggml.segments import Segment, kind_of_subtitles, subtitles
 from omniggml.whole_file import STANDARD_OUTPUT, check_target, write_whole
@@ -75,7 +76,8 @@ class Output:
     def check(self, inputs: Iterable[object] = ()) -> None:
         """Before any work is done: can it be written there? `inputs`: the files that are read for it, which it must not
         be. Raises InputError."""
-        files = [*inputs]
+        # What is no file is refused by who reads it.
+        files = [name for name in inputs if not (isinstance(name, str) and not is_file(name))]
         if self.subtitles is not None:
             kind_of_subtitles(Path(self.subtitles))
             check_target(self.subtitles, files)

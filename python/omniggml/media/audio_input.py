@@ -22,6 +22,7 @@ from omniggml.errors import InputError
 from omniggml.extras import install_command
 from omniggml.options import check_integer
 from omniggml.plain_file import open_plain
+from omniggml.undisturbed import undisturbed
 from omniggml.warning import warn
 
 FloatArray = npt.NDArray[np.float32]
@@ -154,7 +155,7 @@ def _of_file(source: bytes | io.BytesIO, what: str, longest: Longest) -> FloatAr
 
             def blocks() -> Iterator[FloatArray]:
                 while True:
-                    yield file.read(_FRAMES_AT_ONCE, dtype="float32", always_2d=True)
+                    yield undisturbed(lambda: file.read(_FRAMES_AT_ONCE, dtype="float32", always_2d=True))
 
             return _resampled(blocks(), file.samplerate, what, longest)
     except TimeoutError:

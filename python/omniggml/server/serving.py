@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 import uvicorn
 from fastapi import FastAPI
 
-from omniggml.errors import InputError, OmniError
+from omniggml.errors import InputError
 from omniggml.extras import install_command
 from omniggml.model import Model
 from omniggml.printable import printable
@@ -125,16 +125,26 @@ class DrainingServer(uvicorn.Server):
         try:
             while not self.started and not serving.done():
                 await asyncio.sleep(0.01)
-            if self.started:
-                await self._service.loaded()
+            if self.started and await self._is_loaded(serving):
                 announce(f"serving {_url(listener)}")
-            if self.started and wyoming is not None:
-                announce(f"serving {await self._open_wyoming(wyoming)}")
-        except OmniError:
+                if wyoming is not None:
+                    announce(f"serving {await self._open_wyoming(wyoming)}")
+        except Exception:
             self.should_exit = True
             await serving
             raise
         await serving
+
+    async def _is_loaded(self, serving: asyncio.Task[None]) -> bool:
+        """Waits for the model; False where a signal ends the server before. Raises OmniError where it can't be
+        loaded."""
+        loaded = asyncio.create_task(self._service.loaded())
+        await asyncio.wait({loaded, serving}, return_when=asyncio.FIRST_COMPLETED)
+        if self.should_exit or not loaded.done():
+            loaded.cancel()
+            return False
+        loaded.result()
+        return True
 
     async def _open_wyoming(self, port: int) -> str:
         try:
@@ -153,7 +163,8 @@ class DrainingServer(uvicorn.Server):
 
     def _drain(self) -> None:
         if self._draining is not None or self._service.status == "loading":
-            self.should_exit = self.force_exit = True
+            self.should_exit = True
+            self.force_exit = self._draining is not None
             return
         self._service.status = "draining"
         self._draining = asyncio.create_task(self._drained())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import pairwise
 from typing import Any
 
@@ -31,6 +31,7 @@ from omniggml.doctor.vocoder_mirror import DILATIONS, Choices, Scoped, VocoderMi
 from omniggml.errors import OmniError
 from omniggml.model import Model
 from omniggml.spec.model_config import SAMPLE_RATE
+from omniggml.undisturbed import undisturbed
 
 IntArray = npt.NDArray[np.int32]
 Samples = npt.NDArray[np.float64]
@@ -704,9 +705,9 @@ def coded_share(ours: Samples, audio: Recorded) -> float:
     file = io.BytesIO()
     container = bounds.CONTAINERS.get(audio.subtype, "WAV")
     try:
-        soundfile.write(file, ours, audio.rate, format=container, subtype=audio.subtype)
+        undisturbed(partial(soundfile.write, file, ours, audio.rate, format=container, subtype=audio.subtype))
         file.seek(0)
-        return match(soundfile.read(file)[0], ours, bounds.CODEC_DELAY).residual
+        return match(undisturbed(lambda: soundfile.read(file))[0], ours, bounds.CODEC_DELAY).residual
     except (soundfile.LibsndfileError, ValueError):
         return 0.0
 

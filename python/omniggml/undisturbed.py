@@ -1,0 +1,52 @@
+"""Calls of C libraries that call Python back, where whatever a signal's handler raises would be lost."""
+
+from __future__ import annotations
+
+import _thread
+import threading
+from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+_LOOKED_AGAIN = 1.0  # seconds
+
+
+def undisturbed(call: Callable[[], T]) -> T:
+    """What `call` returns or raises, run to its end. Python runs signals' handlers in the main thread, so that there
+    the call gets a thread of its own; what a handler raises meanwhile is raised once the call is over."""
+    if threading.current_thread() is not threading.main_thread():
+        return call()
+    results: list[T] = []
+    errors: list[BaseException] = []
+    over = threading.Lock()
+    over.acquire()
+
+    def run() -> None:
+        try:
+            results.append(call())
+        except BaseException as error:
+            errors.append(error)
+        over.release()
+
+    # No `Thread`: what is raised while one is started or joined leaves it in doubt whether it runs. Here it runs once
+    # anything but the refusal is raised, and is over when it has left something, whoever holds the lock.
+    raised: BaseException | None = None
+    try:
+        _thread.start_new_thread(run, ())
+    except BaseException as error:
+        if str(error) == "can't start new thread":
+            return call()
+        raised = error
+    while True:
+        try:
+            while not results and not errors:
+                over.acquire(timeout=_LOOKED_AGAIN)
+            break
+        except BaseException as error:
+            raised = error
+    if raised is not None:
+        raise raised
+    if errors:
+        raise errors[0]
+    return results[0]

@@ -85,8 +85,8 @@ class TalkerSearch:
             if any(said.explains for said in singles):
                 break
         singles = _explaining_first(singles)
-        if not singles or singles[0].explains or not self.pairs:
-            return singles
+        if not singles or singles[0].explains or not self.pairs or not self.asked.above(singles[0].gained):
+            return singles  # of two mistakes, one makes codes likelier, too
         self.announce(f"with {singles[0].mistakes[0].clause}: looking for a second mistake")
         seconds = every[: max(bounds.FEWEST_TRIALS, self._affordable() - len(every))]
         return _explaining_first([*singles, *self._search(singles[0].mistakes, seconds)])

@@ -260,6 +260,13 @@ NOT_EXPLAINED = Threshold(
 RANK = Threshold(
     "likelihood.rank", 0.35, "share", "of the codebook that is likelier than the codes", ("codes.unlikely",)
 )
+ASTRAY = Threshold(
+    "likelihood.astray",
+    0.13,
+    "share",
+    "of the codebook that is likelier than the predictor's codes behind the frames that fit (of another text: 0.1)",
+    ("codes.unexpected",),
+)
 MISFIT = Threshold(
     "likelihood.misfit",
     1.0,
@@ -591,6 +598,9 @@ QUIET_AROUND = Threshold(
 SOFTER = Threshold("audio.softer", 0.9, "times", "a sample's size in a fade, over ours", ("audio.faded",))
 LOST_ENDS = Threshold("audio.lost-ends", 1500.0, "samples", "cut from both ends", ("audio.length",))
 PIECE_ALIKE = Threshold("audio.piece-alike", 0.985, "correlation", "of a piece of theirs with ours", ("audio.pieces",))
+PIECE_LEFT = Threshold(
+    "audio.piece-left", 2e-3, "share", "of a piece that ours leaves over, the median of all", ("audio.pieces",)
+)
 LOUDER = Threshold("audio.louder", 1.03, "times", "their loudness over ours", ("audio.gain",))
 QUIETER = Threshold("audio.quieter", 0.97, "times", "their loudness over ours", ("audio.gain",))
 INSIDE = Threshold("audio.inside", 0.995, "share", "of their samples inside the limits", ("audio.clipped",))
@@ -683,6 +693,8 @@ JUDGED_FRAMES = 24
 GLANCED_FRAMES = 8
 """The same, of every arrangement; the likeliest are judged."""
 ARRANGED_AGAIN = 6
+LEAST_LATE = 16
+"""Codes behind the frames that fit."""
 PROFILE_FRAMES = 160
 """Over which frames and groups are told apart that fit."""
 TALKER_FRAMES = 48

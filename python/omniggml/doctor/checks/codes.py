@@ -375,6 +375,15 @@ def _judge_parts(report: Report, model: Model, prompt: TalkerPrompt, codes: IntA
             cause={"kind": "mixed", "where": "codes"},
             groups=wrong,
         )
+    elif bounds.SLIP_FRAMES.above(fitting) and _astray(whole, fitting):
+        report.find(
+            "codes.unexpected",
+            f"The first {fitting} frames are what the model says of this text; from frame {fitting} on even the "
+            "predictor's codes are not what it says after the talker's: frames or groups of something else follow.",
+            cause={"kind": "mixed", "where": "codes"},
+            misfit=round(whole.misfit, 2),
+            first_frame=fitting,
+        )
     elif bounds.SLIP_FRAMES.above(fitting) and fitting < whole.deficit.shape[1]:
         report.find(
             "codes.other-text",
@@ -394,6 +403,13 @@ def _judge_parts(report: Report, model: Model, prompt: TalkerPrompt, codes: IntA
             cause={"kind": "mixed", "where": "codes"},
             misfit=round(whole.misfit, 2),
         )
+
+
+def _astray(found: Likelihood, first: int) -> bool:
+    """Whether from a frame on the predictor's codes don't fit the talker's, as they do whatever the text is."""
+    assert found.ranks is not None
+    late = found.ranks[1:, first:]
+    return late.size >= bounds.LEAST_LATE and bounds.ASTRAY.above(float(late.mean()))
 
 
 def _say_unlikely(report: Report, found: Likelihood) -> None:

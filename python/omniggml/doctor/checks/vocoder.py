@@ -307,7 +307,11 @@ class Recognition:
         found = pieces(theirs, ours)
         covered = sum(piece.length for piece in found)
         loud = int(np.sum(np.abs(theirs) > bounds.AUDIBLE))
-        if len(found) < 2 or covered * 2 < loud:
+        if (
+            len(found) < 2
+            or covered * 2 < loud
+            or not (self.audio.subtype in bounds.LOSSY or _copies(found, theirs, ours))
+        ):
             return False
         jumps = [(two.at, two.source - one.source - (two.at - one.at)) for one, two in pairwise(found)]
         words = [
@@ -661,6 +665,15 @@ def _left(theirs: Samples, ours: Samples) -> float:
     if n < bounds.LEAST_COMMON or max(len(theirs), len(ours)) > bounds.AS_LONG * n:
         return 1.0
     return match(theirs[:n], ours[:n], 0).residual
+
+
+def _copies(found: list[Stretch], theirs: Samples, ours: Samples) -> bool:
+    """Whether half of the pieces are ours but for another engine's precision: what a mistake moves is only alike."""
+    left = [
+        match(theirs[one.at : one.at + one.length], ours[one.source : one.source + one.length], 0).residual
+        for one in found
+    ]
+    return bounds.PIECE_LEFT.below(float(np.median(left)))
 
 
 def _doubled_or_gap(found: list[Stretch], theirs: Samples) -> str:

@@ -494,6 +494,13 @@ COMMANDS: dict[Callable[[Scene], list[str]], int] = {
 }  # fmt: skip
 
 
+_NAMES = (
+    "speak", "chat", "serve", "batch", "voices", "decode", "convert", "quantize", "imatrix", "inspect", "doctor", "compare",
+    "plot", "bench", "devices",
+)  # fmt: skip
+"""Of commands, as they are typed."""
+
+
 # --- runs -------------------------------------------------------------------------------------------------------------
 
 
@@ -731,9 +738,9 @@ def finds(words: Sequence[str], code: int, said: str, memory: int, late: bool) -
         wrong.append("a traceback")
     if memory > MOST_MEMORY:
         wrong.append(f"{memory >> 20} MiB")
-    is_doctor = "doctor" in words[:1]
-    failed, misused = (65, 64) if is_doctor else (1, 2)
-    good = range(64) if is_doctor else _GOOD.get(words[0] if words else "", (0,))
+    command = next((word for word in words if word in _NAMES), "")
+    failed, misused = (65, 64) if command == "doctor" else (1, 2)
+    good = range(64) if command == "doctor" else _GOOD.get(command, (0,))
     if code >= 0 and code not in (failed, misused, *good):
         wrong.append(f"exit code {code}")
     has_mp3 = any(word.endswith(".mp3") for word in words)

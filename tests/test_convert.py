@@ -24,6 +24,7 @@ from omniggml import convert
 from omniggml.conversion.config_json import read_model_config
 from omniggml.conversion.safetensors_reader import Checkpoint
 from omniggml.errors import ConversionError, InputError
+from omniggml.loading import BUILT_IN
 from omniggml.spec.expected_tensors import TEXT_EMBEDDING, expert_prefix, speech_tensors, thinker_tensors
 from omniggml.spec.llama_names import llama_name
 from omniggml.spec.policy import CONVERSION_POLICIES, read_policy
@@ -586,6 +587,7 @@ def test_the_document_lists_the_keys(converted: dict[str, list[Path]], copy: Pat
     edit_config(copy, "enable_audio_output", False)
     optional += convert(copy, tmp_path / "voiceless", only="thinker")
     optional += Eyes(tmp_path).files()
+    optional.append(BUILT_IN.with_name("voice-mmproj.gguf"))  # asks for what no other ear does
     written = {
         key
         for path in converted["q8_0"] + optional

@@ -49,6 +49,15 @@ def test_the_ear_is_small_and_comes_with_the_voice(voice: Model) -> None:
     assert voice.listen(np.zeros(16000)).shape == (13, 128)
 
 
+def test_it_waits_for_a_question(voice: Model) -> None:
+    """The button is pressed seconds before anybody speaks, and again seconds after."""
+    for question in ASKED:
+        said = voice.speak(question, seed=1)
+        hush = np.random.default_rng(1).normal(0, 1e-4, 3 * said.sample_rate).astype(np.float32)
+        open_microphone = np.concatenate([hush, said.samples, hush[: 2 * said.sample_rate]])
+        assert heard(voice, open_microphone, said.sample_rate) == ANSWERS[question]
+
+
 @pytest.mark.parametrize("speaker", ["chelsie", "ethan"])
 def test_it_answers_what_it_says(voice: Model, speaker: str) -> None:
     """Both speakers, at the rate and in the form in which audio comes out. The model card has its share of all: nine in

@@ -104,6 +104,7 @@ EAR = AudioEncoderConfig(
     max_source_positions=104,
     n_window=50,
     n_window_infer=800,
+    cut_silence=True,
 )
 
 

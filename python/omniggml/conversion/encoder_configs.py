@@ -76,6 +76,7 @@ def _audio_config(thinker: Section) -> AudioEncoderConfig:
         max_source_positions=audio.integer("max_source_positions", _CHUNK_TOKENS, 1 << 20),
         n_window=n_window,
         n_window_infer=audio.integer("n_window_infer", 2 * n_window, 1 << 14),
+        cut_silence=audio.boolean("cut_silence", False),
     )
 
 

@@ -12,6 +12,7 @@ from omniggml.errors import InputError
 from omniggml.media.audio_input import LONGEST, Longest, read_samples
 from omniggml.media.late_encoders import LateEncoders
 from omniggml.media.parts import HeardPart
+from omniggml.media.sounding import sounding
 from omniggml.probe import active
 
 FloatArray = npt.NDArray[np.float32]
@@ -42,15 +43,22 @@ class Room:
 
 
 def encode_audio(
-    encoders: LateEncoders, part: HeardPart, n_threads: int, what: str = "the audio", room: Room | None = None
+    encoders: LateEncoders,
+    part: HeardPart,
+    n_threads: int,
+    what: str = "the audio",
+    room: Room | None = None,
+    timed: bool = False,
 ) -> FloatArray:
-    """Rows for the thinker, float32 [tokens, width], about 13 a second of audio. Raises InputError before anything is
-    encoded where there is no room for them."""
+    """Rows for the thinker, float32 [tokens, width], about 13 a second of audio. `timed`: it belongs to images, and
+    nothing may be cut off. Raises InputError before anything is encoded where there is no room for them."""
     native = encoders.loaded()
     geometry = native.audio_geometry
     if geometry is None:
         raise InputError(f"{encoders.path} holds no audio encoder")
     samples = read_samples(part.audio, part.rate, what=what, longest=LONGEST if room is None else room.longest)
+    if encoders.cuts_silence and not timed:
+        samples = sounding(samples)
     features = _native.log_mel(samples, geometry["num_mel_bins"], n_threads=n_threads)
     if room is not None and native.audio_tokens(features.shape[1]) > room.rows:
         raise InputError(f"{what} is longer than {room.longest.told}")

@@ -7,12 +7,12 @@ from threading import Lock
 from omniggml import _native
 from omniggml.errors import ModelFileError
 from omniggml.options import LoadOptions
-from omniggml.spec.mmproj_file import HAS_AUDIO, HAS_VISION, WIDTHS, vision_input
+from omniggml.spec.mmproj_file import CUT_SILENCE, HAS_AUDIO, HAS_VISION, WIDTHS, vision_input
 
 
 class LateEncoders:
     """Safe to use from several threads. `hears`, `sees`: which of them there are; `width`: of the rows they make, the
-    thinker's; `images`: what the vision encoder's input is."""
+    thinker's; `images`: what the vision encoder's input is; `cuts_silence`: whether the file asks for `sounding`."""
 
     def __init__(self, file: _native.GgufFile, options: LoadOptions) -> None:
         """Raises ModelFileError for a file that can't be loaded, short of its values."""
@@ -25,6 +25,7 @@ class LateEncoders:
             raise ModelFileError(f"{file.path} makes rows of {widths[0]} values of audio and {widths[1]} of images")
         self.width = int(widths[0])
         self.images = vision_input(metadata)
+        self.cuts_silence = metadata.get(CUT_SILENCE) is True
         self._file, self._device, self._mmap = file, options.device, options.mmap
         self._loaded: _native.MediaEncoders | None = None
         self._lock = Lock()

@@ -139,7 +139,9 @@ class _Placing:
             self._positions.grid(seen.pairs, *seen.grid, seen.step)
             return
         room = self._room(len(seen.rows) + 2)
-        sound = encode_audio(self._encoders, HeardPart(part.video), self._n_threads, f"the sound of {what}", room)
+        sound = encode_audio(
+            self._encoders, HeardPart(part.video), self._n_threads, f"the sound of {what}", room, timed=True
+        )
         self._interleave(seen, sound)
 
     def _is_heard(self, part: WatchedPart, what: str) -> bool:

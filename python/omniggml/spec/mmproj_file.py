@@ -7,7 +7,6 @@ Keys under `qwen3omni.` are extra; llama.cpp passes over keys it doesn't know.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
 from math import isqrt
 from typing import Any
 
@@ -24,6 +23,8 @@ DEEPSTACK_TENSORS = "v.deepstack."
 
 _AUDIO, _VISION = f"{ARCHITECTURE}.audio.", f"{ARCHITECTURE}.vision."
 _OWN_VISION = f"{EXTRA}.vision."
+
+CUT_SILENCE = f"{EXTRA}.audio.cut_silence"
 
 WIDTHS = (f"{_AUDIO}projection_dim", f"{_VISION}projection_dim")
 """Keys of the width of what each encoder makes."""
@@ -64,6 +65,7 @@ def _audio_metadata(config: AudioEncoderConfig) -> Metadata:
         f"{_AUDIO}num_mel_bins": count(config.num_mel_bins),
         f"{EXTRA}.audio.n_window": count(config.n_window),
         f"{EXTRA}.audio.n_window_infer": count(config.n_window_infer),
+        **({CUT_SILENCE: flag(True)} if config.cut_silence else {}),
     }
 
 
@@ -96,7 +98,7 @@ def _input_metadata(config: VisionInputConfig) -> Metadata:
 
 def known_keys() -> frozenset[str]:
     """All that an mmproj file may say of its encoders."""
-    audio = AudioEncoderConfig(*[1] * len(fields(AudioEncoderConfig)))
+    audio = AudioEncoderConfig(1, 1, 1, 1, 1, 1, 1, 1, 1, 1, cut_silence=True)
     vision = VisionEncoderConfig(1, 1, 1, 1, 1, 1, 1, 1, ())
     return frozenset((*encoders_metadata(audio, vision, VisionInputConfig()), f"{ARCHITECTURE}.projector_type"))
 

@@ -136,6 +136,8 @@ class AudioEncoderConfig:
     max_source_positions: int
     n_window: int
     n_window_infer: int
+    cut_silence: bool = False
+    """Whether long silence before and behind what is heard is cut off; no published model asks for that."""
 
 
 @dataclass(frozen=True)

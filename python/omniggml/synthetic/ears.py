@@ -53,4 +53,4 @@ PUBLISHED_EARS = AudioEncoderConfig(
 
 def ears_for(geometry: Geometry, name: str = "plain") -> AudioEncoderConfig:
     """An audio encoder whose rows a geometry's thinker reads."""
-    return AudioEncoderConfig(**EARS[name], output_dim=geometry.thinker.hidden_size)
+    return AudioEncoderConfig(**EARS[name], cut_silence=False, output_dim=geometry.thinker.hidden_size)

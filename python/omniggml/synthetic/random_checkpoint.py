@@ -107,7 +107,7 @@ def _thinker_json(
     vision: VisionEncoderConfig | None,
 ) -> dict[str, Any]:
     return {
-        "audio_config": _audio_encoder_json(thinker.hidden_size) | (dataclasses.asdict(audio) if audio else {}),
+        "audio_config": _audio_encoder_json(thinker.hidden_size) | (_audio_json(audio) if audio else {}),
         "audio_start_token_id": geometry.tokenizer.added["<|audio_start|>"],
         "audio_token_id": tokens.audio,
         "image_token_id": tokens.image,
@@ -239,6 +239,11 @@ def _rope_json(geometry: Geometry, theta: float, sections: tuple[int, ...] | Non
         return {"rope_scaling": None, "rope_theta": theta}
     scaling = {"interleaved": True, "mrope_section": list(sections), "rope_type": "default", "type": "default"}
     return {"rope_scaling": scaling, "rope_theta": theta}
+
+
+def _audio_json(audio: AudioEncoderConfig) -> dict[str, Any]:
+    """What transformers knows of it."""
+    return {name: value for name, value in dataclasses.asdict(audio).items() if value is not False}
 
 
 def _audio_encoder_json(hidden: int) -> dict[str, Any]:

@@ -369,6 +369,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "no tokenizer": (lambda at: (at / "vocab.json").unlink(), "it has no tokenizer"),
     "no merges": (lambda at: (at / "merges.txt").unlink(), "vocab.json without merges.txt: copy it"),
+    "empty merges": (lambda at: (at / "merges.txt").write_text("#version: 0.2\n"), "holds no merges"),
     "merge of three": (lambda at: (at / "merges.txt").write_text("a b c\n"), "is not two tokens"),
     "token id too large": (lambda at: edit_config(at, "zzz", 400, "vocab.json"), "token 'zzz' has id 400"),
     "token id not a number": (lambda at: edit_config(at, "zzz", "1", "vocab.json"), "id is not a whole number"),

@@ -155,6 +155,8 @@ def _checked_vocabulary(path: Path, vocabulary: dict[str, Any]) -> dict[str, int
 
 
 def _checked_merges(path: Path, merges: list[str]) -> list[str]:
+    if not merges:
+        raise ConversionError(f"{path} holds no merges, so that text would be split into single bytes: copy it {_FROM}")
     for merge in merges:
         if merge.count(" ") != 1:
             raise ConversionError(f"{path}: the merge {merge!r} is not two tokens with a space between")

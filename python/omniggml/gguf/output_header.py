@@ -46,6 +46,8 @@ def header_bytes(architecture: str, metadata: Metadata, tensors: Sequence[Output
 def _written(path: Path, architecture: str, metadata: Metadata, tensors: Sequence[OutputTensor]) -> bytes:
     writer = GGUFWriter(path, architecture)
     for key, (value, type_, element_type) in metadata.items():
+        if isinstance(value, (list, tuple)) and len(value) == 0:
+            raise ConversionError(f"{key} is to be written, which has nothing in it")
         element = None if element_type is None else GGUFValueType(element_type.value)
         writer.add_key_value(key, value, GGUFValueType(type_.value), element)
     for tensor in tensors:

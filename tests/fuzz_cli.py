@@ -767,6 +767,9 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="fuzz-cli-") as work:
         root = args.keep or Path(work)
         seeds = write_scene(root / "seeds")
+        for path in (root / "seeds").rglob("*"):  # a command may be told to write there, and later runs read them
+            if path.is_file() and not path.is_symlink():
+                path.chmod(0o444)
         load_commands()
         workers = [_worker(number, args, seeds, root) for number in range(args.workers)]
         failed = sum(os.waitpid(pid, 0)[1] != 0 for pid in workers)

@@ -100,7 +100,7 @@ def configuration(app: FastAPI, settings: ServerSettings) -> uvicorn.Config:
         limit_concurrency=settings.max_connections,
         h11_max_incomplete_event_size=_LONGEST_HEAD,
         timeout_keep_alive=settings.idle_seconds,
-        timeout_graceful_shutdown=settings.drain_seconds,
+        timeout_graceful_shutdown=max(1, settings.drain_seconds),  # at 0 uvicorn complains of what it cancels: nothing
     )
 
 

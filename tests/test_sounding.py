@@ -32,10 +32,11 @@ def open_microphone(before: float, after: float, quiet: float = QUIET) -> FloatA
     return np.concatenate([noise(before, quiet, 3), *said, noise(after, quiet, 4)])
 
 
+@pytest.mark.parametrize("offset", [0.0, 0.2])
 @pytest.mark.parametrize("gain", [1.0, 1e-3])
 @pytest.mark.parametrize("quiet", [0.0, QUIET, 1e-3])
-def test_long_silence_is_cut_and_some_stays(quiet: float, gain: float) -> None:
-    whole = open_microphone(3.0, 2.0, quiet) * np.float32(gain)
+def test_long_silence_is_cut_and_some_stays(quiet: float, gain: float, offset: float) -> None:
+    whole = (open_microphone(3.0, 2.0, quiet) + np.float32(offset)) * np.float32(gain)
     kept = sounding(whole)
     start = next(at for at in range(0, len(whole), 160) if np.array_equal(whole[at : at + len(kept)], kept))
     assert abs(start / RATE - 2.6) <= 0.03

@@ -23,7 +23,9 @@ def sounding(samples: FloatArray) -> FloatArray:
     hops = len(samples) // _HOP
     if hops * _HOP <= _LONG * _RATE:
         return samples
-    power = np.mean(np.square(samples[: hops * _HOP].reshape(hops, _HOP), dtype=np.float64), axis=1)
+    # A cheap microphone's offset is as loud as what is said, and no sound.
+    swing = samples[: hops * _HOP].reshape(hops, _HOP) - np.mean(samples, dtype=np.float64)
+    power = np.mean(np.square(swing), axis=1)
     level = 10 * np.log10(power + _SILENT)
     level = np.convolve(np.pad(level, _SMOOTHED // 2, mode="edge"), np.full(_SMOOTHED, 1 / _SMOOTHED), "valid")
     quiet, loud = np.percentile(level, (10, 98))

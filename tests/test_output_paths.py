@@ -315,6 +315,20 @@ def test_a_warning_that_is_made_an_error_is_one_sentence(tmp_path: Path) -> None
     assert list(tmp_path.iterdir()) == []
 
 
+def test_whose_reader_goes_away_hears_of_it_as_of_any_pipe() -> None:
+    """From Python, standard output is the program's own; the command ends with it in silence."""
+    code = (
+        "import sys, numpy as np\nfrom omniggml import Audio\n"
+        "try:\n    Audio(np.zeros(500_000, np.float32), 24000).save('-')\n"
+        "except BrokenPipeError:\n    sys.stderr.write('gone'); sys.stderr.flush(); import os; os._exit(0)"
+    )
+    reading, writing = os.pipe()
+    os.close(reading)
+    run = subprocess.run([sys.executable, "-c", code], stdout=writing, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writing)
+    assert run.stderr == "gone", run
+
+
 def test_what_can_not_be_copied_says_so() -> None:
     model = omniggml.load()
     for thing in (model, model.tokenizer):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import _thread
 import io
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
@@ -54,6 +56,30 @@ def test_a_call_ends_before_the_exception_goes_on(alarms: object) -> None:
     with pytest.raises(ZeroDivisionError):
         undisturbed(lambda: 1 // 0)
     assert undisturbed(lambda: 3) == 3
+
+
+def test_where_no_thread_is_to_be_had_the_call_is_made_all_the_same() -> None:
+    """Nobody waits for a thread that never began, whatever the interpreter says of it."""
+    before = threading.stack_size(1 << 46)
+    try:
+        assert undisturbed(lambda: 3) == 3
+    finally:
+        threading.stack_size(before)
+
+
+def test_what_a_handler_raises_at_the_beginning_is_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where it is what a missing thread would be: the call is made once."""
+    calls: list[int] = []
+    start = _thread.start_new_thread
+
+    def begun_and_interrupted(run: Callable[[], None], _: tuple[()]) -> NoReturn:
+        start(run, ())
+        raise RuntimeError("the program's own")
+
+    monkeypatch.setattr(_thread, "start_new_thread", begun_and_interrupted)
+    with pytest.raises(RuntimeError, match="own"):
+        undisturbed(lambda: calls.append(1))
+    assert calls == [1]
 
 
 @pytest.mark.parametrize("ending", ["wav", "flac", "ogg", "mp3"])

@@ -202,13 +202,13 @@ class AudioWriter:
             undisturbed(self._file.close)
             self._checked()
             self._bytes.close()
-            self._whole.publish()
         except (soundfile.LibsndfileError, OSError) as error:
             self.discard()
             raise self._unwritable(error) from error
         except BaseException:
             self.discard()
             raise
+        self._whole.publish()
 
     def discard(self) -> None:
         """Remove what was written."""

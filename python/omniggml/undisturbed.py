@@ -35,7 +35,8 @@ def undisturbed(call: Callable[[], T]) -> T:
     try:
         _thread.start_new_thread(run, ())
     except BaseException as error:
-        if str(error) == "can't start new thread":
+        # The system gives no more threads, or the interpreter ends; what a handler raises has a frame of its own.
+        if isinstance(error, RuntimeError) and error.__traceback__ is not None and error.__traceback__.tb_next is None:
             return call()
         raised = error
     while True:

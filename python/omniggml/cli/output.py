@@ -77,7 +77,7 @@ class Output:
         """Before any work is done: can it be written there? `inputs`: the files that are read for it, which it must not
         be. Raises InputError."""
         # What is no file is refused by who reads it.
-        files = [name for name in inputs if not (isinstance(name, str) and not is_file(name))]
+        files = [name for name in inputs if not isinstance(name, str) or is_file(name)]
         if self.subtitles is not None:
             kind_of_subtitles(Path(self.subtitles))
             check_target(self.subtitles, files)

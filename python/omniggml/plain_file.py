@@ -28,21 +28,20 @@ def open_plain(path: str | os.PathLike[str]) -> IO[bytes]:
     except ValueError as error:  # a zero byte, or letters that no path has
         raise OSError(errno.EINVAL, "not a path", repr(path)) from error
     status = os.fstat(handle)
-    if not stat.S_ISREG(status.st_mode) or (status.st_size == 0 and _is_waited_for(handle)):
+    if not stat.S_ISREG(status.st_mode) or (status.st_size == 0 and _is_a_stream(handle)):
         os.close(handle)
         what = "a directory" if stat.S_ISDIR(status.st_mode) else "not a regular file"
         raise OSError(errno.EINVAL, what, os.fspath(path))
     return os.fdopen(handle, "rb")
 
 
-def _is_waited_for(handle: int) -> bool:
-    """Of a file that has no size, whether it is a stream that calls itself a file, as the system's logs do."""
+def _is_a_stream(handle: int) -> bool:
+    """Of a file that has no size, whether something comes all the same, now or later: the system's logs call themselves
+    files."""
     try:
-        os.read(handle, 1)
+        return os.read(handle, 1) != b""
     except BlockingIOError:
         return True
-    os.lseek(handle, 0, os.SEEK_SET)
-    return False
 
 
 def read_plain(path: str | os.PathLike[str], most: int = MOST_TEXT) -> bytes:

@@ -28,6 +28,8 @@ _SECTIONS = {
     "audio": ("thinker_config", "audio_config"),
     "vision": ("thinker_config", "vision_config"),
 }
+# Settings that their classes don't have under any name.
+_OURS_ALONE = ("speakers", "cut_silence")
 _TOKENS = {"audio": ("thinker_config",), "image": ("thinker_config",), "video": ("thinker_config",)}
 
 
@@ -87,7 +89,7 @@ def expected_value(owner: Any, field: str, section: Any) -> Any:
         return rope.get(field, [24, 20, 20] if field == "mrope_section" else None)
     if field == "head_dim":
         return getattr(section, "head_dim", None) or section.hidden_size // section.num_attention_heads
-    if field == "speakers":
+    if field in _OURS_ALONE:
         return None
     return getattr(owner, field)
 

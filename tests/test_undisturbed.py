@@ -7,6 +7,7 @@ import io
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
@@ -17,6 +18,7 @@ import soundfile
 
 from omniggml import Audio
 from omniggml.media.audio_input import read_samples
+from omniggml.media.image_input import read_image
 from omniggml.undisturbed import undisturbed
 
 if sys.platform == "win32":
@@ -108,18 +110,63 @@ def test_what_is_saved_is_the_old_file_or_the_new(alarms: object, tmp_path: Path
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_what_is_heard_is_whole_or_not_heard(alarms: object) -> None:
+def sound(format_: str) -> bytes:
+    """25 s of noise as a file; of ADTS, which PyAV reads, made by it."""
+    samples = np.random.default_rng(2).normal(0, 0.1, 400_000).astype(np.float32)
     file = io.BytesIO()
-    soundfile.write(file, np.random.default_rng(2).normal(0, 0.1, 400_000), 16000, format="FLAC")
-    whole = read_samples(file.getvalue())
+    if format_ != "ADTS":
+        soundfile.write(file, samples, 16000, format=format_)
+        return file.getvalue()
+    av = pytest.importorskip("av")
+    with av.open(file, "w", "adts") as container:
+        stream = container.add_stream("aac", rate=16000, layout="mono")
+        frame = av.AudioFrame.from_ndarray(samples[None], format="fltp", layout="mono")
+        frame.sample_rate = 16000
+        for packet in (*stream.encode(frame), *stream.encode(None)):
+            container.mux(packet)
+    return file.getvalue()
+
+
+def picture() -> bytes:
+    PIL = pytest.importorskip("PIL.Image")
+    file = io.BytesIO()
+    PIL.fromarray(np.random.default_rng(2).integers(0, 256, (1200, 1200, 3), np.uint8)).save(file, "PNG")
+    return file.getvalue()
+
+
+READERS: dict[str, tuple[Callable[[], bytes], Callable[[bytes], object]]] = {
+    "FLAC heard": (lambda: sound("FLAC"), read_samples),
+    "AAC heard": (lambda: sound("ADTS"), read_samples),
+    "PNG seen": (picture, lambda file: read_image(file, "it")),
+}
+
+
+@pytest.mark.parametrize("kind", [Exception, ValueError, RuntimeError, OSError, TimeoutError, KeyError])
+@pytest.mark.parametrize("reader", READERS)
+def test_what_is_read_is_whole_or_the_handler_s_exception_gets_out(
+    alarms: object, reader: str, kind: type[Exception]
+) -> None:
+    """Of whatever class that is: it is not taken for a damaged file."""
+    make, read = READERS[reader]
+    own = type("Own", (kind,), {})
+
+    def late_in_another_way(*_: object) -> NoReturn:
+        raise own
+
+    signal.signal(signal.SIGALRM, late_in_another_way)
+    file = make()
+    whole = np.asarray(read(file))
+    begun = time.perf_counter()
+    read(file)
+    takes = time.perf_counter() - begun
     raised = 0
-    for step in range(12):
-        signal.setitimer(signal.ITIMER_REAL, 0.0005 + 0.002 * step)
+    for step in range(8):
+        signal.setitimer(signal.ITIMER_REAL, takes * (step + 0.5) / 8)
         try:
-            heard = read_samples(file.getvalue())
+            there = read(file)
             signal.setitimer(signal.ITIMER_REAL, 0)
-            np.testing.assert_array_equal(heard, whole)
-        except Mine:
+            np.testing.assert_array_equal(np.asarray(there), whole)
+        except own:
             raised += 1
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)

@@ -22,11 +22,14 @@ from omniggml.errors import InputError
 from omniggml.paths import as_path
 from omniggml.segments import Segment, kind_of_subtitles, subtitles
 from omniggml.streamed_wav import with_length
-from omniggml.undisturbed import undisturbed
+from omniggml.undisturbed import Failed, undisturbed
 from omniggml.whole_file import WholeFile, check_target, write_whole
 
 _BLOCK = 1 << 16  # frames that are read at once
 _MOST_SAMPLES = 1 << 27  # an hour and a half at 24 kHz, 1 GiB
+
+LIBSNDFILE_FAILED = (soundfile.LibsndfileError, OSError, RuntimeError, TypeError, ValueError)
+"""What its wrapper raises where a file is damaged or none of its formats."""
 
 _SUBTYPES = ("PCM_16", "PCM_24", "PCM_32", "FLOAT")
 
@@ -126,13 +129,16 @@ def read_audio(audio: str | os.PathLike[str]) -> Recorded:
             # The header may promise more than there is, or than fits: it is read as long as something comes.
             blocks: list[npt.NDArray[np.float64]] = []
             while sum(map(len, blocks)) * file.channels < _MOST_SAMPLES:
-                blocks.append(undisturbed(lambda: file.read(_BLOCK, dtype="float64", always_2d=True)))
+                blocks.append(
+                    undisturbed(lambda: file.read(_BLOCK, dtype="float64", always_2d=True), LIBSNDFILE_FAILED)
+                )
                 if len(blocks[-1]) < _BLOCK:
                     return Recorded(str(path), np.concatenate(blocks), file.samplerate, file.subtype)
         raise InputError(f"{path} has more than {_MOST_SAMPLES} samples; cut out the part in question")
-    except OSError as error:
-        raise InputError(f"{path} can't be read: {error.strerror or error}") from error
-    except RuntimeError as error:
+    except Failed as failed:
+        error = failed.__cause__
+        if isinstance(error, OSError):
+            raise InputError(f"{path} can't be read: {error.strerror or error}") from error
         raise InputError(
             f"{path} is no audio that can be read: neither WAV, FLAC, Ogg nor MP3, or it is damaged"
         ) from error
@@ -140,10 +146,10 @@ def read_audio(audio: str | os.PathLike[str]) -> Recorded:
 
 @contextlib.contextmanager
 def opened_audio(source: str | bytes | BinaryIO) -> Iterator[soundfile.SoundFile]:
-    """A file that libsndfile reads, by its path or as an open one. Raises soundfile.LibsndfileError and OSError."""
-    given = with_length(source)
+    """A file that libsndfile reads, by its path or as an open one. Raises Failed."""
+    given = undisturbed(lambda: with_length(source), (OSError,))
     try:
-        with undisturbed(lambda: soundfile.SoundFile(given)) as file:
+        with undisturbed(lambda: soundfile.SoundFile(given), LIBSNDFILE_FAILED) as file:
             yield file
     finally:
         if isinstance(source, (str, bytes)) and not isinstance(given, (str, bytes)):

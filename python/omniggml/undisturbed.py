@@ -5,6 +5,7 @@ from __future__ import annotations
 import _thread
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -12,9 +13,28 @@ T = TypeVar("T")
 _LOOKED_AGAIN = 1.0  # seconds
 
 
-def undisturbed(call: Callable[[], T]) -> T:
+class Failed(Exception):
+    """What was called raised an error that was expected of it, the `__cause__`. One that a handler raises, of whatever
+    class, is never taken for it."""
+
+
+def undisturbed(call: Callable[[], T], expected: tuple[type[Exception], ...] = ()) -> T:
     """What `call` returns or raises, run to its end. Python runs signals' handlers in the main thread, so that there
-    the call gets a thread of its own; what a handler raises meanwhile is raised once the call is over."""
+    the call gets a thread of its own; what a handler raises meanwhile is raised once the call is over.
+
+    Raises Failed where the call raises what is `expected` of it.
+    """
+    return _run(partial(_told_apart, call, expected) if expected else call)
+
+
+def _told_apart(call: Callable[[], T], expected: tuple[type[Exception], ...]) -> T:
+    try:
+        return call()
+    except expected as error:
+        raise Failed(str(error)) from error
+
+
+def _run(call: Callable[[], T]) -> T:
     if threading.current_thread() is not threading.main_thread():
         return call()
     results: list[T] = []

@@ -11,18 +11,18 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import soundfile
 
 from omniggml import _native
 from omniggml.array_file import existing_file
 from omniggml.arrays import as_array
-from omniggml.audio import Audio, opened_audio
+from omniggml.audio import LIBSNDFILE_FAILED, Audio, opened_audio
 from omniggml.checked import checked
 from omniggml.errors import InputError
 from omniggml.extras import install_command
+from omniggml.media import ffmpeg
 from omniggml.options import check_integer
 from omniggml.plain_file import open_plain
-from omniggml.undisturbed import undisturbed
+from omniggml.undisturbed import Failed, undisturbed
 from omniggml.warning import warn
 
 FloatArray = npt.NDArray[np.float32]
@@ -33,17 +33,10 @@ RATE: int = _native.MEL_SAMPLE_RATE
 _LOWEST_RATE, _HIGHEST_RATE = 1_000, 768_000
 _MOST_CHANNELS = 64
 _FRAMES_AT_ONCE = 1 << 18
+_PACKETS_AT_ONCE = 64
 _LOOKED_AT = 16  # bytes of a file
 _UNKNOWN_LENGTH = 1 << 62
 """Frames that libsndfile takes at least where a header doesn't tell, as of FLAC that was written to a pipe."""
-# Playlists and the like name other files and addresses; nothing that is heard may.
-_FFMPEG_FORMATS = (
-    "mov,mp4,m4a,3gp,matroska,webm,aac,ac3,eac3,amr,asf,avi,caf,flv,mpeg,mpegts,mp3,ogg,flac,wav,aiff,wv,tta,gif,apng"
-)
-FFMPEG_DAMAGED = (OSError, ValueError, LookupError, TypeError, ArithmeticError, RuntimeError)
-"""What PyAV raises of damaged files beside its own errors: IndexError where a stream appears that the header did not
-tell of."""
-FFMPEG_OPTIONS = {"format_whitelist": _FFMPEG_FORMATS, "protocol_whitelist": "file,pipe"}
 _LOUDEST = 8.0  # of samples that run from -1 to 1; what is louder is in other units
 
 
@@ -155,12 +148,12 @@ def _of_file(source: bytes | io.BytesIO, what: str, longest: Longest) -> FloatAr
 
             def blocks() -> Iterator[FloatArray]:
                 while True:
-                    yield undisturbed(lambda: file.read(_FRAMES_AT_ONCE, dtype="float32", always_2d=True))
+                    yield undisturbed(
+                        lambda: file.read(_FRAMES_AT_ONCE, dtype="float32", always_2d=True), LIBSNDFILE_FAILED
+                    )
 
             return _resampled(blocks(), file.samplerate, what, longest)
-    except TimeoutError:
-        raise
-    except (soundfile.LibsndfileError, OSError, RuntimeError, TypeError, ValueError):
+    except Failed:
         pass  # it may be one that ffmpeg reads
     if isinstance(source, io.BytesIO):
         source.seek(0)
@@ -199,23 +192,20 @@ def _by_ffmpeg(source: bytes | io.BytesIO, what: str, longest: Longest) -> Float
             f"{what} is no audio that can be read: neither WAV, FLAC, Ogg nor MP3, or it is damaged; for AAC, WebM and "
             f"videos install what reads them: {install_command('codecs')}"
         )
-    import av
-
     try:
-        file = os.fsdecode(source) if isinstance(source, bytes) else source
-        with av.open(file, "r", options=FFMPEG_OPTIONS) as container:
+        with ffmpeg.opened(os.fsdecode(source) if isinstance(source, bytes) else source) as container:
             if not container.streams.audio:
                 raise InputError(f"{what} holds no audio")
             stream = container.streams.audio[0]
             if stream.codec_context is None:
                 raise InputError(f"{what} is in a codec that isn't known; save it as WAV, FLAC, Ogg or MP3")
-            rate, channels = stream.codec_context.sample_rate, stream.codec_context.channels
+            codec = stream.codec_context
+            rate, channels = ffmpeg.asked(lambda: (codec.sample_rate, codec.channels))
             _check_rate(rate, what)
             _check_channels(channels, what)
-            return _resampled(_decoded(container, stream, what), rate, what, longest)
-    except TimeoutError:
-        raise
-    except (av.FFmpegError, *FFMPEG_DAMAGED):
+            blocks = ffmpeg.read(_decoded(container, stream, what), _PACKETS_AT_ONCE)
+            return _resampled(blocks, rate, what, longest)
+    except Failed:
         raise InputError(
             f"{what} is no audio that can be read: neither WAV, FLAC, Ogg, MP3, AAC, WebM nor a video with sound, or "
             "it is damaged"

@@ -18,6 +18,7 @@ from omniggml.arrays import as_array
 from omniggml.errors import InputError
 from omniggml.extras import install_command
 from omniggml.spec.model_config import VisionInputConfig
+from omniggml.undisturbed import Failed, undisturbed
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -122,23 +123,29 @@ def _of_file(source: Any, what: str) -> Image:
     PIL = pillow()
     PIL.Image.init()
     try:
-        with PIL.Image.open(source, formats=[name for name in _FORMATS if name in PIL.Image.OPEN]) as opened:
-            _check_size(opened.width, opened.height, what)
-            frames = getattr(opened, "n_frames", 1)
-            if opened.format in _ANIMATIONS and frames > 1:
-                raise InputError(f"{what} is an animation of {frames} frames; give one of them, or a video of all")
-            opened.load()
-            return _as_rgb(opened, what)
-    except PIL.UnidentifiedImageError:
-        raise InputError(
-            f"{what} is no image that can be read: neither PNG, JPEG, WebP, GIF, BMP, TIFF nor AVIF"
-        ) from None
-    except PIL.Image.DecompressionBombError:
-        raise InputError(f"{what} has more than the {MOST_PIXELS} pixels that an image may have") from None
-    except PermissionError as error:
-        raise InputError(f"{what} can't be read: {error.strerror}") from error
-    except _DAMAGED:
+        return undisturbed(lambda: _opened(source, what), (PIL.Image.DecompressionBombError, *_DAMAGED))
+    except Failed as failed:
+        error = failed.__cause__
+        if isinstance(error, PIL.UnidentifiedImageError):
+            raise InputError(
+                f"{what} is no image that can be read: neither PNG, JPEG, WebP, GIF, BMP, TIFF nor AVIF"
+            ) from None
+        if isinstance(error, PIL.Image.DecompressionBombError):
+            raise InputError(f"{what} has more than the {MOST_PIXELS} pixels that an image may have") from None
+        if isinstance(error, PermissionError):
+            raise InputError(f"{what} can't be read: {error.strerror}") from error
         raise InputError(f"{what} is an image that is damaged, or cut") from None
+
+
+def _opened(source: Any, what: str) -> Image:
+    PIL = pillow()
+    with PIL.Image.open(source, formats=[name for name in _FORMATS if name in PIL.Image.OPEN]) as opened:
+        _check_size(opened.width, opened.height, what)
+        frames = getattr(opened, "n_frames", 1)
+        if opened.format in _ANIMATIONS and frames > 1:
+            raise InputError(f"{what} is an animation of {frames} frames; give one of them, or a video of all")
+        opened.load()
+        return _as_rgb(opened, what)
 
 
 def _as_rgb(image: Image, what: str) -> Image:

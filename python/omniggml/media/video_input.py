@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from omniggml.array_file import existing_file
 from omniggml.arrays import as_array
 from omniggml.errors import InputError
 from omniggml.extras import install_command
-from omniggml.media.audio_input import FFMPEG_DAMAGED, FFMPEG_OPTIONS
+from omniggml.media import ffmpeg
 from omniggml.media.image_input import (
     MOST_PIXELS,
     Bounds,
@@ -30,6 +31,7 @@ from omniggml.media.image_input import (
     resized,
 )
 from omniggml.plain_file import open_plain
+from omniggml.undisturbed import Failed
 
 VideoLike = str | os.PathLike[str] | bytes | npt.ArrayLike
 """A file's path or its bytes; frames as uint8 [frames, height, width, 3]."""
@@ -119,18 +121,16 @@ class VideoFrames:
 
     def _of_file(self) -> Iterator[Pixels]:
         """What is shown at 0, 1/rate, 2/rate, ... seconds."""
-        try:
-            import av
-        except ImportError:
-            raise InputError(f"videos are read by PyAV, which isn't installed: {install_command('codecs')}") from None
+        if find_spec("av") is None:
+            raise InputError(f"videos are read by PyAV, which isn't installed: {install_command('codecs')}")
         source = self._readable() if isinstance(self._video, os.PathLike) else io.BytesIO(bytes(self._video))
         pillow()
         try:
-            with av.open(source, "r", options=FFMPEG_OPTIONS) as container:
+            with ffmpeg.opened(source) as container:
                 if not container.streams.video:
                     raise InputError(f"{self._what} holds no video")
-                yield from self._sampled(container.decode(container.streams.video[0]))
-        except (av.FFmpegError, *FFMPEG_DAMAGED):
+                yield from ffmpeg.read(self._sampled(container.decode(container.streams.video[0])))
+        except Failed:
             raise InputError(
                 f"{self._what} is no video that can be read: neither MP4, WebM, AVI, MOV, MPEG nor GIF, or it is "
                 "damaged"
@@ -173,11 +173,9 @@ def has_sound(video: Any) -> bool:
     """Whether a video's file has a track of sound; frames have none."""
     if not isinstance(video, (str, os.PathLike, bytes, bytearray, memoryview)):
         return False
-    import av
-
     source = io.BytesIO(bytes(video)) if isinstance(video, (bytes, bytearray, memoryview)) else os.fspath(video)
     try:
-        with av.open(source, "r", options=FFMPEG_OPTIONS) as container:
+        with ffmpeg.opened(source) as container:
             return bool(container.streams.audio)
-    except (av.FFmpegError, *FFMPEG_DAMAGED):
+    except Failed:
         return False

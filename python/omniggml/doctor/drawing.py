@@ -7,7 +7,8 @@ sampler that keeps only the likeliest raises above what the model expects of its
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -36,6 +37,7 @@ ASTRAY = 1e-3
 impossible, so that one of them doesn't outweigh all others."""
 LEAST = -30.0
 """Nats; one code must not outweigh all others."""
+_NEARLY_NEVER, _LEAST_LUCK = 1e-30, 0.5
 _MARKS = np.linspace(0, 1, 41)[1:-1]
 _TEMPERATURES = (0.1, 0.2, 0.3, 0.5, 0.7, 0.8, 0.9, 1.0)
 _TOP_K = (1, 50, 0)
@@ -134,6 +136,39 @@ class _Warmed:
         mixed = np.logaddexp(np.where(outside, -np.inf, within + np.log1p(-ASTRAY)), np.log(ASTRAY) + self.whole)
         return mixed, outside
 
+    def means(self, kept: IntArray) -> tuple[FloatArray, FloatArray]:
+        """Mean and deviation of the logarithmic probability of what is drawn from each row."""
+        within = np.arange(self.sums.shape[1]) < kept[:, None]
+        chances = np.where(within, self.weights, 0) / self.sums[np.arange(self.n), kept - 1][:, None]
+        log = np.log(np.maximum(chances, _NEARLY_NEVER))
+        mean = (chances * log).sum(axis=-1)
+        return mean, np.sqrt(np.maximum((chances * log**2).sum(axis=-1) - mean**2, 0))
+
+    def expected(self, kept: IntArray, outside: BoolArray) -> tuple[float, float]:
+        """By how many nats those that aren't kept out are less likely than expected, and the square of what luck is."""
+        mean, spread = self.means(kept)
+        own = self.own - np.log(self.sums[np.arange(self.n), kept - 1])
+        inside = ~outside
+        return float((mean - own)[inside].sum()), float(np.square(spread[inside]).sum())
+
+
+@dataclass(frozen=True)
+class Glance:
+    """What n codes get in nats, drawn as usual or without limits, whichever is more. `possible`: whether an engine of 8
+    bits or more may have drawn them as usual."""
+
+    total: float
+    n: int
+    possible: bool
+
+    def __add__(self, other: Glance) -> Glance:
+        return Glance(self.total + other.total, self.n + other.n, self.possible and other.possible)
+
+    @property
+    def mean(self) -> float:
+        """What a code gets."""
+        return self.total / max(self.n, 1)
+
 
 @dataclass(frozen=True)
 class Drawn:
@@ -177,25 +212,24 @@ def drawn(rows: Rows, drawing: Drawing) -> Drawn:
     kept = at.kept(drawing)
     said, outside = at.said(kept)
     each, inside = np.arange(at.n), ~outside
-    within = np.arange(at.sums.shape[1]) < kept[:, None]
     total = at.sums[each, kept - 1]
-    chances = np.where(within, at.weights, 0) / total[:, None]
-    log = np.log(np.maximum(chances, 1e-30))
-    mean = (chances * log).sum(axis=-1)
-    spread = np.sqrt(np.maximum((chances * log**2).sum(axis=-1) - mean**2, 0))
-    own = at.own - np.log(total)
+    lack, by_luck = at.expected(kept, outside)
     below = np.where(outside, np.maximum(rows.logits[each, kept - 1] - rows.logits[each, rows.rank], 0), 0)
-    luck = float((mean - own)[inside].sum() / max(float(np.sqrt(np.square(spread[inside]).sum())), 0.5))
-    above = at.sums[each, rows.rank] / total
+    above, own = at.sums[each, rows.rank] / total, at.weights[each, rows.rank] / total
     return Drawn(
         drawing,
         at.n,
         float(said.sum()),
         float(outside.mean()) if at.n else 0.0,
         float(np.minimum(below, -LEAST).mean()) if at.n else 0.0,
-        luck,
-        _distance((above - chances[each, rows.rank])[inside], above[inside]),
+        _lucky(lack, by_luck),
+        _distance((above - own)[inside], above[inside]),
     )
+
+
+def _lucky(lack: float, by_luck: float) -> float:
+    """By how many deviations codes are less likely than expected."""
+    return lack / max(math.sqrt(by_luck), _LEAST_LUCK)
 
 
 def _distance(low: FloatArray, high: FloatArray) -> float:
@@ -278,15 +312,22 @@ class Draws:
         """Its draws, from logits [frames, groups - 1, codebook] and codes [groups - 1, frames]."""
         return Rows.of(rest.reshape(-1, rest.shape[-1]), codes.T.ravel())
 
-    def glance(self, rows: Rows, usual: Drawing) -> tuple[float, int]:
-        """Nats that all codes get, drawn as usual or of all without limits, whichever is more; and how many are never
-        drawn then."""
-        every = []
-        for temperature, drawings in _by_temperature((usual, Drawing())):
-            at = _Warmed(rows, temperature)
-            every += [at.said(at.kept(drawing)) for drawing in drawings]
-        said, outside = max(every, key=lambda one: float(one[0].sum()))
-        return float(said.sum()), int(outside.sum())
+    def glance(self, rows: Rows, usual: Drawing) -> Glance:
+        """What codes get, and whether they can have been drawn as usual."""
+        at = _Warmed(rows, usual.temperature)
+        kept = at.kept(usual)
+        said, outside = at.said(kept)
+        lack, by_luck = at.expected(kept, outside)
+        free = _Warmed(rows, 1.0)
+        total = max(float(said.sum()), float(free.said(free.kept(Drawing()))[0].sum()))
+        possible = not DRAWN_FEW.above(int(outside.sum())) and not DRAWN_LUCK.above(_lucky(lack, by_luck))
+        return Glance(total, at.n, possible)
+
+    def lacks(self, rows: Rows, usual: Drawing) -> FloatArray:
+        """By how many nats each code is less likely than what is drawn as usual is on average."""
+        at = _Warmed(rows, usual.temperature)
+        kept = at.kept(usual)
+        return np.asarray(at.means(kept)[0] - at.said(kept)[0])
 
     def judged(
         self, logits: FloatArray, rest: FloatArray, codes: IntArray, *, hot: bool = False
@@ -323,10 +364,3 @@ class Draws:
 def _settings(usual: Sampling, told: Mapping[str, Any]) -> Sampling:
     names = {field.name for field in fields(Sampling)}
     return replace(usual, **{name: value for name, value in told.items() if name in names})
-
-
-def _by_temperature(drawings: Sequence[Drawing]) -> list[tuple[float, list[Drawing]]]:
-    return [
-        (temperature, [drawing for drawing in drawings if drawing.temperature == temperature])
-        for temperature in dict.fromkeys(drawing.temperature for drawing in drawings)
-    ]

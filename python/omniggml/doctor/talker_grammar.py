@@ -3,19 +3,38 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
-from omniggml.doctor.talker_mirror import PREDICTOR, PROJECTION, TALKER, TalkerChoices, TalkerMirror
+from omniggml.doctor.talker_mirror import PREDICTOR, PROJECTION, TALKER, TEXT_TABLE, TalkerChoices, TalkerMirror
 from omniggml.doctor.talker_prompt import PromptPlan, replanned
 from omniggml.doctor.tensor_mistakes import TensorMistake, class_of, module_of, tensor_mistakes
 from omniggml.doctor.vocoder_mirror import ACTIVATIONS
 
 _SEEN = (1, 2, 4, 8, 16, 32)
-"""Positions that a cache may hold which drops the oldest."""
+"""Positions that a window or a cache may hold which drops the oldest."""
+_ANEW = (2, 4, 8, 16, 32, 64)
+"""Positions after which counting may begin anew."""
+_POSITIONS = {
+    "same": "all the same",
+    "doubled": "counted by two",
+    "halved": "counted by halves",
+    "backwards": "counted backwards in what is read at once",
+    "begun anew": "counted from 0 whenever something is read",
+    "without the first": "counted from 0 again behind what is read at once",
+    "one on": "one too high behind what is read at once",
+    "one back": "one too low behind what is read at once",
+    **{f"anew {n}": f"counted from 0 after each {n}" for n in _ANEW},
+}
+_CACHES = {
+    "none": "keeps nothing",
+    "the first": "keeps what is read at once, and nothing after it",
+    "the others": "keeps nothing of what is read at once",
+    **{f"last {n}": f"keeps {n} positions" for n in _SEEN},
+}
 _NOT_SPOKEN = (".hidden_projection.",)
 FloatArray = npt.NDArray[np.float32]
 Options = list[tuple[str, TalkerChoices]]
@@ -24,7 +43,7 @@ Options = list[tuple[str, TalkerChoices]]
 @dataclass(frozen=True)
 class SpeakerMistake:
     """`kind` and `where` name it for programs, `clause` for people; made of choices of modules, misread weights and
-    another plan of what the talker is given."""
+    another plan of what the talker is given. `also`: another module of which the same can be said."""
 
     kind: str
     where: str
@@ -33,6 +52,7 @@ class SpeakerMistake:
     weights: tuple[TensorMistake, ...] = ()
     plan: PromptPlan | None = None
     known: str = ""
+    also: str = ""
 
     @property
     def id(self) -> str:
@@ -40,8 +60,8 @@ class SpeakerMistake:
         return f"talker.{self.known or self.kind}"
 
     @property
-    def cause(self) -> dict[str, str]:
-        return {"kind": self.kind, "where": self.where}
+    def causes(self) -> tuple[dict[str, str], ...]:
+        return tuple({"kind": self.kind, "where": where} for where in (self.where, self.also) if where)
 
     @property
     def of_predictor(self) -> bool:
@@ -74,6 +94,9 @@ def speaker_mistakes(mirror: TalkerMirror) -> Iterator[SpeakerMistake]:
     yield from _prompt(mirror)
     for path, size in ((f"{TALKER}.model", mirror.talker), (f"{PREDICTOR}.model", mirror.predictor)):
         yield from _choices(path, dict(size), names)
+    groups = mirror.predictor["num_code_groups"]  # those that are nearly as often made came with the loop
+    yield from _tables(groups - 1, range(2, groups - 2))
+    yield from _feedback((), range(1, groups - 1))
     for predictor, size in ((False, mirror.talker), (True, mirror.predictor)):
         own = [name for name in names if name.startswith(f"{PREDICTOR}.") == predictor]
         counts = ("num_attention_heads", "num_key_value_heads", "num_key_value_heads")
@@ -84,33 +107,24 @@ def speaker_mistakes(mirror: TalkerMirror) -> Iterator[SpeakerMistake]:
 
 def _loop(mirror: TalkerMirror) -> Iterator[SpeakerMistake]:
     one = SpeakerMistake
-    for state in ("before norm", "old", "zero"):
-        words = {"old": "is a frame old", "zero": "is zero"}.get(state, "is taken before the norm")
-        choices = {PREDICTOR: TalkerChoices(state=state)}
+    for state, words in (
+        ("before norm", "is taken before the norm"),
+        ("old", "is a frame old"),
+        ("old but the first", "is a frame old from the second frame on"),
+        ("zero", "is zero"),
+    ):
         known = "pre-norm" if state == "before norm" else ""
-        yield one(
-            "hidden", PREDICTOR, f"the talker's state that the predictor starts from {words}", choices, known=known
-        )
+        clause = f"the talker's state that the predictor starts from {words}"
+        yield one("hidden", PREDICTOR, clause, {PREDICTOR: TalkerChoices(state=state)}, known=known)
     yield one(
         "order", PREDICTOR, "code 0 comes before the talker's state", {PREDICTOR: TalkerChoices(start="code first")}
     )
     for pick, words in (("first", "each step takes the first head"), ("reversed", "heads are in reverse order")):
         yield one("swapped", f"{PREDICTOR}.lm_head", words, {PREDICTOR: TalkerChoices(pick=pick)})
     yield from _of_all_layers(mirror)
-    for by in range(1, mirror.predictor["num_code_groups"] - 1):
-        yield one("swapped", f"{PREDICTOR}.lm_head", f"heads are {by} on", {PREDICTOR: TalkerChoices(head=by)})
-        yield one(
-            "swapped", f"{PREDICTOR}.model.codec_embedding", f"tables are {by} on", {PREDICTOR: TalkerChoices(table=by)}
-        )
-    for feedback in ("mean", "first", "none", "predicted", "once less"):
-        words = {
-            "first": "only the talker's own code is fed back",
-            "none": "no code is fed back",
-            "predicted": "the talker's own code is not fed back",
-            "once less": "the last code is not fed back",
-        }.get(feedback, "the mean of the codes' embeddings is fed back")
-        known = {"first": "first-code-only", "mean": "mean-feedback"}.get(feedback, "")
-        yield one("feedback", TALKER, words, {TALKER: TalkerChoices(feedback=feedback)}, known=known)
+    groups = mirror.predictor["num_code_groups"]
+    yield from _tables(groups - 1, sorted({1, groups - 2} - {0}))
+    yield from _feedback(("mean", "root", "none"), sorted({0, groups - 1}))
     for text in ("none", "early", "late", "last", "slow", "fast"):
         words = {
             "none": "no text follows the first token",
@@ -121,6 +135,38 @@ def _loop(mirror: TalkerMirror) -> Iterator[SpeakerMistake]:
         }.get(text, "the text comes twice as fast")
         known = {"none": "no-text", "early": "text-offset", "late": "text-offset"}.get(text, "")
         yield one("text", TALKER, words, {TALKER: TalkerChoices(text=text)}, known=known)
+
+
+def _tables(n: int, steps: Iterable[int]) -> Iterator[SpeakerMistake]:
+    """Heads, and tables of codes, that are others', where the predictor reads them or their sum is made."""
+    heads, tables = f"{PREDICTOR}.lm_head", f"{PREDICTOR}.model.codec_embedding"
+    for by in steps:
+        on = f"{by} on" if by <= n // 2 else f"{n - by} back"
+        predictors, talkers = {PREDICTOR: TalkerChoices(table=by)}, {TALKER: TalkerChoices(table=by)}
+        yield SpeakerMistake("swapped", heads, f"heads are {on}", {PREDICTOR: TalkerChoices(head=by)})
+        both = {PREDICTOR: TalkerChoices(head=by, table=by)}
+        yield SpeakerMistake("swapped", heads, f"heads and the predictor's tables are {on}", both, also=tables)
+        yield SpeakerMistake("swapped", tables, f"the predictor's tables are {on}", predictors)
+        yield SpeakerMistake("swapped", tables, f"tables are {on}", predictors | talkers)
+        yield SpeakerMistake("swapped", tables, f"the tables of what is fed back are {on}", talkers)
+
+
+def _feedback(whole: tuple[str, ...], groups: Iterable[int]) -> Iterator[SpeakerMistake]:
+    """Of all codes together, and of one group's."""
+    words = {
+        "mean": "the mean of the codes' embeddings is fed back",
+        "root": "the sum of the codes' embeddings is divided by the root of their number",
+        "none": "no code is fed back",
+    }
+    words = {name: words[name] for name in whole}
+    for group in groups:
+        whose = f"the code of group {group}" if group else "the talker's own code"
+        words |= {f"only {group}": f"only {whose} is fed back", f"without {group}": f"{whose} is not fed back"}
+        words[f"twice {group}"] = f"{whose} is fed back twice"
+    known = {"only 0": "first-code-only", "mean": "mean-feedback"}
+    for feedback, clause in words.items():
+        choices = {TALKER: TalkerChoices(feedback=feedback)}
+        yield SpeakerMistake("feedback", TALKER, clause, choices, known=known.get(feedback, ""))
 
 
 def _prompt(mirror: TalkerMirror) -> Iterator[SpeakerMistake]:
@@ -138,26 +184,37 @@ def _prompt(mirror: TalkerMirror) -> Iterator[SpeakerMistake]:
         if name != "silu":
             choices = {PROJECTION: TalkerChoices(activation=name)}
             yield SpeakerMistake("activation", PROJECTION, f"SiLU is replaced by {name} in {PROJECTION}", choices)
+    yield from _text_table(mirror, mirror.plan)
+
+
+def _text_table(mirror: TalkerMirror, plan: PromptPlan) -> Iterator[SpeakerMistake]:
+    """Of the table's rows each by itself, and rows in other places."""
+    module, size = module_of(TEXT_TABLE), plan.config.thinker.vocab_size
+    clause = f"{TEXT_TABLE} has its axis 0 reversed"
+    yield SpeakerMistake("permuted", module, clause, plan=plan.with_text(lambda id: size - 1 - id))
+    for mistake in tensor_mistakes({TEXT_TABLE: mirror.weight(TEXT_TABLE).shape}, {}):
+        if mistake.kind in ("scaled", "missing") or mistake.clause.endswith("axis 1 reversed"):
+            yield SpeakerMistake(mistake.kind, mistake.where, mistake.clause, weights=(mistake,))
 
 
 def _of_all_layers(mirror: TalkerMirror) -> Iterator[SpeakerMistake]:
     """What a stack's cache and positions are."""
     for path, size, whose in ((TALKER, mirror.talker, "talker"), (PREDICTOR, mirror.predictor, "predictor")):
         layers = [f"{path}.model.layers.{i}.self_attn" for i in range(size["num_hidden_layers"])]
+
+        def one(
+            kind: str, clause: str, choices: TalkerChoices, path: str = path, layers: list[str] = layers
+        ) -> SpeakerMistake:
+            also = path if kind == "state" else ""  # a cache is the stack's, and that of the loop around it
+            return SpeakerMistake(kind, f"{path}.model", clause, dict.fromkeys(layers, choices), also=also)
+
         for sees in _SEEN:
-            words = "sees nothing but itself" if sees == 1 else f"sees {sees} positions"
-            choices = TalkerChoices(sees=sees)
-            yield SpeakerMistake(
-                "state", f"{path}.model", f"the {whose}'s cache {words}", dict.fromkeys(layers, choices)
-            )
-        for position, words in (
-            ("same", "all the same"),
-            ("doubled", "counted by two"),
-            ("halved", "counted by halves"),
-        ):
-            choices = TalkerChoices(position=position)
-            clause = f"the {whose}'s positions are {words}"
-            yield SpeakerMistake("positions", f"{path}.model", clause, dict.fromkeys(layers, choices))
+            words = "nothing but itself" if sees == 1 else f"{sees} positions"
+            yield one("state", f"each position of the {whose} sees {words}", TalkerChoices(sees=sees))
+        for cache, words in _CACHES.items():
+            yield one("state", f"the {whose}'s cache {words}", TalkerChoices(cache=cache))
+        for position, words in _POSITIONS.items():
+            yield one("positions", f"the {whose}'s positions are {words}", TalkerChoices(position=position))
 
 
 def _choices(path: str, size: dict[str, object], names: list[str]) -> Iterator[SpeakerMistake]:
@@ -191,7 +248,8 @@ def _table(path: str, size: dict[str, object], mixture: bool) -> Iterator[tuple[
     norms = rf"{layer}\.(input|post_attention)_layernorm|{path}\.norm|{attention}\.[qk]_norm"
     own = {"eps": size["rms_norm_eps"], "theta": size["rope_theta"]}
     yield norms, "constant", _values("eps", "the norm's epsilon is", (1.0, 0.1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6), own)
-    yield norms, "formula", _values("norm", "the RMS norm is replaced by", ("layer", "l2", "bare", "off"), own)
+    kinds = ("layer", "l2", "bare", "over time", "off")
+    yield norms, "formula", _values("norm", "the RMS norm is replaced by", kinds, own)
     yield attention, "order", [("queries and keys are rotated before their norms", TalkerChoices(norms="after rope"))]
     yield attention, "missing", [("queries and keys are not normed", TalkerChoices(norms="not"))]
     yield attention, "constant", _values("theta", "theta is", (1e2, 1e3, 1e4, 1e5, 5e5, 1e6, 1e7), own)
@@ -213,7 +271,8 @@ def _table(path: str, size: dict[str, object], mixture: bool) -> Iterator[tuple[
         yield mlp, "router", [(f"the experts' weights {how} renormalised", TalkerChoices(renormalised=not right))]
         yield mlp, "router", _values("router", "the router's softmax is replaced by", ("sigmoid", "equal"), own)
         yield mlp, "missing", [("the shared expert is missing", TalkerChoices(shared="missing"))]
-        yield mlp, "formula", [("the shared expert is not gated", TalkerChoices(shared="whole"))]
+        gates = {"whole": "is not gated", "linear": "has a gate without sigmoid"}
+        yield mlp, "formula", [(f"the shared expert {how}", TalkerChoices(shared=gate)) for gate, how in gates.items()]
 
 
 def _values(name: str, words: str, values: tuple[object, ...], own: dict[str, object]) -> Options:

@@ -103,7 +103,8 @@ def replanned(plan: PromptPlan) -> Iterator[Replanned]:
 
 def text_ids(plan: PromptPlan) -> set[int]:
     """All that the plan and its mistakes may ask for."""
-    every = [plan, *(mistake.plan for mistake in replanned(plan))]
+    last = plan.config.thinker.vocab_size - 1  # of a table that is read backwards
+    every = [plan, plan.with_text(lambda id: last - id), *(mistake.plan for mistake in replanned(plan))]
     return {id for one in every for id in (*(id for id, _ in one.rows), *one.trailing, one.pad)} - {NOTHING}
 
 

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
 from omniggml.doctor import thresholds as bounds
-from omniggml.doctor.drawing import LEAST, Drawn, Draws
+from omniggml.doctor.drawing import LEAST, Drawn, Draws, Glance
 from omniggml.doctor.likelihood import expectation_of, of_codes
 from omniggml.doctor.talker_grammar import SpeakerMistake, speaker_mistakes
 from omniggml.doctor.talker_mirror import PREDICTOR, TALKER, TalkerMirror
-from omniggml.doctor.thresholds import DRAWN_FEW, DRAWN_GAIN, DRAWN_GAIN_FEW_BITS, DRAWN_LUCK, SPOKEN_FOR, Threshold
+from omniggml.doctor.tensor_mistakes import class_of
+from omniggml.doctor.thresholds import DRAWN_GAIN, DRAWN_GAIN_FEW_BITS, DRAWN_LUCK, SPOKEN_FOR, Threshold
 from omniggml.model import TalkerPrompt
 
 FloatArray = npt.NDArray[np.float32]
@@ -71,6 +73,7 @@ class TalkerSearch:
         self.asked = DRAWN_GAIN_FEW_BITS if few_bits else DRAWN_GAIN
         self.mirror, self.prompt, self.codes, self.draws, self.announce = mirror, prompt, codes, draws, announce
         self.of_talker, self.pairs = of_talker, pairs
+        self._said_at = -math.inf
         # A talker that is sure of its codes whatever it computes shows by all that follow them.
         self._telling = _TALKERS_OWN if of_talker else len(codes)
 
@@ -96,36 +99,60 @@ class TalkerSearch:
         products = float(layers * bounds.SPEAKER_FRAMES * len(self.codes))
         return max(bounds.FEWEST_TRIALS, int(bounds.SPEAKER_BUDGET / products))
 
-    def _search(self, base: tuple[SpeakerMistake, ...], mistakes: Iterable[SpeakerMistake]) -> list[Said]:
+    def _search(self, base: tuple[SpeakerMistake, ...], mistakes: Sequence[SpeakerMistake]) -> list[Said]:
         with np.errstate(all="ignore"):
             return self._searched(base, mistakes)
 
-    def _searched(self, base: tuple[SpeakerMistake, ...], mistakes: Iterable[SpeakerMistake]) -> list[Said]:
+    def _searched(self, base: tuple[SpeakerMistake, ...], mistakes: Sequence[SpeakerMistake]) -> list[Said]:
         mirror = self.mirror
         for mistake in base:
             mirror = mistake.made(mirror) or mirror
-        few = self.codes[:, : bounds.SPEAKER_FRAMES]
-        trials = _Trials(mirror, self.prompt, few, self.draws, self._telling)
-        plain = {of_predictor: trials.plain(of_predictor) for of_predictor in (False, True)}
+        trials = _Trials(mirror, self.prompt, self.codes, self.draws, self._telling)
         nearer: list[tuple[float, SpeakerMistake]] = []
-        explaining: Said | None = None
+        explaining: list[Said] = []
+        others: list[Said] = []
         for number, mistake in enumerate(mistakes):
-            if number and number % bounds.WORDS_EVERY == 0:
-                self.announce(f"tried {number} changes of talker and predictor")
-            if explaining is not None and not _rivals(mistake, explaining.mistakes[-1]):
+            self._say(f"tried {number} changes of {len(mistakes)}")
+            clear = [said for said in explaining if said.gained > bounds.CLEAR_NATS]
+            if clear and not any(_rivals(mistake, said.mistakes[-1]) for said in clear):
                 continue
-            fit = trials.fit(mistake)
-            if fit is None or fit.mean <= plain[mistake.of_predictor].mean + bounds.SPEAKER_GAIN.value:
+            found = trials.gained(mistake)
+            if found is None or not bounds.SPEAKER_GAIN.above(found.mean):
                 continue
-            nearer.append((fit.mean - plain[mistake.of_predictor].mean, mistake))
-            if explaining is None and not DRAWN_FEW.above(fit.outside):
-                said = self._said(mirror, base, mistake)
-                explaining = said if said.explains else None
+            said = self._said(mirror, base, mistake) if found.possible else None
+            if said is None:
+                nearer.append((found.mean, mistake))
+            else:
+                (explaining if said.explains else others).append(said)
+        every = explaining or [*others, *self._nearest(mirror, base, trials, nearer)]
+        return sorted(every, key=lambda one: -one.mean)
+
+    def _nearest(
+        self,
+        mirror: TalkerMirror,
+        base: tuple[SpeakerMistake, ...],
+        trials: _Trials,
+        nearer: list[tuple[float, SpeakerMistake]],
+    ) -> list[Said]:
+        """Where none explains codes as they are usually drawn: those that come nearest, however they were drawn."""
         nearer.sort(key=lambda entry: -entry[0])
-        looked_at = [mistake for _, mistake in nearer[: bounds.LOOKED_AT_AGAIN]]
-        if explaining is not None and explaining.mistakes[-1] not in looked_at:
-            looked_at.append(explaining.mistakes[-1])
-        return sorted((self._said(mirror, base, one) for one in looked_at), key=lambda said: -said.mean)
+        again = []
+        for _, mistake in nearer[: bounds.SPEAKERS_AGAIN]:
+            found = trials.gained(mistake, whole=True)
+            again.append((-math.inf if found is None else found.mean, mistake))
+        again.sort(key=lambda entry: -entry[0])
+        said = []
+        for _, mistake in again[: bounds.BASES]:
+            self._say("looking at those again that came nearest")
+            said.append(self._said(mirror, base, mistake))
+        return said
+
+    def _say(self, words: str) -> None:
+        """Unless something was said just now."""
+        now = time.monotonic()
+        if now - self._said_at > bounds.WORDS_SECONDS:
+            self._said_at = now
+            self.announce(words)
 
     def _said(self, mirror: TalkerMirror, base: tuple[SpeakerMistake, ...], mistake: SpeakerMistake) -> Said:
         """All codes, judged with one more mistake."""
@@ -135,9 +162,15 @@ class TalkerSearch:
         if not (np.isfinite(logits).all() and np.isfinite(rest).all()):
             nothing = Drawn(self.draws.predictor, self.codes.size, LEAST * self.codes.size, 1.0, -LEAST, 0.0, 0.0)
             return Said((*base, mistake), nothing, nothing, 0.0, -math.inf)
-        talker, predictor = self.draws.judged(logits, rest, self.codes)
+        talker, predictor = self._judged(logits, rest)
         gained = talker.total + predictor.total - self.without
         return Said((*base, mistake), talker, predictor, self._sureness(logits, rest), gained, self.asked)
+
+    def _judged(self, logits: FloatArray, rest: FloatArray) -> tuple[Drawn, Drawn]:
+        """As the likeliest way of drawing has it; that is the usual one, where these may be drawn so."""
+        usual = self.draws.usual(logits, rest, self.codes)
+        fits = all(part.exact and part.alike for part in usual)
+        return usual if fits else self.draws.judged(logits, rest, self.codes)
 
     def _logits(self, mirror: TalkerMirror) -> tuple[FloatArray, FloatArray]:
         logits, states = mirror.states(self.prompt, self.codes)
@@ -168,70 +201,83 @@ class TalkerSearch:
         return np.asarray(np.maximum(surer, bounds.LEAST_SURE), np.float32)
 
 
-@dataclass(frozen=True)
-class _Fit:
-    """What a code gets, and how many are never drawn."""
-
-    mean: float
-    outside: float
-
-
 class _Trials:
     """Trials on one talker and predictor, which may have a mistake already. What enters each layer is kept, so that a
-    trial begins where its mistake is. `telling`: the first groups, by which the talker's are judged."""
+    trial begins where its mistake is. A talker's is made on few frames first, and on all up to those that tell only
+    where these may be the mistake's. `telling`: the first groups, by which the talker's are judged."""
 
     def __init__(self, mirror: TalkerMirror, prompt: TalkerPrompt, codes: IntArray, draws: Draws, telling: int) -> None:
-        self.mirror, self.prompt, self.codes, self.draws, self.telling = mirror, prompt, codes, draws, telling
-        self._talker = mirror.entering(TALKER, mirror.talker_inputs(prompt, codes))
-        self._logits, self._states = mirror.states(prompt, codes)
-        self._frames = self._unlikely_frames()
-        self._few = np.ascontiguousarray(codes[:, self._frames])
+        self.mirror, self.prompt, self.draws, self.telling = mirror, prompt, draws, telling
+        logits, states = mirror.states(prompt, codes)
+        rest = mirror.predicted(states, codes)
+        n = self._frames_that_tell(logits, rest, codes)
+        self.codes = np.ascontiguousarray(codes[:, :n])
+        self._logits, self._states = logits[:n], states[:n]
+        self._talker = mirror.entering(TALKER, mirror.talker_inputs(prompt, self.codes), n)
+        self._frames = self._unlikely_frames(rest[:n])
+        self._few = np.ascontiguousarray(self.codes[:, self._frames])
         inputs = mirror.predictor_inputs(self._states[self._frames], self._few)
-        self._predictor = mirror.entering(PREDICTOR, inputs)
+        self._predictor = mirror.entering(PREDICTOR, inputs, len(self._few))
+        self._plain = {n: self._of_talker(mirror, logits[:n], states[:n]) for n in self._looks()}
+        self._plain[0] = self._of_predictor(rest[self._frames], self._few[1:])
 
-    def _unlikely_frames(self) -> IntArray:
+    def _looks(self) -> list[int]:
+        """How many frames a talker's trial has at first, and then."""
+        n = self.codes.shape[1]
+        return sorted({min(bounds.FIRST_FRAMES, n), n})
+
+    def _frames_that_tell(self, logits: FloatArray, rest: FloatArray, codes: IntArray) -> int:
+        """How many from the first on are by so much less likely than expected that mistakes can be told apart."""
+        draws, every = self.draws, np.arange(codes.shape[1])
+        if not (np.isfinite(logits).all() and np.isfinite(rest).all()):
+            return min(bounds.FEWEST_FRAMES, len(every))
+        lacks = draws.lacks(draws.talker_rows(logits, codes[0], every), draws.talker)
+        after = draws.lacks(draws.predictor_rows(rest, codes[1:]), draws.predictor).reshape(len(every), -1)
+        lacks = lacks + after[:, : self.telling - 1].sum(axis=1)
+        enough = np.flatnonzero(np.cumsum(np.maximum(lacks, 0)) >= bounds.TELLING_NATS)
+        return min(len(every), max(bounds.FEWEST_FRAMES, int(enough[0]) + 1)) if len(enough) else len(every)
+
+    def _unlikely_frames(self, rest: FloatArray) -> IntArray:
         """Those in which the predictor is run, which knows nothing of other frames: where the codes fit least."""
-        rest, frames = self.mirror.predicted(self._states, self.codes), range(self.codes.shape[1])
-        fits = [self._of_predictor(rest[t : t + 1], self.codes[1:, t : t + 1]) for t in frames]
+        fits = [self._of_predictor(rest[t : t + 1], self.codes[1:, t : t + 1]) for t in range(len(rest))]
         means = [-math.inf if fit is None else fit.mean for fit in fits]
         return np.sort(np.argsort(means, kind="stable")[: bounds.TELLING_FRAMES]).astype(np.int32)
 
-    def plain(self, of_predictor: bool) -> _Fit:
-        """Without another mistake."""
-        if of_predictor:
-            rest = self.mirror.predicted(self._states[self._frames], self._few)
-            fit = self._of_predictor(rest, self._few[1:])
-        else:
-            fit = self._of_talker(self.mirror, self._logits, self._states)
-        return fit or _Fit(-math.inf, math.inf)
-
-    def fit(self, mistake: SpeakerMistake) -> _Fit | None:
-        """With one more; None where it changes nothing, or can't be computed with."""
+    def gained(self, mistake: SpeakerMistake, whole: bool = False) -> Glance | None:
+        """How much likelier it makes codes, and whether they may be those of a model with it; None where it changes
+        nothing, or can't be computed with. `whole`: of all frames that tell, whatever the first ones say."""
         changed = mistake.made(self.mirror)
         if changed is None:
             return None
         if mistake.of_predictor:
-            return self._of_predictor(self._predicted(mistake, changed), self._few[1:])
-        first = _first_layer(mistake, TALKER, len(self._talker) - 1, changed)
-        x = changed.talker_inputs(self.prompt, self.codes) if first < 0 else self._talker[first]
-        return self._of_talker(changed, *changed.states_from(max(first, 0), x, self.codes.shape[1]))
+            return _over(self._of_predictor(self._predicted(mistake, changed), self._few[1:]), self._plain[0])
+        first, found = _first_layer(mistake, TALKER, len(self._talker) - 1, changed), None
+        for n in self._looks()[-1:] if whole else self._looks():
+            if first < 0:
+                x = changed.talker_inputs(self.prompt, self.codes[:, :n])
+            else:
+                x = self._talker[first][:, : self._talker[first].shape[1] - self.codes.shape[1] + n]
+            found = _over(self._of_talker(changed, *changed.states_from(max(first, 0), x, n)), self._plain[n])
+            if found is None or not found.possible:
+                break
+        return found
 
-    def _of_talker(self, mirror: TalkerMirror, logits: FloatArray, states: FloatArray) -> _Fit | None:
-        some = self.codes[: self.telling, self._frames]
-        rest = mirror.predicted(states[self._frames], some)
+    def _of_talker(self, mirror: TalkerMirror, logits: FloatArray, states: FloatArray) -> Glance | None:
+        n, draws = len(logits), self.draws
+        own_alone = self.telling == _TALKERS_OWN
+        frames = np.arange(n, dtype=np.int32) if own_alone else self._frames[self._frames < n]
+        some = self.codes[: self.telling, frames]
+        rest = mirror.predicted(states[frames], some)
         if not (np.isfinite(logits).all() and np.isfinite(rest).all()):
             return None
-        draws = self.draws
-        own = draws.glance(draws.talker_rows(logits, self.codes[0], self._frames), draws.talker)
-        after = draws.glance(draws.predictor_rows(rest, some[1:]), draws.predictor)
-        return _Fit((own[0] + after[0]) / some.size, own[1] + after[1])
+        own = draws.glance(draws.talker_rows(logits, self.codes[0, :n], np.arange(n)), draws.talker)
+        return own + draws.glance(draws.predictor_rows(rest, some[1:]), draws.predictor)
 
-    def _of_predictor(self, rest: FloatArray, codes: IntArray) -> _Fit | None:
+    def _of_predictor(self, rest: FloatArray, codes: IntArray) -> Glance | None:
         """Logits [frames, groups - 1, codebook] of the predictor's codes [groups - 1, frames]."""
         if not np.isfinite(rest).all():
             return None
-        total, outside = self.draws.glance(self.draws.predictor_rows(rest, codes), self.draws.predictor)
-        return _Fit(total / codes.size, outside)
+        return self.draws.glance(self.draws.predictor_rows(rest, codes), self.draws.predictor)
 
     def _predicted(self, mistake: SpeakerMistake, changed: TalkerMirror) -> FloatArray:
         if _of_state(mistake):
@@ -241,6 +287,13 @@ class _Trials:
         first = _first_layer(mistake, PREDICTOR, len(self._predictor) - 1, changed)
         x = changed.predictor_inputs(self._states[self._frames], self._few) if first < 0 else self._predictor[first]
         return changed.predicted_from(max(first, 0), x)
+
+
+def _over(found: Glance | None, plain: Glance | None) -> Glance | None:
+    """What it gains over the plain one, which gets nothing where it can't be computed."""
+    if found is None:
+        return None
+    return replace(found, total=found.total - (LEAST * found.n if plain is None else plain.total))
 
 
 def _first_layer(mistake: SpeakerMistake, path: str, layers: int, changed: TalkerMirror) -> int:
@@ -258,8 +311,9 @@ def _first_layer(mistake: SpeakerMistake, path: str, layers: int, changed: Talke
 
 
 def _rivals(one: SpeakerMistake, other: SpeakerMistake) -> bool:
-    """Whether one may explain what the other does: of one kind, or in one module."""
-    return one.kind == other.kind or bool(set(one.paths()) & set(other.paths()))
+    """Whether one may explain what the other does clearly: in one module, or one of its class."""
+    mine, theirs = ({class_of(path) for path in mistake.paths()} for mistake in (one, other))
+    return bool(mine & theirs)
 
 
 def _explaining_first(found: list[Said]) -> list[Said]:

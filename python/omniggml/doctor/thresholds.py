@@ -240,6 +240,13 @@ REARRANGED_SHARE = Threshold(
     "explained already, in their right order",
     ("codes.group-order", "codes.frame-order", "codes.transposed", "codes.off-by-one"),
 )
+LEFT_UNLIKELY = Threshold(
+    "codes.left-unlikely",
+    0.5,
+    "share",
+    "of how much less likely than expected codes are, text known, that is left in another order: a talker's mistake",
+    ("talker.*",),
+)
 FIRST_GROUP = Threshold(
     "codes.first-group",
     0.3,
@@ -698,10 +705,18 @@ LEAST_LATE = 16
 PROFILE_FRAMES = 160
 """Over which frames and groups are told apart that fit."""
 TALKER_FRAMES = 48
-SPEAKER_FRAMES = 24
-"""Of the first trials of talker and predictor."""
+SPEAKER_FRAMES, FIRST_FRAMES, FEWEST_FRAMES = 24, 4, 8
+"""Of a trial of a talker, taken for what it costs; of its first look; and of its second, at the least."""
+TELLING_NATS = 30.0
+"""By which codes are less likely than expected up to the last frame of a trial's second look."""
 TELLING_FRAMES = 6
 """Of these, in which the predictor is run."""
+CLEAR_NATS = 100.0
+"""By which a mistake makes codes likelier, so that none is looked for in another place."""
+SPEAKERS_AGAIN, BASES = 8, 2
+"""Of the trials that came nearest: how many are looked at once more, and how many of those that don't explain."""
+WORDS_SECONDS = 1.0
+"""Between two words about trials."""
 SPEAKER_BUDGET = 1.2e11
 """Products of a search for mistakes there, roughly."""
 STRIDES = (1024, 2048, 4096)

@@ -313,7 +313,8 @@ def _try_arrangements(
             _judge_parts(report, model, prompt, codes)
         return None
     best = _likeliest(model, prompt, codes, size, knows_text)
-    if best is not None and not best[1].ruled_out and _clearly_likelier(best[1], given):
+    cured = best is not None and not best[1].ruled_out and _clearly_likelier(best[1], given)
+    if best is not None and cured and not (knows_text and _still_unlikely(best[1], given)):
         arrangement, found = best
         report.find(
             arrangement.id,
@@ -424,6 +425,11 @@ def _say_unlikely(report: Report, found: Likelihood) -> None:
         "Send the codes of a short text spoken with the most probable code always, no drawing, and say the text with "
         "--text: of a sound port they are the model's own, one by one, and the first that is not says where to look."
     )
+
+
+def _still_unlikely(cured: Likelihood, given: Likelihood) -> bool:
+    """Whether most of what was unlikely is so in the other order, too: a talker that goes astray is no arrangement."""
+    return not cured.fits and bounds.LEFT_UNLIKELY.above(cured.misfit / max(given.misfit, bounds.LEAST_SURE))
 
 
 def _clearly_likelier(cured: Likelihood, given: Likelihood) -> bool:

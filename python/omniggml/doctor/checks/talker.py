@@ -23,7 +23,7 @@ from omniggml.doctor.likelihood import (
     with_outputs_fed_back,
 )
 from omniggml.doctor.next_question import how_many_frames
-from omniggml.doctor.talker_mirror import TalkerMirror
+from omniggml.doctor.talker_mirror import TEXT_TABLE, TalkerMirror
 from omniggml.doctor.talker_prompt import PromptPlan, text_ids
 from omniggml.doctor.talker_search import TalkerSearch
 from omniggml.errors import OmniError
@@ -32,7 +32,6 @@ from omniggml.model import Model, TalkerPrompt
 FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int32]
 
-_TEXT_TABLE = "thinker.model.embed_tokens.weight"
 _TEXTS = ("one", "another thing altogether")
 
 
@@ -108,6 +107,7 @@ def _recognise(case: Case, report: Report, model: Model, codes: IntArray, text: 
         _say_speaker(case, report, model, speaker)
         return
     few_bits = right.fits and given is not None and given.usual[1].possible
+    case.announce("trying what talkers are known to do")
     id, sentence, gained, found = _likeliest_known(case, model, prompt, codes, right)
     report.measurements["talker_likelihood"] = {
         "right": round(right.mean, 3),
@@ -176,10 +176,10 @@ def mirror_of(case: Case, model: Model, speaker: str) -> TalkerMirror | None:
     config = weights.derived.config
     mirror = TalkerMirror(weights, asdict(config.talker), asdict(config.code_predictor))
     speakers = {name.lower(): id for name, id in config.talker.speakers}
-    if case.text and speaker.lower() in speakers and _TEXT_TABLE in weights:
+    if case.text and speaker.lower() in speakers and TEXT_TABLE in weights:
         mirror.plan = PromptPlan.right(config, *tokens_of(model, case.text), speakers[speaker.lower()])
         ids = sorted(text_ids(mirror.plan))
-        mirror.texts = dict(zip(ids, weights.rows(_TEXT_TABLE, ids), strict=True))
+        mirror.texts = dict(zip(ids, weights.rows(TEXT_TABLE, ids), strict=True))
     return mirror
 
 
@@ -213,7 +213,7 @@ def _searched(
         f"These codes are what the model says when {both}{', and '.join(clauses)} (a code gets {best.mean:.2f} nats "
         f"with it, {best.mean - best.gained / codes.size:.2f} without).",
         tensors=tuple(mistake.where for mistake in best.mistakes),
-        cause=tuple(mistake.cause for mistake in best.mistakes),
+        cause=tuple(cause for mistake in best.mistakes for cause in mistake.causes),
         right=round(right.sure, 3),
         mistaken=round(best.mean, 3),
         frames=codes.shape[1],
@@ -227,7 +227,7 @@ def _searched(
             f"They are as likely when {', and '.join(mistake.clause for mistake in other.mistakes)}.",
             certainty=Certainty.HINT,
             tensors=tuple(mistake.where for mistake in other.mistakes),
-            cause=tuple(mistake.cause for mistake in other.mistakes),
+            cause=tuple(cause for mistake in other.mistakes for cause in mistake.causes),
             mistaken=round(other.mean, 3),
         )
     return True

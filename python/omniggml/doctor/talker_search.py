@@ -264,8 +264,8 @@ class _Trials:
 
     def _of_talker(self, mirror: TalkerMirror, logits: FloatArray, states: FloatArray) -> Glance | None:
         n, draws = len(logits), self.draws
-        own_alone = self.telling == _TALKERS_OWN
-        frames = np.arange(n, dtype=np.int32) if own_alone else self._frames[self._frames < n]
+        every = self.telling == _TALKERS_OWN or n <= bounds.TELLING_FRAMES
+        frames = np.arange(n, dtype=np.int32) if every else self._frames[self._frames < n]
         some = self.codes[: self.telling, frames]
         rest = mirror.predicted(states[frames], some)
         if not (np.isfinite(logits).all() and np.isfinite(rest).all()):

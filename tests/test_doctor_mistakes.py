@@ -222,6 +222,7 @@ TALKERS: dict[str, Shown] = {
     "residual": Shown(speaks("residual", "none", f"{FIRST}.self_attn"), SOUND),
     "positions": Shown(speaks("rope", "none", f"{T}.model.layers.*.self_attn", file=outspoken), OTHER_SEED),
     "heads": Shown(speaks("heads joined", "interleaved", f"{FIRST}.self_attn"), LONGER),
+    "state": Shown(speaks("cache", "none", f"{P}.model", file=mini), SOUND),
     "order": Shown(speaks("norms", "after rope", f"{T}.model.layers.*.self_attn", file=outspoken), SOUND),
     "router": Shown(speaks("experts", 1, f"{T}.model.layers.*.mlp", file=outspoken), OTHER_SEED),
     "hidden": Shown(speaks("state", "a frame old", P), LONGER),

@@ -553,6 +553,10 @@ CATALOGUE |= {
     for kind, (what, remedy) in {
         **{kind: _KINDS[kind] for kind in _SPEAKER_KINDS},
         "activation": ("an activation is another one", "Use SiLU."),
+        "state": (
+            "a cache keeps something else, or less is seen of it",
+            "Keep keys and values of all positions that were read, and empty the predictor's before each frame alone.",
+        ),
         "router": (
             "experts are chosen, weighted or counted otherwise",
             "Softmax over all experts, the best num_experts_per_tok, renormalised where norm_topk_prob says so.",
@@ -583,7 +587,7 @@ _OF_TALKERS = (
     "talker.no-text",
     "talker.text-offset",
     "talker.tts-bos-for-eos",
-    *(f"talker.{kind}" for kind in (*_SPEAKER_KINDS, "router", "hidden", "feedback", "text", "speaker")),
+    *(f"talker.{kind}" for kind in (*_SPEAKER_KINDS, "state", "router", "hidden", "feedback", "text", "speaker")),
 )
 
 # Mistakes of a vocoder that are recognised by what they sound like; `counterfactuals.py` makes them.

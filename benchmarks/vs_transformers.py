@@ -33,6 +33,7 @@ FRAME_SECONDS = 0.08
 PROMPT_POSITIONS = 16
 WARM_UP_FRAMES = 4  # a speech starts with its fourth token
 _SOME_TOKEN = 5
+_PAUSE_SECONDS = 0.1  # threads that others compute with spin for a while after it, at the cost of who comes next
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 Work = Callable[[], None]
@@ -46,10 +47,11 @@ def seconds(work: Work) -> float:
 
 
 def in_turn(candidates: Mapping[str, Work], repetitions: int) -> dict[str, list[float]]:
-    """Seconds of each, after one turn that warms up."""
+    """Seconds of each, after one turn that warms up. Nobody's threads are still awake when the next begins."""
     times: dict[str, list[float]] = {name: [] for name in candidates}
     for repetition in range(repetitions + 1):
         for name, work in candidates.items():
+            time.sleep(_PAUSE_SECONDS)
             took = seconds(work)
             if repetition:
                 times[name].append(took)

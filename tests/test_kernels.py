@@ -50,6 +50,24 @@ def test_convolution(kind: str, shape: tuple[int, int, int, int, int]) -> None:
 
 
 @pytest.mark.parametrize("kind", F32_KINDS)
+@pytest.mark.parametrize("panels", ["f16", "bf16"])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_convolution_widens_small_weights_exactly(
+    kind: str, panels: str, shape: tuple[int, int, int, int, int]
+) -> None:
+    rows, width, out, taps, dilation = shape
+    rng = np.random.default_rng(2)
+    x = numbers(rng, rows + (taps - 1) * dilation, width)
+    # From what float16 has no exponent for to its largest.
+    weight = numbers(rng, out, width, taps) * 2.0 ** rng.integers(-24, 14, (out, width, taps))
+    weight = weight.astype(np.float16).astype(np.float32) if panels == "f16" else bf16(weight.astype(np.float32))
+    assert (panels == "bf16") or ((weight != 0) & (np.abs(weight) < 2**-14)).any()
+    bias, residual = numbers(rng, out), numbers(rng, rows, out)
+    got = internals().convolve(x, weight, bias, residual, dilation, kind, panels=panels)
+    assert np.array_equal(got, internals().convolve(x, weight, bias, residual, dilation, kind))
+
+
+@pytest.mark.parametrize("kind", F32_KINDS)
 def test_snake(kind: str) -> None:
     rng = np.random.default_rng(0)
     x, frequency = 5 * numbers(rng, 50, 70), np.exp(numbers(rng, 70))
@@ -200,8 +218,8 @@ def test_every_row_of_every_expert_is_some_threads() -> None:
     np.testing.assert_allclose(costs[0].sum(), costs[1].sum(), rtol=0.02)
 
 
-def vocoded(model_files: ModelFiles, geometry: str, precision: str, step: int) -> FloatArray:
-    model = omniggml.load(model_files.gguf(geometry, "f32")[0], device="cpu", vocoder_precision=precision)
+def vocoded(model_files: ModelFiles, geometry: str, precision: str, step: int, policy: str = "f32") -> FloatArray:
+    model = omniggml.load(model_files.gguf(geometry, policy)[0], device="cpu", vocoder_precision=precision)
     sizes = model.geometry["code2wav"]
     codes = np.random.default_rng(1).integers(0, sizes["codebook_size"], (sizes["num_quantizers"], 70))
     return model.code2wav(codes, chunk_frames=step)
@@ -212,6 +230,15 @@ def test_vocoder_in_one_node_a_convolution_equals_ordinary_nodes(model_files: Mo
     plain = vocoded(model_files, geometry, "plain", 70)
     ours = vocoded(model_files, geometry, "f32", 70)
     assert np.abs(ours - plain).max() < 1e-5
+
+
+@pytest.mark.parametrize("policy", ["f16", "bf16"])
+def test_vocoder_with_weights_of_16_bits_is_as_close_as_they_are(model_files: ModelFiles, policy: str) -> None:
+    exact = vocoded(model_files, "odd", "f32", 70)
+    small = vocoded(model_files, "odd", "f32", 70, policy)
+    assert not np.array_equal(small, exact)
+    assert ((small - exact) ** 2).sum() <= 1e-4 * (exact**2).sum()
+    assert np.array_equal(vocoded(model_files, "odd", "f32", 3, policy), small)
 
 
 @pytest.mark.parametrize("precision", ["f32", *(["bf16"] if BF16_KINDS else [])])

@@ -46,12 +46,13 @@ std::vector<char> to_f32(const GgufTensor & from, const std::vector<char> & byte
 }
 
 // Element i is element source(i) of `values`, zero where that is negative.
-std::vector<float> moved(const std::vector<char> & bytes, size_t n, const std::function<int64_t(int64_t)> & source) {
-    std::vector<float> out(n);
-    const auto *       values = reinterpret_cast<const float *>(bytes.data());
+template <typename T>
+std::vector<T> moved(const std::vector<char> & bytes, size_t n, const std::function<int64_t(int64_t)> & source) {
+    std::vector<T> out(n);
+    const auto *   values = reinterpret_cast<const T *>(bytes.data());
     for (size_t i = 0; i < n; ++i) {
         const int64_t from = source((int64_t) i);
-        out[i]             = from < 0 ? 0.0f : values[from];
+        out[i]             = from < 0 ? T{} : values[from];
     }
     return out;
 }
@@ -167,7 +168,12 @@ ggml_tensor * Weights::rearranged(const std::string & name, std::vector<int64_t>
         n *= (size_t) extent;
     }
     return declare(from, type, ne, [source, type, n](const GgufTensor & tensor, std::vector<char> bytes) {
-        return from_f32(moved(to_f32(tensor, bytes), n, source), type);
+        if (tensor.type == type && ggml_type_size(type) == sizeof(uint16_t)) {
+            const auto   halves = moved<uint16_t>(bytes, n, source);
+            const auto * first  = reinterpret_cast<const char *>(halves.data());
+            return std::vector<char>(first, first + n * sizeof(uint16_t));
+        }
+        return from_f32(moved<float>(to_f32(tensor, bytes), n, source), type);
     });
 }
 

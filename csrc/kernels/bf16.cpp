@@ -11,20 +11,6 @@ namespace omni {
 
 namespace {
 
-// A float16 as float; subnormal ones by a multiplication, which is exact.
-float float_of(uint16_t half) {
-    const uint32_t sign = (uint32_t) (half & 0x8000u) << 16;
-    const uint32_t rest = (uint32_t) (half & 0x7fffu) << 13;
-    uint32_t       bits = rest + (rest >= 0x7c00u << 13 ? 0x70000000u : 0u);
-    float          value;
-    std::memcpy(&value, &bits, sizeof(value));
-    value *= 5.192296858534828e33f;  // 2^112: the exponents' difference
-    std::memcpy(&bits, &value, sizeof(bits));
-    bits |= sign;
-    std::memcpy(&value, &bits, sizeof(value));
-    return value;
-}
-
 #if defined(__x86_64__)
 
 #define OMNI_AVX512 __attribute__((target("avx512f,avx512bw,avx512vl,avx512bf16,f16c,fma")))
@@ -96,7 +82,7 @@ void bf16_from_f32(const float * x, uint16_t * y, int64_t n) {
 
 void bf16_from_f16(const uint16_t * x, uint16_t * y, int64_t n) {
     for (int64_t i = fast() ? f16_avx512(x, y, n) : 0; i < n; ++i) {
-        y[i] = bf16_of(float_of(x[i]));
+        y[i] = bf16_of(float_of_f16(x[i]));
     }
 }
 
@@ -105,7 +91,7 @@ void bf16_from_q8_0(const char * x, uint16_t * y, int64_t n) {
         const char * block = x + i / k_q8_block * k_q8_block_bytes;
         uint16_t     scale;
         std::memcpy(&scale, block, sizeof(scale));
-        y[i] = bf16_of(float_of(scale) * (float) (int8_t) block[sizeof(scale) + (size_t) (i % k_q8_block)]);
+        y[i] = bf16_of(float_of_f16(scale) * (float) (int8_t) block[sizeof(scale) + (size_t) (i % k_q8_block)]);
     }
 }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "kernels/bf16.h"
 #include "kernels/share.h"
 
 namespace omni {
@@ -62,22 +63,28 @@ void conv_bf16(const ConvJob & job, Bf16 kind, int part, int parts) {
     }
 }
 
-void conv_f32_generic(const ConvJob & job, const ConvBlock & block) {
+namespace {
+
+float float_of_f32(float value) {
+    return value;
+}
+
+template <typename Value, float (*widened)(Value)> void columns(const ConvJob & job, const ConvBlock & block) {
     const auto *  x      = static_cast<const float *>(job.x);
-    const auto *  weight = static_cast<const float *>(job.weight);
+    const auto *  weight = static_cast<const Value *>(job.weight);
     const int64_t depth  = job.taps * job.in;
     for (int64_t panel = block.panel_begin; panel < block.panel_end; ++panel) {
-        const float * w     = weight + panel * depth * k_conv_panel;
+        const Value * w     = weight + panel * depth * k_conv_panel;
         const int64_t first = panel * k_conv_panel;
         const int64_t width = std::min(k_conv_panel, job.out - first);
         for (int64_t row = block.row_begin; row < block.row_end; ++row) {
             float sum[k_conv_panel] = {};
             for (int64_t tap = 0; tap < job.taps; ++tap) {
                 const float * from = x + row * job.x_row + tap * job.x_tap;
-                const float * with = w + tap * job.in * k_conv_panel;
+                const Value * with = w + tap * job.in * k_conv_panel;
                 for (int64_t c = 0; c < job.in; ++c) {
                     for (int64_t lane = 0; lane < k_conv_panel; ++lane) {
-                        sum[lane] += from[c] * with[c * k_conv_panel + lane];
+                        sum[lane] += from[c] * widened(with[c * k_conv_panel + lane]);
                     }
                 }
             }
@@ -88,6 +95,16 @@ void conv_f32_generic(const ConvJob & job, const ConvBlock & block) {
                 job.y[at]          = sum[lane] + bias + (job.residual != nullptr ? job.residual[at] : 0.0f);
             }
         }
+    }
+}
+
+}  // namespace
+
+void conv_f32_generic(const ConvJob & job, const ConvBlock & block) {
+    switch (job.panels) {
+        case PanelType::f32: columns<float, float_of_f32>(job, block); break;
+        case PanelType::f16: columns<uint16_t, float_of_f16>(job, block); break;
+        case PanelType::bf16: columns<uint16_t, float_of_bf16>(job, block); break;
     }
 }
 

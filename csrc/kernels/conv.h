@@ -19,6 +19,9 @@ namespace omni {
 
 constexpr int64_t k_conv_panel = 16;  // outputs packed side by side
 
+// What the weights of an f32 job are stored in. All of it widens to float exactly: products and sums are the same.
+enum class PanelType { f32, f16, bf16 };
+
 struct ConvJob {
     const void *  x;         // float or bfloat16
     const void *  weight;    // packed, see below
@@ -33,6 +36,7 @@ struct ConvJob {
     int64_t       x_row;        // elements from the inputs of a row to those of the next
     int64_t       x_tap;        // and of a tap
     int64_t       y_row;
+    PanelType     panels = PanelType::f32;  // of an f32 job
 };
 
 // Weights of f32 jobs: [panel][tap][in][16 outputs]; missing outputs of the last panel are zero.
@@ -55,6 +59,10 @@ void conv_f32(const ConvJob & job, Simd simd, int part, int parts);
 void conv_bf16(const ConvJob & job, Bf16 kind, int part, int parts);
 
 // --- for the kernels ------------------------------------------------------------------------------------------------
+
+// How far ahead of a panel's weights the next are fetched, in bytes. They are read once for few rows, two panels side
+// by side, and the hardware follows no such streams.
+constexpr int64_t k_fetched_ahead = 4096;
 
 // A block of the output: rows [row_begin, row_end), panels [panel_begin, panel_end).
 struct ConvBlock {

@@ -31,6 +31,11 @@ template <typename T> OMNI_AVX512 ConvPanel<T> conv_panel(const ConvJob & job, i
     return { weight, _mm512_load_ps(bias), (__mmask16) ((1u << width) - 1), first };
 }
 
+// Fetches what comes soon after `weight`; an address behind the last panel is none that anything is read from.
+OMNI_AVX512 inline void fetch_ahead(const void * weight) {
+    _mm_prefetch(static_cast<const char *>(weight) + k_fetched_ahead, _MM_HINT_T0);
+}
+
 // sum + bias + residual.
 template <typename T>
 OMNI_AVX512 inline void store_row(const ConvJob & job, const ConvPanel<T> & panel, int64_t row, __m512 sum) {

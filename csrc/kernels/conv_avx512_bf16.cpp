@@ -39,7 +39,9 @@ template <int ROWS, int PANELS> OMNI_AVX512_BF16 void tile(const ConvJob & job, 
         for (int64_t c = 0; c < job.in; c += 2) {
             __m512bh w[PANELS];
             for (int p = 0; p < PANELS; ++p) {
-                w[p] = (__m512bh) _mm512_loadu_si512(panels[p].weight + depth + c * k_conv_panel);
+                const uint16_t * weight = panels[p].weight + depth + c * k_conv_panel;
+                w[p]                    = (__m512bh) _mm512_loadu_si512(weight);
+                fetch_ahead(weight);
             }
             for (int r = 0; r < ROWS; ++r) {
                 const __m512bh pair = pair_of(from + r * job.x_row + c);

@@ -44,7 +44,7 @@ Bf16 find_bf16() {
 
 Simd best_simd() {
     static const Simd best = cpu_has("avx512f", "avx512bw", "avx512vl", "fma") ? Simd::avx512
-                             : cpu_has("avx2", "fma")                          ? Simd::avx2
+                             : cpu_has("avx2", "fma", "f16c")                  ? Simd::avx2
                                                                                : Simd::generic;
     return best;
 }

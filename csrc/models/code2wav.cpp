@@ -132,7 +132,7 @@ Code2Wav::Code2Wav(std::shared_ptr<Weights> weights, const std::string & keys, V
     last_ = declare_conv(w, p + "decoder." + std::to_string(n_blocks + 2), last_dim, 1, k_conv_taps, 1);
 }
 
-// Lays the weights out as the convolution's form wants them. The plain form keeps the precision of the file.
+// Lays the weights out as the convolution's form wants them.
 void Code2Wav::declare_weight(Weights & w, Conv & conv, std::vector<int64_t> stored, StoredIndex index) const {
     const std::string name    = conv.path + ".conv.weight";
     const int64_t     in      = conv.in;
@@ -144,14 +144,10 @@ void Code2Wav::declare_weight(Weights & w, Conv & conv, std::vector<int64_t> sto
         const ConvWeight at = conv_weight_at(form, i, in, taps);
         return at.output < outputs ? index(at) : -1;
     };
-    if (form == ConvForm::plain) {
-        const ggml_type type  = w.stored_type(name);
-        const bool      small = type == GGML_TYPE_F16 || type == GGML_TYPE_BF16;
-        conv.weight = w.rearranged(name, stored, small ? type : GGML_TYPE_F32, { taps * in, outputs }, source);
-        return;
-    }
-    conv.weight =
-        w.rearranged(name, stored, conv_input_type(form), { conv_weight_size(form, in, outputs, taps) }, source);
+    const ggml_type type  = conv_weight_type(form, w.stored_type(name));
+    const auto      shape = form == ConvForm::plain ? std::vector<int64_t>{ taps * in, outputs }
+                                                    : std::vector<int64_t>{ conv_weight_size(form, in, outputs, taps) };
+    conv.weight           = w.rearranged(name, stored, type, shape, source);
 }
 
 // Stored [out, in, taps] as in PyTorch.

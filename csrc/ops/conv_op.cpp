@@ -24,6 +24,12 @@ ggml_type conv_input_type(ConvForm form) {
     return form == ConvForm::bf16 ? GGML_TYPE_BF16 : GGML_TYPE_F32;
 }
 
+ggml_type conv_weight_type(ConvForm form, ggml_type stored) {
+    const bool small = stored == GGML_TYPE_F16 || stored == GGML_TYPE_BF16;
+    const bool kept  = form == ConvForm::plain || (form == ConvForm::f32 && best_simd() != Simd::generic);
+    return small && kept ? stored : conv_input_type(form);
+}
+
 int64_t conv_weight_size(ConvForm form, int64_t in, int64_t out, int64_t taps) {
     return form == ConvForm::plain ? in * out * taps : packed_conv_size(in, out, taps);
 }
@@ -37,6 +43,14 @@ ConvWeight conv_weight_at(ConvForm form, int64_t i, int64_t in, int64_t taps) {
 }
 
 namespace {
+
+PanelType panels_of(const ggml_tensor * weight) {
+    switch (weight->type) {
+        case GGML_TYPE_F16: return PanelType::f16;
+        case GGML_TYPE_BF16: return PanelType::bf16;
+        default: return PanelType::f32;
+    }
+}
 
 void convert_row(const float * from, float * to, int64_t n) {
     std::memcpy(to, from, (size_t) n * sizeof(float));
@@ -145,6 +159,7 @@ void ConvNodes::compute_convolution(ggml_tensor * y, int part, int parts, void *
     job.x_row       = job.in;
     job.x_tap       = shape.dilation * job.in;
     job.y_row       = job.out;
+    job.panels      = panels_of(y->src[1]);
     if (shape.form == ConvForm::bf16) {
         conv_bf16(job, best_bf16(), part, parts);
     } else {

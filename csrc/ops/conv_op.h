@@ -16,7 +16,7 @@ namespace omni {
 // How a convolution is computed, and so how its weights are laid out.
 enum class ConvForm {
     plain,  // ordinary ggml nodes; [taps * in, out]
-    f32,    // one node, float32
+    f32,    // one node, float32; weights in float32 or 16 bits
     bf16,   // one node, bfloat16 products summed in float32, where the CPU has such products
 };
 
@@ -28,6 +28,10 @@ ConvForm conv_form_for(ConvForm wanted, int64_t in);
 
 // The type that a convolution of this form reads its inputs in.
 ggml_type conv_input_type(ConvForm form);
+
+// The type that its weights are kept in where a file has them as `stored`. In f32 what is stored in 16 bits stays so
+// where the CPU widens it as fast as it multiplies: half of what is read, and the same numbers.
+ggml_type conv_weight_type(ConvForm form, ggml_type stored);
 
 // Elements of the weights in the layout of a form, padding included.
 int64_t conv_weight_size(ConvForm form, int64_t in, int64_t out, int64_t taps);

@@ -45,6 +45,17 @@ Bf16 bf16_named(const std::string & name) {
     return wanted;
 }
 
+PanelType panels_named(const std::string & name) {
+    require(name == "f32" || name == "f16" || name == "bf16", "panels hold f32, f16 or bf16");
+    return name == "f16" ? PanelType::f16 : name == "bf16" ? PanelType::bf16 : PanelType::f32;
+}
+
+std::vector<uint16_t> to_f16(const std::vector<float> & values) {
+    std::vector<uint16_t> out(values.size());
+    ggml_fp32_to_fp16_row(values.data(), reinterpret_cast<ggml_fp16_t *>(out.data()), (int64_t) values.size());
+    return out;
+}
+
 std::vector<uint16_t> to_bf16(const std::vector<float> & values) {
     std::vector<uint16_t> out(values.size());
     ggml_fp32_to_bf16_row(values.data(), reinterpret_cast<ggml_bf16_t *>(out.data()), (int64_t) values.size());
@@ -52,8 +63,10 @@ std::vector<uint16_t> to_bf16(const std::vector<float> & values) {
 }
 
 // x [rows + (taps - 1) * dilation, in], weight [out, in, taps], bias [out], residual [rows, out] -> [rows, out].
+// `panels`: what an f32 kind keeps the weights in.
 py::array_t<float> convolve(const FloatArray & x, const FloatArray & weight, const FloatArray & bias,
-                            const FloatArray & residual, int64_t dilation, const std::string & kind) {
+                            const FloatArray & residual, int64_t dilation, const std::string & kind,
+                            const std::string & panels) {
     require(x.ndim() == 2 && weight.ndim() == 3 && residual.ndim() == 2 && dilation > 0,
             "x, weight or residual is off");
     const int64_t  in   = weight.shape(1);
@@ -74,11 +87,12 @@ py::array_t<float> convolve(const FloatArray & x, const FloatArray & weight, con
     std::vector<float> input(x.data(), x.data() + x.size());
     input.resize(input.size() + (size_t) (k_bf16_tail * in));
     const auto         small_input  = to_bf16(input);
-    const auto         small_weight = to_bf16(packed);
+    const bool         small        = form == ConvForm::bf16;
+    const PanelType    stored       = small ? PanelType::bf16 : panels_named(panels);
+    const auto         small_weight = stored == PanelType::f16 ? to_f16(packed) : to_bf16(packed);
     std::vector<float> y((size_t) (rows * out));
-    const bool         small = form == ConvForm::bf16;
     const ConvJob      job{ small ? (const void *) small_input.data() : input.data(),
-                            small ? (const void *) small_weight.data() : packed.data(),
+                            stored == PanelType::f32 ? (const void *) packed.data() : small_weight.data(),
                             bias.data(),
                             residual.data(),
                             y.data(),
@@ -89,7 +103,8 @@ py::array_t<float> convolve(const FloatArray & x, const FloatArray & weight, con
                             out,
                             in,
                             dilation * in,
-                            out };
+                            out,
+                            stored };
     for (int part = 0; part < k_parts; ++part) {
         if (small) {
             conv_bf16(job, bf16, part, k_parts);
@@ -207,7 +222,7 @@ std::vector<std::string> kinds() {
 void bind_kernels(py::module_ & m) {
     m.def("kinds", [] { return py::tuple(py::cast(kinds())); });
     m.def("convolve", &convolve, py::arg("x"), py::arg("weight"), py::arg("bias"), py::arg("residual"),
-          py::arg("dilation"), py::arg("kind"));
+          py::arg("dilation"), py::arg("kind"), py::arg("panels") = "f32");
     m.def("missing_instructions", [](const std::vector<std::string> & names) {
         std::vector<const char *> ended;
         for (const auto & name : names) {

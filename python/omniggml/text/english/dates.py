@@ -20,6 +20,7 @@ _SMALL_MONTHS = "|".join(name for name in MONTHS if name not in ("march", "may")
 _ANY_MONTH = rf"(?:(?:Sept|{_CAPITAL_MONTHS})\b\.?|(?:{_SMALL_MONTHS}|{_SMALL_MONTHS.upper()})\b)"
 _MONTH = rf"(?P<month>{_ANY_MONTH})"
 _DAY = "|".join(rf"{day.capitalize()}|{day[:3].capitalize()}" for day in WEEKDAYS)
+_SHORT_DAY = "|".join(f"{day[:3].capitalize()}|{day[:3].upper()}" for day in WEEKDAYS)
 _TO = r"\s?[-\u2013\u2014]\s?"
 _SUFFIX = r"(?:st|nd|rd|th)?"
 _YEAR = r"(?:1[1-9]\d\d|20\d\d)"
@@ -168,7 +169,13 @@ DAYS: tuple[Rule, ...] = (
     ),
     rule(r"\b[oO]n (\d{1,2})/(\d{1,2})(?![\w/])(?!\s+of\b)", _day_without_year),
     rule(rf"(?<![\w/])({_YEAR})/(\d\d)(?![\w/])", _season),
-    rule(rf"\b({'|'.join(day[:3] for day in WEEKDAYS)})\.?,(?=\s+\d|\s+[A-Z])", _weekday, ANY_CASE),
+    # Small ones are words, too ("sat, he"), as the Sun is: only in front of a whole date.
+    rule(rf"(?<!the )(?<!The )\b({_SHORT_DAY})\.?,(?=\s+(?:\d|{_ANY_MONTH}))", _weekday),
+    rule(
+        rf"\b({_SHORT_DAY.lower()})\.?,(?=\s+(?:\d{{1,2}}{_SUFFIX}\s+{_ANY_MONTH}|{_ANY_MONTH}\s+\d))",
+        _weekday,
+        ANY_CASE,
+    ),
     rule(r"(?<![\d-])(?P<year>\d{4})(?P<mark>[-/])(?P<number>\d\d)(?P=mark)(?P<day>\d\d)(?![\d-])", _iso_date),
     rule(r"(?<![\d./])(\d{1,2})([./])(\d{1,2})\2(\d{4})(?![\d/])", _slashed_date),
     rule(r"(?<![\w./])(\d{1,2})(/)(\d{1,2})/(\d{2})(?![\w/])", _slashed_date),

@@ -14,6 +14,7 @@ from starlette.routing import BaseRoute, Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from omniggml.server.api_error import ApiError
+from omniggml.server.connections import FULL, too_many
 from omniggml.server.service import Service
 from omniggml.server.settings import LOOPBACK_NAMES, is_loopback
 from omniggml.server.within import within
@@ -66,6 +67,8 @@ class Access:
 
     def _check(self, scope: Scope) -> None:
         """Raises ApiError."""
+        if scope.get(FULL):
+            raise too_many()
         headers = Headers(scope=scope)
         host = headers.get("host", "")
         if not self._settings.api_keys and not self._settings.unprotected:

@@ -22,7 +22,7 @@ from omniggml.extras import install_command
 from omniggml.model import Model
 from omniggml.printable import printable
 from omniggml.server.app import create_app
-from omniggml.server.connections import impatient
+from omniggml.server.connections import impatient, impatient_websocket
 from omniggml.server.service import Service
 from omniggml.server.settings import ServerSettings, is_loopback
 
@@ -89,7 +89,7 @@ def configuration(app: FastAPI, settings: ServerSettings) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         http=impatient(settings.idle_seconds),
-        ws="websockets-sansio",
+        ws=impatient_websocket(settings.idle_seconds),
         ws_max_size=_LONGEST_MESSAGE,
         ws_ping_interval=_PING_SECONDS,
         ws_ping_timeout=_PING_SECONDS,

@@ -8,6 +8,7 @@ import re
 import signal
 import threading
 from collections.abc import Iterator
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -286,6 +287,66 @@ def test_audio_comes_while_text_does(model: Model) -> None:
         assert times.frames == 40 and times.first > 0
 
 
+_SOUNDLESS = ["--", "...", "\u2022", "\u4f60\u597d", "\u200b", "?"]
+
+
+@pytest.mark.parametrize("split", ["auto", "sentence", "never"])
+@pytest.mark.parametrize("size", [1, 3, 100])
+@pytest.mark.filterwarnings("ignore:this voice has no sounds")
+def test_what_has_no_sounds_is_passed_over_wherever_it_is(
+    voice: Model, size: int, split: Literal["auto", "sentence", "never"]
+) -> None:
+    rng = random.Random(size)
+    for _ in range(6):
+        parts = ["Hi.", rng.choice(_SOUNDLESS), rng.choice(_SOUNDLESS), "Two three four.", rng.choice(_SOUNDLESS)]
+        rng.shuffle(parts)
+        text = "".join(part + rng.choice(["\n\n", " "]) for part in parts)
+        whole = voice.stream(text, split=split, max_frames=30, seed=2)
+        with voice.speaking(split=split, max_frames=30, seed=2) as speaking:
+            for part in cut(text, rng, size):
+                speaking.feed(part)
+            speaking.finish()
+            same(Audio.join(list(speaking)), Audio.join(list(whole)))
+            assert speaking.ended
+
+
+def test_what_goes_wrong_while_it_is_fed_ends_it(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody waits for it for ever."""
+
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError
+
+    for wrong in ("feed", "finish"):
+        with model.engine(slots=1) as engine:
+            speaking = engine.begin(max_frames=8)
+            speaking.feed("one two ")
+            with monkeypatch.context() as patched:
+                patched.setattr(ComingText, wrong, broken)
+                with pytest.raises(ZeroDivisionError):
+                    speaking.feed("three") if wrong == "feed" else speaking.finish()
+            assert speaking.ended and speaking.read() is None and engine.drain(10)
+
+
+def test_ids_that_there_are_not_change_nothing(model: Model) -> None:
+    tokens = model.tokenizer.encode(TEXT)
+    with model.speaking(seed=1, max_frames=40) as speaking:
+        for wrong in ([10**9], [-1], [*tokens[:1], 10**6]):
+            with pytest.raises(InputError):
+                speaking.feed_tokens(wrong)
+        speaking.feed_tokens([])
+        speaking.feed_tokens(tokens)
+        with pytest.raises(InputError, match="has to be tokens"):
+            speaking.feed(" more")
+        speaking.finish()
+        same(Audio.join(list(speaking)), Audio.join(list(model.stream(TEXT, seed=1, max_frames=40))))
+    with model.speaking(seed=1, max_frames=40) as speaking:
+        speaking.feed(TEXT)
+        with pytest.raises(InputError, match="was fed text"):
+            speaking.feed_tokens(tokens)
+        speaking.finish()
+        same(Audio.join(list(speaking)), Audio.join(list(model.stream(TEXT, seed=1, max_frames=40))))
+
+
 def test_nothing_to_say(model: Model, voice: Model) -> None:
     for text in ("", "  "):
         with voice.speaking() as speaking:
@@ -306,7 +367,38 @@ def test_ctrl_c_while_it_is_read(model: Model) -> None:
         pieces: list[Audio] = []
         with pytest.raises(KeyboardInterrupt):
             pieces.extend(iter(speaking.read, None))
-        assert speaking.ended
+        pieces.extend(iter(speaking.read, None))
+        assert speaking.ended and pieces[-1].stop_reason == "cancelled"
+
+
+class _TimeLimit(Exception):
+    pass
+
+
+def _raise_time_limit(*_: object) -> None:
+    raise _TimeLimit
+
+
+@pytest.mark.parametrize("timeout", [0.05, None])
+@pytest.mark.parametrize("fed", [False, True])
+def test_what_a_signals_handler_raises_is_raised_by_the_read_that_it_interrupted(
+    model: Model, timeout: float | None, fed: bool
+) -> None:
+    """No loop that asks whether it ended loses it, nor a single read of a speech that waits for its text."""
+    before = signal.signal(signal.SIGUSR1, _raise_time_limit)
+    try:
+        with model.speaking(ignore_eos=True, max_frames=4000) as speaking:
+            if fed:
+                speaking.feed(TEXT)
+                speaking.finish()
+            threading.Timer(0.2, signal.raise_signal, [signal.SIGUSR1]).start()
+            with pytest.raises(_TimeLimit):
+                while not speaking.ended:
+                    speaking.read(timeout)
+            list(speaking)
+            assert speaking.ended
+    finally:
+        signal.signal(signal.SIGUSR1, before)
 
 
 # --- engines ----------------------------------------------------------------------------------------------------------

@@ -87,18 +87,35 @@ class ComingText:
         self._marks = [(0, 0)]  # letters of that, and the tokens that they are of
         self._text = ""  # of the last span and of what follows it
         self._read = 0  # letters of that whose lines were put in order, paragraph by paragraph
-        self._finished = False
+        self._finished = self._fed_text = False
         self.spans = [ComingSpan()]
 
     def feed(self, text: str) -> None:
         """More of it. `spans` grow, the last of them or new ones behind it. Raises InputError for SSML."""
+        self._fed_text = self._fed_text or bool(text)
+        self._go_on_with(text)
+
+    def _go_on_with(self, text: str) -> None:
         self._text += text
         if not self._ssml_is_text and len(self.spans) == 1 and not self.spans[0].tokens and is_ssml(self._text):
             raise InputError("SSML can't be spoken while it is written: give the whole to `speak`, or ssml=False")
         self._go_on()
 
+    @property
+    def has_tokens(self) -> bool:
+        """Whether it came as tokens."""
+        return bool(self._ids)
+
+    def checked_tokens(self, tokens: list[int]) -> list[int]:
+        """Raises InputError for ids that there aren't, and where text was fed before."""
+        assert self._vocabulary is not None
+        if self._fed_text:
+            raise InputError("this speech was fed text; tokens are for one of which nothing was fed as text")
+        self._vocabulary.decode(tokens)
+        return tokens
+
     def feed_tokens(self, tokens: Sequence[int]) -> None:
-        """More of it as tokens, for a text of which nothing was fed as text."""
+        """More of it as tokens, `checked_tokens`."""
         assert self._vocabulary is not None
         self._ids += tokens
         text = self._vocabulary.decode(self._ids)
@@ -109,7 +126,7 @@ class ComingText:
     def _show(self, text: str) -> None:
         bit, self._shown = text.removeprefix(self._shown), text
         self._marks.append((len(text), len(self._ids)))
-        self.feed(bit)
+        self._go_on_with(bit)
 
     def finish(self) -> None:
         """No more follows."""
@@ -249,10 +266,15 @@ class ComingText:
         space = behind[: len(behind) - len(behind.lstrip())]
         self._text = behind.lstrip()
         self._read = max(0, self._read - end - len(space))
-        self.spans[-1].pause = (
-            pause if pause is not None else PAUSE_PARAGRAPH if _PARAGRAPH.search(space) else PAUSE_SENTENCE
-        )
-        self.spans.append(ComingSpan())
+        pause = pause if pause is not None else PAUSE_PARAGRAPH if _PARAGRAPH.search(space) else PAUSE_SENTENCE
+        if self.spans[-1].tokens:
+            self.spans[-1].pause = pause
+            self.spans.append(ComingSpan())
+        else:
+            # What says nothing is no span, as in the whole: the next has its place, and its silence is before it.
+            self.spans[-1].text = ""
+            if len(self.spans) > 1:
+                self.spans[-2].pause = max(self.spans[-2].pause or 0.0, pause)
         return True
 
     def _settled(self) -> int:

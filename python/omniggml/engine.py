@@ -11,7 +11,7 @@ from __future__ import annotations
 import threading
 import weakref
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol
@@ -207,7 +207,6 @@ class Speaking:
         self._joined = Joined()
         self._left = options.max_frames
         self._cancelled = self._over = False
-        self._interruption: BaseException | None = None
         self._finished: set[int] = set()  # spans whose speech has all its text
         self._begin_next()
 
@@ -215,26 +214,27 @@ class Speaking:
 
     def feed(self, text: str) -> None:
         """More of the text: words, parts of words, anything. Raises InputError after `finish`, for a speech that was
-        begun with its text, for text that is no valid Unicode or holds zero bytes, and, which ends the speech, for a
-        text with a <speak> root."""
+        begun with its text, after `feed_tokens`, for text that is no valid Unicode or holds zero bytes, and, which ends
+        the speech, for a text with a <speak> root and one that the context has no room for."""
         with self._lock:
             coming = self._text_to_come()
+            if coming.has_tokens:
+                raise InputError("this speech was fed tokens; what follows has to be tokens, too")
             check_text("the text to speak", text)
-            try:
+            with self._ended_by_errors():
                 coming.feed(text)
-            except InputError:
-                self._coming = None
-                self._cancel(drop=True)
-                raise
-            self._give()
+                self._give()
 
     def feed_tokens(self, tokens: Sequence[int]) -> None:
         """More of it as token ids, as a language model with this vocabulary writes them: they are spoken as they are.
-        For a speech of which nothing was fed as text. Raises InputError
-        as `feed` does, and for ids that there aren't."""
+        For a speech of which nothing was fed as text. Raises InputError as `feed` does, after `feed`, and for ids that
+        there aren't, of which none is taken."""
         with self._lock:
-            self._text_to_come().feed_tokens(token_ids(tokens))
-            self._give()
+            coming = self._text_to_come()
+            ids = coming.checked_tokens(token_ids(tokens))
+            with self._ended_by_errors():
+                coming.feed_tokens(ids)
+                self._give()
 
     def finish(self) -> None:
         """No more text. What was held back is spoken, and the speech ends when the model has said it all. Characters
@@ -244,18 +244,28 @@ class Speaking:
         """
         with self._lock:
             coming = self._text_to_come()
-            self._coming = None
-            coming.finish()
-            left_out = "".join(coming.left_out)
-            if len(self._speeches) > len(coming.spans):
-                self._speeches[-1].cancel()  # nothing of it was left to say
-            else:
-                self._give()
-            if not any(span.tokens for span in coming.spans):
-                self._cancel(drop=True)
-                raise InputError("there is no text to speak" + (f": {warning_of(left_out)}" if left_out else ""))
+            with self._ended_by_errors():
+                self._coming = None
+                coming.finish()
+                left_out = "".join(coming.left_out)
+                if not any(span.tokens for span in coming.spans):
+                    raise InputError("there is no text to speak" + (f": {warning_of(left_out)}" if left_out else ""))
+                if len(self._speeches) > len(coming.spans):
+                    self._speeches[-1].cancel()  # nothing of it was left to say
+                else:
+                    self._give()
         if left_out:
             warn(warning_of(left_out))
+
+    @contextmanager
+    def _ended_by_errors(self) -> Iterator[None]:
+        """Whatever is raised ends the speech: who reads it would wait for ever for a text that doesn't come."""
+        try:
+            yield
+        except BaseException:
+            self._coming = None
+            self._cancel(drop=True)
+            raise
 
     def _text_to_come(self) -> ComingText:
         if self._coming is None:
@@ -305,28 +315,24 @@ class Speaking:
     def read(self, timeout: float | None = None) -> Audio | None:
         """The next piece; None behind the last, and where none comes within `timeout` seconds: then `ended` is False.
 
-        Raises what went wrong with this speech. Ctrl-C ends the speech within a frame: what was spoken can still be
-        read, then KeyboardInterrupt is raised.
+        Raises what went wrong with this speech. Ctrl-C, and whatever else a signal's handler raises, is raised at once
+        and ends the speech within a frame: what was spoken until then can still be read.
         """
-        while not self._over:
-            try:
-                piece = self._speeches[self._at].read(timeout)
-            except OmniError:
-                self._end()
-                raise
-            except BaseException as raised:
-                self._interruption = self._interruption or raised
-                self.cancel()
-                # It may have been given already.
-                speech = self._speeches[self._at]
-                piece = speech.newest if speech.n_given > self._heard else None
-                if piece is None:
-                    continue
-            return self._next(piece) if piece is not None else None
-        if self._interruption is not None:
-            interruption, self._interruption = self._interruption, None
-            raise interruption
-        return None
+        if self._over:
+            return None
+        speech = self._speeches[self._at]
+        # A signal may have come between a piece and who asked for it.
+        if speech.n_given > self._heard and speech.newest is not None:
+            return self._next(speech.newest)
+        try:
+            piece = speech.read(timeout)
+        except OmniError:
+            self._end()
+            raise
+        except BaseException:
+            self.cancel()
+            raise
+        return self._next(piece) if piece is not None else None
 
     async def aread(self, timeout: float | None = None) -> Audio | None:
         """As `read`, while other coroutines go on."""
@@ -372,8 +378,9 @@ class Speaking:
                     self._end()
                 else:
                     self._at, self._heard, self._frames, self._samples = self._at + 1, 0, 0, 0
-                    self._begin_next()
-                    self._give()
+                    with self._ended_by_errors():
+                        self._begin_next()
+                        self._give()
         return joined
 
     def _limited(self, audio: Audio) -> Audio:

@@ -90,14 +90,14 @@ def test_it_goes_on_where_it_was(tmp_path: Path) -> None:
     with (tmp_path / "out" / "manifest.jsonl").open("a") as file:
         file.write('{"id": "3", "text": "half of a li')
     run = batch(texts, tmp_path / "out")
-    assert run.returncode == 0 and "1 texts" in run.stdout and "2 before" in run.stdout
+    assert run.returncode == 0 and "1 text" in run.stdout and "2 before" in run.stdout
     after = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "out").iterdir()}
     assert sorted(entry["id"] for entry in manifest(tmp_path / "out")) == ["1", "2", "3"]
     assert {name: time for name, time in after.items() if name in before and name != "manifest.jsonl"} == {
         name: time for name, time in before.items() if name != "manifest.jsonl"
     }
     (tmp_path / "out" / "1.flac").unlink()
-    assert "1 texts" in batch(texts, tmp_path / "out").stdout and (tmp_path / "out" / "1.flac").exists()
+    assert "1 text" in batch(texts, tmp_path / "out").stdout and (tmp_path / "out" / "1.flac").exists()
 
     texts.write_text("Another text.")
     changed = batch(texts, tmp_path / "out")
@@ -302,7 +302,7 @@ def test_rows_without_text_are_told_and_can_be_mended(tmp_path: Path) -> None:
     texts = tmp_path / "t.csv"
     texts.write_text("id,text,speaker\n1,The dog runs.,alloy\n2,,\nB,It is warm.,\nb,A bird sings.,\n")
     run = batch(texts, tmp_path / "out")
-    assert run.returncode == 1 and "3 texts" in run.stdout and "1 texts could not be spoken" in run.stderr
+    assert run.returncode == 1 and "3 texts" in run.stdout and "1 text could not be spoken" in run.stderr
     entries = {entry["id"]: entry for entry in manifest(tmp_path / "out")}
     assert "row 2: it has no text" in entries["2"]["error"]
     assert entries["B"]["file"].casefold() != entries["b"]["file"].casefold()
@@ -310,7 +310,7 @@ def test_rows_without_text_are_told_and_can_be_mended(tmp_path: Path) -> None:
     assert np.array_equal(np.load(tmp_path / "out" / entries["1"]["codes"]), alone.codes)
     texts.write_text(texts.read_text().replace("2,,", "2,Two cats sleep.,"))
     mended = batch(texts, tmp_path / "out")
-    assert mended.returncode == 0 and "1 texts" in mended.stdout and "3 before" in mended.stdout
+    assert mended.returncode == 0 and "1 text" in mended.stdout and "3 before" in mended.stdout
 
 
 def test_files_are_told_apart_where_letters_have_no_size() -> None:
@@ -324,6 +324,61 @@ def test_names_of_files_differ() -> None:
     assert len(set(stems)) == len(stems)
     for stem in stems:
         assert "/" not in stem and not stem.startswith(".") and len(stem) < 150 and stem
+
+
+def test_made_up_ids_are_nobody_elses(tmp_path: Path) -> None:
+    """Whether a row that has one comes before or behind one that hasn't, and whatever it is."""
+    (tmp_path / "t.csv").write_text("id,text\nrow 4,hello\n3,a\n,the cat\n,b\n4,the dog\n")
+    texts = read_texts(tmp_path / "t.csv")
+    assert [(one.text, one.error) for one in texts] == [(w, "") for w in ("hello", "a", "the cat", "b", "the dog")]
+    assert [one.id for one in texts] == ["row 4", "3", "row 3", "row 4'", "4"]
+    (tmp_path / "t.csv").write_text("id,text\n1,hello\n,\n2,the cat\n3,the dog\n")
+    assert [one.id for one in read_texts(tmp_path / "t.csv") if not one.error] == ["1", "2", "3"]
+    (tmp_path / "t.jsonl").write_text('{"id": [], "text": "x"}\n{"id": "row 1", "text": "y"}\n')
+    assert [(one.id, one.text) for one in read_texts(tmp_path / "t.jsonl")] == [("row 1'", ""), ("row 1", "y")]
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("t.csv", "id;text\n1;a, b\n2;c\n"),
+        ("t.csv", "sep=;\r\nid;text\r\n1;a, b\r\n2;c\r\n"),
+        ("t.csv", 'ID,Text\n1,"a, b"\n2,c\n'),
+        ("t.csv", '"id"\t"text"\n1\ta, b\n2\tc\n'),
+        ("t.csv", 'id,text\n1.0,"a, b"\n2.0,c\n'),
+        ("t.tsv", "Id\tTEXT\n1\ta, b\n2\tc\n"),
+    ],
+)
+def test_tables_as_spreadsheets_write_them(tmp_path: Path, name: str, data: str) -> None:
+    (tmp_path / name).write_text(data)
+    assert read_texts(tmp_path / name) == [BatchText("1", "a, b"), BatchText("2", "c")]
+
+
+def test_ids_that_are_no_numbers_stay(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("id,text\n1.0,a\n1.10,b\n")
+    assert [one.id for one in read_texts(tmp_path / "t.csv")] == ["1.0", "1.10"]
+
+
+def test_the_manifest_has_a_line_a_text(tmp_path: Path) -> None:
+    """However often they were tried."""
+    texts = tmp_path / "t.jsonl"
+    texts.write_text('{"id": "a", "text": "..."}\n{"id": [], "text": "b"}\n{"id": "c", "text": "It is warm."}\n')
+    for _ in range(2):
+        assert batch(texts, tmp_path / "out").returncode == 1
+        assert sorted(entry["id"] for entry in manifest(tmp_path / "out")) == ["a", "c", "row 2"]
+    write_lines(texts, [{"id": name, "text": "It is warm."} for name in "abc"])
+    assert batch(texts, tmp_path / "out").returncode == 0
+    entries = manifest(tmp_path / "out")
+    assert sorted(entry["id"] for entry in entries) == ["a", "b", "c"] and not any("error" in one for one in entries)
+
+
+@pytest.mark.parametrize("wrong", [("--speaker", "bob"), ("--temperature", "-1")])
+def test_what_spoke_nothing_has_begun_nothing(tmp_path: Path, wrong: tuple[str, str]) -> None:
+    (tmp_path / "t.txt").write_text(TEXTS[0])
+    refused = batch(tmp_path / "t.txt", tmp_path / "out", *wrong)
+    assert refused.returncode == 1 and refused.stderr.count("\n") == 1
+    assert batch(tmp_path / "t.txt", tmp_path / "out").returncode == 0
+    assert [entry["id"] for entry in manifest(tmp_path / "out")] == ["1"]
 
 
 # --- many machines ----------------------------------------------------------------------------------------------------

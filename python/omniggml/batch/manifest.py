@@ -1,6 +1,7 @@
 """What of a batch is done: a line of JSON for each text, written when its audio is on the disk.
 
-A process may be killed at any time: audio without a line is said again, half a line is cut off.
+A process may be killed at any time: audio without a line is said again, half a line is cut off. A text that is tried
+again gets another line; the last one counts, and those before it go when a run ends.
 """
 
 from __future__ import annotations
@@ -16,8 +17,9 @@ from types import TracebackType
 from typing import Any
 from urllib.parse import quote
 
-from omniggml.batch.texts import BatchText
+from omniggml.batch.texts import BatchText, is_made_up
 from omniggml.errors import InputError
+from omniggml.whole_file import write_whole
 
 if sys.platform != "win32":
     import fcntl
@@ -32,9 +34,10 @@ class Manifest:
 
     def __init__(self, directory: Path, settings: dict[str, Any]) -> None:
         """`settings`: what every text is spoken with, written into the first line. Raises InputError where the
-        directory can't be used, is used by another process, or was begun with other settings."""
+        directory can't be used, is used by another process, or holds what was spoken with other settings."""
         self.directory, self.path = directory, directory / _NAME
         self.done: dict[str, dict[str, Any]] = {}
+        self._settings, self._lines = settings, 0
         try:
             directory.mkdir(parents=True, exist_ok=True)
             self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
@@ -55,6 +58,8 @@ class Manifest:
                 fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
                 raise InputError(f"{self.directory} is being written by another batch") from None
+            if not os.path.samestat(os.fstat(self._file), self.path.stat()):  # it was set in order meanwhile
+                raise InputError(f"{self.directory} is being written by another batch")
 
     def _read(self, settings: dict[str, Any]) -> None:
         data = self.path.read_bytes()
@@ -68,10 +73,16 @@ class Manifest:
             begun = json.loads(head)["batch"]
             entries = [json.loads(line) for line in lines]
             self.done = {entry["id"]: entry for entry in entries}
+            self._lines = len(entries)
         except (ValueError, KeyError, TypeError) as error:
             raise InputError(f"{self.path} is no manifest of a batch: {error}") from error
         changed = [name for name in {**begun, **settings} if begun.get(name) != settings.get(name)]
-        if changed:
+        if changed and all("error" in entry for entry in self.done.values()):
+            # Where nothing was spoken, nothing was begun.
+            os.truncate(self._file, 0)
+            self.done, self._lines = {}, 0
+            self._write({"batch": settings})
+        elif changed:
             told = ", ".join(f"{name} {begun.get(name)!r}, not {settings.get(name)!r}" for name in changed)
             raise InputError(f"{self.directory} was begun with {told}; name another directory")
 
@@ -91,10 +102,26 @@ class Manifest:
         """One text is done."""
         self._write(entry)
         self.done[entry["id"]] = entry
+        self._lines += 1
+
+    def set_in_order(self, texts: Iterable[BatchText]) -> None:
+        """A line a text: what was told of it before goes, and so do complaints of rows that there are none of any more.
+        The manifest is closed then."""
+        names = {text.id for text in texts}
+        kept = {
+            name: entry
+            for name, entry in self.done.items()
+            if name in names or "error" not in entry or not is_made_up(name)
+        }
+        if len(kept) == self._lines:
+            return
+        data = b"".join(_line(entry) for entry in ({"batch": self._settings}, *kept.values()))
+        if sys.platform == "win32":
+            self.close()  # an open file has no other put in its place there
+        write_whole(self.path, data)
 
     def _write(self, entry: dict[str, Any]) -> None:
-        # A file's name may hold what is no letter; its escape is JSON's.
-        data = json.dumps(entry, ensure_ascii=False).encode(errors="backslashreplace") + b"\n"
+        data = _line(entry)
         try:
             if os.write(self._file, data) != len(data):
                 raise OSError("the disk is full")
@@ -103,7 +130,9 @@ class Manifest:
             raise InputError(f"{self.path} can't be written: {error.strerror or error}") from error
 
     def close(self) -> None:
-        os.close(self._file)
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
 
     def __enter__(self) -> Manifest:
         return self
@@ -112,6 +141,11 @@ class Manifest:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _line(entry: dict[str, Any]) -> bytes:
+    # A file's name may hold what is no letter; its escape is JSON's.
+    return json.dumps(entry, ensure_ascii=False).encode(errors="backslashreplace") + b"\n"
 
 
 def digest(text: BatchText) -> str:

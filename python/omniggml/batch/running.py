@@ -66,6 +66,7 @@ def run_batch(
             done += len(spoken.text.text) / letters
             if told is not None:
                 told(spoken, before, done)
+        manifest.set_in_order(texts)
     return counts
 
 

@@ -23,7 +23,10 @@ _MOST_SEED = 2**64 - 1
 _COLUMNS = ("id", "text", "speaker", "seed")
 # Other letters that end a line somewhere are part of a text here.
 _LINE_END = re.compile(r"\r\n|\r|\n")
+_SEPARATOR = re.compile(r"sep=([,;|\t])(?:\r\n|\r|\n)", re.IGNORECASE)
 _QUOTED = re.compile(r'"(?:[^"]|"")*"')
+_WHOLE = re.compile(r"[0-9]+\.0")
+_MADE_UP = re.compile(r"row [0-9]+'*")
 _DIGITS = re.compile(r"\s*([0-9]{1,20})(?:\.0+)?\s*")
 
 
@@ -51,9 +54,13 @@ def read_texts(path: PathLike) -> list[BatchText]:
     reader = _READERS.get(file.suffix.lower())
     if reader is None:
         raise InputError(f"{file}: the ending {file.suffix!r} is none of {', '.join(_READERS)}")
+    rows = list(reader(file))
+    if file.suffix.lower() in _TABLES:
+        rows = _with_whole_ids(rows)
+    given = {name for row, _ in rows if (name := _given_id(row)) is not None}
     texts: dict[str, BatchText] = {}
-    for number, (row, wrong) in enumerate(reader(file), 1):
-        text = _text_of(number, row, wrong, texts)
+    for number, (row, wrong) in enumerate(rows, 1):
+        text = _text_of(number, row, wrong, texts, given)
         texts[text.id] = text
     if not texts:
         raise InputError(f"{file} holds no texts")
@@ -68,7 +75,8 @@ def _lines(path: Path) -> Iterator[Row]:
 
 def _csv(path: Path) -> Iterator[Row]:
     # Strict: a quote that nobody closes would take all rows behind it for one text.
-    rows = csv.reader(io.StringIO(read_text(path), newline=""), strict=True)
+    words, delimiter = _delimited(read_text(path))
+    rows = csv.reader(io.StringIO(words, newline=""), strict=True, delimiter=delimiter)
     begin = 1
     try:
         header = _columns(path, next(rows, []))
@@ -86,6 +94,26 @@ def _csv(path: Path) -> Iterator[Row]:
         ) from error
 
 
+def _delimited(words: str) -> tuple[str, str]:
+    """A table of text, and what is between its fields: spreadsheets write semicolons where a comma is in numbers, and
+    may say so in a line of its own."""
+    told = _SEPARATOR.match(words)
+    if told is not None:
+        return words[told.end() :], told[1]
+    head = _LINE_END.split(words, maxsplit=1)[0]
+    return words, next((one for one in ",;\t" if _names_text(head.split(one))), ",")
+
+
+def _names_text(header: Sequence[str]) -> bool:
+    return "text" in [_column(name.strip('"')) for name in header]
+
+
+def _column(name: str) -> str:
+    """Ours in small letters, others as they are."""
+    name = name.strip()
+    return name.lower() if name.lower() in _COLUMNS else name
+
+
 def _tsv(path: Path) -> Iterator[Row]:
     """Each line a row: a quote is a letter, but where it is around a whole field, as spreadsheets write it."""
     lines = _LINE_END.split(read_text(path))
@@ -101,7 +129,7 @@ def _tabbed(line: str) -> list[str]:
 
 def _columns(path: Path, header: Sequence[str]) -> list[str]:
     """Raises InputError for a table without texts."""
-    names = [name.strip() for name in header]
+    names = [_column(name) for name in header]
     if "text" not in names:
         raise InputError(f"{path} has no column text; it has {', '.join(map(repr, names))[:200] or 'nothing'}")
     twice = next((name for name in _COLUMNS if names.count(name) > 1), None)
@@ -142,24 +170,37 @@ def _parquet(path: Path) -> Iterator[Row]:
         raise InputError(f"{path} needs pyarrow: pip install pyarrow") from None
     try:
         file = parquet.ParquetFile(path)
-        there = _columns(path, file.schema_arrow.names)
-        for batch in file.iter_batches(columns=[name for name in _COLUMNS if name in there]):
-            yield from ((row, "") for row in batch.to_pylist())
+        ours = dict(zip(file.schema_arrow.names, _columns(path, file.schema_arrow.names), strict=True))
+        for batch in file.iter_batches(columns=[name for name, column in ours.items() if column in _COLUMNS]):
+            yield from (({ours[name]: value for name, value in row.items()}, "") for row in batch.to_pylist())
     except (ArrowException, OSError) as error:
         raise InputError(f"{path} can't be read as Parquet: {error}") from error
 
 
+_TABLES = (".csv", ".tsv")
 _READERS = {".txt": _lines, ".csv": _csv, ".tsv": _tsv, ".jsonl": _json_lines, ".parquet": _parquet}
 
 
-def _text_of(number: int, row: Mapping[str, Any], wrong: str, known: Container[str]) -> BatchText:
-    """The text of a row, or what is wrong with it."""
+def _with_whole_ids(rows: list[Row]) -> list[Row]:
+    """A column of integers with a hole in it is one of floats in pandas, and so in the table that it writes."""
+    ids = [row["id"] for row, _ in rows if "id" in row]
+    if not ids or not all(_WHOLE.fullmatch(name) for name in ids):
+        return rows
+    return [({**row, "id": row["id"].partition(".")[0]} if "id" in row else row, wrong) for row, wrong in rows]
+
+
+def _text_of(
+    number: int, row: Mapping[str, Any], wrong: str, known: Container[str], given: Container[str]
+) -> BatchText:
+    """The text of a row, or what is wrong with it. `known`: ids of the rows before; `given`: all that rows name."""
     try:
-        name = _id(number, row.get("id"))
-        if name in known:
+        name = _id(row.get("id"))
+        if name is None:
+            name = str(number) if str(number) not in given else _made_up(number, known, given)
+        elif name in known:
             raise InputError(f"the id {name!r:.80} was there before")
     except InputError as error:
-        return BatchText(_free(f"row {number}", known), "", error=f"row {number}: {error}")
+        return BatchText(_made_up(number, known, given), "", error=f"row {number}: {error}")
     try:
         if wrong:
             raise InputError(wrong)
@@ -168,10 +209,25 @@ def _text_of(number: int, row: Mapping[str, Any], wrong: str, known: Container[s
         return BatchText(name, "", error=f"row {number}: {error}")
 
 
-def _free(name: str, known: Container[str]) -> str:
-    while name in known:
+def _made_up(number: int, known: Container[str], given: Container[str]) -> str:
+    """A name for a row that no other has or will have: the same whenever the same file is read."""
+    name = f"row {number}"
+    while name in known or name in given:
         name += "'"
     return name
+
+
+def is_made_up(name: str) -> bool:
+    """Whether an id was made up for a row whose own was none."""
+    return _MADE_UP.fullmatch(name) is not None
+
+
+def _given_id(row: Mapping[str, Any]) -> str | None:
+    """None where a row names none, or none that can be."""
+    try:
+        return _id(row.get("id"))
+    except InputError:
+        return None
 
 
 def _present(value: object) -> object:
@@ -181,11 +237,11 @@ def _present(value: object) -> object:
     return value
 
 
-def _id(number: int, given: object) -> str:
+def _id(given: object) -> str | None:
     """Raises InputError, as those below."""
     name = _present(given)
     if name is None:
-        return str(number)
+        return None
     known = str(name) if isinstance(name, (str, int)) and not isinstance(name, bool) else ""
     if not known or len(known) > _LONGEST_ID:
         raise InputError(f"the id is {given!r:.80}; expected 1 to {_LONGEST_ID} characters, or an integer")

@@ -39,6 +39,7 @@ def run(args: argparse.Namespace) -> int:
     from omniggml.batch.running import run_batch
     from omniggml.batch.speaking import speak_texts
     from omniggml.batch.texts import read_texts
+    from omniggml.openai_voices import speaker_of
     from omniggml.options import check_integer
 
     check_integer("slots", args.slots, 1, 64)
@@ -52,20 +53,29 @@ def run(args: argparse.Namespace) -> int:
     else:
 
         def speak(left: Sequence[BatchText]) -> Iterator[SpokenText]:
-            return speak_texts(load_model(args), left, options, args.slots)
+            model = load_model(args)
+            if isinstance(options.speaker, str):
+                speaker_of(model, options.speaker)  # one who isn't there would fail in each text
+            return speak_texts(model, left, options, args.slots)
 
     settings = {"model": Path(args.model).name if args.model else "built-in", **speech_options(args)}
     progress = _Progress()
     counts = run_batch(texts, Path(args.output), speak, settings, audio_format=args.format, told=progress)
     progress.close()
     before = f", {counts.skipped} before" if counts.skipped else ""
-    print(f"{args.output}: {counts.said} texts, {counts.seconds:.1f} s{before}")
+    print(f"{args.output}: {_counted(counts.said, 'text', 'texts')}, {counts.seconds:.1f} s{before}")
     if counts.cut:
-        print(f"omniggml: {counts.cut} speeches were cut at a limit; the manifest names it", file=sys.stderr)
+        cut = _counted(counts.cut, "speech was", "speeches were")
+        print(f"omniggml: {cut} cut at a limit; the manifest names it", file=sys.stderr)
     if counts.failed:
-        print(f"omniggml: {counts.failed} texts could not be spoken; the manifest says why", file=sys.stderr)
+        failed = _counted(counts.failed, "text", "texts")
+        print(f"omniggml: {failed} could not be spoken; the manifest says why", file=sys.stderr)
         return FAILED
     return CUT if counts.cut else 0
+
+
+def _counted(number: int, one: str, more: str) -> str:
+    return f"{number} {one if number == 1 else more}"
 
 
 class _Progress:

@@ -156,6 +156,29 @@ def test_no_wyoming(server: Served, sent: bytes) -> None:
     assert server.ask("/health").json == {"status": "ready"}
 
 
+@pytest.mark.parametrize("text", ["", "...", "\u4f60\u597d"])
+@pytest.mark.parametrize("streams", [False, True])
+def test_a_wyoming_client_that_waits_for_audio_is_not_left_waiting(server: Served, text: str, streams: bool) -> None:
+    """As Home Assistant waits: for the end of the audio or of the connection, whatever else it is told."""
+    pytest.importorskip("wyoming")
+    from wyoming.client import AsyncTcpClient
+    from wyoming.tts import Synthesize, SynthesizeChunk, SynthesizeStart, SynthesizeStop
+
+    async def talk() -> list[str]:
+        kinds = []
+        async with AsyncTcpClient("127.0.0.1", server.wyoming) as client:
+            events = [SynthesizeStart(), SynthesizeChunk(text), Synthesize(text), SynthesizeStop()]
+            for event in events if streams else [Synthesize(text)]:
+                await client.write_event(event.event())
+            while (answer := await asyncio.wait_for(client.read_event(), 20)) is not None:
+                kinds.append(answer.type)
+                if answer.type in ("audio-stop", "synthesize-stopped"):
+                    break
+        return kinds
+
+    assert asyncio.run(talk())[-1] == "error"
+
+
 def start(*arguments: str) -> tuple[subprocess.Popen[str], str]:
     command = [sys.executable, "-m", "omniggml", "serve", "--port", "0", "--threads", "1", *arguments]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)

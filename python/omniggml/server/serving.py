@@ -148,7 +148,9 @@ class DrainingServer(uvicorn.Server):
 
     async def _open_wyoming(self, port: int) -> str:
         try:
-            from omniggml.server.wyoming_door import open_wyoming
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", DeprecationWarning)  # of what that library stands on
+                from omniggml.server.wyoming_door import open_wyoming
         except ModuleNotFoundError as error:
             raise InputError(f"Wyoming needs {error.name}: {install_command('wyoming')}") from None
         host = self._service.settings.host

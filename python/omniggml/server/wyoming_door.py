@@ -31,6 +31,7 @@ from omniggml.text.soundness import check_text
 from omniggml.version import __version__
 
 _LONGEST_EVENT = 1 << 20
+_NO_EVENT = "what was sent is no event of Wyoming, which is a line of JSON"
 _ATTRIBUTION = Attribution("omniggml", "")
 
 
@@ -88,9 +89,10 @@ class _Conversation:
         idle = self._service.settings.idle_seconds
         try:
             while (event := await within(idle, async_read_event(self._reader))) is not None:
-                await self._handle(event)
+                if not await self._handle(event):
+                    return
             if not self._reader.ended:
-                raise InputError("what was sent is no event of Wyoming, which is a line of JSON")
+                raise InputError(_NO_EVENT)
         except (asyncio.TimeoutError, OSError, EOFError):
             pass  # silent for too long, or gone
         except (ValueError, TypeError, KeyError, AttributeError, InputError, RecursionError) as error:
@@ -101,22 +103,28 @@ class _Conversation:
 
     async def _complain(self, error: Exception) -> None:
         """Where the next event begins isn't known any more, so this is the last one."""
-        told = str(error) if isinstance(error, InputError) else f"what was sent is no event of Wyoming: {error!r:.200}"
+        told = str(error) if isinstance(error, InputError) else _NO_EVENT
         with contextlib.suppress(asyncio.TimeoutError, OSError):
             await self._send(Error(printable(told), "protocol"))
 
-    async def _handle(self, event: Event) -> None:
+    async def _handle(self, event: Event) -> bool:
+        """Whether it went well. Clients wait for the end of the audio, or of the connection, and pass over an error: it
+        is the last of a connection."""
         handler = self._handlers.get(event.type)
-        if handler is None:
-            return
         try:
-            await handler(event)
+            if handler is not None:
+                await handler(event)
         except OmniError as error:
-            self._drop()
-            await self._send(Error(str(error)))
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
-            self._drop()
-            await self._send(Error(printable(f"{event.type} lacks something, or has it wrong: {error!r:.200}")))
+            told = str(error)
+        except KeyError as error:
+            told = f"{event.type} lacks {error.args[0]}"
+        except (ValueError, TypeError, AttributeError):
+            told = f"{event.type} has something that is none of its kind"
+        else:
+            return True
+        self._drop()
+        await self._send(Error(printable(told)))
+        return False
 
     async def _describe(self, event: Event) -> None:
         voices = [

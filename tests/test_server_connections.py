@@ -138,3 +138,53 @@ def test_what_is_no_http_is_told_as_all_errors_are(server: Served, sent: bytes, 
         client.sendall(sent)
         status, error = refusal(all_of(client))
     assert status == expected and error["type"] == "invalid_request_error"
+
+
+KEY = "a-key-of-ours"
+PAGE = "http://page.example"
+
+
+@pytest.fixture(scope="module")
+def guarded() -> Iterator[Served]:
+    with served(omniggml.load(n_threads=1), api_keys=(KEY,), cors=(PAGE,), max_frames=2, max_body=2048) as running:
+        yield running
+
+
+@pytest.mark.parametrize(
+    "path, more, expected",
+    [
+        ("/v1/realtime", "", 401),
+        ("/v1/realtime", "Authorization: Bearer another-key\r\n", 401),
+        ("/v1/realtime", "Sec-WebSocket-Protocol: realtime, openai-insecure-api-key.another\r\n", 401),
+        ("/v1/real", f"Authorization: Bearer {KEY}\r\n", 404),
+        ("/v1/audio/speech", f"Authorization: Bearer {KEY}\r\n", 404),
+        ("/v1/realtime", f"Authorization: Bearer {KEY}\r\nOrigin: http://other.example\r\n", 403),
+    ],
+)
+def test_a_refused_websocket_is_told_why(guarded: Served, path: str, more: str, expected: int) -> None:
+    with connected(guarded) as client:
+        client.sendall(f"GET {path} HTTP/1.1\r\n{UPGRADE}{more}\r\n".encode())
+        status, error = refusal(all_of(client))
+    assert status == expected and len(error["message"]) > 10
+
+
+@pytest.mark.parametrize(
+    "path, body, headers, expected",
+    [
+        ("/v1/models", None, {"Authorization": ""}, 401),
+        ("/v1/audio/speech", b"x" * 4096, {}, 413),
+        ("/v1/audio/speech", b"x", {"Content_Type": "text/plain"}, 415),
+        ("/v1/models", {}, {}, 405),
+        ("/v1/nothing", {}, {}, 404),
+    ],
+)
+def test_pages_may_read_why_they_were_refused(
+    guarded: Served, path: str, body: Any, headers: dict[str, str], expected: int
+) -> None:
+    given = {"Authorization": f"Bearer {KEY}", **headers}
+    answer = guarded.ask(path, body, Origin=PAGE, **given)
+    assert answer.status == expected and answer.headers["access-control-allow-origin"] == PAGE
+    if expected == 405:
+        assert answer.headers["allow"] == "GET"
+    other = guarded.ask(path, body, Origin="http://other.example", **given)
+    assert other.status == 403 and "access-control-allow-origin" not in other.headers

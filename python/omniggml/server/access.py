@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import HTTPConnection
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Match
@@ -17,12 +18,17 @@ from omniggml.server.api_error import ApiError
 from omniggml.server.connections import FULL, too_many
 from omniggml.server.service import Service
 from omniggml.server.settings import LOOPBACK_NAMES, is_loopback
+from omniggml.server.streamed import WARNING
 from omniggml.server.within import within
+
+EXPOSED = (WARNING, "Retry-After")
+"""Headers that pages of other origins may read."""
 
 _PUBLIC = ("/", "/health", "/page/")
 """The page, which asks for a key itself, and whether the server lives."""
 _KEY_PROTOCOL = "openai-insecure-api-key."
 """A browser's websocket can't send headers, but names of protocols."""
+_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 _BODIES_AT_ONCE = 8
 _FORBIDDEN_CLOSE = 1008
 
@@ -57,8 +63,10 @@ class Access:
             send = self._watched(scope, send)
         try:
             self._check(scope)
+            if scope["type"] == "websocket":
+                self._check_path(scope)
         except ApiError as error:
-            await _refuse(error, scope, receive, send)
+            await self._refuse(error, scope, receive, send)
             return
         if scope["type"] == "http" and scope["method"] in ("POST", "PUT", "PATCH"):
             await self._with_body(scope, receive, send)
@@ -113,7 +121,7 @@ class Access:
             self._check_bodies()
             body = await self._read(scope, receive)
         except ApiError as error:
-            await _refuse(error, scope, receive, send)
+            await self._refuse(error, scope, receive, send)
             return
         if body is None:
             return
@@ -132,13 +140,20 @@ class Access:
             self._bodies -= len(body)
 
     def _check_path(self, scope: Scope) -> None:
-        """Raises ApiError where nobody takes the body: of what kind it should be is no question then."""
+        """Raises ApiError where nobody takes the body or the websocket: of what kind it should be is no question then."""
         matches = [route.matches(scope)[0] for route in self._routes]
-        if Match.FULL not in matches:
-            path, method = scope["path"], scope["method"]
-            if Match.PARTIAL in matches:
-                raise ApiError(405, f"{path!r:.80} takes no {method}")
-            raise ApiError(404, f"there is no {path!r:.80}")
+        if Match.FULL in matches:
+            return
+        path = scope["path"]
+        if Match.PARTIAL in matches:
+            raise ApiError(405, f"{path!r:.80} takes no {scope['method']}", allow=self._methods(scope))
+        kind = "websocket " if scope["type"] == "websocket" else ""
+        raise ApiError(404, f"there is no {kind}{path!r:.80}")
+
+    def _methods(self, scope: Scope) -> list[str]:
+        """That a path takes."""
+        asked = ({**scope, "method": method} for method in _METHODS)
+        return [one["method"] for one in asked if any(route.matches(one)[0] is Match.FULL for route in self._routes)]
 
     def _check_bodies(self) -> None:
         """Raises ApiError where the bodies that are being read and answered are more than there should be at once."""
@@ -179,6 +194,16 @@ class Access:
             if not whole:
                 self._bodies -= kept
 
+    async def _refuse(self, error: ApiError, scope: Scope, receive: Receive, send: Send) -> None:
+        response = error.response()
+        response.headers["Connection"] = "close"
+        if scope["type"] == "websocket":
+            await _refuse_websocket(response, scope, receive, send)
+            return
+        # A page whose origin may use the server may read why it was refused, too.
+        cors = CORSMiddleware(response, allow_origins=self._settings.cors, expose_headers=EXPOSED)
+        await (response if scope["method"] == "OPTIONS" else cors)(scope, receive, send)
+
     def _watched(self, scope: Scope, send: Send) -> Send:
         """Adds the headers that every answer has, and counts."""
 
@@ -206,14 +231,15 @@ def _check_kind(scope: Scope) -> None:
         raise ApiError(415, f"the request's Content-Type is {kind!r:.80}; expected application/json", code="media_type")
 
 
-async def _refuse(error: ApiError, scope: Scope, receive: Receive, send: Send) -> None:
-    if scope["type"] == "http":
-        response: Response = error.response()
-        response.headers["Connection"] = "close"
-        await response(scope, receive, send)
-        return
+async def _refuse_websocket(response: Response, scope: Scope, receive: Receive, send: Send) -> None:
+    """As HTTP is refused, where the server of this application can; else by the bare 403 of a closed handshake."""
     await receive()
-    await send({"type": "websocket.close", "code": _FORBIDDEN_CLOSE, "reason": str(error)[:100]})
+    if "websocket.http.response" not in scope.get("extensions", {}):
+        await send({"type": "websocket.close", "code": _FORBIDDEN_CLOSE})
+        return
+    headers = response.raw_headers
+    await send({"type": "websocket.http.response.start", "status": response.status_code, "headers": headers})
+    await send({"type": "websocket.http.response.body", "body": bytes(response.body)})
 
 
 def _keys(scope: Scope, headers: Headers) -> Iterator[str]:

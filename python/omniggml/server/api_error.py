@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from pydantic import BaseModel
@@ -16,13 +17,21 @@ _TYPES = {401: "authentication_error", 403: "permission_error", 404: "not_found_
 
 class ApiError(OmniError):
     """What a client is told: `status`, the message, the request's `param` that it is about, a `code` for programs, and
-    after how many seconds to try again."""
+    after how many seconds to try again, or the methods that it should `allow`."""
 
     def __init__(
-        self, status: int, message: str, *, param: str | None = None, code: str | None = None, retry_after: float = 0
+        self,
+        status: int,
+        message: str,
+        *,
+        param: str | None = None,
+        code: str | None = None,
+        retry_after: float = 0,
+        allow: Sequence[str] = (),
     ) -> None:
         super().__init__(message)
         self.status, self.param, self.code, self.retry_after = status, param, code, retry_after
+        self.allow = tuple(allow)
 
     def body(self) -> dict[str, Any]:
         """The JSON of the answer."""
@@ -32,6 +41,8 @@ class ApiError(OmniError):
 
     def response(self) -> JSONResponse:
         headers = {"Retry-After": str(max(1, math.ceil(self.retry_after)))} if self.retry_after else {}
+        if self.allow:
+            headers["Allow"] = ", ".join(self.allow)
         if self.status == 401:
             headers["WWW-Authenticate"] = "Bearer"
         return JSONResponse(self.body(), self.status, headers)

@@ -14,7 +14,7 @@ from starlette.responses import Response
 
 from omniggml.errors import OmniError
 from omniggml.model import Model
-from omniggml.server.access import Access
+from omniggml.server.access import EXPOSED, Access
 from omniggml.server.api_error import ApiError, as_api_error
 from omniggml.server.catalogue_routes import catalogue_routes
 from omniggml.server.chat_route import chat_routes
@@ -24,7 +24,6 @@ from omniggml.server.realtime import realtime_routes
 from omniggml.server.service import Service
 from omniggml.server.settings import ServerSettings
 from omniggml.server.speech_route import speech_routes
-from omniggml.server.streamed import WARNING
 from omniggml.version import __version__
 
 _SUMMARY = "Speech as OpenAI's interfaces ask for it, from Qwen3-Omni on ggml."
@@ -56,7 +55,7 @@ def create_app(settings: ServerSettings, load: Callable[[], Model]) -> FastAPI:
             allow_origins=settings.cors,
             allow_methods=["*"],
             allow_headers=["*"],
-            expose_headers=[WARNING, "Retry-After"],
+            expose_headers=EXPOSED,
         )
     app.add_middleware(Access, service=service, routes=app.router.routes)
     app.add_middleware(Heads)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import http.client
 import io
 import json
 import shutil
 import signal
 import subprocess
 import sys
+import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -201,6 +203,30 @@ def test_the_command_drains_at_sigterm() -> None:
         process.kill()
         process.communicate()
     assert first + rest == pcm16(omniggml.load().speak(f"{TEXT} " * 12).samples)
+
+
+@pytest.mark.parametrize("signals", [1, 2])
+def test_the_command_cuts_what_takes_too_long(signals: int) -> None:
+    """After --drain-seconds, or at a second signal; it says so once, and nobody takes half of one for the whole."""
+    process, url = start("--drain-seconds", "2" if signals == 1 else "60")
+    long = json.dumps({"input": f"{TEXT} " * 400, "response_format": "pcm"}).encode()
+    try:
+        answers = []
+        for _ in range(6):
+            request = urllib.request.Request(f"{url}/v1/audio/speech", long, {"Content-Type": "application/json"})
+            answers.append(urllib.request.urlopen(request, timeout=60))
+        begun = time.monotonic()
+        for _ in range(signals):
+            process.send_signal(signal.SIGTERM)
+            time.sleep(0.5)
+        for answer in answers:
+            with answer, pytest.raises((http.client.IncompleteRead, ConnectionError)):
+                answer.read()
+        assert process.wait(30) == 3 and time.monotonic() - begun < 4.5
+    finally:
+        process.kill()
+        _, logged = process.communicate()
+    assert logged.splitlines() == ["omniggml.server: 6 answers were cut: the time to end them was over"]
 
 
 def test_the_command_logs_what_could_not_be_spoken() -> None:

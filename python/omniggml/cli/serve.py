@@ -6,6 +6,7 @@ import argparse
 from typing import Any
 
 from omniggml.cli.arguments import add_model, load_keywords, load_model
+from omniggml.cli.exit_codes import CUT
 from omniggml.cli.saying import say
 from omniggml.errors import InputError
 from omniggml.extras import install_command
@@ -74,8 +75,7 @@ def run(args: argparse.Namespace) -> int:
         **{name.replace("-", "_"): getattr(args, name.replace("-", "_")) for name in _NUMBERS},
     )
     if args.ray is None:
-        serve(settings, lambda: load_model(args), say, wyoming=args.wyoming)
-        return 0
+        return CUT if serve(settings, lambda: load_model(args), say, wyoming=args.wyoming) else 0
     from omniggml.server.ray_serving import serve_on_ray
 
     if args.wyoming is not None:

@@ -140,7 +140,7 @@ class Access:
             self._bodies -= len(body)
 
     def _check_path(self, scope: Scope) -> None:
-        """Raises ApiError where nobody takes the body or the websocket: of what kind it should be is no question then."""
+        """Raises ApiError where nobody takes the body or the websocket: of what kind it is, is no question then."""
         matches = [route.matches(scope)[0] for route in self._routes]
         if Match.FULL in matches:
             return

@@ -13,6 +13,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
@@ -25,12 +26,14 @@ from omniggml.server.app import create_app
 from omniggml.server.connections import impatient, impatient_websocket
 from omniggml.server.service import Service
 from omniggml.server.settings import ServerSettings, is_loopback
+from omniggml.server.within import within
 
 _LOG = logging.getLogger("omniggml.server")
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _LONGEST_HEAD = 32 * 1024
 _LONGEST_MESSAGE = 4 * 2**20  # of a websocket
 _PING_SECONDS = 20.0
+_LEAVING_SECONDS = 5  # in which whoever was cut off is forgotten
 _UNSENT = 128 * 1024  # bytes that the system keeps for a client
 _M_MMAP_THRESHOLD = -3  # of glibc's malloc.h
 _LARGE = 2**20  # bytes
@@ -42,8 +45,9 @@ def serve(
     announce: Callable[[str], object],
     *,
     wyoming: int | None = None,
-) -> None:
-    """Serve until SIGINT or SIGTERM, then finish what was begun; a second signal ends that, too.
+) -> int:
+    """Serve until SIGINT or SIGTERM, then finish what was begun; a second signal ends that, too. How many answers were
+    cut then.
 
     `announce` is told the address once the model is loaded. `wyoming`: a port for that protocol, on the same host.
     Raises InputError where a port can't be had, OmniError where the model can't be loaded.
@@ -54,6 +58,7 @@ def serve(
     with listener, _warnings_in_the_log():
         server = DrainingServer(configuration(app, settings), app.state.service)
         asyncio.run(server.run_on(listener, announce, wyoming))
+    return server.cut
 
 
 def return_large_blocks() -> None:
@@ -100,7 +105,7 @@ def configuration(app: FastAPI, settings: ServerSettings) -> uvicorn.Config:
         limit_concurrency=settings.max_connections,
         h11_max_incomplete_event_size=_LONGEST_HEAD,
         timeout_keep_alive=settings.idle_seconds,
-        timeout_graceful_shutdown=max(1, settings.drain_seconds),  # at 0 uvicorn complains of what it cancels: nothing
+        timeout_graceful_shutdown=_LEAVING_SECONDS,  # the rest of `drain_seconds` is over by then
     )
 
 
@@ -112,6 +117,7 @@ class DrainingServer(uvicorn.Server):
         self._service = service
         self._draining: asyncio.Task[None] | None = None
         self._wyoming: asyncio.Server | None = None
+        self.cut = 0
 
     async def run_on(
         self, listener: socket.socket, announce: Callable[[str], object], wyoming: int | None = None
@@ -165,6 +171,7 @@ class DrainingServer(uvicorn.Server):
 
     def _drain(self) -> None:
         if self._draining is not None or self._service.status == "loading":
+            self._cut_off()
             self.should_exit = True
             self.force_exit = self._draining is not None
             return
@@ -173,11 +180,32 @@ class DrainingServer(uvicorn.Server):
 
     async def _drained(self) -> None:
         end = time.monotonic() + self._service.settings.drain_seconds
-        while self._service.speeches and time.monotonic() < end:
+        while (self._service.speeches or self._answering()) and time.monotonic() < end:
             await asyncio.sleep(0.05)
         if self._wyoming is not None:
             self._wyoming.close()
+        self._cut_off()
         self.should_exit = True
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().shutdown(sockets)
+        if self.force_exit:  # uvicorn would leave the application as it is, which complains of that
+            with contextlib.suppress(asyncio.TimeoutError):
+                await within(_LEAVING_SECONDS, self.lifespan.shutdown())
+
+    def _answering(self) -> list[Any]:
+        return [one for one in self.server_state.connections if getattr(one, "answering", False)]
+
+    def _cut_off(self) -> None:
+        """End the connections whose requests are still answered, which is to those who answer as if the client had
+        left. None ends as a whole answer does: nobody takes half of one for it."""
+        answering = self._answering()
+        cut = max(self._service.speeches, len(answering))
+        if cut:
+            self.cut += cut
+            _LOG.warning("%d %s cut: the time to end them was over", cut, "answer was" if cut == 1 else "answers were")
+        for connection in answering:
+            connection.transport.abort()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:

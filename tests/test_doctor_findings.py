@@ -294,6 +294,12 @@ def last_group_of(codes: Any, other: Any) -> Any:
     return np.concatenate([codes[:-1, :n], other[-1:, :n]])
 
 
+def in_turn(codes: Any, other: Any) -> Any:
+    """Frames of two speeches, one after the other."""
+    n = min(codes.shape[1], other.shape[1])
+    return np.stack([codes[:, :n], other[:, :n]], axis=2).reshape(len(codes), -1)
+
+
 def pause(codes: Any) -> Any:
     """A frame that comes three times."""
     return np.concatenate([codes[:, :9], codes[:, 8:9], codes[:, 8:]], axis=1)
@@ -320,6 +326,13 @@ CODES: dict[str, Shown] = {
     "codes.first-group-missing": Shown(codes(lambda c: c[1:]), spoken(TEXT, seed=3)),
     "codes.group-order": Shown(codes(lambda c: np.roll(c, 1, axis=0)), spoken(TEXT, greedy=True)),
     "codes.frame-order": Shown(codes(lambda c: c[:, ::-1], VOICE, text=TEXT), codes(lambda c: c, VOICE, text=TEXT)),
+    "codes.lost": Shown(
+        codes(lambda c: np.delete(c, range(12, 17), axis=1), VOICE, text=TEXT), spoken(TEXT, TEXT.replace(",", ""))
+    ),
+    "codes.doubled": Shown(codes(lambda c: np.concatenate([c[:, :18], c[:, 13:]], axis=1), VOICE), codes(pause, VOICE)),
+    "codes.other-frames": Shown(
+        of_two(in_turn, text=TEXT), spoken("do you know what time it is now", "do you know what time is it now")
+    ),
     "codes.constant": Shown(codes(lambda c: np.repeat(c[:, :1], 40, axis=1)), codes(pause, VOICE)),
     "codes.repeating": Shown(
         codes(lambda c: np.tile(c[:, :4], 10)), spoken("no, no, no, no, no", "no, no, no, no, no", greedy=True)

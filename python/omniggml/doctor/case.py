@@ -97,6 +97,14 @@ class Case:
             return []
         return [audio.samples.astype(np.float64) for audio in said]
 
+    def embeddings(self, codes: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.float32] | None:
+        """The codes' input embeddings, [groups, frames, hidden]; None where the file doesn't have them."""
+        names = ["talker.model.codec_embedding.weight"]
+        names += [f"talker.code_predictor.model.codec_embedding.{k}.weight" for k in range(len(codes) - 1)]
+        if self.weights is None or any(name not in self.weights for name in names):
+            return None
+        return np.stack([self.weights[name][row] for name, row in zip(names, codes, strict=True)])
+
     @property
     def can_speak(self) -> bool:
         """Whether there is a model and a tokenizer with a chat template for it."""

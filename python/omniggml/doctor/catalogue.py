@@ -193,6 +193,21 @@ CATALOGUE: dict[str, Kind] = {
     "codes.frame-order": Kind(
         _BROKEN, "The frames are in another order.", "Keep frames in the order they were spoken."
     ),
+    "codes.lost": Kind(
+        _BROKEN,
+        "Frames are missing from the middle: with the model's own in their place, the others are what it says.",
+        "Look where codes are joined, buffered or dropped: each frame once, in its order.",
+    ),
+    "codes.doubled": Kind(
+        _BROKEN,
+        "Frames come twice.",
+        "Look where codes are joined, buffered or written: each frame once, in its order.",
+    ),
+    "codes.other-frames": Kind(
+        _SUSPICIOUS,
+        "Some frames are of something else: of another speech, or another slot of a batch.",
+        "Take all frames from the same speech; and give the text exactly as it was spoken.",
+    ),
     "codes.constant": Kind(
         _BROKEN,
         "Every frame is the same, or nearly: the talker is stuck.",
@@ -668,6 +683,9 @@ _CERTAINTIES = {
         "codes.first-group-missing",
         "codes.group-order",
         "codes.frame-order",
+        "codes.lost",
+        "codes.doubled",
+        "codes.other-frames",
         "codes.delayed",
         "codes.reversed-ids",
         *_OF_TALKERS,
@@ -749,7 +767,8 @@ _SUPERSEDES = {
     "codes.off-by-one": ("codes.control-ids",),
     # The codes were only saved with the frame that was decoded, too.
     "vocoder.end-frame": ("codes.control-ids",),
-    **dict.fromkeys((*_OF_TALKERS, "talker.sampling"), _UNEXPLAINED_CODES),
+    # A talker that is stuck says its frames again.
+    **dict.fromkeys((*_OF_TALKERS, "talker.sampling"), (*_UNEXPLAINED_CODES, "codes.doubled")),
 }
 
 

@@ -21,6 +21,16 @@ FloatArray = npt.NDArray[np.float32]
 Codes = Callable[[IntArray], IntArray]
 
 
+CODE_CAUSES = {
+    "codes.delayed": "delay",
+    "codes.off-by-one": "ids",
+    "codes.reversed-ids": "ids",
+    "codes.doubled": "doubled",
+    "codes.other-frames": "mixed",
+}
+"""What an arrangement is for programs, where it is not "order"."""
+
+
 # --- codes: what may have been done to them, undone -------------------------------------------------------------------
 
 
@@ -50,6 +60,7 @@ def arrangements(codes: IntArray, groups: int, codebook: int) -> Iterator[Arrang
     )
     yield from _renumbered(codes, codebook)
     yield from _moved(groups)
+    yield from _every_other(codes)
     for one in range(groups):
         for other in range(one):
             yield Arrangement("codes.group-order", f"groups {other} and {one} are exchanged", _exchanged(one, other))
@@ -98,7 +109,6 @@ def _moved(groups: int) -> Iterator[Arrangement]:
                     _shifting(moves),
                 )
     yield Arrangement("codes.frame-order", "each two frames are exchanged", _pairs_exchanged)
-    yield Arrangement("codes.frame-order", "each frame comes twice", lambda c: c[:, ::2])
     for by in (1, -1, 2, -2, 3, -3):
         yield Arrangement(
             "codes.frame-order",
@@ -106,6 +116,15 @@ def _moved(groups: int) -> Iterator[Arrangement]:
             f"{'late' if by > 0 else 'early'}",
             _streamed(by),
         )
+
+
+def _every_other(codes: IntArray) -> Iterator[Arrangement]:
+    """Frames between the others: the same again, or of something else."""
+    n = codes.shape[1] // 2 * 2
+    if n and (codes[:, :n:2] == codes[:, 1:n:2]).all(axis=0).mean() > 0.5:
+        yield Arrangement("codes.doubled", "each frame comes twice", lambda c: c[:, ::2])
+    else:
+        yield Arrangement("codes.other-frames", "every other frame is of something else", lambda c: c[:, ::2])
 
 
 def _shifting(moves: Sequence[int]) -> Codes:

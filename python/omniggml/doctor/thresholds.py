@@ -255,6 +255,41 @@ FIRST_GROUP = Threshold(
     ("codes.first-group-missing",),
 )
 
+EACH_TWICE = Threshold(
+    "codes.each-twice", 0.9, "share", "of pairs of frames that are one frame twice", ("codes.doubled",)
+)
+HELD_FRAMES = Threshold(
+    "codes.held", 7.5, "frames", "at the end that are the one before (of a pause: 2)", ("codes.doubled",)
+)
+COPIED_FRAMES = Threshold(
+    "codes.copied",
+    2.5,
+    "frames",
+    "different ones of a piece that is said again at once, code by code (of a word said twice: 1)",
+    ("codes.doubled",),
+)
+LEFT_OVER = Threshold(
+    "codes.left-over",
+    2.5,
+    "frames",
+    "that are left where pieces are put in order (of a pause, one is as good as another)",
+    ("codes.doubled", "codes.other-frames"),
+)
+LOST_BESIDE = Threshold(
+    "codes.lost-beside",
+    1.5,
+    "frames",
+    "more that are lost than frames beside them that don't fit (of one word for another: 1)",
+    ("codes.lost",),
+)
+LONGER_THAN_A_WORD = Threshold(
+    "codes.longer-than-a-word",
+    7.5,
+    "frames",
+    "in place of as many that the text asks for (of two words told the wrong way round: 6)",
+    ("codes.other-frames",),
+)
+
 # --- likelihood -------------------------------------------------------------------------------------------------------
 
 EXPLAINED = Threshold("likelihood.explained", 0.3, "nats a code", "above chance", ("talker.*",))
@@ -308,6 +343,13 @@ SLIP_FRAMES = Threshold(
 )
 FIT_AT_FIRST = Threshold(
     "likelihood.fit-at-first", 7.5, "frames", "that fit, from which on no two mistakes are looked for", ("talker.*",)
+)
+OTHER_LENGTH = Threshold(
+    "likelihood.other-length",
+    1.4,
+    "times",
+    "as many frames as the model says of the text, of codes that don't fit it (of one told with a slip: 1.16)",
+    ("codes.unexpected",),
 )
 GAIN = Threshold("likelihood.gain", 6.0, "nats", "by which a mistake makes all codes likelier", ("talker.*",))
 GAIN_LUCK = Threshold("likelihood.gain-luck", 2.5, "deviations", "the same, over what luck gives", ("talker.*",))
@@ -704,6 +746,12 @@ LEAST_LATE = 16
 """Codes behind the frames that fit."""
 PROFILE_FRAMES = 160
 """Over which frames and groups are told apart that fit."""
+OWN_LENGTHS = 3
+"""Times as many frames as codes have, after which a model that still speaks doesn't end."""
+NAMED_PIECES = 4
+LONGEST_LOST, RESUMED, MOST_JOINTS, SPLICES_TRIED = 16, 4, 64, 6
+"""Frames that the model puts between pieces at most, frames that must fit behind these, and pieces and beginnings of
+each that are tried."""
 TALKER_FRAMES = 48
 SPEAKER_FRAMES, FIRST_FRAMES, FEWEST_FRAMES = 24, 4, 8
 """Of a trial of a talker, taken for what it costs; of its first look; and of its second, at the least."""

@@ -12,15 +12,17 @@ from omniggml.doctor import thresholds as bounds
 from omniggml.doctor.case import Case
 from omniggml.doctor.catalogue import Certainty
 from omniggml.doctor.check_report import Report
+from omniggml.doctor.checks.code_pieces import check_pieces
 from omniggml.doctor.completion import completed
-from omniggml.doctor.counterfactuals import Arrangement, arrangements
+from omniggml.doctor.copies import copies
+from omniggml.doctor.counterfactuals import CODE_CAUSES, Arrangement, arrangements
+from omniggml.doctor.finding import Finding
 from omniggml.doctor.likelihood import Likelihood, likelihood_of, prompt_for
 from omniggml.model import Model, TalkerPrompt
 
 IntArray = npt.NDArray[np.int32]
 
-CODE_CAUSES = {"codes.delayed": "delay", "codes.off-by-one": "ids", "codes.reversed-ids": "ids"}
-"""What an arrangement is for programs, where it is not "order"."""
+_DONE_TO_CODES = ("codes.group-order", "codes.frame-order", "codes.transposed", "codes.lost", *CODE_CAUSES)
 _MOST_NATS = 13.0
 
 
@@ -28,11 +30,12 @@ _MOST_NATS = 13.0
 class Readable:
     """What other checks take from the codes. `right`: as the model should get them, int32 [groups, frames], None where
     they can't be brought there. `rearranged`: they were given in another order. `stuck`: they hardly vary, so that
-    likelihood says nothing."""
+    likelihood says nothing. `explained`: why they are not what the model says is known."""
 
     right: IntArray | None = None
     rearranged: bool = False
     stuck: bool = False
+    explained: bool = False
 
 
 def check_codes(case: Case) -> tuple[Report, Readable]:
@@ -60,10 +63,19 @@ def _read(case: Case, report: Report, given: npt.NDArray[Any]) -> Readable:
     stuck = _check_variety(report, codes)
     if codes.min() < 0 or codes.max() >= size:
         return Readable(stuck=stuck)
-    put_right = _judge(case, report, codes, groups, size, stuck)
-    if put_right is not None:
-        return Readable(put_right, rearranged=True)
-    return Readable(codes if len(codes) == groups else None, stuck=stuck)
+    once = codes if stuck else _once(report, codes)
+    held = list(report.findings)
+    put_right = _judge(case, report, once, groups, size, stuck)
+    if put_right is None:
+        put_right = once
+    # What is held or said again may be a talker's that is stuck.
+    explained = any(_is_explained(one) for one in report.findings if one not in held)
+    return Readable(put_right if len(codes) == groups else None, put_right is not codes, stuck, explained)
+
+
+def _is_explained(found: Finding) -> bool:
+    """Whether it says what was done to the codes."""
+    return found.cause is not None and found.id in _DONE_TO_CODES
 
 
 def _as_integers(report: Report, given: npt.NDArray[Any]) -> IntArray | None:
@@ -269,6 +281,21 @@ def _check_cycle(report: Report, codes: IntArray) -> bool:
     return False
 
 
+def _once(report: Report, codes: IntArray) -> IntArray:
+    """Without frames that come twice."""
+    found = copies(codes) if codes.shape[1] >= bounds.LEAST_FRAMES else None
+    if found is None:
+        return codes
+    report.find(
+        "codes.doubled",
+        f"{_capital(found.sentence)}: a voice that says something again doesn't say it code by code.",
+        cause={"kind": CODE_CAUSES["codes.doubled"], "where": "codes"},
+        frames=len(found.frames),
+        first_frame=int(found.frames[0]),
+    )
+    return found.without(codes)
+
+
 # --- likelihood -------------------------------------------------------------------------------------------------------
 
 
@@ -291,7 +318,7 @@ def _judge(case: Case, report: Report, codes: IntArray, groups: int, size: int, 
         return None
     if case.text is not None and case.speaker is None:
         prompt = _prompt_of_speaker(model, prompt, codes, case.text)
-    return _try_arrangements(report, model, prompt, codes, size, case.text is not None)
+    return _try_arrangements(case, report, model, prompt, codes, size)
 
 
 def _prompt_of_speaker(model: Model, usual: TalkerPrompt, codes: IntArray, text: str) -> TalkerPrompt:
@@ -304,14 +331,13 @@ def _prompt_of_speaker(model: Model, usual: TalkerPrompt, codes: IntArray, text:
 
 
 def _try_arrangements(
-    report: Report, model: Model, prompt: TalkerPrompt, codes: IntArray, size: int, knows_text: bool
+    case: Case, report: Report, model: Model, prompt: TalkerPrompt, codes: IntArray, size: int
 ) -> IntArray | None:
+    knows_text = case.text is not None
     given = likelihood_of(model, prompt, codes[:, : bounds.JUDGED_FRAMES], of_talker=knows_text)
     report.measurements["likelihood"] = {"mean": round(given.mean, 3), "chance": round(given.chance, 3)}
     if given.fits:
-        if knows_text:
-            _judge_parts(report, model, prompt, codes)
-        return None
+        return _judge_parts(case, report, model, prompt, codes) if knows_text else None
     best = _likeliest(model, prompt, codes, size, knows_text)
     cured = best is not None and not best[1].ruled_out and _clearly_likelier(best[1], given)
     if best is not None and cured and not (knows_text and _still_unlikely(best[1], given)):
@@ -329,9 +355,7 @@ def _try_arrangements(
     if not knows_text and given.ruled_out:
         _say_unlikely(report, given)
         return None
-    if knows_text:
-        _judge_parts(report, model, prompt, codes)
-    return None
+    return _judge_parts(case, report, model, prompt, codes) if knows_text else None
 
 
 def _likeliest(
@@ -350,8 +374,9 @@ def _likeliest(
     return max(((one, seen) for one, seen in again if seen), key=lambda entry: entry[1].mean, default=None)
 
 
-def _judge_parts(report: Report, model: Model, prompt: TalkerPrompt, codes: IntArray) -> None:
-    """Of codes whose text is known: which groups, and from which frame on, are as likely as the model expects?"""
+def _judge_parts(case: Case, report: Report, model: Model, prompt: TalkerPrompt, codes: IntArray) -> IntArray | None:
+    """Of codes whose text is known: which groups, and from which frame on, are as likely as the model expects? The
+    codes put right, where pieces of them are in another order."""
     whole = likelihood_of(model, prompt, codes[:, : bounds.PROFILE_FRAMES])
     assert whole.deficit is not None
     by_group, fitting = whole.deficit.mean(axis=1), whole.fitting_frames()
@@ -361,7 +386,53 @@ def _judge_parts(report: Report, model: Model, prompt: TalkerPrompt, codes: IntA
     }
     wrong = [group for group, value in enumerate(by_group) if bounds.MISFIT.above(float(value))]
     if not wrong and not whole.unlucky:
-        return
+        return None
+    put_right = _pieces(case, report, model, prompt, codes, fitting)
+    if put_right is None and not _say_length(report, model, prompt, whole):
+        _say_what_fits(report, whole, wrong, fitting)
+    return put_right
+
+
+def _say_length(report: Report, model: Model, prompt: TalkerPrompt, whole: Likelihood) -> bool:
+    """Whether codes that don't fit are far more than the model says of the text itself."""
+    frames = whole.values.shape[1]
+    if frames >= bounds.PROFILE_FRAMES:
+        return False
+    most = bounds.OWN_LENGTHS * frames
+    own = model.talker(prompt, max_frames=most, greedy=True).shape[1]
+    if not 0 < own < most or not bounds.OTHER_LENGTH.above(frames / own):
+        return False
+    report.find(
+        "codes.unexpected",
+        f"The codes are not of this text alone: they are {frames} frames, and the model says it in {own}.",
+        cause={"kind": "text", "where": "codes"},
+        frames=frames,
+        expected=own,
+    )
+    return True
+
+
+def _pieces(
+    case: Case, report: Report, model: Model, prompt: TalkerPrompt, codes: IntArray, fitting: int
+) -> IntArray | None:
+    """See `check_pieces`; None where nothing is named."""
+
+    def embed(of: IntArray) -> npt.NDArray[np.float32]:
+        embedded = case.embeddings(of)
+        assert embedded is not None
+        return np.asarray(embedded.sum(axis=0), np.float32)
+
+    if not fitting or case.embeddings(codes[:, :1]) is None:
+        return None
+    case.announce("putting the codes together again, frame by frame")
+    judged, rest = codes[:, : bounds.PROFILE_FRAMES], codes[:, bounds.PROFILE_FRAMES :]
+    found = check_pieces(report, model, prompt, judged, embed, fitting)
+    return None if found is None else np.ascontiguousarray(np.concatenate([found, rest], axis=1))
+
+
+def _say_what_fits(report: Report, whole: Likelihood, wrong: list[int], fitting: int) -> None:
+    assert whole.deficit is not None
+    by_group = whole.deficit.mean(axis=1)
     some = bool(wrong) and len(wrong) * 2 <= len(by_group)
     if some or not wrong:
         # What begins late, the talker's own group among it, is said of another text, and so far of no other talker.

@@ -46,7 +46,7 @@ def check_talker(case: Case, given: Readable) -> Report:
     except OmniError as error:
         report.find("talker.not-finite", f"The talker fails: {error}")
         return report
-    if alive and case.text and given.right is not None and not given.stuck:
+    if alive and case.text and given.right is not None and not given.stuck and not given.explained:
         _recognise(case, report, model, given.right[:, : bounds.TALKER_FRAMES], case.text)
     return report
 
@@ -140,7 +140,7 @@ def _likeliest_known(
     case: Case, model: Model, prompt: TalkerPrompt, codes: IntArray, right: Likelihood
 ) -> tuple[str, str, float, Likelihood]:
     """The known mistake under which codes are likeliest: id, clause, how clearly, and how likely."""
-    embedded = _embeddings(case, codes)
+    embedded = case.embeddings(codes)
     best: tuple[str, str, float, Likelihood] | None = None
     for mistake in talker_mistakes(_tts_bos(case, model)):
         if mistake.needs_embeddings and embedded is None:
@@ -366,16 +366,6 @@ def _speaker(case: Case, model: Model, codes: IntArray, text: str) -> tuple[str,
         prompt = prompt_for(model, text, name)
         trials.append((name, prompt, likelihood_of(model, prompt, codes)))
     return max(trials, key=lambda trial: trial[2].mean)
-
-
-def _embeddings(case: Case, codes: IntArray) -> FloatArray | None:
-    """The codes' input embeddings, [groups, frames, hidden]."""
-    weights = case.weights
-    names = ["talker.model.codec_embedding.weight"]
-    names += [f"talker.code_predictor.model.codec_embedding.{k}.weight" for k in range(len(codes) - 1)]
-    if weights is None or any(name not in weights for name in names):
-        return None
-    return np.stack([weights[name][row] for name, row in zip(names, codes, strict=True)])
 
 
 def _tts_bos(case: Case, model: Model) -> FloatArray:

@@ -67,10 +67,12 @@ def check_vocoder(case: Case, given: Readable, untrained: bool) -> Report:
 def _decoded_codes(as_given: npt.NDArray[Any], read: Readable, mirror: VocoderMirror, theirs: Samples) -> IntArray:
     """Codes in a wrong order may be what was decoded, or were only saved so: those that fit the audio better."""
     assert read.right is not None
-    if not read.rearranged or as_given.shape != read.right.shape:
+    if not read.rearranged or len(as_given) != len(read.right):
         return read.right
     choices = [read.right, as_given.astype(np.int32)]
-    samples = [mirror(codes[:, : bounds.TRIAL_FRAMES]) for codes in choices]
+    # Frames that come twice, or in another order, may do so late.
+    late = as_given.shape != read.right.shape
+    samples = [mirror(codes if late else codes[:, : bounds.TRIAL_FRAMES]) for codes in choices]
     left = [match(theirs[: len(ours)], ours, 0).residual for ours in samples]
     return choices[int(np.argmin(left))]
 

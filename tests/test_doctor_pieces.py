@@ -66,6 +66,7 @@ def test_a_word_told_the_wrong_way_round_is_no_piece_of_something_else(model: Mo
     spoken = model.speak("do you know what time it is now", seed=1).codes
     found = omniggml.diagnose(VOICE, codes=spoken, text="do you know what time is it now", n_threads=1)
     assert not found.causes, found.verdict
+    assert [one.id for one in found.findings] == ["codes.other-text"]
 
 
 def test_the_last_frame_held_is_said_without_a_text(said: Any) -> None:

@@ -22,7 +22,8 @@ IntArray = npt.NDArray[np.int32]
 def check_pieces(
     report: Report, model: Model, prompt: TalkerPrompt, codes: IntArray, embed: Embed, fitting: int
 ) -> IntArray | None:
-    """The codes as they were spoken, where what was done to them is named; as they are given where frames are lost.
+    """The codes as they were spoken, where what was done to them is named; as they are given where frames are lost, or
+    other words were spoken than were told.
 
     `fitting`: how many frames are what the model says of the text.
     """
@@ -93,7 +94,17 @@ def _say_lost(report: Report, found: Assembly, codes: IntArray, left: Sequence[i
             first_frame=left[0],
         )
         return codes
-    return None
+    if not bounds.FIT_AT_FIRST.above(left[0] if left else 0):
+        return None
+    report.find(
+        "codes.other-text",
+        f"Frames {left[0]} to {left[-1]} are not what the model says of this text, those before and behind them are: "
+        "other words may have been spoken there than were told.",
+        cause={"kind": "text", "where": "codes"},
+        frames=len(left),
+        first_frame=left[0],
+    )
+    return codes
 
 
 def _losses(found: Assembly) -> list[tuple[int, int]]:

@@ -16,13 +16,11 @@ from omniggml.doctor.checks.code_pieces import check_pieces
 from omniggml.doctor.completion import completed
 from omniggml.doctor.copies import copies
 from omniggml.doctor.counterfactuals import CODE_CAUSES, Arrangement, arrangements
-from omniggml.doctor.finding import Finding
 from omniggml.doctor.likelihood import Likelihood, likelihood_of, prompt_for
 from omniggml.model import Model, TalkerPrompt
 
 IntArray = npt.NDArray[np.int32]
 
-_DONE_TO_CODES = ("codes.group-order", "codes.frame-order", "codes.transposed", "codes.lost", *CODE_CAUSES)
 _MOST_NATS = 13.0
 
 
@@ -64,18 +62,10 @@ def _read(case: Case, report: Report, given: npt.NDArray[Any]) -> Readable:
     if codes.min() < 0 or codes.max() >= size:
         return Readable(stuck=stuck)
     once = codes if stuck else _once(report, codes)
-    held = list(report.findings)
     put_right = _judge(case, report, once, groups, size, stuck)
-    if put_right is None:
-        put_right = once
-    # What is held or said again may be a talker's that is stuck.
-    explained = any(_is_explained(one) for one in report.findings if one not in held)
-    return Readable(put_right if len(codes) == groups else None, put_right is not codes, stuck, explained)
-
-
-def _is_explained(found: Finding) -> bool:
-    """Whether it says what was done to the codes."""
-    return found.cause is not None and found.id in _DONE_TO_CODES
+    right = once if put_right is None else put_right
+    rearranged = not np.array_equal(right, codes)
+    return Readable(right if len(codes) == groups else None, rearranged, stuck, put_right is not None)
 
 
 def _as_integers(report: Report, given: npt.NDArray[Any]) -> IntArray | None:
@@ -300,7 +290,8 @@ def _once(report: Report, codes: IntArray) -> IntArray:
 
 
 def _judge(case: Case, report: Report, codes: IntArray, groups: int, size: int, stuck: bool) -> IntArray | None:
-    """What the model itself says of them; the codes put right, where they are in another order."""
+    """What the model itself says of them; the codes put right, where they are in another order, or as they are, where
+    something else is known of them that explains why they don't fit."""
     if len(codes) > groups:
         report.find("codes.more-groups", f"There are {len(codes)} groups of codes; the model has {groups}.")
         return None

@@ -327,7 +327,8 @@ CODES: dict[str, Shown] = {
     "codes.group-order": Shown(codes(lambda c: np.roll(c, 1, axis=0)), spoken(TEXT, greedy=True)),
     "codes.frame-order": Shown(codes(lambda c: c[:, ::-1], VOICE, text=TEXT), codes(lambda c: c, VOICE, text=TEXT)),
     "codes.lost": Shown(
-        codes(lambda c: np.delete(c, range(12, 17), axis=1), VOICE, text=TEXT), spoken(TEXT, TEXT.replace(",", ""))
+        codes(lambda c: np.delete(c, range(12, 17), axis=1), VOICE, text=TEXT),
+        codes(lambda c: c[:, :20], VOICE, text=TEXT),
     ),
     "codes.doubled": Shown(codes(lambda c: np.concatenate([c[:, :18], c[:, 13:]], axis=1), VOICE), codes(pause, VOICE)),
     "codes.other-frames": Shown(

@@ -46,11 +46,6 @@ TAKEN_APART: dict[str, tuple[Change, str, int]] = {
     ),
     "seven frames cut out": (lambda c: np.delete(c, range(20, 27), axis=1), "codes.lost", 20),
     "a piece twice": (lambda c: np.concatenate([c[:, :25], c[:, 20:]], axis=1), "codes.doubled", 25),
-    "ten frames of the speech's end": (
-        lambda c: np.concatenate([c[:, :12], c[:, -11:-1], c[:, 22:]], axis=1),
-        "codes.other-frames",
-        12,
-    ),
 }
 
 

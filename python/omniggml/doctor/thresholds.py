@@ -282,13 +282,6 @@ LOST_BESIDE = Threshold(
     "more that are lost than frames beside them that don't fit (of one word for another: 1)",
     ("codes.lost",),
 )
-LONGER_THAN_A_WORD = Threshold(
-    "codes.longer-than-a-word",
-    7.5,
-    "frames",
-    "in place of as many that the text asks for (of two words told the wrong way round: 6)",
-    ("codes.other-frames",),
-)
 
 # --- likelihood -------------------------------------------------------------------------------------------------------
 

@@ -83,23 +83,12 @@ def _say_lost(report: Report, found: Assembly, codes: IntArray, left: Sequence[i
             first_frame=places[0][0],
         )
         return codes
-    # Another word takes another time; what takes a piece's place to the frame, and is longer than a word, is no slip.
-    if len(left) == found.lost and bounds.LONGER_THAN_A_WORD.above(len(left)):
-        report.find(
-            "codes.other-frames",
-            f"Frames {left[0]} to {left[-1]} are not what the model says of this text, those before and behind them "
-            "are: they are of another speech, or another text was spoken there.",
-            cause={"kind": "mixed", "where": "codes"},
-            frames=len(left),
-            first_frame=left[0],
-        )
-        return codes
     if not bounds.FIT_AT_FIRST.above(left[0] if left else 0):
         return None
     report.find(
         "codes.other-text",
         f"Frames {left[0]} to {left[-1]} are not what the model says of this text, those before and behind them are: "
-        "other words may have been spoken there than were told.",
+        "other words may have been spoken there than were told, or they are of another speech.",
         cause={"kind": "text", "where": "codes"},
         frames=len(left),
         first_frame=left[0],

@@ -426,9 +426,9 @@ def _say_what_fits(report: Report, whole: Likelihood, wrong: list[int], fitting:
     by_group = whole.deficit.mean(axis=1)
     some = bool(wrong) and len(wrong) * 2 <= len(by_group)
     if some or not wrong:
-        # What begins late, the talker's own group among it, is said of another text, and so far of no other talker.
+        # What begins late is said of another text, or of one with a slip, and so far of no other talker.
         fitting = whole.frames_before(wrong or range(len(by_group)))
-        some = some and (0 not in wrong or not bounds.FIT_AT_FIRST.above(fitting))
+        some = some and not bounds.FIT_AT_FIRST.above(fitting)
     if some:
         names = f"Group {wrong[0]} does" if len(wrong) == 1 else f"Groups {', '.join(map(str, wrong))} do"
         report.find(

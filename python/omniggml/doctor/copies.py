@@ -19,10 +19,12 @@ IntArray = npt.NDArray[np.int32]
 
 @dataclass(frozen=True)
 class Copies:
-    """`frames`: the numbers of those that were there before; `sentence`: as people say it."""
+    """`frames`: the numbers of those that were there before; `sentence`: as people say it; `held`: it is the last one,
+    for a while."""
 
     frames: IntArray
     sentence: str
+    held: bool = False
 
     def without(self, codes: IntArray) -> IntArray:
         """The codes [groups, frames] without them."""
@@ -49,7 +51,7 @@ def _held(codes: IntArray) -> Copies | None:
     if not HELD_FRAMES.above(frames - first - 1):
         return None
     held = np.arange(first + 1, frames, dtype=np.int32)
-    return Copies(held, f"the last frame, {first}, comes {len(held) + 1} times")
+    return Copies(held, f"the last frame, {first}, comes {len(held) + 1} times", held=True)
 
 
 def _piece(codes: IntArray) -> Copies | None:

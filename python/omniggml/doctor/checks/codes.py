@@ -61,7 +61,7 @@ def _read(case: Case, report: Report, given: npt.NDArray[Any]) -> Readable:
     stuck = _check_variety(report, codes)
     if codes.min() < 0 or codes.max() >= size:
         return Readable(stuck=stuck)
-    once = codes if stuck else _once(report, codes)
+    once = codes if stuck else _once(case, report, codes)
     put_right = _judge(case, report, once, groups, size, stuck)
     right = once if put_right is None else put_right
     rearranged = not np.array_equal(right, codes)
@@ -271,10 +271,11 @@ def _check_cycle(report: Report, codes: IntArray) -> bool:
     return False
 
 
-def _once(report: Report, codes: IntArray) -> IntArray:
+def _once(case: Case, report: Report, codes: IntArray) -> IntArray:
     """Without frames that come twice."""
     found = copies(codes) if codes.shape[1] >= bounds.LEAST_FRAMES else None
-    if found is None:
+    # A talker that goes on behind its end says one frame over and over, too: where the text is known, that is asked.
+    if found is None or (found.held and case.text is not None):
         return codes
     report.find(
         "codes.doubled",
@@ -378,10 +379,16 @@ def _judge_parts(case: Case, report: Report, model: Model, prompt: TalkerPrompt,
     wrong = [group for group, value in enumerate(by_group) if bounds.MISFIT.above(float(value))]
     if not wrong and not whole.unlucky:
         return None
-    put_right = _pieces(case, report, model, prompt, codes, fitting)
+    put_right = None if _some_groups(wrong, by_group) else _pieces(case, report, model, prompt, codes, fitting)
     if put_right is None and not _say_length(report, model, prompt, whole):
         _say_what_fits(report, whole, wrong, fitting)
     return put_right
+
+
+def _some_groups(wrong: list[int], by_group: npt.NDArray[Any]) -> bool:
+    """Whether only groups are wrong that other words than were told don't make wrong first: those change what the
+    talker says, its own group and the one behind it before all others."""
+    return 0 < 2 * len(wrong) <= len(by_group) and min(wrong) > 1
 
 
 def _say_length(report: Report, model: Model, prompt: TalkerPrompt, whole: Likelihood) -> bool:
@@ -428,7 +435,7 @@ def _say_what_fits(report: Report, whole: Likelihood, wrong: list[int], fitting:
     if some or not wrong:
         # What begins late is said of another text, or of one with a slip, and so far of no other talker.
         fitting = whole.frames_before(wrong or range(len(by_group)))
-        some = some and not bounds.FIT_AT_FIRST.above(fitting)
+        some = some and (_some_groups(wrong, by_group) or not bounds.FIT_AT_FIRST.above(fitting))
     if some:
         names = f"Group {wrong[0]} does" if len(wrong) == 1 else f"Groups {', '.join(map(str, wrong))} do"
         report.find(

@@ -311,8 +311,9 @@ def _first_layer(mistake: SpeakerMistake, path: str, layers: int, changed: Talke
 
 
 def _rivals(one: SpeakerMistake, other: SpeakerMistake) -> bool:
-    """Whether one may explain what the other does clearly: in one module, or one of its class."""
-    mine, theirs = ({class_of(path) for path in mistake.paths()} for mistake in (one, other))
+    """Whether one may explain what the other does clearly: in the same block, or one of its class, as the norms of q
+    and k."""
+    mine, theirs = ({class_of(path).rpartition(".")[0] for path in mistake.paths()} for mistake in (one, other))
     return bool(mine & theirs)
 
 

@@ -88,6 +88,25 @@ def test_audio(server: Served, expected: str) -> None:
     assert unknown.status == 404 and "audio_x" in unknown.json["error"]["message"]
 
 
+def test_empty_messages_are_passed_over(server: Served) -> None:
+    """As front ends leave them: a system's that nobody wrote, an answer that was stopped, one that called a tool."""
+    again = {"role": "user", "content": "hi"}
+    empty: list[dict[str, Any]] = [
+        {"role": "assistant", "content": ""},
+        {"role": "assistant", "content": None, "tool_calls": [{"id": "x"}]},
+        {"role": "user", "content": []},
+    ]
+    turns = [{"role": "system", "content": " "}, *TURNS, *empty, again]
+    answer = chat(server, messages=turns)
+    assert answer.status == 200 and answer.json["choices"] == chat(server, messages=[*TURNS, again]).json["choices"]
+
+
+def test_a_chat_that_is_too_long_has_the_code_at_which_clients_shorten_it(server: Served) -> None:
+    for times in (30_000, 200_000):
+        error = chat(server, messages=[*TURNS, {"role": "user", "content": "a " * times}]).json["error"]
+        assert (error["code"], error["param"]) == ("context_length_exceeded", "messages"), error
+
+
 @pytest.mark.parametrize("kind", ["pcm16", "wav"])
 def test_audio_in_chunks(server: Served, expected: str, kind: str) -> None:
     """Text and audio while they are made; a stream of "wav" is samples, as Alibaba's own interface sends them."""
@@ -162,7 +181,12 @@ def test_stop(server: Served, expected: str) -> None:
         ({"messages": [{"role": "user", "content": [{"type": "input_audio", "input_audio": {}}]}]}, "messages"),
         ({"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}]}, "messages"),
         ({"messages": [{"role": "user", "content": [{"type": "text"}]}]}, "messages"),
-        ({"messages": [{"role": "user", "content": ""}]}, None),
+        ({"messages": [{"role": "user", "content": ""}]}, "messages.0"),
+        (
+            {"messages": [*TURNS, {"role": "user", "content": [{"type": "text", "text": " "}]}]},
+            f"messages.{len(TURNS)}",
+        ),
+        ({"messages": [{"role": "assistant", "content": None}]}, "messages.0"),
         ({"n": 2}, "n"),
         ({"presence_penalty": 0.5}, "presence_penalty"),
         ({"frequency_penalty": -1}, "frequency_penalty"),

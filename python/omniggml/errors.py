@@ -19,6 +19,10 @@ class InputError(OmniError):
     """An argument or a text handed in by the caller can't be used."""
 
 
+class ContextLengthError(InputError):
+    """A conversation is longer than the context of the model that is to answer it."""
+
+
 class ModelFileError(OmniError):
     """A GGUF file is missing, damaged, or does not add up."""
 

@@ -20,7 +20,7 @@ from omniggml.audio import Audio
 from omniggml.checked import checked
 from omniggml.coming_text import ComingText
 from omniggml.engine import MOST_SLOTS, MOST_WAITING, Speaking, SpeechEngine, SpeechSide
-from omniggml.errors import InputError, ModelFileError
+from omniggml.errors import ContextLengthError, InputError, ModelFileError
 from omniggml.files.encoders import open_encoders
 from omniggml.files.opening import open_files
 from omniggml.in_turn import Plan, Planned, WithPauses, spoken_in_turn
@@ -729,9 +729,14 @@ class Model:
     ) -> _native.TextGenerator:
         options = options or TextOptions()
         thinker = self._loaded_thinker()
+        tokens = np.array(token_ids(conversation), np.int32)
+        if len(tokens) > (context := int(thinker.geometry["context"])):
+            raise ContextLengthError(
+                f"the conversation has {len(tokens)} tokens, and the thinker's context holds {context}; leave some out"
+            )
         return _native.TextGenerator(
             _native.ThinkerSession(thinker, self._n_threads, active.get()),
-            np.array(token_ids(conversation), np.int32),
+            tokens,
             sampling=options.params(thinker),
             seed=options.seed,
             max_tokens=options.max_tokens,

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from omniggml import _native
-from omniggml.errors import InputError, ModelFileError
+from omniggml.errors import ContextLengthError, InputError, ModelFileError
 from omniggml.media.hearing import AUDIO_PAD, Room, encode_audio
 from omniggml.media.image_input import Patches
 from omniggml.media.late_encoders import LateEncoders
@@ -190,7 +190,7 @@ class _Placing:
 
     def _check_room(self, n: int, what: str) -> None:
         if len(self._tokens) + n > self._context:
-            raise InputError(
+            raise ContextLengthError(
                 f"the conversation needs more than the {self._context} positions of the thinker's context with {what}: "
                 "13 a second of audio, one for each block of pixels of an image or a pair of frames; use shorter audio "
                 "or fewer frames, or a smaller max_pixels"

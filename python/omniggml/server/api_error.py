@@ -9,9 +9,11 @@ from typing import Any
 from pydantic import BaseModel
 from starlette.responses import JSONResponse
 
-from omniggml.errors import InputError, OmniError, OutOfMemoryError
+from omniggml.errors import ContextLengthError, InputError, OmniError, OutOfMemoryError
 from omniggml.printable import printable
 
+CONTEXT_LENGTH = "context_length_exceeded"
+"""The code at which clients shorten a conversation and ask again."""
 _TYPES = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 429: "rate_limit_error"}
 
 
@@ -72,6 +74,8 @@ def as_api_error(error: OmniError) -> ApiError:
     """What a client is told of an error of the model."""
     if isinstance(error, ApiError):
         return error
+    if isinstance(error, ContextLengthError):
+        return ApiError(400, str(error), param="messages", code=CONTEXT_LENGTH)
     if isinstance(error, InputError):
         return ApiError(400, str(error))
     if isinstance(error, OutOfMemoryError):

@@ -16,8 +16,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from omniggml.audio import Audio
 from omniggml.server.access import key_of
-from omniggml.server.api_error import ERRORS, ApiError
-from omniggml.server.conversation import LIFETIME, Message, text_of, turns_of
+from omniggml.server.api_error import CONTEXT_LENGTH, ERRORS, ApiError
+from omniggml.server.conversation import LIFETIME, Message, check_last, text_of, turns_of
 from omniggml.server.desk import BegunSpeech
 from omniggml.server.encoders import Encoder, as_base64, new_encoder, whole_encoder
 from omniggml.server.events import DONE, MEDIA_TYPE, error_event, event
@@ -209,7 +209,8 @@ def chat_routes(service: Service) -> APIRouter:
         asked.check()
         thinker = service.thinker
         turns = turns_of(asked.messages, service.transcripts, hears=thinker.hears, sees=thinker.sees)
-        service.check_length(text_of(turns), "messages")
+        check_last(asked.messages, service.transcripts)
+        service.check_length(text_of(turns), "messages", CONTEXT_LENGTH)
         spoken, speech, encoder = asked.spoken, None, None
         answer = service.thinker.answer(turns, asked.wish)
         if spoken is not None:

@@ -95,11 +95,15 @@ def turns_of(
     messages: Sequence[Message], transcripts: Transcripts, *, hears: bool = False, sees: bool = False
 ) -> list[dict[str, Any]]:
     """Turns of text, and where the model `hears` of recordings, where it `sees` of images. Raises ApiError for what it
-    can't take in."""
+    can't take in.
+
+    Turns in which nothing is said are left out: front ends keep an answer that was stopped before its first word, and a
+    system's that nobody wrote. The last user's stays.
+    """
     taken = (*(_HEARD if hears else ()), *(_SEEN if sees else ()))
     for message in messages:
         _check_parts(message)
-    return [
+    turns = [
         {
             "role": "system" if message.role == "developer" else message.role,
             "content": _parted(message, taken)
@@ -108,6 +112,26 @@ def turns_of(
         }
         for number, message in enumerate(messages, 1)
     ]
+    last = _last_user(messages)
+    return [turn for number, turn in enumerate(turns) if number == last or not _is_empty(turn["content"])]
+
+
+def check_last(messages: Sequence[Message], transcripts: Transcripts) -> None:
+    """Raises ApiError where the last that a user says is nothing."""
+    last = _last_user(messages)
+    if not _holds_any(messages[last], (*_HEARD, *_SEEN)) and not _text(messages[last], transcripts).strip():
+        raise ApiError(400, f"messages.{last} is empty; say something in it", param=f"messages.{last}")
+
+
+def _last_user(messages: Sequence[Message]) -> int:
+    """The place of a user's last message; of the last one of all where no user says anything."""
+    users = [number for number, message in enumerate(messages) if message.role == "user"]
+    return users[-1] if users else len(messages) - 1
+
+
+def _is_empty(content: str | list[dict[str, Any]]) -> bool:
+    parts = content if isinstance(content, list) else [{"type": "text", "text": content}]
+    return all(part["type"] == "text" and not part["text"].strip() for part in parts)
 
 
 def text_of(turns: Sequence[dict[str, Any]]) -> str:

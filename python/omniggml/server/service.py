@@ -117,12 +117,12 @@ class Service:
             raise ApiError(400, str(error), param="voice") from None
         return SpeechOptions(speaker=speaker, seed=seed, max_frames=self.settings.max_frames)
 
-    def check_length(self, text: str, param: str) -> None:
+    def check_length(self, text: str, param: str, code: str = "text_too_long") -> None:
         """Raises ApiError for a text longer than one may be."""
         if len(text) > self.settings.max_characters:
             raise ApiError(
                 400,
                 f"the text has {len(text)} characters, and this server takes {self.settings.max_characters} at once",
                 param=param,
-                code="text_too_long",
+                code=code,
             )

@@ -171,14 +171,11 @@ def test_pkg_config(tmp_path: Path) -> None:
         ["pkg-config", "--cflags", "--libs", "omniggml"],
         env={"PKG_CONFIG_PATH": config("--pkgconfigdir")[0]}, capture_output=True, text=True, check=True,
     )  # fmt: skip
-    run(
-        "cc",
-        tmp_path / "x.c",
-        *shlex.split(flags.stdout),
-        f"-Wl,-rpath,{c_interface.get_library()}",
-        "-o",
-        tmp_path / "x",
-    )
+    directory = subprocess.run(
+        ["pkg-config", "--variable=libdir", "omniggml"],
+        env={"PKG_CONFIG_PATH": config("--pkgconfigdir")[0]}, capture_output=True, text=True, check=True,
+    ).stdout.strip()  # fmt: skip
+    run("cc", tmp_path / "x.c", *shlex.split(flags.stdout), f"-Wl,-rpath,{directory}", "-o", tmp_path / "x")
     assert run(tmp_path / "x").strip() == omniggml.__version__
 
 

@@ -535,6 +535,25 @@ def test_a_mixture_of_speakers(model: Model) -> None:
     assert not np.array_equal(prompt[one], prompt[other])
 
 
+def test_weights_of_any_size_are_of_each_other(model: Model) -> None:
+    one, other = model.speakers[:2]
+    half = model.speaker_vector(f"{one}:1,{other}:1")
+    assert np.any(half)
+    for weight in ("1e308", "1e-300", "3e-308"):
+        np.testing.assert_array_equal(model.speaker_vector(f"{one}:{weight},{other}:{weight}"), half)
+    np.testing.assert_array_equal(
+        model.speaker_vector(f"{one}:1e308,{other}:1e-300"), model.speaker_vector(f"{one}:1,{other}:1e-300")
+    )
+    for weight in ("nan", "inf", "-1", "0", "1e999", "1e-999", ""):
+        with pytest.raises(omniggml.InputError, match="no mixture"):
+            model.speaker_vector(f"{one}:{weight},{other}:1")
+    try:  # a number that a double holds in part: libraries differ in whether they read it
+        tiny = model.speaker_vector(f"{one}:1e-320,{other}:1e-320")
+    except omniggml.InputError:
+        return
+    np.testing.assert_array_equal(tiny, half)
+
+
 def test_a_vector_speaks_as_the_speaker_that_it_stands_for(model: Model) -> None:
     one, other = model.speakers[:2]
     for name in (one, f"{one}:1,{other}:3"):

@@ -16,6 +16,7 @@ struct omni_engine {
 struct omni_speech {
     std::shared_ptr<const omni::LoadedModel> loaded;
     std::shared_ptr<omni::EngineSpeech>      speech;
-    std::unique_ptr<omni::TokenStream>       text;   // once text was fed: not every file has a tokenizer
+    std::optional<omni::TokenStream>         text;  // once text was fed: not every file has a tokenizer
+    bool                                     finished = false;
     omni::SpeechPiece                        piece;  // the one that was read last
 };

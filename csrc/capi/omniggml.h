@@ -9,24 +9,27 @@
  *
  *     omni_engine * engine = NULL;
  *     omni_engine_params slots = omni_engine_default_params();
- *     omni_engine_new(model, &slots, &engine);
+ *     if (omni_engine_new(model, &slots, &engine) != OMNI_OK) { ... }
  *
  *     omni_speech * speech = NULL;
  *     omni_speech_params say = omni_speech_default_params(model);
  *     say.speaker = "ethan";
- *     omni_speech_begin(engine, &say, &speech);
- *     omni_speech_feed_text(speech, "hello world", 11);    // or bit by bit, as it is written
- *     omni_speech_finish(speech);
+ *     if (omni_speech_begin(engine, &say, &speech) != OMNI_OK) { ... }
+ *     if (omni_speech_feed_text(speech, "hello world", 11) < 0) { ... }   // or bit by bit, as it is written
+ *     if (omni_speech_finish(speech) < 0) { ... }                         // OMNI_CUT is no failure
  *
  *     omni_piece piece;
- *     while (omni_speech_read(speech, -1, &piece) == OMNI_OK) {
+ *     omni_status status;
+ *     while ((status = omni_speech_read(speech, -1, &piece)) == OMNI_OK) {
  *         play(piece.samples, piece.n_samples);              // float, -1 to 1, omni_model_sample_rate() a second
  *     }
+ *     if (status != OMNI_END) { puts(omni_last_error()); ... }
  *     omni_speech_free(speech); omni_engine_free(engine); omni_model_free(model);
  *
  * Errors. A function that can fail returns a status: OMNI_OK (0), a positive number for what is no failure, a negative
  * one for a failure. omni_last_error() is one sentence about the last failure in the calling thread. No exception and
- * no abort of ours leaves a function; what was passed to one that failed is as it was.
+ * no abort of ours leaves a function; what was passed to one that failed is as it was, and so is the handle, but for
+ * omni_speech_finish(), which finishes the text even so.
  *
  * Handles are opaque. A model stays in memory until the last engine, vocoder or answer made from it is freed, so they
  * may be freed in any order. Freeing NULL does nothing. What is passed in is copied, and may be freed after the call.
@@ -70,6 +73,7 @@ enum {
     OMNI_OK      = 0,
     OMNI_TIMEOUT = 1, /* nothing within the time; ask again */
     OMNI_END     = 2, /* there is no more */
+    OMNI_CUT     = 3, /* a character that was cut was left out of the text; the rest was taken */
 
     OMNI_ERROR_ARGUMENT  = -1, /* an argument that makes no sense */
     OMNI_ERROR_FILE      = -2, /* a file that can't be used */
@@ -136,7 +140,7 @@ typedef bool (*omni_progress_callback)(float progress, void * user_data);
 typedef struct omni_model_params {
     uint32_t               abi_version; /* OMNI_ABI_VERSION */
     int32_t                precision;   /* omni_precision */
-    const char *           device;      /* NULL or "auto": the first GPU, else the CPU */
+    const char *           device;      /* NULL or "auto": the first GPU, else the CPU; not "" */
     bool                   mmap;        /* weights may stay in the file's pages; it must not be written to meanwhile */
     omni_progress_callback progress;    /* may be NULL */
     void *                 progress_data;
@@ -207,7 +211,10 @@ OMNI_API omni_status omni_vocoder_new(const omni_model * model, int32_t n_thread
 
 /* [one] The frames that follow those decoded so far: codes [n_groups][n_frames], each group's one after another. Stores
  * the number of samples that they complete in *n_samples; OMNI_ERROR_TOO_SMALL, and nothing is decoded, where
- * `capacity` is less. A stream in pieces has the samples of the whole. */
+ * `capacity` is less. A stream in pieces has the samples of the whole, bit for bit, unless there is a probe: the
+ * modules that it looks at are computed one by one, without the kernels that join them, so that samples differ by
+ * rounding from those without it, and in pieces from the whole (3e-7 with OMNI_PRECISION_F32, 6e-4 with
+ * OMNI_PRECISION_BF16). */
 OMNI_API omni_status omni_vocoder_decode(omni_vocoder * vocoder, const int32_t * codes, int64_t n_frames,
                                          float * samples, size_t capacity, size_t * n_samples);
 
@@ -257,7 +264,7 @@ typedef struct omni_engine_params {
     uint32_t     abi_version; /* OMNI_ABI_VERSION */
     int32_t      n_slots;     /* speeches side by side */
     int32_t      n_threads;   /* 0: as many as there are cores */
-    int32_t      queue_limit; /* speeches that wait for a slot; one more is refused with OMNI_ERROR_BUSY */
+    int32_t      queue_limit; /* speeches that wait for a slot, 0 or more; one more is OMNI_ERROR_BUSY */
     omni_probe * probe;       /* may be NULL */
 } omni_engine_params;
 
@@ -289,14 +296,14 @@ typedef struct omni_speech_params {
     float           predictor_top_p;
     int32_t         buffered_frames; /* spoken ahead of the reader; then the speech rests. 0: any number */
     const char *    speaker;         /* a name, or a mixture as "ethan:0.7,chelsie:0.3" */
-    const float *   speaker_vector;  /* in its place: as many numbers as the talker is wide */
+    const float *   speaker_vector;  /* in its place: as many numbers as the talker is wide; or NULL */
     size_t          n_speaker_vector;
     const char *    prompt;       /* what the user is taken to have said */
     const int32_t * conversation; /* in the place of `prompt`: ids up to where the answer begins */
     size_t          n_conversation;
     const float *
         thinker_hidden; /* [n_conversation][thinker's width], read at audio, image and video positions; may be NULL */
-    size_t n_thinker_hidden;
+    size_t n_thinker_hidden; /* numbers in it */
 } omni_speech_params;
 
 /* [any] The file's own. `model` may be NULL. */
@@ -305,15 +312,26 @@ OMNI_API omni_speech_params omni_speech_default_params(const omni_model * model)
 /* [any] A speech without text so far. It takes a slot, or waits for one. */
 OMNI_API omni_status omni_speech_begin(omni_engine * engine, const omni_speech_params * params, omni_speech ** speech);
 
-/* [one] Further text, cut anywhere; what is spoken is that of the whole text at once. Held back is what later text may
- * still change: the last word and what is behind it. The speech starts with the fourth token, and rests where it has
- * none. */
+/* [one] Further text, cut anywhere, inside a character as well; what is spoken is that of the whole text at once. Held
+ * back is what later text may still change: the last word and what is behind it. The speech starts with the fourth
+ * token, and rests where it has none.
+ *
+ * OMNI_ERROR_ARGUMENT for what is no UTF-8, for more than the talker's context holds, and after omni_speech_finish():
+ * then nothing of this call was taken, and other text may follow. OMNI_CUT where an earlier call ended inside a
+ * character with which this text doesn't go on: that beginning was left out, and this text taken. Of a speech that has
+ * ended before its text was finished (at a limit, cancelled) further text is passed over. */
 OMNI_API omni_status omni_speech_feed_text(omni_speech * speech, const char * text, size_t size);
 
-/* [one] Further tokens, as a language model samples them. What was held back of a text comes before them. */
+/* [one] Further tokens, as a language model samples them. What was held back of a text comes before them. They are
+ * spoken as they are: to the talker control tokens, "<|im_end|>" and the like, are tokens of the text as well, so leave
+ * out those by which the model ended; tokens that are parts of a character are spoken with their other parts. Statuses
+ * as of omni_speech_feed_text(); OMNI_ERROR_ARGUMENT for ids that there aren't. */
 OMNI_API omni_status omni_speech_feed_tokens(omni_speech * speech, const int32_t * ids, size_t n);
 
-/* [one] No more text. */
+/* [one] No more text, whatever is returned; a second call does nothing and returns OMNI_OK. What was held back is
+ * spoken; OMNI_CUT where it ended inside a character, which was left out. After a failure what was fed before is spoken
+ * without what was held back; where there was nothing, the speech has ended: OMNI_STOP_FAILED, and omni_speech_read()
+ * returns the failure once. */
 OMNI_API omni_status omni_speech_finish(omni_speech * speech);
 
 typedef struct omni_piece {

@@ -14,6 +14,14 @@ template <typename T> std::vector<T> list_of(const T * values, size_t n, const c
     return n > 0 ? std::vector<T>(&required(values, name), values + n) : std::vector<T>();
 }
 
+// Of the parameters: NULL where it is not wanted, and not a list whose size was forgotten.
+template <typename T> std::vector<T> wanted_list(const T * values, size_t n, const char * name) {
+    if (values != nullptr && n == 0) {
+        throw Error(ErrorKind::input, std::string(name) + ": 0 numbers; set how many there are, or NULL for none");
+    }
+    return list_of(values, n, name);
+}
+
 SamplingParams sampling_of(float temperature, int32_t top_k, float top_p, float penalty) {
     const bool sample = temperature != 0.0f;
     return { sample, sample ? temperature : 1.0f, top_k, top_p, penalty };
@@ -31,9 +39,9 @@ SpeechParams speech_params_of(const omni_speech_params & params) {
 
 Speaker speaker_of(const LoadedModel & loaded, const omni_speech_params & params) {
     const TalkerGeometry & geometry = loaded.model()->talker()->geometry();
-    if (params.n_speaker_vector > 0) {
-        return speaker_of_vector(geometry,
-                                 list_of(params.speaker_vector, params.n_speaker_vector, "the speaker's vector"));
+    auto                   vector = wanted_list(params.speaker_vector, params.n_speaker_vector, "the speaker's vector");
+    if (!vector.empty()) {
+        return speaker_of_vector(geometry, std::move(vector));
     }
     return speaker_named(geometry, params.speaker != nullptr ? params.speaker : loaded.default_speaker());
 }
@@ -64,10 +72,14 @@ SpeechRequest request_of(const LoadedModel & loaded, const omni_speech_params & 
     request.speaker         = speaker_of(loaded, params);
     request.finished        = false;
     request.buffered_frames = params.buffered_frames;
-    request.conversation    = params.n_conversation > 0
-                                  ? list_of(params.conversation, params.n_conversation, "the conversation")
-                                  : conversation_of(loaded, params.prompt != nullptr ? params.prompt : "");
-    request.thinker.hidden  = list_of(params.thinker_hidden, params.n_thinker_hidden, "the thinker's hidden states");
+    request.conversation    = wanted_list(params.conversation, params.n_conversation, "the conversation");
+    request.thinker.hidden = wanted_list(params.thinker_hidden, params.n_thinker_hidden, "the thinker's hidden states");
+    if (request.conversation.empty()) {
+        if (!request.thinker.hidden.empty()) {
+            throw Error(ErrorKind::input, "the thinker's hidden states are of a conversation, and there is none");
+        }
+        request.conversation = conversation_of(loaded, params.prompt != nullptr ? params.prompt : "");
+    }
     return request;
 }
 
@@ -90,6 +102,69 @@ omni_status read_piece(omni_speech & speech, double seconds) {
     }
     speech.piece = std::move(*piece);
     return OMNI_OK;
+}
+
+void refuse_finished(const omni_speech & speech) {
+    if (speech.finished) {
+        throw Error(ErrorKind::input, "the text of this speech is finished; begin another");
+    }
+}
+
+void give(const omni_speech & speech, const std::vector<int32_t> & ids) {
+    if (!ids.empty()) {
+        speech.speech->feed(ids);
+    }
+}
+
+omni_status said_of_cut(bool cut) {
+    if (cut) {
+        note_error("a character that was cut in the text, and never went on, was left out; the rest is spoken");
+    }
+    return cut ? OMNI_CUT : OMNI_OK;
+}
+
+// Held is what the speech took, or, where it refused that, what was held before.
+omni_status feed_text(omni_speech & speech, std::string_view text) {
+    TokenStream next = speech.text ? *speech.text : TokenStream(speech.loaded->tokenizer());
+    const bool  cut  = next.leave_out_cut(text);
+    give(speech, next.feed(text));
+    speech.text = std::move(next);
+    return said_of_cut(cut);
+}
+
+omni_status feed_tokens(omni_speech & speech, const std::vector<int32_t> & ids) {
+    if (!speech.text) {
+        give(speech, ids);
+        return OMNI_OK;
+    }
+    TokenStream          next = *speech.text;
+    const bool           cut  = next.leave_out_cut();
+    std::vector<int32_t> all  = next.finish();
+    append(all, ids);
+    give(speech, all);
+    speech.text = std::move(next);
+    return said_of_cut(cut);
+}
+
+// Whatever of it fails, the text is finished: nobody may wait for more of it for ever.
+omni_status finish(omni_speech & speech) {
+    speech.finished            = true;
+    omni_status        status  = OMNI_OK;
+    std::exception_ptr failure = nullptr;
+    try {
+        status = feed_tokens(speech, {});
+    } catch (...) {
+        failure = std::current_exception();
+    }
+    try {
+        speech.speech->finish();
+    } catch (...) {
+        failure = failure ? failure : std::current_exception();
+    }
+    if (failure) {
+        std::rethrow_exception(failure);
+    }
+    return status;
 }
 
 omni_stop_reason reason_of(StopReason reason) {
@@ -145,44 +220,22 @@ omni_status omni_speech_begin(omni_engine * engine, const omni_speech_params * p
 
 omni_status omni_speech_feed_text(omni_speech * speech, const char * text, size_t size) {
     return omni::guarded([&] {
-        omni::required(speech, "the speech");
-        if (size > 0) {
-            omni::required(text, "the text");
-        }
-        if (speech->text == nullptr) {
-            speech->text = std::make_unique<omni::TokenStream>(speech->loaded->tokenizer());
-        }
-        const auto ids = speech->text->feed({ text, size });
-        if (!ids.empty()) {
-            speech->speech->feed(ids);
-        }
-        return OMNI_OK;
+        omni::refuse_finished(omni::required(speech, "the speech"));
+        return omni::feed_text(*speech, size > 0 ? std::string_view(&omni::required(text, "the text"), size) : "");
     });
 }
 
 omni_status omni_speech_feed_tokens(omni_speech * speech, const int32_t * ids, size_t n) {
     return omni::guarded([&] {
-        omni::required(speech, "the speech");
-        std::vector<int32_t> all;
-        if (speech->text != nullptr) {
-            all = speech->text->finish();
-        }
-        omni::append(all, omni::list_of(ids, n, "the ids"));
-        if (!all.empty()) {
-            speech->speech->feed(all);
-        }
-        return OMNI_OK;
+        omni::refuse_finished(omni::required(speech, "the speech"));
+        return omni::feed_tokens(*speech, omni::list_of(ids, n, "the ids"));
     });
 }
 
 omni_status omni_speech_finish(omni_speech * speech) {
-    const omni_status status = omni_speech_feed_tokens(speech, nullptr, 0);
-    if (status != OMNI_OK) {
-        return status;
-    }
     return omni::guarded([&] {
-        speech->speech->finish();
-        return OMNI_OK;
+        omni::required(speech, "the speech");
+        return speech->finished ? (omni_status) OMNI_OK : omni::finish(*speech);
     });
 }
 
@@ -202,7 +255,7 @@ omni_status omni_speech_read(omni_speech * speech, double seconds, omni_piece * 
 
 omni_status omni_speech_read_all(omni_speech * speech, omni_piece_callback callback, void * user_data) {
     if (callback == nullptr) {
-        omni::note_error("the callback is NULL");
+        omni::note_error("NULL was given for the callback");
         return OMNI_ERROR_ARGUMENT;
     }
     omni_piece piece;

@@ -27,7 +27,7 @@ template <typename Function> omni_status guarded(Function && function) noexcept 
 // Throws Error(input) for an argument that is missing.
 template <typename T> T & required(T * argument, const char * name) {
     if (argument == nullptr) {
-        throw Error(ErrorKind::input, std::string(name) + " is NULL");
+        throw Error(ErrorKind::input, "NULL was given for " + std::string(name));
     }
     return *argument;
 }

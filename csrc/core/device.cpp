@@ -6,8 +6,10 @@
 #include <mutex>
 
 #include "core/ggml_abort.h"
+#include "core/n_threads.h"
 #include "core/process.h"
 #include "error/error.h"
+#include "error/quote.h"
 #include "threads/cpu_share.h"
 #include "threads/region.h"
 
@@ -113,10 +115,7 @@ void check_port(const std::string & endpoint) {
 }
 
 void check_threads(int n_threads) {
-    if (n_threads < 0 || n_threads > GGML_MAX_N_THREADS) {
-        throw Error(ErrorKind::input, "the number of threads is " + std::to_string(n_threads) +
-                                          "; it must be 0 (all that may run) to " + std::to_string(GGML_MAX_N_THREADS));
-    }
+    check_n_threads(n_threads);
     const int n_ready = prepare_team(n_threads);
     if (n_ready < n_threads) {
         throw Error(ErrorKind::memory, "the system started " + std::to_string(n_ready - 1) + " of " +
@@ -182,11 +181,21 @@ std::vector<DeviceInfo> list_devices() {
     return devices;
 }
 
+void check_n_threads(int n_threads) {
+    if (n_threads < 0 || n_threads > GGML_MAX_N_THREADS) {
+        throw Error(ErrorKind::input, "the number of threads is " + std::to_string(n_threads) +
+                                          "; it must be 0 (all that may run) to " + std::to_string(GGML_MAX_N_THREADS));
+    }
+}
+
 ggml_backend_dev_t find_device(const std::string & name) {
     catch_ggml_aborts();
     note_local_drivers();
     ggml_backend_dev_t device = nullptr;
-    if (name.empty() || lower(name) == "auto") {
+    if (name.empty()) {
+        throw Error(ErrorKind::input, "the device has an empty name; \"auto\" is the first GPU, else the CPU");
+    }
+    if (lower(name) == "auto") {
         device = preferred_device();
     } else if (is_endpoint(name)) {
         check_port(name);
@@ -202,7 +211,8 @@ ggml_backend_dev_t find_device(const std::string & name) {
     for (const auto & device : list_devices()) {
         known += (known.empty() ? "" : ", ") + device.name;
     }
-    throw Error(ErrorKind::input, "there is no device \"" + name + "\"; this build and machine have: " + known);
+    throw Error(ErrorKind::input,
+                "there is no device \"" + shortened(name) + "\"; this build and machine have: " + known);
 }
 
 Backends::Backends(ggml_backend_dev_t device, int n_threads) : device_(device) {

@@ -43,10 +43,10 @@ class EngineSpeech {
 
     // Further tokens of the answer. The speech starts with the fourth, or once it is finished; it rests where a frame
     // has no token yet. Throws Error(input), and then nothing was fed, for ids there aren't, after `finish`, and where
-    // the talker's context can't hold them. Fed after the end they are passed over.
+    // the talker's context can't hold them. Where the speech ended before its text was finished they are passed over.
     void feed(const std::vector<int32_t> & tokens);
 
-    // No more text. Throws Error(input) where there was none at all.
+    // No more text. Throws Error(input) where there was none at all, which ends the speech: `read` throws that as well.
     void finish();
 
     // The next piece; none where it takes longer than the timeout, or the last one was read. Throws what went wrong

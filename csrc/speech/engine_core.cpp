@@ -7,6 +7,7 @@
 
 #include "core/ggml_abort.h"
 #include "core/large_memory.h"
+#include "core/n_threads.h"
 #include "core/process.h"
 #include "error/error.h"
 #include "speech/engine_time.h"
@@ -30,6 +31,11 @@ EngineCore::EngineCore(std::shared_ptr<const SpeechModel> model, const EnginePar
     params_(params),
     process_(process_id()),
     slots_((size_t) checked_batch(params.n_slots)) {
+    check_n_threads(params.n_threads);
+    if (params.queue_limit < 0) {
+        throw Error(ErrorKind::input, "the limit of the queue is " + std::to_string(params.queue_limit) +
+                                          "; it must be 0 (nobody waits) or more");
+    }
     const int n = params.n_threads != 0 ? params.n_threads : usable_cpus();
     // Not on another device than the CPU, which the stages would wait for each other on, and not under a probe, which
     // records modules in the order in which they are computed.

@@ -118,6 +118,7 @@ class EngineCore {
     void    send(SpeechJob & job, StopReason stop);
     void    deliver(SpeechJob & job, SpeechPiece piece);
     void    say_last(SpeechJob & job, StopReason stop, std::exception_ptr error);
+    void    end_without_text(SpeechJob & job, std::exception_ptr error);
     void    announce(SpeechJob & job);
     void    note_change();
     void    leave_slot(int64_t slot);

@@ -80,7 +80,9 @@ std::shared_ptr<SpeechJob> EngineCore::begin(SpeechRequest request) {
             return !gone(other) && other->request.after == 0;
         });
         if (job->request.after == 0 && waiting >= params_.queue_limit + free) {
-            throw Error(ErrorKind::busy, std::to_string(waiting) +
+            const auto queued = std::max<int64_t>(0, waiting - free);
+            throw Error(ErrorKind::busy, "the slots (" + std::to_string(n_slots()) + ") are taken, and " +
+                                             std::to_string(queued) +
                                              " speeches wait already; no more than that are taken, try again later");
         }
         const auto before = jobs_.find(job->request.after);
@@ -99,11 +101,11 @@ void EngineCore::feed(SpeechJob & job, const std::vector<int32_t> & tokens) {
     check_ids(tokens, model_->talker()->geometry().text_vocab, "vocabulary token id");
     {
         const Lock lock(mutex_);
-        if (job.said_all || job.cancelled) {
-            return;
-        }
         if (job.finished) {
             throw Error(ErrorKind::input, "the text of this speech is finished; begin another");
+        }
+        if (job.said_all || job.cancelled) {
+            return;
         }
         check_room(job, job.text.size() + tokens.size());
         job.text.insert(job.text.end(), tokens.begin(), tokens.end());
@@ -111,11 +113,23 @@ void EngineCore::feed(SpeechJob & job, const std::vector<int32_t> & tokens) {
     }
 }
 
+// Whoever reads it is told. Without text it never had a slot.
+void EngineCore::end_without_text(SpeechJob & job, std::exception_ptr error) {
+    job.finished   = true;
+    const auto own = [&job](const Job & other) { return other.get() == &job; };
+    waiting_.erase(std::remove_if(waiting_.begin(), waiting_.end(), own), waiting_.end());
+    say_last(job, StopReason::failed, std::move(error));
+    finished_.notify_all();
+    note_change();
+}
+
 void EngineCore::finish(SpeechJob & job) {
     {
         const Lock lock(mutex_);
-        if (job.text.empty() && !job.request.prompt && !job.cancelled && !job.said_all) {
-            throw Error(ErrorKind::input, "there is no text to speak");
+        if (job.text.empty() && !job.request.prompt && !job.finished && !job.cancelled && !job.said_all) {
+            const Error none(ErrorKind::input, "there is no text to speak");
+            end_without_text(job, std::make_exception_ptr(none));
+            throw none;
         }
         job.finished = true;
         note_change();

@@ -8,6 +8,7 @@
 
 #include "core/finite.h"
 #include "error/error.h"
+#include "error/quote.h"
 
 namespace omni {
 
@@ -33,7 +34,7 @@ Part part_of(const std::string & text, const std::string & whole) {
     reading.imbue(std::locale::classic());  // a point in every country
     reading >> weight;
     if (name.empty() || reading.fail() || !reading.eof() || !std::isfinite(weight) || weight <= 0) {
-        throw Error(ErrorKind::input, "the speaker \"" + whole +
+        throw Error(ErrorKind::input, "the speaker \"" + shortened(whole) +
                                           "\" is no mixture; one is written as \"ethan:0.7,chelsie:0.3\", with weights "
                                           "above 0");
     }
@@ -65,7 +66,7 @@ int32_t find_speaker(const TalkerGeometry & geometry, const std::string & name) 
         }
         known += (known.empty() ? "" : ", ") + speaker.first;
     }
-    throw Error(ErrorKind::input, "there is no speaker \"" + name + "\"; this model has: " + known);
+    throw Error(ErrorKind::input, "there is no speaker \"" + shortened(name) + "\"; this model has: " + known);
 }
 
 Speaker speaker_named(const TalkerGeometry & geometry, const std::string & name) {
@@ -73,11 +74,16 @@ Speaker speaker_named(const TalkerGeometry & geometry, const std::string & name)
         return Speaker::of_id(find_speaker(geometry, name));
     }
     Speaker speaker;
-    double  total = 0;
+    double  largest = 0;
     for (const Part & part : parts_of(name)) {
         speaker.ids.push_back(find_speaker(geometry, part.name));
         speaker.weights.push_back(part.weight);
-        total += part.weight;
+        largest = std::max(largest, part.weight);
+    }
+    double total = 0;
+    for (double & weight : speaker.weights) {
+        weight /= largest;  // so that no sum of them overflows
+        total += weight;
     }
     for (double & weight : speaker.weights) {
         weight /= total;

@@ -57,11 +57,15 @@ Vocabulary read_vocabulary(const GgufFile & file) {
     return out;
 }
 
+void refuse_utf8(size_t at) {
+    throw Error(ErrorKind::input,
+                "the text is not valid UTF-8 at byte " + std::to_string(at) + ": it can't be encoded");
+}
+
 void check_utf8(std::string_view text) {
     const size_t invalid = find_invalid_utf8(text);
     if (invalid != std::string_view::npos) {
-        throw Error(ErrorKind::input,
-                    "the text is not valid UTF-8 at byte " + std::to_string(invalid) + ": it can't be encoded");
+        refuse_utf8(invalid);
     }
 }
 

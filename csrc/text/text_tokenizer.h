@@ -69,6 +69,9 @@ class TextTokenizer {
     WholeTokens                                   user_defined_;
 };
 
+// Throws Error(input) that says so of a byte.
+[[noreturn]] void refuse_utf8(size_t at);
+
 // Throws Error(input) for text that is no UTF-8.
 void check_utf8(std::string_view text);
 

@@ -2,14 +2,28 @@
 
 #include <algorithm>
 
+#include "error/error.h"
 #include "text/unicode.h"
 
 namespace omni {
 
+namespace {
+
+// Where `text` is wrong, but for a character that is cut at its end; npos where it isn't.
+size_t wrong_byte(std::string_view text) {
+    return find_invalid_utf8(text.substr(0, text.size() - unfinished_utf8(text)));
+}
+
+}  // namespace
+
 std::vector<int32_t> TokenStream::feed(std::string_view text) {
     std::string  all  = raw_ + std::string(text);
     const size_t tail = unfinished_utf8(all);
-    check_utf8(std::string_view(all).substr(0, all.size() - tail));
+    const size_t held = raw_.size();
+    const size_t at   = wrong_byte(all);
+    if (at != std::string_view::npos) {
+        refuse_utf8(at > held ? at - held : 0);  // of what the caller fed now
+    }
     raw_ = std::move(all);
 
     std::vector<int32_t> ids;
@@ -44,8 +58,22 @@ void TokenStream::complete(size_t end, std::vector<int32_t> & ids) {
     normalised_.clear();
 }
 
+bool TokenStream::leave_out_cut(std::string_view text) {
+    const bool cut = !text.empty() && unfinished_utf8(raw_) > 0 && wrong_byte(text) == std::string_view::npos &&
+                     wrong_byte(raw_ + std::string(text)) != std::string_view::npos;
+    return cut && leave_out_cut();
+}
+
+bool TokenStream::leave_out_cut() {
+    const size_t tail = unfinished_utf8(raw_);
+    raw_.resize(raw_.size() - tail);
+    return tail > 0;
+}
+
 std::vector<int32_t> TokenStream::finish() {
-    check_utf8(raw_);
+    if (unfinished_utf8(raw_) > 0) {
+        throw Error(ErrorKind::input, "the text is not valid UTF-8: it ends inside a character");
+    }
     std::vector<int32_t> ids;
     while (const auto found = tokenizer_->user_defined_.find(raw_, 0)) {
         complete(found->at, ids);

@@ -25,6 +25,13 @@ class TokenStream {
     // The rest of the ids. Throws Error(input) where a character was cut; another text may follow.
     std::vector<int32_t> finish();
 
+    // Leaves out the beginning of a character at the end of what was fed, where `text`, sound by itself, doesn't go on
+    // with it. Whether there was such a thing.
+    bool leave_out_cut(std::string_view text);
+
+    // The same, where no text follows.
+    bool leave_out_cut();
+
     // Bytes held back.
     size_t held() const { return raw_.size() + normalised_.size(); }
 

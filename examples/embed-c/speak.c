@@ -74,14 +74,14 @@ int main(int n, char ** arguments) {
     char           text[256];
     write_header(file, 0, rate);
     while (fgets(text, sizeof(text), stdin) != NULL) {
-        if (omni_speech_feed_text(speech, text, strlen(text)) != OMNI_OK) {
+        if (omni_speech_feed_text(speech, text, strlen(text)) < 0) {
             return failed("the text");
         }
         if (write_spoken(speech, 0, file, &n_samples) < 0) {
             return failed("the speech");
         }
     }
-    if (omni_speech_finish(speech) != OMNI_OK || write_spoken(speech, -1, file, &n_samples) != OMNI_END) {
+    if (omni_speech_finish(speech) < 0 || write_spoken(speech, -1, file, &n_samples) != OMNI_END) {
         return failed("the speech");
     }
     rewind(file);

@@ -82,6 +82,8 @@ static void test_bad_loading(const char * path, const char * thinker, const char
     FAILS(OMNI_ERROR_FILE, omni_model_load(damaged, &params, &model));
     FAILS(OMNI_ERROR_FILE, omni_model_load(thinker, &params, &model));
     CHECK(strstr(omni_last_error(), "Python") != NULL);
+    params.device = "";
+    FAILS(OMNI_ERROR_ARGUMENT, omni_model_load(path, &params, &model));
     params.device = "no such device";
     FAILS(OMNI_ERROR_ARGUMENT, omni_model_load(path, &params, &model));
     params           = omni_model_default_params();
@@ -307,17 +309,31 @@ static void test_bad_speeches(omni_engine * engine, const omni_model * model) {
     FAILS(OMNI_ERROR_ARGUMENT, omni_speech_begin(engine, &params, NULL));
     params.speaker = "nobody";
     FAILS(OMNI_ERROR_ARGUMENT, omni_speech_begin(engine, &params, &speech));
+    params = omni_speech_default_params(model);
+    static char long_name[100000];
+    memset(long_name, 'x', sizeof(long_name) - 1);
+    params.speaker = long_name;
+    FAILS(OMNI_ERROR_ARGUMENT, omni_speech_begin(engine, &params, &speech));
+    CHECK(strlen(omni_last_error()) < 1000 && strstr(omni_last_error(), omni_model_speaker(model, 0)) != NULL);
     params                  = omni_speech_default_params(model);
     const float vector[]    = { 1, 2 };
     params.speaker_vector   = vector;
+    params.n_speaker_vector = 0;
+    FAILS(OMNI_ERROR_ARGUMENT, omni_speech_begin(engine, &params, &speech));
     params.n_speaker_vector = 2;
     FAILS(OMNI_ERROR_ARGUMENT, omni_speech_begin(engine, &params, &speech));
     params             = omni_speech_default_params(model);
     params.temperature = -1;
     FAILS(OMNI_ERROR_ARGUMENT, omni_speech_begin(engine, &params, &speech));
+    params                  = omni_speech_default_params(model);
+    params.thinker_hidden   = vector;
+    params.n_thinker_hidden = 2;
+    FAILS(OMNI_ERROR_ARGUMENT, omni_speech_begin(engine, &params, &speech));
+    CHECK(strstr(omni_last_error(), "conversation") != NULL);
     params                = omni_speech_default_params(model);
     const int32_t wrong[] = { -1, 7 };
     params.conversation   = wrong;
+    FAILS(OMNI_ERROR_ARGUMENT, omni_speech_begin(engine, &params, &speech));
     params.n_conversation = 2;
     FAILS(OMNI_ERROR_ARGUMENT, omni_speech_begin(engine, &params, &speech));
     params             = omni_speech_default_params(model);
@@ -344,7 +360,6 @@ static void test_bad_speeches(omni_engine * engine, const omni_model * model) {
     FAILS(OMNI_ERROR_ARGUMENT, omni_speech_feed_text(speech, "\xff", 1));
     FAILS(OMNI_ERROR_ARGUMENT, omni_speech_feed_tokens(speech, NULL, 1));
     FAILS(OMNI_ERROR_ARGUMENT, omni_speech_feed_tokens(speech, wrong, 1));
-    FAILS(OMNI_ERROR_ARGUMENT, omni_speech_finish(speech));
     FAILS(OMNI_ERROR_ARGUMENT, omni_speech_read(speech, 0, NULL));
     FAILS(OMNI_ERROR_ARGUMENT, omni_speech_read_all(speech, NULL, NULL));
     CHECK(omni_speech_read(speech, 0.01, &piece) == OMNI_TIMEOUT);
@@ -354,6 +369,130 @@ static void test_bad_speeches(omni_engine * engine, const omni_model * model) {
     CHECK(omni_speech_stop_reason(speech) == OMNI_STOP_CANCELLED);
     omni_speech_free(speech);
     omni_speech_free(NULL);
+}
+
+/* What of a speech is heard by its end; nobody waits for ever. */
+static kept heard(omni_speech * speech, omni_status last) {
+    kept        all = { NULL, 0, -1 };
+    omni_piece  piece;
+    omni_status status;
+    while ((status = omni_speech_read(speech, 120, &piece)) == OMNI_OK) {
+        keep(&piece, &all);
+    }
+    CHECK(status == last);
+    CHECK(omni_speech_read(speech, 120, &piece) == OMNI_END);
+    CHECK((omni_speech_stop_reason(speech) == OMNI_STOP_FAILED) == (last < 0));
+    return all;
+}
+
+/* Finishes, hears all, and compares it with what `text` is spoken as; without a text: with the failure. */
+static void ends_as(omni_engine * engine, const omni_speech_params * params, omni_speech * speech, omni_status finished,
+                    const char * text) {
+    CHECK(omni_speech_finish(speech) == finished);
+    FAILS(OMNI_ERROR_ARGUMENT, omni_speech_feed_text(speech, "and more", 8));
+    CHECK(strstr(omni_last_error(), "finished") != NULL);
+    const int32_t id = 1;
+    FAILS(OMNI_ERROR_ARGUMENT, omni_speech_feed_tokens(speech, &id, 1));
+    CHECK(omni_speech_finish(speech) == OMNI_OK);
+    const kept all = heard(speech, text != NULL ? OMNI_END : finished);
+    if (text != NULL) {
+        const kept same = spoken(engine, params, text, 1000);
+        CHECK(same.n == all.n && memcmp(same.samples, all.samples, all.n * sizeof(float)) == 0);
+        free(same.samples);
+    } else {
+        CHECK(all.n == 0);
+    }
+    free(all.samples);
+    FAILS(OMNI_ERROR_ARGUMENT, omni_speech_feed_text(speech, "and more", 8));
+    CHECK(omni_speech_finish(speech) == OMNI_OK);
+    omni_speech_free(speech);
+}
+
+/* Texts of which something is no UTF-8, and texts of nothing. */
+static void test_how_texts_end(omni_engine * engine, const omni_model * model) {
+    static const struct {
+        const char * fed[4];      /* one after another */
+        omni_status  statuses[4]; /* of each */
+        omni_status  finished;
+        const char * heard; /* NULL: nothing */
+    } cases[] = {
+        { { "" }, { OMNI_OK }, OMNI_ERROR_ARGUMENT, NULL },
+        { { NULL }, { OMNI_OK }, OMNI_ERROR_ARGUMENT, NULL },
+        { { "\xc3" }, { OMNI_OK }, OMNI_ERROR_ARGUMENT, NULL },
+        { { "hell\xffo" }, { OMNI_ERROR_ARGUMENT }, OMNI_ERROR_ARGUMENT, NULL },
+        { { "hello w\xc3" }, { OMNI_OK }, OMNI_CUT, "hello w" },
+        { { "hello w\xf0\x9f\x98" }, { OMNI_OK }, OMNI_CUT, "hello w" },
+        { { "hello w\xc3", "\xa4rm" }, { OMNI_OK, OMNI_OK }, OMNI_OK, "hello w\xc3\xa4rm" },
+        { { "hello w\xc3", "orld" }, { OMNI_OK, OMNI_CUT }, OMNI_OK, "hello world" },
+        { { "hello w\xe2", "\x82", "orld" }, { OMNI_OK, OMNI_OK, OMNI_CUT }, OMNI_OK, "hello world" },
+        { { "hello w\xc3", "\xe2\x82" }, { OMNI_OK, OMNI_CUT }, OMNI_CUT, "hello w" },
+        { { "hello", "\xff", " w" }, { OMNI_OK, OMNI_ERROR_ARGUMENT, OMNI_OK }, OMNI_OK, "hello w" },
+        { { "hello w\xc3", "\xff", "\xa4rm" },
+          { OMNI_OK, OMNI_ERROR_ARGUMENT, OMNI_OK },
+          OMNI_OK,
+          "hello w\xc3\xa4rm" },
+    };
+    omni_speech_params params = omni_speech_default_params(model);
+    omni_speech *      speech = NULL;
+    params.max_frames         = 12;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); ++i) {
+        CHECK(omni_speech_begin(engine, &params, &speech) == OMNI_OK);
+        for (int j = 0; j < 4 && cases[i].fed[j] != NULL; ++j) {
+            CHECK(omni_speech_feed_text(speech, cases[i].fed[j], strlen(cases[i].fed[j])) == cases[i].statuses[j]);
+        }
+        ends_as(engine, &params, speech, cases[i].finished, cases[i].heard);
+    }
+
+    CHECK(omni_speech_begin(engine, &params, &speech) == OMNI_OK);
+    CHECK(omni_speech_feed_text(speech, "h\xc3\xa4ll ", 6) == OMNI_OK);
+    FAILS(OMNI_ERROR_ARGUMENT, omni_speech_feed_text(speech, "wor\xffld", 6));
+    CHECK(strstr(omni_last_error(), "at byte 3") != NULL);
+    ends_as(engine, &params, speech, OMNI_OK, "h\xc3\xa4ll ");
+
+    /* What was held back outlasts tokens that are refused, and comes before those that aren't. */
+    const int32_t wrong = -1;
+    int32_t       ids[8];
+    size_t        n = 0;
+    CHECK(omni_tokenize(model, " world", 6, false, ids, 8, &n) == OMNI_OK);
+    CHECK(omni_speech_begin(engine, &params, &speech) == OMNI_OK);
+    CHECK(omni_speech_feed_text(speech, "hello\xc3", 6) == OMNI_OK);
+    FAILS(OMNI_ERROR_ARGUMENT, omni_speech_feed_tokens(speech, &wrong, 1));
+    CHECK(omni_speech_feed_tokens(speech, ids, n) == OMNI_CUT);
+    ends_as(engine, &params, speech, OMNI_OK, "hello world");
+
+    /* A speech without text frees its place in the queue. */
+    for (int i = 0; i < 5; ++i) {
+        CHECK(omni_speech_begin(engine, &params, &speech) == OMNI_OK);
+        FAILS(OMNI_ERROR_ARGUMENT, omni_speech_finish(speech));
+        CHECK(omni_engine_n_waiting(engine) == 0 && omni_engine_n_speaking(engine) == 0);
+        omni_speech_free(speech);
+    }
+}
+
+/* Weights are of each other; those that can't be summed are as good as those that can. */
+static void test_mixtures(omni_engine * engine, const omni_model * model) {
+    const char *same[]  = { "%s:1e308,%s:1e308", "%s:1e-300,%s:1e-300", "%s:7,%s:7" },
+               *wrong[] = { "%s:nan,%s:1", "%s:inf,%s:1", "%s:-1,%s:2", "%s:0,%s:0", "%s:1e999,%s:1", "%s:,%s:1" };
+    const char *first = omni_model_speaker(model, 0), *second = omni_model_speaker(model, 1);
+    char        mixture[400];
+    CHECK(first != NULL && second != NULL);
+    omni_speech_params params = omni_speech_default_params(model);
+    params.max_frames         = 12;
+    params.speaker            = mixture;
+    snprintf(mixture, sizeof(mixture), "%s:0.5,%s:0.5", first, second);
+    const kept half = spoken(engine, &params, "hello world", 1000);
+    for (size_t i = 0; i < sizeof(same) / sizeof(*same); ++i) {
+        snprintf(mixture, sizeof(mixture), same[i], first, second);
+        const kept all = spoken(engine, &params, "hello world", 1000);
+        CHECK(all.n == half.n && memcmp(all.samples, half.samples, all.n * sizeof(float)) == 0);
+        free(all.samples);
+    }
+    free(half.samples);
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(*wrong); ++i) {
+        omni_speech * speech = NULL;
+        snprintf(mixture, sizeof(mixture), wrong[i], first, second);
+        FAILS(OMNI_ERROR_ARGUMENT, omni_speech_begin(engine, &params, &speech));
+    }
 }
 
 static void test_engine_that_goes_first(const omni_model * model) {
@@ -369,6 +508,22 @@ static void test_engine_that_goes_first(const omni_model * model) {
     omni_speech_free(speech);
 }
 
+/* Nobody waits who may begin; what refuses the third says so before the first two are in their slots. */
+static void test_queue_of_none(const omni_model * model) {
+    omni_engine *      engine  = NULL;
+    omni_speech *      some[3] = { NULL, NULL, NULL };
+    omni_engine_params params  = omni_engine_default_params();
+    params.n_slots             = 2;
+    params.queue_limit         = 0;
+    CHECK(omni_engine_new(model, &params, &engine) == OMNI_OK);
+    CHECK(omni_speech_begin(engine, NULL, &some[0]) == OMNI_OK && omni_speech_begin(engine, NULL, &some[1]) == OMNI_OK);
+    FAILS(OMNI_ERROR_BUSY, omni_speech_begin(engine, NULL, &some[2]));
+    CHECK(strstr(omni_last_error(), "0 speeches wait") != NULL);
+    omni_speech_free(some[0]);
+    omni_speech_free(some[1]);
+    omni_engine_free(engine);
+}
+
 static void test_speeches(const omni_model * model, const char * text, const char * out) {
     omni_engine *      engine = NULL;
     omni_engine_params slots  = omni_engine_default_params();
@@ -377,7 +532,15 @@ static void test_speeches(const omni_model * model, const char * text, const cha
     FAILS(OMNI_ERROR_ARGUMENT, omni_engine_new(model, &slots, NULL));
     slots.n_slots = -1;
     FAILS(OMNI_ERROR_ARGUMENT, omni_engine_new(model, &slots, &engine));
-    slots.n_slots     = 1;
+    slots.n_slots   = 1;
+    slots.n_threads = 5000;
+    FAILS(OMNI_ERROR_ARGUMENT, omni_engine_new(model, &slots, &engine));
+    CHECK(strstr(omni_last_error(), "5000") != NULL);
+    slots.n_threads   = 1;
+    slots.queue_limit = -1;
+    FAILS(OMNI_ERROR_ARGUMENT, omni_engine_new(model, &slots, &engine));
+    CHECK(strstr(omni_last_error(), "queue") != NULL);
+    slots.queue_limit = 0;
     slots.abi_version = 0;
     FAILS(OMNI_ERROR_ARGUMENT, omni_engine_new(model, &slots, &engine));
     slots.abi_version = OMNI_ABI_VERSION;
@@ -385,6 +548,8 @@ static void test_speeches(const omni_model * model, const char * text, const cha
     CHECK(omni_engine_new(model, &slots, &engine) == OMNI_OK);
     CHECK(omni_engine_n_speaking(NULL) == 0 && omni_engine_n_waiting(NULL) == 0);
     test_bad_speeches(engine, model);
+    test_how_texts_end(engine, model);
+    test_mixtures(engine, model);
 
     omni_speech_params params = omni_speech_default_params(model);
     CHECK(omni_speech_default_params(NULL).abi_version == OMNI_ABI_VERSION);
@@ -410,6 +575,7 @@ static void test_speeches(const omni_model * model, const char * text, const cha
     CHECK(omni_engine_n_speaking(engine) == 1);
     CHECK(omni_speech_begin(engine, &params, &second) == OMNI_OK && omni_engine_n_waiting(engine) == 1);
     FAILS(OMNI_ERROR_BUSY, omni_speech_begin(engine, &params, &third));
+    CHECK(strstr(omni_last_error(), "1 speeches wait") != NULL);
     CHECK(third == NULL);
     kept some = { NULL, 0, 1 };
     FAILS(OMNI_ERROR_STOPPED, omni_speech_read_all(first, keep, &some));
@@ -421,6 +587,7 @@ static void test_speeches(const omni_model * model, const char * text, const cha
     omni_engine_free(engine);
     omni_engine_free(NULL);
     test_engine_that_goes_first(model);
+    test_queue_of_none(model);
 }
 
 int main(int n, char ** arguments) {

@@ -213,8 +213,8 @@ OMNI_API omni_status omni_vocoder_new(const omni_model * model, int32_t n_thread
  * the number of samples that they complete in *n_samples; OMNI_ERROR_TOO_SMALL, and nothing is decoded, where
  * `capacity` is less. A stream in pieces has the samples of the whole, bit for bit, unless there is a probe: the
  * modules that it looks at are computed one by one, without the kernels that join them, so that samples differ by
- * rounding from those without it, and in pieces from the whole (3e-7 with OMNI_PRECISION_F32, 6e-4 with
- * OMNI_PRECISION_BF16). */
+ * rounding from those without it (all of the built-in voice's code2wav: up to 2e-6 with OMNI_PRECISION_F32, 3e-3 with
+ * OMNI_PRECISION_BF16, not at all with OMNI_PRECISION_PLAIN), and may so differ in pieces from the whole. */
 OMNI_API omni_status omni_vocoder_decode(omni_vocoder * vocoder, const int32_t * codes, int64_t n_frames,
                                          float * samples, size_t capacity, size_t * n_samples);
 

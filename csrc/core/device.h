@@ -22,7 +22,7 @@ struct DeviceInfo {
 
 std::vector<DeviceInfo> list_devices();
 
-// The device of that name, in any case; "cuda" finds the first of CUDA0, CUDA1 ...; "auto" (or empty) the first GPU,
+// The device of that name, in any case; "cuda" finds the first of CUDA0, CUDA1 ...; "auto" the first GPU,
 // else the CPU; "HOST:PORT" a device served over the network by ggml's RPC server, in builds that have it.
 // Throws Error(input) with the names there are.
 ggml_backend_dev_t find_device(const std::string & name);

@@ -467,6 +467,19 @@ static void test_how_texts_end(omni_engine * engine, const omni_model * model) {
         CHECK(omni_engine_n_waiting(engine) == 0 && omni_engine_n_speaking(engine) == 0);
         omni_speech_free(speech);
     }
+
+    /* What was held back has no room in the context: the finish fails, and what was fed before is spoken. */
+    static char endless[200000];
+    memset(endless, 'q', sizeof(endless));
+    omni_piece piece;
+    params.max_frames = 1 << 30;
+    CHECK(omni_speech_begin(engine, &params, &speech) == OMNI_OK);
+    CHECK(omni_speech_feed_tokens(speech, ids, 1) == OMNI_OK);
+    CHECK(omni_speech_feed_text(speech, endless, sizeof(endless)) == OMNI_OK);
+    FAILS(OMNI_ERROR_ARGUMENT, omni_speech_finish(speech));
+    CHECK(strstr(omni_last_error(), "context") != NULL);
+    CHECK(omni_speech_read(speech, 120, &piece) == OMNI_OK && piece.n_samples > 0);
+    omni_speech_free(speech);
 }
 
 /* Weights are of each other; those that can't be summed are as good as those that can. */

@@ -7,15 +7,17 @@ import random
 import re
 import signal
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal
 
 import numpy as np
 import pytest
 
 import omniggml
-from omniggml import Audio, InputError, Model
-from omniggml.coming_text import ComingText
+from omniggml import Audio, InputError, Model, SpeechOptions
+from omniggml.coming_text import ComingSpan, ComingText
+from omniggml.in_turn import Planned
 from omniggml.text.spans import SpansInTurn
 from omniggml.text.spoken_english import plain_text, spoken_text, write_out
 from parity.files import ModelFiles
@@ -229,6 +231,117 @@ def test_paragraphs_that_come_are_those_of_the_whole(text: str, size: int) -> No
     coming = ComingText(tokens, 1000, written_out=True, plain=plain_text, said=said)
     assert fed(text, coming, random.Random(size), size) == [tokens(span.text) for span in wanted]
     assert len(wanted) > 1 and [span.pause for span in coming.spans] == [span.pause for span in wanted]
+
+
+# Markup, figures, signs, marks and letters that nothing is said for, and sentences that are too long for a span.
+_WORDS_AND_SIGNS = """the a cat sat garden red said or and so it big yes. no? May 3 7:05 5 km/h $5.50 2020 it's dog,
+town. home! # ## - * > `x` **so** &amp; &amp;amp; \u4f60\u597d ... -- \\# _a_ <b>bold</b> 1. 2) I'll which when
+said; (so) Mr."""
+_HOSTILE = [*_WORDS_AND_SIGNS.split()]
+_FOUND = [
+    "- # five",
+    "* * two",
+    "`# five`",
+    "\\# five",
+    "a &amp;amp; b",
+    "one\ntwo,",
+    "- one,\n- two,\n- three,\n",
+    "The cat sat\non the mat,",
+    "7:05 said or garden red or so it big yes. May red and said",
+    "The cat went on to the old town. # 5 was closed. We all went home then. ## Heading again. > quoted later in it",
+    "One two. \u4f60\u597d. Three four.",
+]
+
+
+def _hostile(rng: random.Random) -> str:
+    between = [" "] * 12 + ["\n", "\n\n", "  ", ",\n", "\t"]
+    return "".join(rng.choice(_HOSTILE) + rng.choice(between) for _ in range(rng.randint(1, 60)))
+
+
+def _coming_spans(voice: Model, parts: Iterable[str], options: SpeechOptions) -> list[ComingSpan]:
+    coming = voice._coming(options)[1]
+    for part in parts:
+        coming.feed(part)
+    coming.finish()
+    return coming.spans
+
+
+def _letters_said(voice: Model, spans: Sequence[ComingSpan | Planned]) -> str:
+    return re.sub("[^a-z]", "", "".join(voice.tokenizer.decode(span.tokens) for span in spans))
+
+
+def _fed_says_the_same(voice: Model, text: str, options: SpeechOptions, size: int) -> None:
+    """In one go the same spans with the same silence between them; in pieces the same words, however they are cut."""
+    whole = voice._planned(voice._passages(text, None), options).all()
+    at_once = _coming_spans(voice, [text], options)
+    if not whole:
+        assert not any(span.tokens for span in at_once), repr(text)
+        return
+    wanted = [(span.text.strip(), span.tokens) for span in whole]
+    assert [(span.text.strip(), span.tokens) for span in at_once] == wanted, repr(text)
+    assert [span.pause for span in at_once[:-1]] == [span.pause for span in whole[:-1]], repr(text)
+    bits = _coming_spans(voice, (text[at : at + size] for at in range(0, len(text), size)), options)
+    assert _letters_said(voice, bits) == _letters_said(voice, whole), repr(text)
+    assert all(span.tokens and span.pause is not None for span in bits), repr(text)
+
+
+@pytest.mark.parametrize("text", _FOUND)
+@pytest.mark.parametrize("split", ["auto", "sentence"])
+@pytest.mark.parametrize("longest", [None, 12, 40])
+def test_what_was_said_otherwise_when_fed(
+    voice: Model, text: str, split: Literal["auto", "sentence"], longest: int | None
+) -> None:
+    _fed_says_the_same(voice, text, SpeechOptions(split=split, longest_span=longest), 1)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_hostile_texts_are_those_of_the_whole(voice: Model, seed: int) -> None:
+    rng = random.Random(seed)
+    for _ in range(12):
+        text = _hostile(rng)
+        if rng.random() < 0.5:
+            text = re.sub(r"[#*`>&\\_<]", "", text)  # without markup it is spoken while it comes
+        options = SpeechOptions(split=rng.choice(["auto", "sentence"]), longest_span=rng.choice([None, 12, 20, 200]))
+        _fed_says_the_same(voice, text, options, rng.choice([1, 3, 9, 30]))
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_text_that_is_given_as_it_is_is_that_of_the_whole(model: Model, seed: int) -> None:
+    """Its spaces and lines, too, in one go; in parts all its letters, however it is cut."""
+    rng = random.Random(seed)
+    encode, decode = model.tokenizer.encode, model.tokenizer.decode
+    for _ in range(40):
+        text = "".join(rng.choice(_PIECES) + rng.choice(["", " ", " "]) for _ in range(rng.randint(1, 50)))
+        longest, split, size = rng.choice([12, 20, 40, 200]), rng.choice(["auto", "sentence"]), rng.choice([1, 3, 9])
+        spans_of_it = SpansInTurn(text, lambda part: len(encode(part)), longest, split)
+        whole = [tokens for span in spans_of_it if (tokens := encode(span.text))]
+        at_once = ComingText(encode, longest, split)
+        at_once.feed(text)
+        at_once.finish()
+        assert [span.tokens for span in at_once.spans] == (whole or [[]]), repr(text)
+        spans = fed(text, ComingText(encode, longest, split), rng, size)
+        assert "".join("".join(map(decode, spans)).split()) == "".join("".join(map(decode, whole)).split()), repr(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("word and 3. " * 3333, 10**6),
+        ("The cat sat on the mat in the old house and looked at a dog. " * 330, 10**6),
+        ("The cat sat on the mat in the old house and looked at a dog. " * 330, 1),
+        ("x" * 16_000, 1),
+        ("!" * 16_000, 1),
+        ("! " * 3000, 10**6),
+        ("a\n" * 8000, 1),
+        ("Hi.\n\n" * 8000, 10**6),
+        ("--\n\n" * 4000, 1),
+    ],
+)
+def test_a_long_text_takes_time_in_proportion(voice: Model, text: str, size: int) -> None:
+    """The first took 10 s, the second 2 s, the word by its letters 8 s; now a tenth of a second or two."""
+    start = time.process_time()
+    _coming_spans(voice, (text[at : at + size] for at in range(0, len(text), size)), SpeechOptions())
+    assert time.process_time() - start < 1.5
 
 
 # --- speech -----------------------------------------------------------------------------------------------------------

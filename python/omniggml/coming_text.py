@@ -6,38 +6,38 @@ so that only words of letters are given on, two words later, a paragraph's secon
 is held back to the end of the paragraph, and a text with markup to its own.
 
 A text that is too long for one go is spoken in spans of whole sentences, as `text/spans.py` puts them together: a
-sentence that follows others in its span is given on once its end is seen, since it may not fit. A paragraph that fits
-into one span has the tokens of the whole.
+sentence that follows others in its span is given on once its end is seen, since it may not fit. Once a paragraph has
+ended, what is lacking of it is what the whole has there, wherever that begins with what was given on.
 """
 
 from __future__ import annotations
 
 import re
-import unicodedata
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from omniggml.errors import InputError
+from omniggml.settled_text import Settled, SettledLetters, SettledWords, space_before
 from omniggml.text.spans import (
+    LETTERS_SURELY_TOO_MANY,
     PAUSE_IN_SENTENCE,
     PAUSE_PARAGRAPH,
     PAUSE_SENTENCE,
+    SpansInTurn,
+    length_of,
     paragraph_behind,
     pieces_of,
+    put_together,
     reads_apart,
     sentence_ends,
 )
 from omniggml.text.ssml import is_ssml
 
-WORDS_HELD_BACK = 2
-"""So many words behind what is given on have come, where figures and signs are written out."""
-
-_PLAIN_WORD = re.compile(r"[A-Za-z]?[a-z']*[a-z],?|I|A")
-_MARKUP = re.compile(r"[^\w\s.,;:!?'\"()-]|_|^\s*WEBVTT\b")
-# What a line's place on the page may mean: a list, or columns.
-_LAYOUT = re.compile(r"\s*(?:[-+]|\d{1,3}[.)])\s|[^\n]*(?:\t|[^\s.!?:] {2})")
 _PARAGRAPH = re.compile(r"\n\s*\n")
+_SSML = re.compile("<speak", re.IGNORECASE)
+_LETTERS_OF_SSML = 6
 
 
 @dataclass
@@ -59,7 +59,7 @@ class Vocabulary(Protocol):
 
 
 class ComingText:
-    """`encode`: the tokens of a text as they are spoken. `longest`: of a span, in tokens. `split`: as in
+    """`encode`: the tokens of a text without markup as they are spoken. `longest`: of a span, in tokens. `split`: as in
     `SpeechOptions`. `written_out`: whether `encode` writes figures and signs out. `vocabulary`: for tokens that are fed
     in the place of text, as a language model writes them; the first span has them as they are.
     `plain` takes the markup out, `said` says what is said for a text without it. `ssml_is_text`: whether a <speak> root
@@ -86,9 +86,19 @@ class ComingText:
         self._shown = ""  # what they say
         self._marks = [(0, 0)]  # letters of that, and the tokens that they are of
         self._text = ""  # of the last span and of what follows it
-        self._read = 0  # letters of that whose lines were put in order, paragraph by paragraph
+        self._pending: list[str] = []  # of what follows that, and changes nothing yet
+        self._before: list[str] = []  # of its paragraph
+        self._first = 0  # that paragraph's first span
+        self._first_paragraph = True
+        self._searched = 0  # letters of the text in which no paragraph ends
+        self._settled = self._new_settled()
         self._finished = self._fed_text = False
+        self._feeds = 0
+        self._held_at: int | None = None  # the feed since which a sentence that is too long waits for its end
         self.spans = [ComingSpan()]
+
+    def _new_settled(self) -> Settled:
+        return SettledWords() if self._written_out and not self._ids else SettledLetters()
 
     def feed(self, text: str) -> None:
         """More of it. `spans` grow, the last of them or new ones behind it. Raises InputError for SSML."""
@@ -96,10 +106,26 @@ class ComingText:
         self._go_on_with(text)
 
     def _go_on_with(self, text: str) -> None:
-        self._text += text
-        if not self._ssml_is_text and len(self.spans) == 1 and not self.spans[0].tokens and is_ssml(self._text):
+        self._feeds += 1
+        self._pending.append(text)
+        if not self._settled.markup or not self.spans[0].tokens:
+            self._refuse_ssml(text)
+        if not self._settled.markup and self._settled.may_settle(text):
+            self._take_pending()
+            while self._take_one():
+                pass
+
+    def _take_pending(self) -> None:
+        self._text += "".join(self._pending)
+        self._pending = []
+
+    def _refuse_ssml(self, bit: str) -> None:
+        """Once the name of its root has come."""
+        if self._ssml_is_text or len(self.spans) > 1 or self.spans[0].tokens or not re.search(r"[\s/>]", bit):
+            return
+        self._take_pending()
+        if _SSML.search(self._text, max(0, len(self._text) - len(bit) - _LETTERS_OF_SSML)) and is_ssml(self._text):
             raise InputError("SSML can't be spoken while it is written: give the whole to `speak`, or ssml=False")
-        self._go_on()
 
     @property
     def has_tokens(self) -> bool:
@@ -117,6 +143,8 @@ class ComingText:
     def feed_tokens(self, tokens: Sequence[int]) -> None:
         """More of it as tokens, `checked_tokens`."""
         assert self._vocabulary is not None
+        if not self._ids and tokens:
+            self._settled = SettledLetters()
         self._ids += tokens
         text = self._vocabulary.decode(self._ids)
         # A letter may take more tokens than have come.
@@ -134,65 +162,155 @@ class ComingText:
         if self._ids:
             assert self._vocabulary is not None
             self._show(self._vocabulary.decode(self._ids))
+            self._take_pending()
+            while self._take_one():
+                pass
         else:
-            self._take_markup_out()
-        self._go_on()
+            self._take_pending()
+            self._end_paragraph(len(self._text))
         if self.spans[-1].pause is None:
             if len(self.spans) > 1 and not self.spans[-1].tokens:
                 self.spans.pop()
             self.spans[-1].pause = 0.0
 
-    def _take_markup_out(self) -> None:
-        """Of the whole that was held back for it: what belongs together may be parted by the end of a span."""
-        plain, given = self._plain(self._text), self.spans[-1].text
-        if plain.startswith(given):
-            self._text = plain
-
     @property
     def held_back(self) -> str:
         """What was fed and not given on."""
-        return self._text[len(self.spans[-1].text) :]
+        return "".join([self._text, *self._pending])[len(self.spans[-1].text) :]
 
-    def _go_on(self) -> None:
-        while self._take_one():
-            pass
+    # --- paragraphs that have ended: their spans are those of the whole ----------------------------------------------
 
-    def _take_paragraph(self) -> None:
-        """The lines of one that has ended, as they are read: what follows changes nothing about it."""
-        begin = len(self._text) - len(self._text.lstrip())
-        end = _PARAGRAPH.search(self._text, max(begin, self._read))
-        if end is None or self._read or not paragraph_behind(self._text, end.start()):
+    def _take_paragraph(self) -> bool:
+        """The next one, if it has ended: what follows changes nothing about it. One with markup waits for the rest."""
+        begin = max(self._searched, space_before(self._text))
+        end = _PARAGRAPH.search(self._text, begin)
+        if end is None or not paragraph_behind(self._text, end.start()):
+            self._searched = max(begin, len(self._text.rstrip()) if end is None else end.start())
+            return False
+        settled = self._settled
+        if self._written_out:
+            settled.look(self._text[: end.start()])
+        if settled.markup:
+            return False
+        behind = self._text[end.start() :].lstrip()
+        self._end_paragraph(end.start())
+        self._text, self._before, self._searched = behind, [], 0
+        self._settled, self._first_paragraph = self._new_settled(), False
+        self._first = len(self.spans) - 1
+        return True
+
+    def _end_paragraph(self, end: int) -> None:
+        """The spans that are lacking of the paragraph to there, or of all paragraphs of a text that is finished."""
+        plain = self._plain("".join([*self._before, self._text[:end]]))
+        if not self._first_paragraph:
+            plain = plain.strip()
+        elif not self._finished:
+            plain = plain.rstrip()
+        if not self._completed_by(self._spans_of(plain)):
+            self._complete(plain, end)
+        if not self._finished and self.spans[-1].tokens:
+            self.spans.append(ComingSpan())
+
+    def _spans_of(self, plain: str) -> list[ComingSpan]:
+        """Those that say something. What says nothing can make the silence before it longer."""
+        found: list[ComingSpan] = []
+        spans = SpansInTurn(plain, self._length, self._longest, self._split, self._said)
+        for span in spans:
+            pause = span.pause if self._finished or spans.more else PAUSE_PARAGRAPH
+            tokens = self._encode(span.text)
+            if tokens:
+                found.append(ComingSpan(span.text, list(tokens), pause))
+            else:
+                self._lengthen_pause((found or self.spans[: self._first])[-1:], pause)
+        return found
+
+    def _lengthen_pause(self, before: list[ComingSpan], pause: float) -> None:
+        for span in before:
+            span.pause = max(span.pause or 0.0, pause)
+
+    def _completed_by(self, spans: list[ComingSpan]) -> bool:
+        """Takes these for the paragraph's, if what was given on of it is the beginning of that."""
+        *ended, current = self.spans[self._first :]
+        n = len(ended)
+        begins = [span.tokens for span in spans[:n]] == [span.tokens for span in ended]
+        following = spans[n].tokens if len(spans) > n else []
+        if not begins or following[: len(current.tokens)] != current.tokens:
+            return False
+        for span, whole in zip(ended, spans, strict=False):
+            span.text, span.pause = whole.text, whole.pause
+        self._go_on_as(current, spans[n:])
+        return True
+
+    def _go_on_as(self, current: ComingSpan, spans: list[ComingSpan]) -> None:
+        """`current` is the first of these, with what was given on of it."""
+        if spans:
+            current.tokens += spans[0].tokens[len(current.tokens) :]
+            current.text, current.pause = spans[0].text, spans[0].pause
+            self.spans += spans[1:]
+
+    def _complete(self, plain: str, end: int) -> None:
+        """Where what was given on begins otherwise than the whole: it is ended where it can be; the rest follows."""
+        before, current = "".join(self._before).lstrip(), self.spans[-1]
+        plain = plain.lstrip() if before else plain
+        self._text = plain[len(before) :] if plain.startswith(before + current.text) else self._text[:end]
+        if not current.tokens:
+            self._go_on_as(current, self._spans_of(self._text.strip()))
             return
-        paragraph, given = self._text[: end.start()], self.spans[-1].text
-        if _MARKUP.search(paragraph):
-            return
-        plain = self._plain(paragraph)
-        if plain and plain.startswith(given):
-            self._text, self._read = plain + self._text[end.start() :], len(plain)
+        cut, pause = self._end_of_current()
+        self._give(cut, last=True)
+        rest = self._spans_of(self._text[cut:].strip())
+        current.pause = pause if rest else 0.0 if self._finished else PAUSE_PARAGRAPH
+        self.spans += rest
+
+    def _end_of_current(self) -> tuple[int, float]:
+        """Where the last span ends best, and the silence behind it."""
+        given, window = len(self.spans[-1].text), self._longest * LETTERS_SURELY_TOO_MANY
+        best = 0
+        ends = sentence_ends(self._text[:window])
+        for end in ends:
+            if not self._fits(end) or (best and self._split == "sentence"):
+                break
+            best = end
+        if best >= given and best:
+            return best, PAUSE_SENTENCE
+        return self._cut(ends[0] if ends else given) or given, PAUSE_IN_SENTENCE
+
+    # --- a paragraph that may go on ----------------------------------------------------------------------------------
 
     def _take_one(self) -> bool:
         """Gives on what can be; True where a span has ended and more follows it."""
-        if self._written_out and not self._ids and self._split != "never":
-            self._take_paragraph()
-        settled = len(self._text) if self._finished else self._settled()
+        if not self._ids and self._split != "never" and self._take_paragraph():
+            return True
+        settled = len(self._text) if self._finished else self._settled.look(self._text)
+        if self._settled.markup or not settled:
+            return False
         if self._split == "never":
             self._give(settled)
             return False
-        ends = sentence_ends(self._text[:settled])
+        if not self.spans[-1].tokens and not self._ids:
+            if self._may_be_joined() and self._waits():
+                return False
+            too_long = self._first_sentence()
+            if too_long is not None:
+                return bool(too_long) and self._cut_as_whole(too_long)
+        window = min(len(self._text), self._longest * LETTERS_SURELY_TOO_MANY)
+        ends = sentence_ends(self._text[:window])
         # The last may go on.
-        whole = ends if self._finished or (ends and self._paragraph_behind(ends[-1])) else ends[:-1]
-        if not whole:
-            return self._give_or_cut(settled)
+        ended = ends if self._finished and window == settled else ends[:-1]
+        # What looked like one sentence while it came may be two: what was given on of the second isn't said again.
+        given = len(self.spans[-1].text) if self.spans[-1].tokens else 0
+        whole = [end for end in ended if given <= end <= settled]
+        return self._take_sentences(whole) if whole else self._give_or_cut(min(settled, window))
+
+    def _take_sentences(self, whole: list[int]) -> bool:
         fitting = whole[0]
         if not self._fits(fitting):
-            return self._cut_as_whole(fitting) or self._give_or_cut(fitting)
+            return self._give_or_cut(fitting)
         for end in whole[1:]:
-            if self._split == "sentence" or self._paragraph_behind(fitting) or not self._fits(end):
+            if self._split == "sentence" or not self._fits(end):
                 return self._end_span(fitting)
             fitting = end
-        if self._paragraph_behind(fitting):
-            return self._end_span(fitting)
-        if self._finished:
+        if self._finished and fitting == whole[-1]:
             # Of one span with the space behind it, as in the whole.
             self._give(len(self._text) if len(self.spans) == 1 else fitting)
             return False
@@ -200,6 +318,35 @@ class ComingText:
             return self._end_span(fitting)
         self._give(fitting)
         return False
+
+    def _first_sentence(self) -> int | None:
+        """The end of the first sentence of what came, where that is too long for a span and nothing was given on of
+        it; 0: it may be, and is waited for until more is fed; None: it isn't, or is waited for no longer."""
+        come = self._text[: self._longest * LETTERS_SURELY_TOO_MANY + 1]
+        if self._written_out:
+            space = space_before(come)
+            come = come[:space] + come[space:].partition("\n")[0]
+        ends = sentence_ends(come)
+        if self._length(come[: ends[0]] if ends else come) <= self._longest:
+            return None
+        if len(ends) > 1:
+            return ends[0]
+        return 0 if self._waits() else None
+
+    def _may_be_joined(self) -> bool:
+        """Whether a paragraph that is given as it is has other spaces between its sentences than the whole has once
+        they are put together to spans."""
+        if self._written_out or self._before:
+            return False
+        come = self._text[: self._longest * LETTERS_SURELY_TOO_MANY + 1]
+        joined = self._split == "sentence" or self._length(come) > self._longest
+        return joined and put_together(come) != come.rstrip()
+
+    def _waits(self) -> bool:
+        """Until more is fed: what came in one go is finished then."""
+        if self._held_at is None:
+            self._held_at = self._feeds
+        return self._held_at == self._feeds
 
     def _encode(self, text: str) -> list[int]:
         if not self._ids:
@@ -209,12 +356,11 @@ class ComingText:
             return self._vocabulary.encode(text)
         return self._ids[: max(tokens for letters, tokens in self._marks if letters <= len(text))]
 
-    def _paragraph_behind(self, end: int) -> bool:
-        # A model that wrote its text itself is given it as it wrote it, where that fits.
-        return not self._ids and paragraph_behind(self._text, end) > 0
+    def _length(self, text: str) -> int:
+        return length_of(text, self._encode, self._longest)
 
     def _fits(self, end: int) -> bool:
-        return len(self._encode(self._text[:end])) <= self._longest
+        return self._length(self._text[:end]) <= self._longest
 
     def _give(self, end: int, last: bool = False) -> None:
         span = self.spans[-1]
@@ -231,80 +377,50 @@ class ComingText:
         if self._fits(end):
             self._give(end)
             return False
-        cuts = [match.start() for match in re.finditer(r"\s+", self._text[:end]) if match.start()]
-        given = len(self.spans[-1].text)
-        # The last one that leaves what is read together in one piece.
-        for cut in reversed([cut for cut in cuts if cut >= given]):
-            if self._fits(cut) and reads_apart(self._text[:cut], self._text[cut:end], self._said):
-                return self._end_span(cut, PAUSE_IN_SENTENCE)
+        cut = self._cut(end)
+        if cut:
+            return self._end_span(cut, PAUSE_IN_SENTENCE)
         if self._finished:
             self._give(end)
         return False
 
+    def _cut(self, end: int) -> int:
+        """The last place before `end`, and behind what was given on, where the span is full and what is read together
+        stays in one piece; 0: there is none."""
+        given = max(1, len(self.spans[-1].text))
+        cuts = [match.start() for match in re.finditer(r"\s+", self._text[:end]) if match.start() >= given]
+        fitting = bisect_left(cuts, True, key=lambda cut: not self._fits(cut))
+        for cut in reversed(cuts[:fitting]):
+            if reads_apart(self._text[:cut], self._text[cut:end], self._said):
+                return cut
+        return 0
+
     def _cut_as_whole(self, end: int) -> bool:
         """A sentence that is too long for a span and of which nothing was given on: the pieces of `spans_of`."""
-        if self.spans[-1].tokens or self._ids:
-            return False
-        pieces = pieces_of(self._text[:end].strip(), lambda part: len(self._encode(part)), self._longest, self._said)
-        spans = [ComingSpan(piece, tokens, PAUSE_IN_SENTENCE) for piece in pieces if (tokens := self._encode(piece))]
-        if not spans:
-            return False
-        self.spans[-1].text, self.spans[-1].tokens, self.spans[-1].pause = (
-            spans[0].text,
-            spans[0].tokens,
-            PAUSE_IN_SENTENCE,
-        )
-        self.spans += spans[1:]
+        pieces = pieces_of(self._text[:end].strip(), self._length, self._longest, self._said)
+        spans = [ComingSpan(piece, list(tokens), 0.0) for piece in pieces if (tokens := self._encode(piece))]
+        for span in spans:
+            span.pause = PAUSE_IN_SENTENCE
+        self._go_on_as(self.spans[-1], spans)
         return self._begin_span_behind(end)
 
-    def _end_span(self, end: int, pause: float | None = None) -> bool:
+    def _end_span(self, end: int, pause: float = PAUSE_SENTENCE) -> bool:
         self._give(end, last=True)
         return self._begin_span_behind(end, pause)
 
-    def _begin_span_behind(self, end: int, pause: float | None = None) -> bool:
-        behind = self._text[end:]
-        space = behind[: len(behind) - len(behind.lstrip())]
-        self._text = behind.lstrip()
-        self._read = max(0, self._read - end - len(space))
-        pause = pause if pause is not None else PAUSE_PARAGRAPH if _PARAGRAPH.search(space) else PAUSE_SENTENCE
+    def _begin_span_behind(self, end: int, pause: float = PAUSE_SENTENCE) -> bool:
+        behind = self._text[end:].lstrip()
+        dropped = len(self._text) - len(behind)
+        self._before.append(self._text[:dropped])
+        self._text = behind
+        self._settled.drop(dropped)
+        self._searched = max(0, self._searched - dropped)
+        self._held_at = None
         if self.spans[-1].tokens:
             self.spans[-1].pause = pause
             self.spans.append(ComingSpan())
         else:
             # What says nothing is no span, as in the whole: the next has its place, and its silence is before it.
             self.spans[-1].text = ""
-            if len(self.spans) > 1:
-                self.spans[-2].pause = max(self.spans[-2].pause or 0.0, pause)
+            self._lengthen_pause(self.spans[-2:-1], pause)
         return True
-
-    def _settled(self) -> int:
-        """Up to where the tokens are those of any text that goes on from here."""
-        text = self._text
-        if self._written_out and not self._ids:
-            return max(self._read, _settled_words(text))
-        at = len(text) - 1
-        while at > 0 and not (_in_word(text[at - 1]) and _ends_words(text[at])):
-            at -= 1
-        return max(0, at)
-
-
-def _in_word(letter: str) -> bool:
-    return unicodedata.category(letter)[0] in "LN"
-
-
-def _ends_words(letter: str) -> bool:
-    # A mark may yet be composed with the letter before it.
-    return unicodedata.category(letter)[0] not in "LNM"
-
-
-def _settled_words(text: str) -> int:
-    """The end of the last word of letters behind which as many as are held back are words of letters, too."""
-    if _MARKUP.search(text) or _LAYOUT.match(text):
-        return 0
-    text = text[: len(text) - len(text.lstrip())] + text.lstrip().partition("\n")[0]
-    words = list(re.finditer(r"\S+", text))[:-1]  # the last one may go on
-    for i in range(len(words) - WORDS_HELD_BACK - 1, 0, -1):
-        around = words[i - 1 : i + 1 + WORDS_HELD_BACK]
-        if all(_PLAIN_WORD.fullmatch(word[0]) for word in around):
-            return words[i].end()
-    return 0

@@ -49,7 +49,7 @@ from omniggml.spoken import spoken
 from omniggml.streamed_reply import StreamedReply
 from omniggml.text.normalization import AS_IT_IS, Normalization, normalization_of
 from omniggml.text.soundness import check_text
-from omniggml.text.spans import SpansInTurn
+from omniggml.text.spans import SpansInTurn, length_of
 from omniggml.text.ssml import Passage, is_ssml, passages_of
 from omniggml.text.written import warning_of
 from omniggml.thinker_server import ThinkerServer
@@ -73,7 +73,6 @@ _FRAMES_AT_ONCE = 512  # of a speech whose codes are given
 # Of UTF-8, in the longest token of any vocabulary; and what nearly every text has more tokens than.
 _MOST_BYTES_A_TOKEN = 256
 _SOME_LETTERS_A_TOKEN = 8
-_LETTERS_SURELY_TOO_MANY = 64
 _LONGEST_SPAN, _SHARE_OF_CONTEXT = 512, 4
 """Tokens of text spoken in one go where the file doesn't say: at eight frames a token they fit the published model's
 limit of 4096. Less where they would fill more than this part of the context."""
@@ -385,7 +384,7 @@ class Model:
     def _coming_text(self, options: SpeechOptions, written: Normalization) -> ComingText:
         @lru_cache(maxsize=256)
         def encoded(part: str) -> list[int]:
-            said = written.written(check_text("the text to speak", part))
+            said = written.write(check_text("the text to speak", part))
             coming.left_out.update(dict.fromkeys(said.left_out))
             return self.tokenizer.encode(said.text)
 
@@ -452,9 +451,7 @@ class Model:
             return self.tokenizer.encode(said(part))
 
         def length(part: str) -> int:
-            # Tokens of a megabyte take seconds and gigabytes, and that it is too long is plain.
-            known = len(part) <= longest * _LETTERS_SURELY_TOO_MANY
-            return len(encoded(part)) if known else max(longest + 1, len(part) // _SOME_LETTERS_A_TOKEN)
+            return length_of(part, encoded, longest)
 
         def said(part: str) -> str:
             return self._written.write(part).text

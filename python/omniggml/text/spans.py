@@ -17,6 +17,9 @@ PAUSE_IN_SENTENCE, PAUSE_SENTENCE, PAUSE_PARAGRAPH = 0.0, 0.4, 0.8
 SPLITS = ("auto", "sentence", "never")
 """Ways to split: sentences put together up to the longest span; each sentence alone; not at all."""
 
+LETTERS_SURELY_TOO_MANY, _SOME_LETTERS_A_TOKEN = 64, 8
+"""Letters a token."""
+
 _PARAGRAPHS = re.compile(r"\n\s*\n")
 _SPACE = re.compile(r"\s*")
 _SHORTENED = re.compile(
@@ -100,6 +103,13 @@ class SpansInTurn:
         return joined
 
 
+def length_of(text: str, encoded: Callable[[str], list[int]], longest: int) -> int:
+    """Its tokens, or about as many where that it is too long is plain: tokens of a megabyte take seconds, and
+    gigabytes."""
+    known = len(text) <= longest * LETTERS_SURELY_TOO_MANY
+    return len(encoded(text)) if known else max(longest + 1, len(text) // _SOME_LETTERS_A_TOKEN)
+
+
 def pieces_of(sentence: str, length: Callable[[str], int], longest: int, said: Callable[[str], str]) -> list[str]:
     """A sentence, cut where it is too long for a span."""
     return [sentence] if length(sentence) <= longest else list(_pieces(sentence, length, longest, said))
@@ -152,6 +162,11 @@ def _segments(text: str) -> list[str]:
         return [text]
 
 
+def put_together(paragraph: str) -> str:
+    """As one span of sentences, whatever is between them."""
+    return " ".join(_lines(paragraph))
+
+
 def sentence_ends(text: str) -> list[int]:
     """Where the sentences of a text end, without the space behind them."""
     ends: list[int] = []
@@ -201,6 +216,8 @@ def _apart(parts: list[str], said: Callable[[str], str]) -> list[str]:
 def _even(parts: list[str], length: Callable[[str], int], longest: int) -> list[str]:
     """Neighbours joined to pieces of about one length: a last one of a single word sounds cut off."""
     lengths = [length(part) for part in parts]
+    if not any(lengths):
+        return [" ".join(parts)]  # nothing is said for it
     aim = sum(lengths) / -(-sum(lengths) // longest)
     joined: list[str] = []
     size = 0

@@ -88,6 +88,19 @@ def test_audio(server: Served, expected: str) -> None:
     assert unknown.status == 404 and "audio_x" in unknown.json["error"]["message"]
 
 
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ({}, "messages: it is missing"),
+        ({"messages": [{}]}, "messages.0.role: it is missing"),
+        ({"messages": ["x"]}, "messages.0: it should be an object"),
+        ([], "the request's body: it should be an object"),
+    ],
+)
+def test_what_is_malformed_is_named_without_our_classes(server: Served, body: Any, said: str) -> None:
+    assert server.ask("/v1/chat/completions", body).json["error"]["message"] == said
+
+
 def test_empty_messages_are_passed_over(server: Served) -> None:
     """As front ends leave them: a system's that nobody wrote, an answer that was stopped, one that called a tool."""
     again = {"role": "user", "content": "hi"}
@@ -643,6 +656,15 @@ REFUSED_IN_SESSIONS_ALONE: list[tuple[dict[str, Any], str]] = [
     ({"include": ["item.input_audio_transcription.logprobs"]}, "include"),
     ({"id": "sess_other"}, "id"),
 ]
+
+
+@pytest.mark.parametrize("url", ["data:image/png;base64,AAAA", {"url": "data:image/png;base64,AAAA"}])
+def test_an_image_of_a_conversation_is_refused_as_one(server: Served, url: Any) -> None:
+    """Whether its URL stands alone, as OpenAI has it there, or in an object."""
+    with Realtime(server) as client:
+        item = {"type": "message", "role": "user", "content": [{"type": "input_image", "image_url": url}]}
+        client.send("conversation.item.create", item=item)
+        assert client.next()["error"]["code"] == "unsupported_content"
 
 
 @pytest.mark.parametrize(("fields", "field"), [*REFUSED_IN_SESSIONS, *REFUSED_IN_SESSIONS_ALONE])

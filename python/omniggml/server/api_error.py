@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel
@@ -81,3 +81,13 @@ def as_api_error(error: OmniError) -> ApiError:
     if isinstance(error, OutOfMemoryError):
         return ApiError(503, str(error), retry_after=5)
     return ApiError(500, str(error))
+
+
+def told_of(wrong: Mapping[str, Any]) -> str:
+    """One of pydantic's errors, in words that know nothing of our classes."""
+    kind = str(wrong["type"])
+    if kind == "missing":
+        return "it is missing"
+    if kind in ("model_type", "model_attributes_type", "dataclass_type", "dict_type"):
+        return "it should be an object"
+    return str(wrong["msg"])

@@ -15,7 +15,7 @@ from starlette.responses import Response
 from omniggml.errors import OmniError
 from omniggml.model import Model
 from omniggml.server.access import EXPOSED, Access
-from omniggml.server.api_error import ApiError, as_api_error
+from omniggml.server.api_error import ApiError, as_api_error, told_of
 from omniggml.server.catalogue_routes import catalogue_routes
 from omniggml.server.chat_route import chat_routes
 from omniggml.server.heads import Heads
@@ -70,11 +70,11 @@ async def _model_error(_: Request, error: Exception) -> Response:
 async def _malformed(_: Request, error: Exception) -> Response:
     """The first thing that is wrong, and where; never what was sent."""
     assert isinstance(error, RequestValidationError)
-    first: dict[str, Any] = next(iter(error.errors()), {"loc": (), "msg": "it can't be read"})
+    first: dict[str, Any] = next(iter(error.errors()), {"loc": (), "msg": "it can't be read", "type": ""})
     unread = first["type"] == "json_invalid"
     where = "" if unread else ".".join(str(part) for part in first["loc"] if part != "body")
-    about = f"{where}: " if where else ""
-    return ApiError(400, f"{about}{first['msg']}", param=where or None, code="invalid_request").response()
+    about = f"{where}: " if where else "" if unread else "the request's body: "
+    return ApiError(400, f"{about}{told_of(first)}", param=where or None, code="invalid_request").response()
 
 
 async def _http_error(_: Request, error: Exception) -> Response:

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from omniggml.server.api_error import ApiError
+from omniggml.server.api_error import ApiError, told_of
 from omniggml.server.conversation import MessagePart
 from omniggml.server.speech_route import Speed, VoiceId
 
@@ -83,6 +83,12 @@ class ItemPart(MessagePart):
 
     model_config = ConfigDict(strict=True, extra="forbid")
     audio: str | None = None
+
+    @field_validator("image_url", mode="before")
+    @classmethod
+    def _is_url(cls, given: Any) -> Any:
+        """An input_image has its URL as it is; a chat's has it in an object."""
+        return {"url": given} if isinstance(given, str) else given
 
 
 class Item(_Sent):
@@ -185,7 +191,7 @@ def malformed(event: Mapping[str, Any], error: ValidationError) -> ApiError:
     where = ".".join(_path(event, first["loc"], first["type"] == "missing"))
     none_taken = first["type"] == "too_long" and first["ctx"]["max_length"] == 0
     refused = none_taken or first["type"] in ("extra_forbidden", "none_required")
-    return ApiError(400, f"{where}: {_NOT_HERE if refused else first['msg']}", param=where, code="invalid_event")
+    return ApiError(400, f"{where}: {_NOT_HERE if refused else told_of(first)}", param=where, code="invalid_event")
 
 
 def _path(sent: Any, where: Sequence[int | str], missing: bool) -> list[str]:

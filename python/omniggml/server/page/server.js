@@ -6,6 +6,9 @@ export class Server {
   async #fetch(path, options) {
     const headers = { ...options.headers };
     if (this.key) {
+      if (!/^[\x20-\x7e]*$/.test(this.key)) {
+        throw Object.assign(new Error("the API key is wrong: it has letters that no header can carry"), { status: 401 });
+      }
       headers.Authorization = `Bearer ${this.key}`;
       sessionStorage.setItem("key", this.key);
     }

@@ -6,6 +6,8 @@ import asyncio
 import random
 import re
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -596,6 +598,30 @@ def test_an_engine_refuses_whom_it_has_no_room_for(model: Model) -> None:
     for values in ({"slots": 0}, {"queue": -1}, {"slots": True}):
         with pytest.raises(omniggml.InputError):
             model.engine(**values)
+
+
+_FORKS = """
+import os, omniggml
+model = omniggml.load()
+engine = model.engine(slots=1)
+speaking = engine.begin(max_frames=4, ignore_eos=True)
+speaking.feed("one ")
+if os.fork() == 0:
+    for call in (lambda: speaking.feed("two"), speaking.finish):
+        try:
+            call()
+        except omniggml.InputError as error:
+            print("forked" in str(error), flush=True)
+    raise SystemExit(3)
+print(os.waitstatus_to_exitcode(os.wait()[1]))
+speaking.finish()
+print(sum(piece.codes.shape[1] for piece in speaking))
+"""
+
+
+def test_a_forked_process_is_refused_and_ends_quietly() -> None:
+    done = subprocess.run([sys.executable, "-c", _FORKS], capture_output=True, text=True, timeout=120, check=False)
+    assert (done.stdout.split(), done.stderr) == (["True", "True", "3", "4"], "")
 
 
 def test_a_mixture_is_a_speaker(model: Model) -> None:

@@ -8,6 +8,7 @@ with model.engine(slots=4, queue=16) as engine:
 
 from __future__ import annotations
 
+import os
 import threading
 import weakref
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -109,7 +110,8 @@ class SpeechEngine:
     def __init__(self, native: _native.SpeechEngine, side: SpeechSide) -> None:
         self._native, self._side = native, side
         self._readable = _Readable(native)
-        weakref.finalize(self, native.stop)
+        self._process = os.getpid()
+        weakref.finalize(self, _stop_in, self._process, native)
 
     def begin(self, text: str | None = None, **options: Unpack[SpeechKeywords]) -> Speaking:
         """A speech of a whole text, as `Model.speak` speaks it, or of one that is fed. `options`: see `SpeechOptions`.
@@ -130,6 +132,10 @@ class SpeechEngine:
         """A speech of an answer that is being written (`Model.answer`), in its conversation, as `Model.chat` speaks it.
         It is fed by a `Dictation`."""
         return Speaking(self, options, answer.conversation, self._side.answered(answer, options))
+
+    def _require_own_process(self) -> None:
+        if os.getpid() != self._process:
+            self._native.stop()  # which says so there
 
     @property
     def slots(self) -> int:
@@ -176,6 +182,12 @@ class SpeechEngine:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+
+
+def _stop_in(process: int, native: _native.SpeechEngine) -> None:
+    """A process that was forked from that one has nothing to stop."""
+    if os.getpid() == process:
+        native.stop()
 
 
 @checked
@@ -268,6 +280,7 @@ class Speaking:
             raise
 
     def _text_to_come(self) -> ComingText:
+        self._engine._require_own_process()
         if self._coming is None:
             raise InputError("the text of this speech is finished; begin another")
         return self._coming

@@ -25,7 +25,7 @@ LEVELS: tuple[tuple[str, ...], ...] = (
     ("version", "gguf"),
     ("spec",),
     ("torch_file",),
-    ("array_file", "text"),
+    ("array_file", "text", "settled_text"),
     ("arrays", "probe", "segments", "hub_file"),
     ("options",),
     ("files",),

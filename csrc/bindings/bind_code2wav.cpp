@@ -42,6 +42,7 @@ void bind_code2wav(py::module_ & m) {
             R"(The frames that follow those already decoded, int32 [groups, frames] -> the samples they complete, float32 [n].
 
 Raises InputError for codes outside of the codebook, and then nothing was decoded.)")
+        .def("restart", &Code2WavSession::restart, "Begins another stream; what was built for this one is used again.")
         .def_property_readonly("n_frames", &Code2WavSession::n_frames, "Frames decoded so far.");
 }
 

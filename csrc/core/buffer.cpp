@@ -50,7 +50,9 @@ ContextPtr make_context(size_t n_tensors, size_t graph_nodes) {
         params.mem_size += ggml_graph_overhead_custom(graph_nodes, false);
     }
     params.no_alloc = true;
-    require_memory(params.mem_size, "the description of a computation");
+    // ggml asks for it aligned, and for a header of its own before, and checks neither.
+    constexpr size_t k_beside = 4096;
+    require_memory(params.mem_size + k_beside, "the description of a computation");
     ContextPtr context(ggml_init(params));
     if (!context) {
         throw Error(ErrorKind::memory, "not enough memory for a compute graph");

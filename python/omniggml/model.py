@@ -54,6 +54,7 @@ from omniggml.text.ssml import Passage, is_ssml, passages_of
 from omniggml.text.written import warning_of
 from omniggml.thinker_server import ThinkerServer
 from omniggml.tokenizer import Tokenizer
+from omniggml.vocoder import Vocoder
 from omniggml.warning import warn
 from omniggml.writing import Conversation, Writing
 
@@ -184,6 +185,10 @@ class Model:
         if self._voice is None:
             raise InputError(f"{self.path} was loaded alone, and a thinker has no voice: name a speech file as well")
         return self._voice
+
+    @cached_property
+    def _vocoder(self) -> Vocoder:
+        return Vocoder(self._speech, self._n_threads)
 
     # --- what it is -------------------------------------------------------------------------------------------------
 
@@ -875,16 +880,14 @@ class Model:
     def code2wav(self, codes: npt.ArrayLike, *, chunk_frames: int | None = None) -> FloatArray:
         """Codes, integers [groups, frames] -> float32 samples.
 
-        The same as the reference's full forward for every `chunk_frames`. Raises InputError for another shape, for
-        numbers that are no integers, and for codes outside the codebook.
+        The same as the reference's full forward for every `chunk_frames`. What a call computes in is kept for the next,
+        until the model goes: up to 400 MiB in the published geometry. Raises InputError for another shape, for numbers
+        that are no integers, and for codes outside the codebook.
         """
         checked = self._checked_codes(codes)
         if chunk_frames is not None:
             check_integer("chunk_frames", chunk_frames, 1)
-        session = _native.Code2WavSession(self._speech, self._n_threads, active.get())
-        step = chunk_frames or _SPEAK_CHUNK  # between pieces Python looks for Ctrl-C
-        pieces = [session.decode(checked[:, i : i + step]) for i in range(0, checked.shape[1], step)]
-        return np.concatenate([np.zeros(0, np.float32), *pieces])
+        return self._vocoder.samples(checked, chunk_frames or _SPEAK_CHUNK)  # between pieces Python looks for Ctrl-C
 
     def _checked_codes(self, codes: npt.ArrayLike) -> IntArray:
         array = as_array("codes", codes)

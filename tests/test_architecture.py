@@ -30,7 +30,7 @@ LEVELS: tuple[tuple[str, ...], ...] = (
     ("options",),
     ("files",),
     ("audio", "tokenizer", "writing", "thinker_server", "reasoning"),
-    ("answer_at_url", "answer_text", "spoken", "late_thinker", "in_turn", "coming_text", "media"),
+    ("answer_at_url", "answer_text", "spoken", "vocoder", "late_thinker", "in_turn", "coming_text", "media"),
     ("engine",),
     ("streamed_reply",),
     ("model",),

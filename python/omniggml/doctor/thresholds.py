@@ -548,7 +548,7 @@ AS_GOOD = Threshold(
 )
 NEARER = Threshold(
     "vocoder.nearer",
-    0.7,
+    0.95,
     "times",
     "what one mistake leaves over against none, where a second is looked for",
     ("vocoder.*",),
@@ -813,10 +813,12 @@ CODEC_DELAY = 2000
 SOUND_BITS = {"PCM_S8": 8, "PCM_U8": 8, "PCM_16": 16, "PCM_24": 24, "PCM_32": 32}
 GLIMPSES_A_FRAME, GLIMPSE = 5, 240
 """A search's first trials take so much of a frame, and so many samples at least."""
+LOOKS, FRAMES_BEFORE = 5, 8
+"""Places of that size, of which all but the first are looked at where one mistake doesn't explain it; frames before it."""
 NOISE_TRIED, ALL_CHANGED, LEAST_SHARE = 1e-4, 0.3, 1e-12
 """Shares of energy: of noise that shows what a stage's changes do, from which on all changes are alike, and none."""
-ALIKE_DECADES, NEAR_DECADES = 1.0, 1.5
-"""Orders of magnitude: by which mistakes are sorted, and beyond which none is tried where little differs."""
+ALIKE_DECADES, NEAR_DECADES, NEAR_SECONDS = 1.0, 2.0, 1.5
+"""Orders of magnitude: by which mistakes are sorted, and beyond which none is tried where little differs, or as a second."""
 SEEN_SAMPLES = 100
 """That a residual unit computes for that, roughly."""
 MOST_TRIAL_FRAMES = 40
@@ -825,9 +827,10 @@ MOST_FRAMES_AHEAD = 200
 FEWEST_TRIALS = 120
 SEARCH_BUDGET = 6e12
 """Products of a search for mistakes, roughly."""
-BEST_SINGLES = 2
-"""From which pairs are looked for."""
-LOOKED_AT_AGAIN, KNOWN_LOOKED_AT_AGAIN = 12, 5
+BASES_OF_PAIRS, LIKELY_SECONDS, BEST_SINGLES, SAME_RESIDUAL, DOMINATES = 8, 10, 2, 1e-3, 0.5
+"""From how many singles pairs are looked for among one of so many seconds, and from how many among all; by how much two
+may make the same; over the next, what one leaves over that is tried with all seconds at once."""
+LOOKED_AT, FEWER, LOOKED_AT_AGAIN, KNOWN_LOOKED_AT_AGAIN = 5, 3, 12, 5
 WORDS_EVERY = 400
 """Trials between two words about them."""
 LEAST_COMMON = 2000

@@ -239,10 +239,14 @@ def _check_variety(report: Report, codes: IntArray) -> bool:
     ]
     collapsed = 0 < len(stuck) < len(codes)
     if collapsed:
+        empty = not codes[stuck].any()
+        those = f"Group {', '.join(map(str, stuck))} "
         report.find(
             "codes.collapsed-group",
-            f"Group {', '.join(map(str, stuck))} has {unique[stuck[0]]} different codes in {frames} frames, the "
-            f"others {median:.0f}.",
+            f"{those}is 0 in every frame: it was never filled, or padded."
+            if empty
+            else f"{those}has {unique[stuck[0]]} different codes in {frames} frames, the others {median:.0f}.",
+            cause={"kind": "silent" if empty else "sampling", "where": "codes"},
             groups=stuck,
             unique=unique,
         )

@@ -171,6 +171,7 @@ def _check_sizes(report: Report, sizes: dict[str, float], gains: dict[str, float
             small = [name for name in names if "embed" in kind and bounds.TABLE_SIZE.below(sizes[name])]
             odd += [(sizes[name], name, bounds.TABLE_SIZE.value) for name in small]
             odd += [(sizes[name], name, 1.0) for name in names if bounds.SIZE_ALONE.above(sizes[name])]
+            odd += [(sizes[n], n, usual) for n in names if (usual := _usual_beside(n, names, sizes, gains))]
             continue
         usual = float(np.median([sizes[name] for name in names]))
         most = bounds.LEARNT_SIZE if kind.endswith(_LEARNT) else bounds.MATRIX_SIZE
@@ -193,10 +194,20 @@ def _fan_in(shape: tuple[int, ...]) -> int:
     return shape[-1] if shape[-1] > bounds.LARGEST_KERNEL else math.prod(shape[1:])
 
 
+def _usual_beside(name: str, names: list[str], sizes: dict[str, float], gains: dict[str, float]) -> float:
+    """The size that a projection with few siblings should have by them and the others of its module; 0 where it has it."""
+    module, _, own = name.removesuffix(".weight").rpartition(".")
+    others = [o for o in gains if o.rpartition(".")[0].rpartition(".")[0] == module and o.endswith("_proj.weight")]
+    peers = sorted({*names, *others} - {name})
+    if not own.endswith("_proj") or len(peers) < bounds.LEAST_SIBLINGS or not _stands_apart(name, peers, gains):
+        return 0.0
+    return sizes[name] * float(np.median([gains[other] for other in peers])) / gains[name]
+
+
 def _stands_apart(name: str, names: list[str], gains: dict[str, float]) -> bool:
     """Whether what one matrix adds up is far from what its siblings do, and these are alike."""
     others = [gains[other] for other in names if other != name]
-    if max(others) > bounds.PEERS_ALIKE * min(others):
+    if not gains[name] or not min(others) or max(others) > bounds.PEERS_ALIKE * min(others):
         return False
     usual = float(np.median(others))
     return bounds.PEER_SIZE.above(max(gains[name] / usual, usual / gains[name]))

@@ -178,9 +178,7 @@ class PortSearch:
         ]
         return sorted(found, key=lambda explanation: explanation.residual)
 
-    def _looked_at(
-        self, trials: _Trials, nearer: list[tuple[float, PortMistake]], tried: int
-    ) -> list[PortMistake]:
+    def _looked_at(self, trials: _Trials, nearer: list[tuple[float, PortMistake]], tried: int) -> list[PortMistake]:
         """Those that come nearest where few samples were looked at, by place after place, at each a third of them: of
         thousands many do well at one place by chance."""
         if len(nearer) < 2:
@@ -214,8 +212,8 @@ def explained_residual(floor: float) -> float:
 
 class _Trials:
     """Trials on one vocoder, which may have a mistake already; what enters each stage is kept. `many`: frames that are
-    looked at for a place where theirs differs by more than `explained`, more if there is none. `ahead`: whether the first
-    frames hang on all that follow already."""
+    looked at for a place where theirs differs by more than `explained`, more if there is none. `ahead`: whether the
+    first frames hang on all that follow already."""
 
     def __init__(
         self,
@@ -441,8 +439,8 @@ def _places(theirs: Samples, ours: npt.NDArray[np.float32], found: Match, per_fr
 
 
 def _telling(told: npt.NDArray[np.floating], a_frame: int, window: int) -> list[int]:
-    """Blocks that tell much, each of another frame, `a_frame` blocks long. The first is an early one, but behind as many
-    frames as attention sees, or some at least: a frame alone attends to itself, whatever is wrong there."""
+    """Blocks that tell much, each of another frame, `a_frame` blocks long. The first is an early one, but behind as
+    many frames as attention sees, or some at least: a frame alone attends to itself, whatever is wrong there."""
     enough = np.flatnonzero(told >= bounds.TELLING.value * told.max())
     behind = (enough[enough > frames * a_frame] for frames in (window, min(window, bounds.FRAMES_BEFORE), -1))
     chosen = [next(int(blocks[0]) for blocks in behind if len(blocks))]

@@ -814,11 +814,11 @@ SOUND_BITS = {"PCM_S8": 8, "PCM_U8": 8, "PCM_16": 16, "PCM_24": 24, "PCM_32": 32
 GLIMPSES_A_FRAME, GLIMPSE = 5, 240
 """A search's first trials take so much of a frame, and so many samples at least."""
 LOOKS, FRAMES_BEFORE = 5, 8
-"""Places of that size, of which all but the first are looked at where one mistake doesn't explain it; frames before it."""
+"""Places of that size, all but the first for what no mistake explains there; and frames before it."""
 NOISE_TRIED, ALL_CHANGED, LEAST_SHARE = 1e-4, 0.3, 1e-12
 """Shares of energy: of noise that shows what a stage's changes do, from which on all changes are alike, and none."""
 ALIKE_DECADES, NEAR_DECADES, NEAR_SECONDS = 1.0, 2.0, 1.5
-"""Orders of magnitude: by which mistakes are sorted, and beyond which none is tried where little differs, or as a second."""
+"""Orders of magnitude: by which mistakes are sorted; beyond which none is tried where little differs; or as a second."""
 SEEN_SAMPLES = 100
 """That a residual unit computes for that, roughly."""
 MOST_TRIAL_FRAMES = 40

@@ -195,7 +195,7 @@ def _fan_in(shape: tuple[int, ...]) -> int:
 
 
 def _usual_beside(name: str, names: list[str], sizes: dict[str, float], gains: dict[str, float]) -> float:
-    """The size that a projection with few siblings should have by them and the others of its module; 0 where it has it."""
+    """The size that a projection with few siblings should have by them and its module's others; 0 where it has it."""
     module, _, own = name.removesuffix(".weight").rpartition(".")
     others = [o for o in gains if o.rpartition(".")[0].rpartition(".")[0] == module and o.endswith("_proj.weight")]
     peers = sorted({*names, *others} - {name})

@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from omniggml.comparison.agreement import Match, match
 from omniggml.doctor import thresholds as bounds
+from omniggml.doctor.progress import Progress
 from omniggml.doctor.vocoder_cone import Cone
 from omniggml.doctor.vocoder_grammar import PortMistake, full_names, port_mistakes
 from omniggml.doctor.vocoder_mirror import Scoped, VocoderMirror
@@ -48,7 +49,7 @@ class PortSearch:
         announce: Callable[[str], None],
     ) -> None:
         self.mirror, self.codes, self.theirs, self.floor = mirror, codes, theirs, floor
-        self.announce = announce
+        self.progress = Progress(announce)
         self._alone: dict[int, float] = {}  # by a mistake's id: what it leaves over without any other
         geometry = mirror.geometry
         self.per_frame = int(np.prod([*geometry["upsampling_ratios"], *geometry["upsample_rates"]]))
@@ -58,25 +59,27 @@ class PortSearch:
         """The best first: single mistakes, and pairs where none of these explains all. [] where nothing helps.
 
         Where theirs is as near as an engine of another precision, only those are tried that change as little."""
-        mistakes = self._affordable(list(port_mistakes(self.mirror)))
-        self.announce(f"looking at {len(mistakes)} changes of the vocoder")
+        every = list(port_mistakes(self.mirror))
+        mistakes = self._affordable(every)
+        self.progress.begins(f"looking at {len(mistakes)} changes of the vocoder")
         near = not bounds.EXPLAINS.above(self.right)
         singles = self._search((), mistakes, bounds.NEAR_DECADES if near else math.inf)
         if not singles or singles[0].residual <= self.explained or near:
             return singles
-        return self._pairs(singles, mistakes)
+        return self._pairs(singles, mistakes, thorough=len(mistakes) == len(every))
 
-    def _pairs(self, singles: list[Explanation], mistakes: list[PortMistake]) -> list[Explanation]:
-        """With each of the best singles the seconds that came nearest alone, then with the very best all others."""
+    def _pairs(self, singles: list[Explanation], mistakes: list[PortMistake], thorough: bool) -> list[Explanation]:
+        """With each of the best singles the seconds that came nearest alone, then with the very best all others, where
+        that can be afforded: `thorough`."""
         found = list(singles)
-        bases = self._bases(singles, mistakes)
+        bases = self._bases(singles, mistakes)[: bounds.BASES_OF_PAIRS if thorough else bounds.BEST_SINGLES]
         likely = len(mistakes) // bounds.LIKELY_SECONDS
         rounds = [(base, slice(likely)) for base in bases]
-        rest = [(base, slice(likely, None)) for base in bases[: bounds.BEST_SINGLES]]
+        rest = [(base, slice(likely, None)) for base in bases[: bounds.BEST_SINGLES]] if thorough else []
         stands_out = len(bases) > 1 and bases[0].residual < bounds.DOMINATES * bases[1].residual
         rounds[1 if stands_out else len(rounds) :] = [*rest, *rounds[1:]] if stands_out else rest
         for base, some in rounds:
-            self.announce(f"with {base.mistakes[0].clause}: looking for a second mistake")
+            self.progress.begins(f"with {base.mistakes[0].clause}: looking for a second mistake")
             found += self._search(base.mistakes, self._seconds(base, mistakes)[some])
             best = min(found, key=lambda explanation: explanation.residual)
             if best.residual <= self.explained:
@@ -100,7 +103,7 @@ class PortSearch:
         for single in sorted(best, key=lambda explanation: explanation.residual):
             if not any(math.isclose(single.residual, base.residual, rel_tol=bounds.SAME_RESIDUAL) for base in bases):
                 bases.append(single)
-        return bases[: bounds.BASES_OF_PAIRS]
+        return bases
 
     def _seconds(self, first: Explanation, mistakes: list[PortMistake]) -> list[PortMistake]:
         """Those whose effect without the first is about what that leaves
@@ -158,9 +161,9 @@ class PortSearch:
         before = trials.glimpsed(None)
         nearer: list[tuple[float, PortMistake]] = []
         able = [mistake for mistake in mistakes if mistake.reach <= self.codes.shape[1]]
-        for number, mistake in enumerate(able if base else trials.likeliest_first(able, decades)):
-            if number % bounds.WORDS_EVERY == 0:
-                self.announce(f"trying changes of the vocoder, from number {number + 1} on")
+        weighed = self.progress.through(able, len(able), "weighing changes of the vocoder")
+        likely = able if base else trials.likeliest_first(weighed, decades)
+        for mistake in self.progress.through(likely, len(likely), "trying changes of the vocoder"):
             left = trials.glimpsed(mistake)
             self.tried += 1
             if not base:
@@ -172,9 +175,10 @@ class PortSearch:
                 break
             if left < bounds.WORTH_A_LOOK.value * before:
                 nearer.append((left, mistake))
+        nearest = self._looked_at(trials, nearer, len(able))[: bounds.LOOKED_AT_AGAIN]
         found = [
             Explanation((*base, mistake), trials.residual(mistake, self._frames_of(base, mistake)))
-            for mistake in self._looked_at(trials, nearer, len(able))[: bounds.LOOKED_AT_AGAIN]
+            for mistake in self.progress.through(nearest, len(nearest), "looking again at those that came nearest")
         ]
         return sorted(found, key=lambda explanation: explanation.residual)
 
@@ -186,8 +190,10 @@ class PortSearch:
         for place in range(1, trials.n_places):
             most = max(bounds.LOOKED_AT_AGAIN, tried // (bounds.LOOKED_AT * bounds.FEWER ** (place - 1)))
             nearer = sorted(nearer, key=lambda entry: entry[0])[:most]
+            words = f"looking at another place, number {place}"
             nearer = [
-                ((place * left + trials.glimpsed(mistake, place)) / (place + 1), mistake) for left, mistake in nearer
+                ((place * left + trials.glimpsed(mistake, place)) / (place + 1), mistake)
+                for left, mistake in self.progress.through(nearer, len(nearer), words)
             ]
         return [mistake for _, mistake in sorted(nearer, key=lambda entry: entry[0])]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -15,6 +14,7 @@ import numpy.typing as npt
 from omniggml.doctor import thresholds as bounds
 from omniggml.doctor.drawing import LEAST, Drawn, Draws, Glance
 from omniggml.doctor.likelihood import expectation_of, of_codes
+from omniggml.doctor.progress import Progress
 from omniggml.doctor.talker_grammar import SpeakerMistake, speaker_mistakes
 from omniggml.doctor.talker_mirror import PREDICTOR, TALKER, TalkerMirror
 from omniggml.doctor.tensor_mistakes import class_of
@@ -71,9 +71,9 @@ class TalkerSearch:
         few_bits: bool = False,
     ) -> None:
         self.asked = DRAWN_GAIN_FEW_BITS if few_bits else DRAWN_GAIN
-        self.mirror, self.prompt, self.codes, self.draws, self.announce = mirror, prompt, codes, draws, announce
+        self.mirror, self.prompt, self.codes, self.draws = mirror, prompt, codes, draws
+        self.progress = Progress(announce)
         self.of_talker, self.pairs = of_talker, pairs
-        self._said_at = -math.inf
         # A talker that is sure of its codes whatever it computes shows by all that follow them.
         self._telling = _TALKERS_OWN if of_talker else len(codes)
 
@@ -83,14 +83,14 @@ class TalkerSearch:
         singles: list[Said] = []
         for of_predictor in (False,) if self.of_talker else (True, False):
             mistakes = [one for one in every if one.of_predictor == of_predictor]
-            self.announce(f"trying {len(mistakes)} changes of the {'predictor' if of_predictor else 'talker'}")
+            self.progress.begins(f"trying {len(mistakes)} changes of the {'predictor' if of_predictor else 'talker'}")
             singles += self._search((), mistakes)
             if any(said.explains for said in singles):
                 break
         singles = _explaining_first(singles)
         if not singles or singles[0].explains or not self.pairs or not self.asked.above(singles[0].gained):
             return singles  # of two mistakes, one makes codes likelier, too
-        self.announce(f"with {singles[0].mistakes[0].clause}: looking for a second mistake")
+        self.progress.begins(f"with {singles[0].mistakes[0].clause}: looking for a second mistake")
         seconds = every[: max(bounds.FEWEST_TRIALS, self._affordable() - len(every))]
         return _explaining_first([*singles, *self._search(singles[0].mistakes, seconds)])
 
@@ -111,8 +111,7 @@ class TalkerSearch:
         nearer: list[tuple[float, SpeakerMistake]] = []
         explaining: list[Said] = []
         others: list[Said] = []
-        for number, mistake in enumerate(mistakes):
-            self._say(f"tried {number} changes of {len(mistakes)}")
+        for mistake in self.progress.through(mistakes, len(mistakes), "trying changes"):
             clear = [said for said in explaining if said.gained > bounds.CLEAR_NATS]
             if clear and not any(_rivals(mistake, said.mistakes[-1]) for said in clear):
                 continue
@@ -137,22 +136,14 @@ class TalkerSearch:
         """Where none explains codes as they are usually drawn: those that come nearest, however they were drawn."""
         nearer.sort(key=lambda entry: -entry[0])
         again = []
-        for _, mistake in nearer[: bounds.SPEAKERS_AGAIN]:
+        few = nearer[: bounds.SPEAKERS_AGAIN]
+        for _, mistake in self.progress.through(few, len(few), "looking again at those that came nearest"):
             found = trials.gained(mistake, whole=True)
             again.append((-math.inf if found is None else found.mean, mistake))
         again.sort(key=lambda entry: -entry[0])
-        said = []
-        for _, mistake in again[: bounds.BASES]:
-            self._say("looking at those again that came nearest")
-            said.append(self._said(mirror, base, mistake))
-        return said
-
-    def _say(self, words: str) -> None:
-        """Unless something was said just now."""
-        now = time.monotonic()
-        if now - self._said_at > bounds.WORDS_SECONDS:
-            self._said_at = now
-            self.announce(words)
+        best = again[: bounds.BASES]
+        judged = self.progress.through(best, len(best), "judging all codes")
+        return [self._said(mirror, base, mistake) for _, mistake in judged]
 
     def _said(self, mirror: TalkerMirror, base: tuple[SpeakerMistake, ...], mistake: SpeakerMistake) -> Said:
         """All codes, judged with one more mistake."""

@@ -817,8 +817,8 @@ LOOKS, FRAMES_BEFORE = 5, 8
 """Places of that size, all but the first for what no mistake explains there; and frames before it."""
 NOISE_TRIED, ALL_CHANGED, LEAST_SHARE = 1e-4, 0.3, 1e-12
 """Shares of energy: of noise that shows what a stage's changes do, from which on all changes are alike, and none."""
-ALIKE_DECADES, NEAR_DECADES, NEAR_SECONDS = 1.0, 2.0, 1.5
-"""Orders of magnitude: by which mistakes are sorted; beyond which none is tried where little differs; or as a second."""
+ALIKE_DECADES, NEAR_DECADES, NEAR_SECONDS = 1.0, 2.0, 2.25
+"""Orders of magnitude: by which mistakes are sorted; off which none is tried where little differs; nor as a second."""
 SEEN_SAMPLES = 100
 """That a residual unit computes for that, roughly."""
 MOST_TRIAL_FRAMES = 40
@@ -831,8 +831,6 @@ BASES_OF_PAIRS, LIKELY_SECONDS, BEST_SINGLES, SAME_RESIDUAL, DOMINATES = 8, 10, 
 """From how many singles pairs are looked for among one of so many seconds, and from how many among all; by how much two
 may make the same; over the next, what one leaves over that is tried with all seconds at once."""
 LOOKED_AT, FEWER, LOOKED_AT_AGAIN, KNOWN_LOOKED_AT_AGAIN = 5, 3, 12, 5
-WORDS_EVERY = 400
-"""Trials between two words about them."""
 LEAST_COMMON = 2000
 AS_LONG = 2.1
 """Times that one of two signals may be longer which are compared from their beginning on."""

@@ -25,6 +25,7 @@ from omniggml.doctor.checks.codes import Readable
 from omniggml.doctor.counterfactuals import VocoderMistake, in_pieces, kept, vocoder_mistakes
 from omniggml.doctor.next_question import where_to_cut, which_module
 from omniggml.doctor.port_search import Explanation, PortSearch, explained_residual
+from omniggml.doctor.progress import Progress
 from omniggml.doctor.rewriting import REWRITINGS, SLIPS, SWAPPED
 from omniggml.doctor.vocoder_grammar import PortMistake
 from omniggml.doctor.vocoder_mirror import DILATIONS, Choices, Scoped, VocoderMirror
@@ -136,6 +137,7 @@ class Recognition:
         assert case.audio is not None and case.codes is not None
         self.report, self.mirror, self.as_given, self.codes, self.theirs = report, mirror, case.codes, codes, theirs
         self.announce, self.audio, self.rate = case.announce, case.audio, case.audio.rate
+        self.progress = Progress(case.announce)
         self.model = case.model
         self.dumped = frozenset(case.theirs or ())
         self.searched: list[tuple[PortMistake, ...]] = []
@@ -146,6 +148,7 @@ class Recognition:
 
     def run(self) -> None:
         """Add what is found."""
+        self.progress.begins("comparing your audio with what the model makes of the codes")
         if self._in_pieces() or self._beyond_the_end() or self._copied():
             return
         frames = min(self.n_frames, bounds.MOST_FRAMES, max(bounds.TRIAL_FRAMES, int(bounds.BUDGET / self._products())))
@@ -433,12 +436,13 @@ class Recognition:
             for mistake in vocoder_mistakes(self.mirror.geometry, self.n_frames)
             if not (mistake.choices.half and bounds.SAME.below(right.match.residual))
         ]
-        glimpsed = [(self.search.glimpsed(_anywhere(mistake)), number) for number, mistake in enumerate(every)]
+        tried = self.progress.through(every, len(every), "trying well-known mistakes")
+        glimpsed = [(self.search.glimpsed(_anywhere(mistake)), number) for number, mistake in enumerate(tried)]
         again = [number for _, number in sorted(glimpsed)[: bounds.KNOWN_LOOKED_AT_AGAIN]]
         # Where activations overflow, one place tells nothing.
         again += [n for n, mistake in enumerate(every) if mistake.choices.half and n not in again]
         trials = []
-        for number in again:
+        for number in self.progress.through(again, len(again), "trying the likeliest of them again"):
             far = every[number].choices.window is not None
             trial = self._trial(every[number], frames if far else first)
             beaten = (right if far or frames == first else right_of_few).match.residual

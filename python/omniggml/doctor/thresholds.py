@@ -712,6 +712,8 @@ LEAST_VALUES = 64
 LEAST_ROWS = 4
 LEAST_LEARNT = 8
 """Values of a norm or scale, below which all may be equal by luck."""
+LEAST_POWER = 1e-20
+"""Below which a sum of squares is computed again, more exactly."""
 COMPARED_BYTES = 65536
 """Of each tensor, where copies are looked for."""
 LEAST_ZERO_BIASES = 3

@@ -48,7 +48,9 @@ class StoredWeights(Mapping[str, FloatArray]):
         """Float32 in the shape that the model needs, or as stored where that is not known or does not fit."""
         name = short_name(name)
         parts = self.contents.parts[name]
-        values = np.concatenate([self._values(part).ravel() for part in parts])
+        values = self._values(parts[0]).ravel()
+        if len(parts) > 1:
+            values = np.concatenate([values, *(self._values(part).ravel() for part in parts[1:])])
         stored = _shape_of(parts)
         shape = self.shapes.get(name, stored)
         if int(np.prod(shape)) != values.size:

@@ -11,6 +11,7 @@ from omniggml.doctor.case import Case
 from omniggml.doctor.check_report import Report
 from omniggml.doctor.checks.settings import check_settings
 from omniggml.doctor.checks.values import check_values
+from omniggml.doctor.progress import Progress
 from omniggml.doctor.words import count, some
 from omniggml.files.plan import stacked
 from omniggml.files.stored_weights import StoredWeights
@@ -36,7 +37,7 @@ def check_file(case: Case) -> tuple[bool, Report]:
         return False, report
     _check_presence(case, report, weights)
     check_settings(case, report, weights)
-    untrained = check_values(report, weights)
+    untrained = check_values(report, weights, Progress(case.announce))
     _check_loading(case, report, weights)
     return untrained, report
 

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from omniggml.doctor import thresholds as bounds
 from omniggml.doctor.check_report import Report
 from omniggml.doctor.grids import coarser_grid
+from omniggml.doctor.progress import Progress
 from omniggml.doctor.spectrum import spectral_excess
 from omniggml.doctor.words import count, some
 from omniggml.files.families import CODE2WAV
@@ -26,7 +27,7 @@ _NEVER_EQUAL = ("norm.weight", "layernorm", "layernorm.weight", ".scale", ".gamm
 _LEARNT = ("norm.weight", "layernorm", ".scale", ".gamma", ".bias", ".alpha", ".beta")
 
 
-def check_values(report: Report, weights: StoredWeights) -> bool:
+def check_values(report: Report, weights: StoredWeights, progress: Progress) -> bool:
     """Reads every tensor once. Returns whether the weights are random numbers."""
     sizes: dict[str, float] = {}
     gains: dict[str, float] = {}
@@ -35,12 +36,13 @@ def check_values(report: Report, weights: StoredWeights) -> bool:
     digests: dict[bytes, list[str]] = defaultdict(list)
     not_finite, zeros, zero_rows, constant, coarse = [], [], [], [], []
     unlearnt: dict[str, float] = {}
-    for name in weights:
+    for name in progress.through(weights, len(weights), "reading the file's tensors"):
         values = weights[name]
-        if not np.isfinite(values).all():
+        power = _power(values)
+        if not np.isfinite(power):
             not_finite.append(name)
             continue
-        sizes[name] = float(np.sqrt(np.mean(np.square(values, dtype=np.float64))))
+        sizes[name] = math.sqrt(power / max(values.size, 1))
         gains[name] = sizes[name] * math.sqrt(_fan_in(values.shape))
         if not values.any():
             zeros.append(name)
@@ -48,11 +50,12 @@ def check_values(report: Report, weights: StoredWeights) -> bool:
         if name.endswith(_NEVER_EQUAL) and values.size >= bounds.LEAST_LEARNT and np.ptp(values) == 0:
             unlearnt[name] = float(values.flat[0])
         if values.ndim > 1 and values.size > bounds.LEAST_VALUES:
-            digests[_kind(name).encode() + values.tobytes()[: bounds.COMPARED_BYTES]].append(name)
+            beginning = values.reshape(-1)[: bounds.COMPARED_BYTES // values.itemsize]
+            digests[_kind(name).encode() + beginning.tobytes()].append(name)
             rows = values.reshape(len(values), -1)
             if bounds.ZERO_ROWS.above(float((~rows.any(axis=1)).mean())):
                 zero_rows.append(name)
-            elif len(rows) >= bounds.LEAST_ROWS and (np.ptp(rows) == 0 or (rows == rows[0]).all()):
+            elif len(rows) >= bounds.LEAST_ROWS and (rows[0] == rows[1]).all() and (rows == rows[0]).all():
                 constant.append(name)
             elif grid := coarser_grid(values, weights.type_of(name)):
                 coarse.append((name, grid))
@@ -92,6 +95,15 @@ def check_values(report: Report, weights: StoredWeights) -> bool:
             value=value,
         )
     return random
+
+
+def _power(values: npt.NDArray[np.float32]) -> float:
+    """The sum of squares, not finite where a value isn't."""
+    flat = values.reshape(-1)
+    power = float(flat @ flat)
+    usual = np.isfinite(power) and power > bounds.LEAST_POWER
+    # What is very large or very small has squares that float32 has no room for.
+    return power if usual else float(np.sum(np.square(flat, dtype=np.float64)))
 
 
 def _alone(name: str, unlearnt: dict[str, float], sizes: dict[str, float]) -> bool:

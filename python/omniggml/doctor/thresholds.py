@@ -385,6 +385,13 @@ DRAWN_GAIN_FEW_BITS = Threshold(
     "the same, of codes that an engine of 4 bits may have said (the most that a mistake made of these: 31)",
     ("talker.*",),
 )
+DRAWN_STANDS_OUT = Threshold(
+    "drawn.stands-out",
+    20.0,
+    "nats",
+    "over what any mistake elsewhere does, where drawn.gain is enough of an engine of 4 bits (the most of these: 3.3)",
+    ("talker.*",),
+)
 DRAWN_OTHERWISE = Threshold(
     "drawn.otherwise", 4.0, "nats", "for each setting by which drawing is unusual", ("talker.*",)
 )

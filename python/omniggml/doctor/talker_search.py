@@ -309,8 +309,8 @@ def _rivals(one: SpeakerMistake, other: SpeakerMistake) -> bool:
 
 
 def _standing_out(found: list[Said]) -> list[Said]:
-    """Of an engine of few bits mistakes of many kinds make the codes a little likelier. One that does so far more than any
-    elsewhere is asked for no more than of other engines."""
+    """Mistakes of many kinds make the codes of an engine of few bits a little likelier. One that does so far more than
+    any elsewhere is asked for no more than of other engines."""
     best = max(found, key=lambda said: said.gained, default=None)
     if best is None or best.explains:
         return found

@@ -12,6 +12,7 @@ import pytest
 
 from omniggml.doctor.check_report import Report
 from omniggml.doctor.checks.values import check_values
+from omniggml.doctor.progress import Progress
 from omniggml.files.stored_weights import StoredWeights
 from omniggml.loading import BUILT_IN
 
@@ -35,7 +36,7 @@ def found(changes: dict[str, Callable[[Values], Values]]) -> dict[str, tuple[str
     weights = Changed(BUILT_IN)
     weights.changes = changes
     report = Report("file")
-    check_values(report, weights)
+    check_values(report, weights, Progress(lambda words: None))
     return {finding.id: finding.tensors for finding in report.findings}
 
 
@@ -61,6 +62,14 @@ FAULTS: dict[str, tuple[Callable[[], dict[str, Any]], str]] = {
         lambda: {"talker.model.layers.2.self_attn.q_proj.weight": lambda v: v * 10},
         "file.scale",
     ),
+    "one of two layers' projections ten times what stands beside it": (
+        lambda: {"talker.code_predictor.model.layers.0.self_attn.q_proj.weight": lambda v: v * 10},
+        "file.scale",
+    ),
+    "values of which no square is a float32": (
+        lambda: {"talker.model.layers.2.self_attn.q_proj.weight": lambda v: v * np.float32(1e25)},
+        "file.scale",
+    ),
     "a projection a tenth of its siblings": (
         lambda: {"talker.model.layers.1.mlp.shared_expert.down_proj.weight": lambda v: v / 10},
         "file.scale",
@@ -73,6 +82,9 @@ HEALTHY: dict[str, Callable[[], dict[str, Any]]] = {
     "norms near one": lambda: dict.fromkeys(names("norm.weight"), lambda v: 1 + 1e-3 * v),
     "small scales that differ": lambda: dict.fromkeys(names(".gamma"), lambda v: 1e-6 * v),
     "a projection twice its siblings": lambda: {"talker.model.layers.2.self_attn.q_proj.weight": lambda v: v * 2},
+    "one of two layers' projections twice what stands beside it": lambda: {
+        "talker.code_predictor.model.layers.0.self_attn.q_proj.weight": lambda v: v * 2
+    },
     "a code table three times as large": lambda: {TABLE: lambda v: v * 3},
 }
 

@@ -100,7 +100,8 @@ def check_values(report: Report, weights: StoredWeights, progress: Progress) -> 
 def _power(values: npt.NDArray[np.float32]) -> float:
     """The sum of squares, not finite where a value isn't."""
     flat = values.reshape(-1)
-    power = float(flat @ flat)
+    with np.errstate(over="ignore", invalid="ignore"):
+        power = float(flat @ flat)
     usual = np.isfinite(power) and power > bounds.LEAST_POWER
     # What is very large or very small has squares that float32 has no room for.
     return power if usual else float(np.sum(np.square(flat, dtype=np.float64)))

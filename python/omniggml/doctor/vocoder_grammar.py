@@ -291,6 +291,10 @@ def _arrangements(groups: int) -> Iterator[tuple[str, Any]]:
         yield "even groups come before odd ones", lambda c: np.concatenate([c[::2], c[1::2]])
         yield "the halves of the groups alternate", lambda c: np.stack(np.split(c, 2), axis=1).reshape(c.shape)
         yield "neighbouring groups are exchanged", lambda c: c.reshape(groups // 2, 2, -1)[:, ::-1].reshape(c.shape)
+    for one in range(groups - 1):
+        yield f"groups {one} and {one + 1} are exchanged", partial(_exchanged, one=one, other=one + 1)
+    if groups > 2:
+        yield "the first group and the last are exchanged", partial(_exchanged, one=0, other=groups - 1)
     for n in range(1, groups):
         yield f"only the first {n} groups are used", partial(_first, n=n)
         yield f"only the last {n} groups are used, as if they were the first", partial(_last, n=n)
@@ -299,6 +303,12 @@ def _arrangements(groups: int) -> Iterator[tuple[str, Any]]:
     yield "all groups have the first one's codes", lambda c: np.repeat(c[:1], len(c), axis=0)
     yield "groups are delayed, each by one frame more", _delayed
     yield "frames and groups are mixed up", lambda c: np.ascontiguousarray(c.T).reshape(c.shape)
+
+
+def _exchanged(codes: IntArray, one: int, other: int) -> IntArray:
+    order = np.arange(len(codes))
+    order[[one, other]] = other, one
+    return codes[order]
 
 
 def _first(codes: IntArray, n: int) -> IntArray:

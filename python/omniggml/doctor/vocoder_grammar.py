@@ -50,7 +50,10 @@ class PortMistake:
     @property
     def looks_ahead(self) -> bool:
         """Whether the first frames hang on all that follow, so that fewer can't show it."""
-        far = (own.sees != "past" or own.positions == "reversed" or own.norm == "over time" for own in self._own())
+        far = (
+            own.sees != "past" or own.masked != "nothing" or own.positions == "reversed" or own.norm == "over time"
+            for own in self._own()
+        )
         return any(far)
 
     def _own(self) -> list[Choices]:
@@ -272,6 +275,8 @@ def _lookups(mirror: VocoderMirror) -> Iterator[PortMistake]:
     own = partial(_choice, where=_EMBEDDING, paths=[_EMBEDDING])
     for pool in ("sum", "sqrt", "fewer"):
         yield own("reduction", clause=f"the groups' embeddings are pooled so: {pool}", choices=Choices(pool=pool))
+    for group in range(groups):
+        yield own("lookup", clause=f"group {group} is not added", choices=Choices(not_added=(group,)))
     for stride in (0, size // 2, size - 1, size + 1, 2 * size):
         yield own("lookup", clause=f"a group's offset is {stride} rows", choices=Choices(stride=stride))
     for by in (1, -1, size // 2):

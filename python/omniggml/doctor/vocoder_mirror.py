@@ -31,8 +31,9 @@ class Choices:
     """How code2wav, or one module of it, is computed; the defaults are right.
 
     `pool`: "mean" or "sum" of the groups' embeddings, or their sum over the root of their number ("sqrt") or over one
-    less ("fewer"). `stride`: rows from one group's codes to the next, None: the codebook's size; `first` and `group`
-    are added to every code and to every group's number. `window`: frames seen, 0 for all, None for the file's; `sees`:
+    less ("fewer"); `not_added`: groups that are missing from it. `stride`: rows from one group's codes to the next,
+    None: the codebook's size; `first` and `group` are added to every code and to every group's number. `window`: frames
+    seen, 0 for all, None for the file's; `sees`:
     "past", "all" or "around" (the window on both sides); `masked`: what scores become there, "nothing" or "zero".
     `rope`: "halves" (NEOX), "pairs", "backwards", "narrow" (half of a head), "off", or "angles in halves" or "in
     pairs" while channels turn as the other; `rotated`: which of "qk"; `positions`: "each", "same", "reversed",
@@ -52,6 +53,7 @@ class Choices:
     """
 
     pool: str = "mean"
+    not_added: tuple[int, ...] = ()
     stride: int | None = None
     first: int = 0
     group: int = 0
@@ -225,7 +227,8 @@ class VocoderMirror:
         embedded = self._keep("code2wav.code_embedding", table[rows])
         n = len(codes)
         divisor = {"sum": 1, "sqrt": n**0.5, "fewer": max(n - 1, 1)}.get(own.pool, n)
-        return np.asarray(embedded.sum(axis=0, dtype=np.float32) / np.float32(divisor), np.float32)
+        added = [group for group in range(n) if group not in own.not_added]
+        return np.asarray(embedded[added].sum(axis=0, dtype=np.float32) / np.float32(divisor), np.float32)
 
     # --- transformer: [time, channels] ------------------------------------------------------------------------------
 

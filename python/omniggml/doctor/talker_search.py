@@ -109,6 +109,7 @@ class TalkerSearch:
             mirror = mistake.made(mirror) or mirror
         trials = _Trials(mirror, self.prompt, self.codes, self.draws, self._telling)
         nearer: list[tuple[float, SpeakerMistake]] = []
+        faint: list[tuple[float, SpeakerMistake]] = []
         explaining: list[Said] = []
         others: list[Said] = []
         for mistake in self.progress.through(mistakes, len(mistakes), "trying changes"):
@@ -117,14 +118,26 @@ class TalkerSearch:
                 continue
             found = trials.gained(mistake)
             if found is None or not bounds.SPEAKER_GAIN.above(found.mean):
+                if found is not None and found.possible and found.mean > 0:
+                    faint.append((found.mean, mistake))
                 continue
             said = self._said(mirror, base, mistake) if found.possible else None
             if said is None:
                 nearer.append((found.mean, mistake))
             else:
                 (explaining if said.explains else others).append(said)
+        if not explaining:
+            explaining = [said for said in self._faint(mirror, base, faint) if said.explains]
         every = explaining or [*others, *self._nearest(mirror, base, trials, nearer)]
         return sorted(every, key=lambda one: -one.mean)
+
+    def _faint(
+        self, mirror: TalkerMirror, base: tuple[SpeakerMistake, ...], faint: list[tuple[float, SpeakerMistake]]
+    ) -> list[Said]:
+        """What made few codes a little likelier, judged on all: small mistakes add up over a speech."""
+        best = sorted(faint, key=lambda entry: -entry[0])[: bounds.FAINT_AGAIN]
+        judged = self.progress.through(best, len(best), "judging all codes")
+        return [self._said(mirror, base, mistake) for _, mistake in judged]
 
     def _nearest(
         self,

@@ -763,8 +763,9 @@ TELLING_FRAMES = 6
 """Of these, in which the predictor is run."""
 CLEAR_NATS = 100.0
 """By which a mistake makes codes likelier, so that none is looked for in another place."""
-SPEAKERS_AGAIN, BASES = 8, 2
-"""Of the trials that came nearest: how many are looked at once more, and how many of those that don't explain."""
+SPEAKERS_AGAIN, BASES, FAINT_AGAIN = 8, 2, 40
+"""Of the trials that came nearest: how many are looked at once more, how many of those that don't explain, and of those
+that hardly came nearer."""
 WORDS_SECONDS = 1.0
 """Between two words about trials."""
 SPEAKER_BUDGET = 1.2e11

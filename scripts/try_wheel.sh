@@ -20,6 +20,7 @@ out=$work/try/$arch
 rm -rf "$out"
 mkdir -p "$out"
 cd "$out" # not in the tree
+unset OPENBLAS_CORETYPE # which would have NumPy compute as this machine does, whatever qemu says
 
 alike() {
     "$work/try/venv/bin/python" - "$1" "$work/try/x86_64/native.wav" "$2" <<'END'

@@ -22,6 +22,7 @@ from conftest import Files
 from gguf_edit import GgufEdit
 from omniggml.server.encoders import pcm16
 from omniggml.spec.expected_tensors import TEXT_EMBEDDING
+from processes import SANITIZED
 from served import Served, served
 
 TEXT = "the dog runs in the garden."
@@ -169,6 +170,7 @@ def test_it_takes_no_longer_than_it_may(voice: omniggml.Model) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="glibc")
+@pytest.mark.skipif(SANITIZED, reason="the sanitizer's own malloc")
 def test_large_blocks_are_given_back() -> None:
     """Also those that are smaller than one that was freed before."""
     program = """

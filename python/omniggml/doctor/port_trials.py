@@ -1,0 +1,282 @@
+"""Trials on one vocoder: what somebody's audio leaves over with one more mistake, at a few samples or over frames."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from omniggml.comparison.agreement import Match, match
+from omniggml.doctor import thresholds as bounds
+from omniggml.doctor.vocoder_cone import Cone
+from omniggml.doctor.vocoder_grammar import PortMistake
+from omniggml.doctor.vocoder_mirror import Scoped, VocoderMirror
+
+IntArray = npt.NDArray[np.int32]
+Samples = npt.NDArray[np.float64]
+
+
+class Trials:
+    """Trials on one vocoder, which may have a mistake already; what enters each stage is kept. `many`: frames that are
+    looked at for a place where theirs differs by more than `explained`, more if there is none. `ahead`: whether the
+    first frames hang on all that follow already."""
+
+    def __init__(
+        self,
+        mirror: VocoderMirror,
+        choices: Scoped,
+        codes: IntArray,
+        theirs: Samples,
+        per_frame: int,
+        many: int,
+        explained: float,
+        ahead: bool = False,
+    ) -> None:
+        self.ahead = ahead
+        self.mirror, self.choices, self.codes, self.theirs, self.per_frame = mirror, choices, codes, theirs, per_frame
+        self._entering: dict[int, list[npt.NDArray[np.generic]]] = {}
+        self._plain: dict[int, Match] = {}
+        self._noises: dict[int, float] = {}
+        self.sizes: dict[int, float] = {}  # by a mistake's id: see `_expected`
+        self._places = self._where_it_differs(many, explained)
+        self._first = Cone(mirror, choices, *self._places.spans[0])
+        frames = codes[:, : bounds.MOST_FRAMES_AHEAD]
+        self._frames = list(mirror.entering(frames, choices, self._first.convolutions + 1))
+
+    @property
+    def n_places(self) -> int:
+        """That are looked at."""
+        return len(self._places.spans)
+
+    def glimpsed(self, mistake: PortMistake | None, place: int = 0) -> float:
+        """What it leaves over of theirs at one place; infinite where it can't be computed."""
+        look = self._looks[place]
+        try:
+            samples = self._glimpse(look, mistake)
+        except (ValueError, IndexError):
+            return math.inf  # shapes that don't fit: no port could compute it either
+        if samples is None or not np.isfinite(samples).all():
+            return math.inf
+        # Theirs may be late as a whole, or only ours without the mistake early.
+        starts = {look.start, look.start + self._places.lag}
+        return min(left_over(self.theirs[at : at + len(samples)], samples) for at in starts)
+
+    @cached_property
+    def _looks(self) -> list[_Look]:
+        cones = [self._first, *(Cone(self.mirror, self.choices, *span) for span in self._places.spans[1:])]
+        leaving = self._frames[-1]
+        return [
+            _Look(span, cone, cone.entering(self.mirror, leaving[:, : cone.frames]))
+            for span, cone in zip(self._places.spans, cones, strict=True)
+        ]
+
+    def likeliest_first(self, mistakes: Iterable[PortMistake], most: float) -> list[PortMistake]:
+        """By how much their stage changes, and what that is at the end, beside what theirs differs by; as they come
+        where that is alike, and without those that are `most` orders of magnitude off."""
+        observed = self.glimpsed(None)
+        off = []
+        for mistake in mistakes:
+            size = self.sizes[id(mistake)] = self._expected(mistake)
+            off.append((0.0 if math.isnan(size) else abs(decades(size) - decades(observed)), mistake))
+        near = [(round(by / bounds.ALIKE_DECADES), mistake) for by, mistake in off if by < most]
+        return [mistake for _, mistake in sorted(near, key=lambda entry: entry[0])]
+
+    def _expected(self, mistake: PortMistake) -> float:
+        """The share of ours that it changes, roughly: by how much it changes its stage, times what noise there does.
+        NaN where it can't be told so."""
+        try:
+            begun = self._begun(self._looks[0], mistake)
+            if begun is None:
+                return 0.0
+            cone, mirror, first, x = begun
+            if mistake.codes is not None or not cone.sees_like(self._first):
+                return math.nan
+            made = cone.made(mirror, first, x)
+        except (ValueError, IndexError):
+            return 0.0
+        right = self._made_by(first)
+        if first < cone.convolutions:
+            right = right[:, : made.shape[1]] if first == cone.convolutions - 1 else right[: len(made)]
+        return self._noise(first) * _changed(made, right) if made.shape == right.shape else 1.0
+
+    def _made_by(self, stage: int) -> npt.NDArray[np.generic]:
+        """What a stage makes without another mistake, where the cone looks."""
+        if stage < self._first.convolutions:
+            return self._frames[stage + 1]
+        return self._first.made(self.mirror, stage, self._looks[0].entering(stage))
+
+    def _noise(self, stage: int) -> float:
+        """By what the share of a stage's energy that is noise has to be multiplied to get that of the samples."""
+        if stage not in self._noises:
+            right = self._made_by(stage)
+            right = right[: self._first.frames] if stage < self._first.convolutions - 1 else right
+            draw = np.random.default_rng(stage).standard_normal(right.shape).astype(np.float32)
+            size = np.sqrt(bounds.NOISE_TRIED * np.mean(np.square(right, dtype=np.float32)))
+            noisy = self._first.samples(self.mirror, stage + 1, right + size * draw)
+            ours = self._first.samples(self.mirror, stage + 1, right)
+            self._noises[stage] = left_over(noisy.astype(np.float64), ours) / bounds.NOISE_TRIED
+        return self._noises[stage]
+
+    def _glimpse(self, look: _Look, mistake: PortMistake | None) -> npt.NDArray[np.float32] | None:
+        if mistake is None:
+            return look.cone.samples(self.mirror, len(look.cone.stages) - 1, look.seen[-1])
+        begun = self._begun(look, mistake)
+        if begun is None:
+            return None
+        cone, mirror, first, x = begun
+        return cone.samples(mirror, first, x)
+
+    def _begun(
+        self, look: _Look, mistake: PortMistake
+    ) -> tuple[Cone, VocoderMirror, int, npt.NDArray[np.generic]] | None:
+        """A vocoder with the mistake, the first stage that it concerns, and what enters that."""
+        made = self._made(mistake)
+        if made is None:
+            return None
+        mirror, choices = made
+        cone = Cone(mirror, choices, *look.span) if mistake.choices.changes else look.cone
+        if mistake.codes is not None:
+            return cone, mirror, 0, np.asarray(mistake.codes(self.codes)[:, : cone.frames], np.int64)
+        first = min(mirror.stage_of(path) for path in mistake.paths())
+        if first > cone.convolutions and cone.sees_like(look.cone):
+            return cone, mirror, first, look.entering(first)
+        first = min(first, cone.convolutions)
+        x = self._frames[first]
+        if mistake.looks_ahead or self.ahead:
+            return cone, mirror, first, x
+        return cone, mirror, first, x[:, : cone.frames] if first in (0, cone.convolutions) else x[: cone.frames]
+
+    def residual(self, mistake: PortMistake | None, frames: int) -> float:
+        """What it leaves over of theirs in the first frames; infinite where it can't be computed."""
+        if mistake is None:
+            return self._without(frames).residual
+        try:
+            samples = self._samples(mistake, frames)
+        except (ValueError, IndexError):
+            return math.inf
+        if samples is None or samples.size == 0 or not np.isfinite(samples).all():
+            return math.inf
+        return self._against(samples, frames).residual
+
+    def _samples(self, mistake: PortMistake, frames: int) -> npt.NDArray[np.float32] | None:
+        if mistake.codes is not None:
+            return self.mirror(mistake.codes(self.codes)[:, :frames], self.choices)
+        made = self._made(mistake)
+        if made is None:
+            return None
+        mirror, choices = made
+        if frames not in self._entering:
+            self._entering[frames] = list(self.mirror.entering(self.codes[:, :frames], self.choices))
+        first = min(mirror.stage_of(path) for path in mistake.paths())
+        return mirror.from_stage(first, self._entering[frames][first], choices)
+
+    def _made(self, mistake: PortMistake) -> tuple[VocoderMirror, Scoped] | None:
+        """The vocoder with one more mistake; None where that changes nothing."""
+        mirror = self.mirror
+        for misread in mistake.weights:
+            changed = misread.applied(mirror.weight)
+            if not changed:
+                return None
+            mirror = mirror.with_weights(changed)
+        return mirror, mistake.choices + self.choices
+
+    # --- against theirs ---------------------------------------------------------------------------------------------
+
+    def _without(self, frames: int) -> Match:
+        if frames not in self._plain:
+            self._plain[frames] = self._against(self.mirror(self.codes[:, :frames], self.choices), frames)
+        return self._plain[frames]
+
+    def _against(self, ours: npt.NDArray[np.float32], frames: int) -> Match:
+        nominal = min(len(self.theirs), self.per_frame * frames)
+        theirs = self.theirs[:nominal] if frames == self.codes.shape[1] else self.theirs[: min(len(ours), nominal)]
+        return match(theirs, ours, self.per_frame)
+
+    def _where_it_differs(self, many: int, explained: float) -> _Places:
+        """Where theirs is loud and another than ours: on as few frames as show it."""
+        frames = many
+        while True:
+            ours = self.mirror(self.codes[:, :frames], self.choices)
+            found = self._plain[frames] = self._against(ours, frames)
+            most = min(self.codes.shape[1], bounds.MOST_FRAMES_AHEAD)
+            if frames == most or found.residual > explained:
+                window = self.mirror.geometry["sliding_window"]
+                return _places(self.theirs, ours, found, self.per_frame, window)
+            frames = most
+
+
+@dataclass(frozen=True)
+class _Look:
+    """Samples that are looked at, and what they see of what enters each stage behind the transformer."""
+
+    span: tuple[int, int]
+    cone: Cone
+    seen: list[npt.NDArray[np.generic]]
+
+    @property
+    def start(self) -> int:
+        return self.span[0]
+
+    def entering(self, stage: int) -> npt.NDArray[np.generic]:
+        return self.seen[stage - self.cone.convolutions]
+
+
+@dataclass(frozen=True)
+class _Places:
+    """Samples of ours that are looked at, the first alone at first, and by how many theirs is late."""
+
+    spans: tuple[tuple[int, int], ...]
+    lag: int
+
+
+def _places(theirs: Samples, ours: npt.NDArray[np.float32], found: Match, per_frame: int, window: int) -> _Places:
+    size = max(bounds.GLIMPSE, per_frame // bounds.GLIMPSES_A_FRAME)
+    lag = found.lag if bounds.ALIGNED.above(abs(found.correlation)) else 0
+    a, b = theirs[max(lag, 0) :], found.gain * ours[max(-lag, 0) :].astype(np.float64)
+    n = min(len(a), len(b)) // size
+    if n == 0:
+        return _Places(((0, len(ours)),), lag)
+    blocks, differences = (x[: n * size].reshape(n, size) for x in (a, a[: len(b)] - b[: len(a)]))
+    told = np.minimum(np.square(blocks).sum(axis=1), np.square(differences).sum(axis=1))
+    # What was cut at the limits tells less; what comes early takes less of the transformer.
+    told = told * (np.abs(blocks) < bounds.FULL).mean(axis=1)
+    starts = [block * size + max(-lag, 0) for block in _telling(told, -(-per_frame // size), window)]
+    return _Places(tuple((start, start + size) for start in starts), lag)
+
+
+def _telling(told: npt.NDArray[np.floating], a_frame: int, window: int) -> list[int]:
+    """Blocks that tell much, each of another frame, `a_frame` blocks long. The first is an early one, but behind as
+    many frames as attention sees, or some at least: a frame alone attends to itself, whatever is wrong there."""
+    enough = np.flatnonzero(told >= bounds.TELLING.value * told.max())
+    behind = (enough[enough > frames * a_frame] for frames in (window, min(window, bounds.FRAMES_BEFORE), -1))
+    chosen = [next(int(blocks[0]) for blocks in behind if len(blocks))]
+    for block in np.argsort(-told, kind="stable"):
+        if len(chosen) < bounds.LOOKS and all(abs(int(block) - other) > a_frame for other in chosen):
+            chosen.append(int(block))
+    return chosen
+
+
+def _changed(made: npt.NDArray[np.generic], right: npt.NDArray[np.generic]) -> float:
+    """The share of a stage's energy that is changed."""
+    a, b = np.asarray(made, np.float32), np.asarray(right, np.float32)
+    return float(np.square(a - b).sum()) / max(float(np.square(b).sum()), bounds.LEAST_SHARE)
+
+
+def decades(share: float) -> float:
+    """On a logarithmic scale that ends where nothing is as it was."""
+    return math.nan if math.isnan(share) else math.log10(min(max(share, bounds.LEAST_SHARE), bounds.ALL_CHANGED))
+
+
+def left_over(theirs: Samples, ours: npt.NDArray[np.float32]) -> float:
+    """The share of their energy that ours, times a factor and with a constant, leaves over."""
+    n = min(len(theirs), len(ours))
+    if n < bounds.LEAST_INSIDE:
+        return math.inf
+    a, b = theirs[:n] - theirs[:n].mean(), ours[:n].astype(np.float64)
+    b -= b.mean()
+    power, own = float(a @ a), float(b @ b)
+    return max(0.0, 1 - float(a @ b) ** 2 / (power * own)) if power > 0 and own > 0 else 1.0

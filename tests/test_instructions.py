@@ -34,16 +34,17 @@ def test_instructions_are_judged_as_the_system_judges_them() -> None:
 @pytest.mark.skipif(shutil.which("qemu-x86_64") is None, reason="needs qemu-x86_64")
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="an x86-64 build")
 @pytest.mark.skipif(SANITIZED, reason="the sanitizer reserves terabytes")
-def test_a_lesser_cpu_gets_a_sentence() -> None:
-    """Nehalem has no AVX, which every build for x86-64 needs."""
-    command = ["qemu-x86_64", "-cpu", "Nehalem", sys.executable, "-m", "omniggml", "devices"]
+@pytest.mark.parametrize("cpu", ["Nehalem", "core2duo"])
+def test_a_lesser_cpu_gets_a_sentence(cpu: str) -> None:
+    """They have no AVX, which every build for x86-64 needs; on the older one NumPy ends the process."""
+    command = ["qemu-x86_64", "-cpu", cpu, sys.executable, "-m", "omniggml", "devices"]
     # Variables that choose OpenBLAS's kernels are for this machine's own CPU.
     env = {name: value for name, value in os.environ.items() if not name.startswith("OPENBLAS_")}
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=env)
     assert done.returncode == 1, done
     (said,) = done.stderr.splitlines()
     assert said.startswith("omniggml: this build of omniggml needs instructions that this CPU does not have (")
-    assert "avx2" in said and "OMNIGGML_PORTABLE" in said
+    assert "avx2" in said and "no build runs without AVX2" in said
 
 
 @pytest.mark.skipif(shutil.which("qemu-x86_64") is None, reason="needs qemu-x86_64")

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +78,8 @@ def test_measured_once(tmp_path: Path) -> None:
     keep(first["kept_in"], 3.5, 1.5)
     assert told(tmp_path) == {"f32": 3.5, "bf16": 1.5, "auto": "bf16", "kept_in": first["kept_in"]}
 
-    for damaged in ("", "another machine\n1\n2\n", note.read_text().splitlines()[0] + "\n1\n", "\0\xff"):
+    head = note.read_text().splitlines()[0]
+    for damaged in ("", "another machine\n1\n2\n", f"{head}\n1\n", f"{head}\n-1\n2\n", f"{head}\n0\n0\n", "\0\xff"):
         note.write_text(damaged)
         again = told(tmp_path)
         assert again["f32"] > 0 and note.read_text().count("\n") == 3, damaged
@@ -94,6 +96,36 @@ def test_speech_is_in_what_was_chosen(tmp_path: Path) -> None:
     assert np.array_equal(spoken(tmp_path, "auto", tmp_path), exact)
     keep(path, 2, 1)
     assert np.array_equal(spoken(tmp_path, "auto", tmp_path), fast)
+
+
+def _pipe(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def _zeros(path: Path) -> None:
+    path.symlink_to("/dev/zero")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="another cache directory")
+@pytest.mark.parametrize("put", [_pipe, _zeros, Path.mkdir])
+def test_what_is_no_file_is_neither_read_nor_replaced(tmp_path: Path, put: Callable[[Path], None]) -> None:
+    if not has_bf16():
+        pytest.skip("this CPU has one form only")
+    told(tmp_path)
+    (note,) = (tmp_path / "omniggml").iterdir()
+    note.unlink()
+    put(note)
+    before = note.lstat()
+    choice = told(tmp_path)
+    assert choice["f32"] > 0 and choice["kept_in"] == "" and note.lstat().st_ino == before.st_ino
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of files that are no text")
+def test_a_directory_whose_name_is_no_text(tmp_path: Path) -> None:
+    if not has_bf16():
+        pytest.skip("this CPU has one form only")
+    odd = tmp_path / os.fsdecode(b"bad\xff")
+    assert Path(told(odd)["kept_in"]).parent == odd / "omniggml"
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="another cache directory")

@@ -19,10 +19,13 @@ py::dict vocoder_choice() {
         times = conv_times();
     }
     py::dict out;
-    out["f32"]     = times.f32;
-    out["bf16"]    = times.bf16;
-    out["auto"]    = faster_form(times) == ConvForm::bf16 ? "bf16" : "f32";
-    out["kept_in"] = conv_times_path();
+    out["f32"]  = times.f32;
+    out["bf16"] = times.bf16;
+    out["auto"] = faster_form(times) == ConvForm::bf16 ? "bf16" : "f32";
+    // A path, which need not be UTF-8.
+    const std::string path = conv_times_path();
+    out["kept_in"] =
+        py::reinterpret_steal<py::object>(PyUnicode_DecodeFSDefaultAndSize(path.data(), (Py_ssize_t) path.size()));
     return out;
 }
 
@@ -36,7 +39,7 @@ void bind_machine(py::module_ & m) {
         "vocoder_choice", &vocoder_choice,
         R"(What `vocoder_precision="auto"` is on this machine's CPU, and why: "f32" and "bf16", the milliseconds that the same
 convolutions take in each, 0 where there is no choice; "auto", the name of the precision; "kept_in", the file that keeps the
-figures, or "".)");
+figures, "" where none does.)");
     m.def("read_bandwidth", &read_bandwidth, py::arg("nbytes"), py::kw_only(), py::arg("n_threads"),
           py::arg("n_passes"), release,
           R"(Bytes a second of threads that only read memory from end to end, one figure for each pass.

@@ -118,7 +118,7 @@ const ConvTimes & conv_times() {
 }
 
 std::string conv_times_path() {
-    return best_bf16() == Bf16::none ? "" : note_path(k_name);
+    return best_bf16() == Bf16::none || !is_noted(k_name, 2) ? "" : note_path(k_name);
 }
 
 }  // namespace omni

@@ -1,5 +1,7 @@
 #include "core/machine_note.h"
 
+#include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -18,9 +20,12 @@ namespace fs = std::filesystem;
 
 namespace {
 
+constexpr uintmax_t k_most_bytes = 4096;
+
+// Empty for a variable that says nothing, or something relative, as the XDG specification has it.
 fs::path directory_in(const char * variable, const char * below) {
     const char * value = std::getenv(variable);
-    return value == nullptr || *value == 0 ? fs::path() : fs::path(value) / below;
+    return value == nullptr || !fs::path(value).is_absolute() ? fs::path() : fs::path(value) / below;
 }
 
 fs::path cache_directory() {
@@ -53,8 +58,17 @@ std::string digits_of(const std::string & text) {
     return digits;
 }
 
-// Empty for a file that isn't there, or is no note of ours.
+// A pipe or a device in its place would be read for ever.
+bool is_plain(const fs::path & path) {
+    std::error_code ignored;
+    return fs::is_regular_file(path, ignored) && fs::file_size(path, ignored) <= k_most_bytes;
+}
+
+// Empty for a file that isn't there, or is no note of ours: what was measured is more than nothing.
 std::vector<double> read_note(const fs::path & path, size_t n) {
+    if (!is_plain(path)) {
+        return {};
+    }
     std::ifstream       file(path);
     std::string         line;
     std::vector<double> numbers;
@@ -64,12 +78,16 @@ std::vector<double> read_note(const fs::path & path, size_t n) {
     for (double number = 0; file >> number;) {
         numbers.push_back(number);
     }
-    return numbers.size() == n ? numbers : std::vector<double>();
+    const bool sound = std::all_of(numbers.begin(), numbers.end(), [](double x) { return x > 0 && std::isfinite(x); });
+    return sound && numbers.size() == n ? numbers : std::vector<double>();
 }
 
 // Whole or not at all, and not over a sound one of another process.
 void write_note(const fs::path & path, const std::vector<double> & numbers) {
     std::error_code ignored;
+    if (fs::exists(path, ignored) && !fs::is_regular_file(path, ignored)) {
+        return;
+    }
     fs::create_directories(path.parent_path(), ignored);
     const fs::path aside = path.string() + "." + std::to_string(process_id());
     {
@@ -96,6 +114,11 @@ void write_note(const fs::path & path, const std::vector<double> & numbers) {
 std::string note_path(const std::string & name) {
     const fs::path directory = cache_directory();
     return directory.empty() ? "" : (directory / (name + "-" + digits_of(circumstances()) + ".txt")).string();
+}
+
+bool is_noted(const std::string & name, size_t n) {
+    const std::string path = note_path(name);
+    return !path.empty() && !read_note(path, n).empty();
 }
 
 std::vector<double> noted(const std::string & name, size_t n, const std::function<std::vector<double>()> & measure) {

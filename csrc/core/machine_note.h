@@ -12,6 +12,9 @@ namespace omni {
 // another version, on another CPU or with another number of them. A directory that can't be written is no error.
 std::vector<double> noted(const std::string & name, size_t n, const std::function<std::vector<double>()> & measure);
 
+// Whether they are kept.
+bool is_noted(const std::string & name, size_t n);
+
 // The file that notes of that name are kept in; empty where there is no place for it.
 std::string note_path(const std::string & name);
 

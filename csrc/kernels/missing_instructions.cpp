@@ -115,15 +115,24 @@ std::vector<std::string> missing_instructions(const char * const * names) {
     return missing;
 }
 
+// What OMNIGGML_PORTABLE asks for; none of these names is an arm64 CPU's.
+constexpr const char * k_portable[] = { "avx", "avx2", "fma", "f16c", "bmi2", nullptr };
+
 std::string refusal() {
     std::string names;
     for (const std::string & name : missing_instructions(k_needed_instructions)) {
         names += (names.empty() ? "" : ", ") + name;
     }
-    return names.empty() ? ""
-                         : "this build of omniggml needs instructions that this CPU does not have (" + names +
-                               "): install it again on this machine with pip install --no-binary omniggml omniggml, "
-                               "or build it for any x86-64 CPU from 2013 on with -Ccmake.define.OMNIGGML_PORTABLE=ON";
+    if (names.empty()) {
+        return "";
+    }
+    const std::string what = "this build of omniggml needs instructions that this CPU does not have (" + names + "): ";
+    if (!missing_instructions(k_portable).empty()) {
+        return what + "no build runs without AVX2, FMA, F16C and BMI2, which x86-64 CPUs have from 2013 on";
+    }
+    return what +
+           "install it again on this machine with pip install --no-binary omniggml omniggml, or build it for any "
+           "x86-64 CPU from 2013 on with -Ccmake.define.OMNIGGML_PORTABLE=ON";
 }
 
 }  // namespace omni

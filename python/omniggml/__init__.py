@@ -208,6 +208,8 @@ def __getattr__(name: str) -> Any:
         if not name.startswith("_") and find_spec(f"omniggml.{name}") is not None:
             return import_module(f"omniggml.{name}")
         raise AttributeError(f"module 'omniggml' has no attribute {name!r}")
+    # First, since on a CPU that is too old it says so, where NumPy ends the process.
+    import_module("omniggml._native")
     value = getattr(import_module(f"omniggml.{_LAZY[name]}"), name)
     globals()[name] = value
     return value

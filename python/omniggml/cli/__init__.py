@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
     try:
+        # First, since on a CPU that is too old it says so, where NumPy ends the process.
+        from importlib import import_module
+
+        import_module("omniggml._native")
         from omniggml.cli.command_line import run
 
         return run(arguments)

@@ -8,6 +8,7 @@ from typing import Any
 import omniggml
 from omniggml import _native
 from omniggml.benchmark.vocoder_choice import vocoder_choice_text
+from omniggml.printable import printable
 
 
 def add_parser(subparsers: Any) -> None:
@@ -27,5 +28,7 @@ def run(args: argparse.Namespace) -> int:
         print(f"\nthreads      {_native.usable_cpus()}, as many as may run at once")
         print(f"vocoder      {vocoder_choice_text(choice)}")
         if choice["kept_in"]:
-            print(f"             kept in {choice['kept_in']}; delete it to have it measured again")
+            print(f"             kept in {printable(choice['kept_in'])}; delete it to have it measured again")
+        elif choice["bf16"]:
+            print("             not kept, so that it is measured at every start: there is no cache to write to")
     return 0

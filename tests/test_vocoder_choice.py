@@ -16,6 +16,7 @@ import pytest
 import omniggml
 from native_module import internals
 from omniggml.benchmark.vocoder_choice import vocoder_choice_text
+from omniggml.loading import BUILT_IN
 
 _TELL = "import json; from omniggml import _native; print(json.dumps(_native.vocoder_choice()))"
 _SPEAK = (
@@ -145,3 +146,19 @@ def test_devices_tell_when_asked(capsys: pytest.CaptureFixture[str]) -> None:
     assert verbose.startswith(short) and "vocoder      auto is " in verbose
     choice = omniggml._native.vocoder_choice()
     assert vocoder_choice_text(choice) in verbose
+
+
+def test_a_command_chooses(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from omniggml.cli import main
+
+    speak = ["speak", "hi", "--threads", "1", "-o"]
+    for precision in ("f32", "bf16", "plain"):
+        assert main([*speak, str(tmp_path / f"{precision}.wav"), "--vocoder-precision", precision]) == 0
+    exact, fast = ((tmp_path / f"{name}.wav").read_bytes() for name in ("f32", "bf16"))
+    assert len(exact) == len(fast) and (exact != fast or not has_bf16())
+    capsys.readouterr()
+    assert main([*speak, str(tmp_path / "x.wav"), "--vocoder-precision", "f33"]) == 1
+    assert "vocoder_precision is 'f33'" in capsys.readouterr().err
+    bench = ["bench", "-m", str(BUILT_IN), "--frames", "4", "--repetitions", "1", "--threads", "1"]
+    assert main([*bench, "--vocoder-precision", "f32"]) == 0
+    assert "vocoder precision f32" in capsys.readouterr().out

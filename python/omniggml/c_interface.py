@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
-
-from omniggml import _native
-from omniggml.version import __version__
 
 
 def get_include() -> Path:
@@ -21,8 +20,10 @@ def get_library() -> Path:
 
 
 def _root() -> Path:
-    assert _native.__file__ is not None
-    return Path(_native.__file__).resolve().parent
+    """Found without loading anything: what compiles may be another machine than what computes."""
+    found = find_spec("omniggml._native")
+    assert found is not None and found.origin is not None
+    return Path(found.origin).resolve().parent
 
 
 def config(arguments: Sequence[str] | None = None) -> int:
@@ -34,7 +35,7 @@ def config(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--cmakedir", action="store_true", help="the directory for -Domniggml_DIR")
     parser.add_argument("--pkgconfigdir", action="store_true", help="the directory for PKG_CONFIG_PATH")
     parser.add_argument("--voicedir", action="store_true", help="the directory of the built-in voice's files")
-    parser.add_argument("--version", action="version", version=__version__)
+    parser.add_argument("--version", action="version", version=version("omniggml"))
     asked = parser.parse_args(arguments)
     shown = {
         "cflags": f"-I{get_include()}",

@@ -10,4 +10,5 @@ def vocoder_choice_text(choice: dict[str, Any]) -> str:
     if not choice["bf16"]:
         return "auto is f32: this CPU has no fast bfloat16 products"
     times = f"{choice['f32']:.1f} ms in f32, {choice['bf16']:.1f} in bf16"
-    return f"auto is {choice['auto']}: the same convolutions take {times}"
+    auto = "f32" if choice["auto"] == "f32" else f"{choice['auto']}, for weights stored in F32 f32"
+    return f"auto is {auto}: the same convolutions take {times}"

@@ -48,7 +48,17 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--device", default="auto", help="a name from `omniggml devices`, or HOST:PORT of an RPC server")
     group.add_argument("--threads", type=int, default=0, metavar="N", help="CPU threads; default: all usable")
+    add_precision(group)
     group.add_argument("--no-mmap", action="store_true", help="copy weights instead of mapping the file")
+
+
+def add_precision(parser: argparse._ActionsContainer) -> None:
+    parser.add_argument(
+        "--vocoder-precision",
+        default="auto",
+        metavar="f32|bf16",
+        help="of the vocoder's convolutions on a CPU; default: what is fastest here, see `omniggml devices -v`",
+    )
 
 
 def given_text(argument: str) -> str:
@@ -87,6 +97,7 @@ def load_keywords(args: argparse.Namespace) -> LoadKeywords:
         "overrides": parse_overrides(args.override),
         "device": args.device,
         "n_threads": args.threads,
+        "vocoder_precision": args.vocoder_precision,
         "mmap": not args.no_mmap,
     }
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from omniggml.benchmark.made_model import SIZES, make_model
+from omniggml.cli.arguments import add_precision
 from omniggml.cli.progress import on_terminal
 from omniggml.printable import printable
 from omniggml.spec.policy import policy_names
@@ -24,6 +25,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--type", default="q8_0", choices=policy_names(), help="policy of --make (default q8_0)")
     parser.add_argument("--device", default="auto", help="a name from `omniggml devices`")
     parser.add_argument("--threads", type=int, default=0, metavar="N", help="CPU threads; default: all usable")
+    add_precision(parser)
     parser.add_argument("--frames", type=int, default=50, metavar="N", help="frames a repetition (default 50)")
     parser.add_argument("--repetitions", type=int, default=5, metavar="N", help="default 5")
     parser.add_argument("--together", type=int, default=1, metavar="N", help="measure N speeches at once, too")
@@ -42,6 +44,7 @@ def run(args: argparse.Namespace) -> int:
         announce=announce,
         device=args.device,
         n_threads=args.threads,
+        vocoder_precision=args.vocoder_precision,
         frames=args.frames,
         repetitions=args.repetitions,
         mmap=not args.no_mmap,

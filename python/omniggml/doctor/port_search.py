@@ -113,8 +113,8 @@ class PortSearch:
         return sorted(near, key=lambda mistake: self._alone.get(id(mistake), math.inf))
 
     def glimpsed(self, mistake: PortMistake) -> float:
-        """What it leaves over of theirs, where they differ most from ours."""
-        return self._right.glimpsed(mistake)
+        """What it leaves over of theirs at the earliest place that tells, before the smallest difference has grown."""
+        return self._right.glimpsed(mistake, self._right.n_places - 1)
 
     @cached_property
     def _right(self) -> Trials:

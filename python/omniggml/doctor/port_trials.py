@@ -250,14 +250,15 @@ def _places(theirs: Samples, ours: npt.NDArray[np.float32], found: Match, per_fr
 
 def _telling(told: npt.NDArray[np.floating], a_frame: int, window: int) -> list[int]:
     """Blocks that tell much, each of another frame, `a_frame` blocks long. The first is an early one, but behind as
-    many frames as attention sees, or some at least: a frame alone attends to itself, whatever is wrong there."""
+    many frames as attention sees, or some at least: a frame alone attends to itself, whatever is wrong there. The last
+    is the earliest of all."""
     enough = np.flatnonzero(told >= bounds.TELLING.value * told.max())
     behind = (enough[enough > frames * a_frame] for frames in (window, min(window, bounds.FRAMES_BEFORE), -1))
     chosen = [next(int(blocks[0]) for blocks in behind if len(blocks))]
     for block in np.argsort(-told, kind="stable"):
         if len(chosen) < bounds.LOOKS and all(abs(int(block) - other) > a_frame for other in chosen):
             chosen.append(int(block))
-    return chosen
+    return [*chosen, int(enough[0])]
 
 
 def _changed(made: npt.NDArray[np.generic], right: npt.NDArray[np.generic]) -> float:

@@ -16,6 +16,7 @@ namespace omni {
 namespace {
 
 const std::string k_name = "convolutions";
+constexpr size_t k_figures = 2;  // of ConvTimes
 
 // Many channels, and many rows, as at both ends of what is passed for every piece of sound.
 struct Shape {
@@ -99,7 +100,7 @@ ConvTimes find_times() {
         return {};
     }
     try {
-        const std::vector<double> times = noted(k_name, 2, measure);
+        const std::vector<double> times = noted(k_name, k_figures, measure);
         return { times[0], times[1] };
     } catch (const Error &) {
         return {};  // no memory to measure in: whoever loads a model finds out by himself
@@ -118,7 +119,7 @@ const ConvTimes & conv_times() {
 }
 
 std::string conv_times_path() {
-    return best_bf16() == Bf16::none || !is_noted(k_name, 2) ? "" : note_path(k_name);
+    return best_bf16() == Bf16::none || !is_noted(k_name, k_figures) ? "" : note_path(k_name);
 }
 
 }  // namespace omni

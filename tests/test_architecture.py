@@ -18,7 +18,7 @@ PACKAGE = ROOT / "python" / "omniggml"
 
 # Every room beside those that it may look into: its own, and all below. A room is a package or a module at the top.
 LEVELS: tuple[tuple[str, ...], ...] = (
-    ("_native", "printable", "plain_file", "undisturbed", "voice", "warning", "extras"),
+    ("_native", "containers", "printable", "plain_file", "undisturbed", "voice", "warning", "extras"),
     ("errors",),
     ("checked", "paths"),
     ("streamed_wav", "whole_file"),

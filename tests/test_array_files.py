@@ -240,3 +240,150 @@ def test_a_timeout_of_the_programs_own(tmp_path: Path) -> None:
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
+
+
+def _pickled(steps: bytes, *, more: dict[str, bytes] | None = None) -> bytes:
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as file:
+        for name, content in {"x/data.pkl": steps, **(more or {})}.items():
+            file.writestr(name, content)
+    return archive.getvalue()
+
+
+# torch.save of a tensor of two floats by hand: {"a": it}, and "a" again.
+_TENSOR = (
+    b"ctorch._utils\n_rebuild_tensor_v2\n((X\x07\x00\x00\x00storagectorch\nFloatStorage\n"
+    b"X\x01\x00\x00\x000X\x03\x00\x00\x00cpuK\x02tQK\x00K\x02\x85K\x01\x85tR"
+)
+_NAMED_A = b"X\x01\x00\x00\x00a" + _TENSOR + b"s"
+_NESTED = b"X\x01\x00\x00\x00a}X\x01\x00\x00\x00b" + _TENSOR + b"ss"
+_VALUES = {"x/data/0": bytes(8)}
+
+
+def refused(path: Path, content: bytes, *parts: str) -> None:
+    path.write_bytes(content)
+    with pytest.raises(InputError) as error:
+        read_array_file(path)
+    one_sentence(str(error.value), path.name, *parts)
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        b"\x80\x02Nr\x00\x00\x00\x08.",  # LONG_BINPUT: a memo of 128 million places
+        b"\x80\x02Np134217728\n.",  # PUT, the same in digits
+        b"\x80\x05\x96" + (1 << 31).to_bytes(8, "little") + b".",  # BYTEARRAY8
+        b"\x80\x05\x96" + (1 << 62).to_bytes(8, "little") + b".",
+        b"\x80\x05\x8e" + (1 << 31).to_bytes(8, "little") + b".",  # BINBYTES8
+        b"\x80\x05\x8d" + (1 << 31).to_bytes(8, "little") + b".",  # BINUNICODE8
+        b"\x80\x02\x8b\xff\xff\xff\x7f.",  # LONG4
+        b"\x80\x02" + b"]" * 12_000_000 + b".",  # objects that compress to nothing
+    ],
+    ids=["memo", "memo in digits", "bytearray", "huge bytearray", "bytes", "text", "number", "many"],
+)
+def test_a_pickle_takes_no_more_than_it_has(tmp_path: Path, steps: bytes) -> None:
+    """In a process of its own, whose memory is bounded, and which says nothing but the sentence."""
+    resource = pytest.importorskip("resource")
+    path = tmp_path / "x.pt"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("x/data.pkl", steps)
+    code = (
+        "import sys, resource; from omniggml.array_file import read_array_file; from omniggml import InputError\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "try: read_array_file(sys.argv[1])\n"
+        "except InputError as error: print(error)\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)"
+    )
+    run = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True)
+    said, grown = run.stdout.splitlines()
+    one_sentence(said, "x.pt")
+    assert run.stderr == "" and resource
+    if sys.platform == "linux":  # whose figures are in KiB
+        assert int(grown) < 300 << 10
+
+
+def test_values_that_are_named_again_and_again(tmp_path: Path) -> None:
+    """Each of 3,000 tensors shares a storage of 1 MB: as copies they would take 3 GB."""
+    one = _TENSOR.replace(b"K\x02tQK\x00K\x02\x85", b"J\x00\x00\x04\x00tQK\x00J\x00\x00\x04\x00\x85")
+    steps = b"\x80\x02}" + b"".join(b"X\x04\x00\x00\x00%04d" % n + one + b"s" for n in range(3000)) + b"."
+    refused(tmp_path / "x.pt", _pickled(steps, more={"x/data/0": bytes(1 << 20)}), "would become more than")
+    few = b"\x80\x02}" + b"".join(b"X\x04\x00\x00\x00%04d" % n + one + b"s" for n in range(30)) + b"."
+    (tmp_path / "y.pt").write_bytes(_pickled(few, more={"x/data/0": bytes(1 << 20)}))
+    assert len(read_array_file(tmp_path / "y.pt")) == 30
+
+
+@pytest.mark.parametrize(
+    ("steps", "more", "part"),
+    [
+        (_NAMED_A + _NAMED_A, _VALUES, "no name leads to"),
+        (_NAMED_A + b"X\x01\x00\x00\x00b" + _TENSOR + b"0K\x01" + b"s", _VALUES, "expected tensors"),
+        (_NAMED_A, _VALUES | {"x/data/1": bytes(8)}, "'x/data/1' in it is no tensor's"),
+        (_NAMED_A, _VALUES | {"more": b""}, "'more' in it is no tensor's"),
+        (_NAMED_A, {"x/data/0": bytes(12)}, "3 of 2 values"),
+        (_NAMED_A, _VALUES | {"x/byteorder": b"big"}, "another byte order"),
+        (_NAMED_A.replace(b"\x01\x00\x00\x00a", b"\x03\x00\x00\x00a.b") + _NESTED, _VALUES, "'a.b' is in it twice"),
+    ],
+    ids=["twice", "dropped", "values of none", "foreign member", "more values", "byte order", "twice by path"],
+)  # fmt: skip
+def test_what_a_torch_file_holds_is_all_read(tmp_path: Path, steps: bytes, more: dict[str, bytes], part: str) -> None:
+    (tmp_path / "ok.pt").write_bytes(_pickled(b"\x80\x02}" + _NAMED_A + b".", more=_VALUES | {"x/version": b"3\n"}))
+    assert read_array_file(tmp_path / "ok.pt").keys() == {"a"}
+    refused(tmp_path / "x.pt", _pickled(b"\x80\x02}" + steps + b".", more=more), part)
+
+
+def test_a_pickle_changes_nothing_of_its_reader(tmp_path: Path) -> None:
+    """BUILD sets attributes of whatever stands before it, functions too."""
+    steps = b"\x80\x02ctorch._utils\n_rebuild_tensor_v2\nN}X\x07\x00\x00\x00__doc__X\x01\x00\x00\x00xs\x86b."
+    refused(tmp_path / "x.pt", _pickled(steps), "changes what it is read by")
+
+
+@pytest.mark.reference
+def test_a_module_s_state(tmp_path: Path) -> None:
+    """Its dictionary has attributes; and two names of one tensor are two names."""
+    torch = pytest.importorskip("torch")
+    layer = torch.nn.Linear(3, 2)
+    torch.save(layer.state_dict(), tmp_path / "x.pt")
+    found = read_array_file(tmp_path / "x.pt")
+    np.testing.assert_array_equal(found["weight"], layer.weight.detach().numpy())
+    assert found.keys() == {"weight", "bias"}
+    torch.save({"a": layer.bias, "b": layer.bias}, tmp_path / "y.pt")
+    assert read_array_file(tmp_path / "y.pt").keys() == {"a", "b"}
+
+
+def test_names_that_are_there_twice(tmp_path: Path) -> None:
+    """Readers keep the last, or the first."""
+    npy = _npy("(8, 1)", bytes(32))
+    archive = io.BytesIO()
+    with pytest.warns(UserWarning, match="Duplicate"), zipfile.ZipFile(archive, "w") as file:
+        file.writestr("a.npy", npy)
+        file.writestr("a.npy", npy)
+    refused(tmp_path / "x.npz", archive.getvalue(), "'a.npy' is in it twice")
+    entry = b'"a":{"dtype":"U8","shape":[4],"data_offsets":[0,4]}'
+    for entries, part in (
+        (entry + b"," + entry, "'a' stands in it twice"),
+        (entry[:-1] + b',"dtype":"I8"}', "dtype"),
+        (entry[:-1] + b',"more":1}', "the key 'more'"),
+    ):
+        refused(
+            tmp_path / "x.safetensors",
+            (len(entries) + 2).to_bytes(8, "little") + b"{" + entries + b"}" + bytes(4),
+            part,
+        )
+
+
+def test_bytes_of_an_archive_that_are_no_member_s(tmp_path: Path) -> None:
+    np.savez(tmp_path / "whole.npz", a=CODES, b=CODES)
+    whole = (tmp_path / "whole.npz").read_bytes()
+    second = whole.index(b"PK\x03\x04", 4)
+    directory = whole.index(b"PK\x01\x02")
+    behind = "goes on behind its last member"
+    refused(tmp_path / "x.npz", whole + bytes(2), behind)
+    refused(tmp_path / "x.npz", whole[:-2] + b"\x02\x00hi", behind)
+    refused(tmp_path / "x.npz", whole + whole, "belong to none")
+    for at in (second, directory):
+        refused(tmp_path / "x.npz", whole[:at] + bytes(40) + whole[at:], "x.npz")
+    hidden = bytearray(whole)
+    hidden[directory : directory + 46 + 5] = b""  # the directory forgets the first member
+    hidden[-14:-10] = bytes([1, 0, 1, 0])
+    hidden[-10:-6] = (len(hidden) - directory - 22).to_bytes(4, "little")
+    refused(tmp_path / "x.npz", bytes(hidden), "bytes before 'b.npy' belong to none of its members")

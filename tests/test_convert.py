@@ -231,8 +231,7 @@ def test_from_the_hub(scattered: Path, tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_a_tensor_of_no_part(copy: Path, tmp_path: Path) -> None:
-    any_entry = {"dtype": "BF16", "shape": [2], "data_offsets": [0, 4]}
-    edit_shard(shards(copy)[0], lambda header: header | {"thinker.other.weight": any_entry})
+    add_tensor(shards(copy)[0], "thinker.other.weight")
     with pytest.raises(ConversionError, match=r"thinker\.other\.weight of shape \[2\] belongs to no part"):
         convert(copy, tmp_path / "out")
 
@@ -242,8 +241,7 @@ def test_a_tensor_of_no_part(copy: Path, tmp_path: Path) -> None:
     [("audio_tower.proj1.bias", "audio_tower.conv2d1.weight"), ("visual.pos_embed.weight", "visual.patch_embed.proj")],
 )
 def test_a_part_of_an_encoder_is_none(copy: Path, tmp_path: Path, there: str, missing: str) -> None:
-    any_entry = {"dtype": "BF16", "shape": [2], "data_offsets": [0, 4]}
-    edit_shard(shards(copy)[0], lambda header: header | {f"thinker.{there}": any_entry})
+    add_tensor(shards(copy)[0], f"thinker.{there}")
     with pytest.raises(ConversionError, match=rf"thinker\.{re.escape(missing)}.* is missing"):
         convert(copy, tmp_path / "out")
     assert len(convert(copy, tmp_path / "out", only="speech")) == 1
@@ -277,8 +275,50 @@ def rename_tensor(directory: Path, old: str, new: str) -> None:
 
 
 def remove_tensors(directory: Path, unwanted: Callable[[str], bool]) -> None:
+    """With their values: the format has no byte that is no tensor's."""
     for path in shards(directory):
-        edit_shard(path, lambda header: {key: at for key, at in header.items() if not unwanted(key)})
+        content = path.read_bytes()
+        start = 8 + struct.unpack("<Q", content[:8])[0]
+        header = json.loads(content[8:start])
+        kept, values = {}, b""
+        for name, entry in header.items():
+            if name != "__metadata__" and not unwanted(name):
+                begin, end = entry["data_offsets"]
+                kept[name] = entry | {"data_offsets": [len(values), len(values) + end - begin]}
+                values += content[start + begin : start + end]
+        path.write_bytes(content[:start] + values)
+        edit_shard(path, lambda _, kept=kept: kept)  # type: ignore[misc]
+
+
+def add_tensor(path: Path, name: str) -> None:
+    """Two values behind all others."""
+    behind = path.stat().st_size - 8 - int.from_bytes(path.read_bytes()[:8], "little")
+    entry = {"dtype": "BF16", "shape": [2], "data_offsets": [behind, behind + 4]}
+    path.write_bytes(path.read_bytes() + bytes(4))
+    edit_shard(path, lambda header: header | {name: entry})
+
+
+def named_twice(path: Path) -> bytes:
+    """The shard with its first tensor again at its end, under the same name."""
+    content = path.read_bytes()
+    start = 8 + struct.unpack("<Q", content[:8])[0]
+    text = content[8:start].rstrip()
+    name, entry = next(item for item in json.loads(text).items() if item[0] != "__metadata__")
+    begin, end = entry["data_offsets"]
+    behind = len(content) - start
+    again = entry | {"data_offsets": [behind, behind + end - begin]}
+    text = text[:-1] + f", {json.dumps(name)}: {json.dumps(again)}}}".encode()
+    return struct.pack("<Q", len(text)) + text + content[start:] + content[start + begin : start + end]
+
+
+def hide_tensor(path: Path, again: bool = False) -> None:
+    """The first tensor of a shard is in its values and not in its header; or twice in that, by two names."""
+
+    def edit(header: dict[str, Any]) -> dict[str, Any]:
+        first = next(name for name in header if name != "__metadata__")
+        return {**header, "talker.more": header[first]} if again else {k: v for k, v in header.items() if k != first}
+
+    edit_shard(path, edit)
 
 
 def overwrite_value(directory: Path, name: str, bits: int) -> None:
@@ -351,7 +391,22 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     "tensor renamed": (lambda at: rename_tensor(at, HEAD, "talker.lm_head.weight"), f"tensor {HEAD} is missing"),
     "tensor twice": (
         lambda at: edit_shard(shards(at)[-1], lambda header: header | {TEXT_EMBEDDING: next(iter(header.values()))}),
-        "is damaged",
+        "which the format doesn't know",
+    ),
+    "tensor twice in a header": (
+        lambda at: shards(at)[0].write_bytes(named_twice(shards(at)[0])),
+        "stands in it twice",
+    ),
+    "foreign key": (lambda at: edit_entry(at, HEAD, more=1), "has the key 'more', which the format doesn't know"),
+    "bytes behind": (
+        lambda at: shards(at)[0].write_bytes(shards(at)[0].read_bytes() + b"ab"),
+        "2 bytes behind its last",
+    ),
+    "bytes between": (lambda at: hide_tensor(shards(at)[0]), "belong to no tensor"),
+    "bytes of two": (lambda at: hide_tensor(shards(at)[0], again=True), "belong to the one before, too"),
+    "key twice": (
+        lambda at: (at / "config.json").write_text('{"model_type": "a", "model_type": "qwen3_omni_moe"}'),
+        "'model_type' stands in it twice",
     ),
     "index without map": (
         lambda at: (at / "model.safetensors.index.json").write_text("{}"),

@@ -283,7 +283,10 @@ def test_the_older_importance_matrix(tiny_files: Files, tmp_path: Path) -> None:
     assert found is not None
     np.testing.assert_allclose(found, means, rtol=1e-6)
     omniggml.quantize(tiny_files.speech, tmp_path / "x.gguf", policy="q4_k", imatrix=path)
-    path.write_bytes(data[:-5])
-    with pytest.raises(InputError) as refused:
-        read_imatrix(path)
-    one_sentence(str(refused.value), "imatrix.dat", "values")
+    twice = struct.pack("<i", 2) + data[4:] * 2
+    behind = data + struct.pack("<ii", 3, 4) + b"text and more"
+    for damaged, part in ((data[:-5], "values"), (twice, "is in it twice"), (behind, "bytes behind its last tensor")):
+        path.write_bytes(damaged)
+        with pytest.raises(InputError) as refused:
+            read_imatrix(path)
+        one_sentence(str(refused.value), "imatrix.dat", part)

@@ -295,3 +295,12 @@ def test_what_is_no_adapter(tmp_path: Path) -> None:
         with pytest.raises(ConversionError) as error:
             convert(checkpoint, tmp_path / "out", lora=directory)
         one_sentence(str(error.value), f"{directory} is no adapter of PEFT's", "adapter_config.json")
+
+
+def test_a_change_by_two_names(tiny: Path, tmp_path: Path) -> None:
+    """Of the layer that was wrapped, and of the layer in it."""
+    write_adapter(tmp_path / "adapter", values(convert(tiny, tmp_path / "a", type="f32", name="x")))
+    name = "base_model.model.code2wav.decoder.0.conv"
+    tensors = {f"{name}.{inner}bias": np.ones(4, np.float32) for inner in ("", "base_layer.")}
+    safetensors.save_file(tensors, tmp_path / "adapter" / "adapter_model.safetensors")
+    one_sentence(complaint(tiny, tmp_path / "b", lora=tmp_path / "adapter"), "conv.bias twice, as", "base_layer.bias")

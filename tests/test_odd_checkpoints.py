@@ -99,6 +99,32 @@ def test_a_whole_set_of_shards_needs_no_index(tiny: Path, copy: Path, tmp_path: 
     same(tiny, copy, tmp_path)
 
 
+def test_weights_that_nobody_lists(copy: Path, tmp_path: Path) -> None:
+    """A second file of the same tensors, as an interrupted conversion leaves it; an adapter is none."""
+    shard = sorted(copy.glob("*.safetensors"))[0]
+    shutil.copy(shard, copy / "model-00009-of-00009.safetensors")
+    shutil.copy(shard, copy / "adapter_model.safetensors")
+    with pytest.warns(UserWarning, match="not read.*: model-00009-of-00009.safetensors; remove"):
+        convert(copy, tmp_path / "out")
+    (copy / "model-00009-of-00009.safetensors").unlink()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        convert(copy, tmp_path / "out2")
+
+
+def test_one_tensor_by_two_names(copy: Path) -> None:
+    """Its own, and one that stands for the same."""
+    save(copy, lambda tensors: {**tensors, "module.talker.codec_head.weight": tensors["talker.codec_head.weight"]})
+    complaint(copy, "talker.codec_head.weight twice, as", "module.talker")
+
+
+def test_experts_without_number(copy: Path) -> None:
+    """A billion of them, of no values, are not counted one by one."""
+    none = np.zeros((10**9, 2, 0), np.float32)
+    save(copy, lambda tensors: {**tensors, "talker.model.layers.0.mlp.experts.gate_up_proj": none})
+    complaint(copy, "gate_up_proj of shape [1000000000, 2, 0]")
+
+
 def test_twice_the_precision(tiny: Path, copy: Path, tmp_path: Path) -> None:
     save(copy, lambda tensors: {name: values.astype(np.float64) for name, values in tensors.items()})
     same(tiny, copy, tmp_path)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -179,6 +181,11 @@ BAD_POLICIES = [
     ('something = "else"', "something"),
     ("otherwise = 5", "5"),
     ("use = 5", "use"),
+    ("", "says nothing"),
+    ("rules = []", "says nothing"),
+    ("rules = [" + '["a", "F16"],' * 10_001 + "]", "10000 rules"),
+    (f'rules = [["{"a" * 257}", "F16"]]', "257 characters"),
+    ("use = [" + '"sensitive",' * 20_000 + "]", "10000 rules"),
 ]
 
 
@@ -189,6 +196,32 @@ def test_bad_policies(mini: Files, tmp_path: Path, content: str, part: str) -> N
     with pytest.raises(InputError) as error:
         quantize(mini.speech, tmp_path / "x.gguf", policy=str(path))
     one_sentence(str(error.value), "mine.toml", part)
+
+
+def test_as_many_rules_as_there_can_be(mini: Files, tmp_path: Path) -> None:
+    """Take time in proportion; and the first that fits decides, whether it is a name or a pattern."""
+    rules = [[f"talker.*x{n}.*", "Q8_0"] for n in range(9_997)]
+    name = "talker.codec_head.weight"
+    path = tmp_path / "mine.toml"
+    for last, type_ in (
+        ([["talker.c*", "F16"], [name, "Q8_0"]], "F16"),
+        ([[name, "Q8_0"], ["talker.c*", "F16"]], "Q8_0"),
+    ):
+        path.write_text(f"rules = {json.dumps([*rules, *last, [name, 'F32']])}")
+        begun = time.monotonic()
+        with pytest.warns(UserWarning, match="fit no tensor"):
+            made = quantize(mini.speech, tmp_path / "x.gguf", policy=path)
+        assert time.monotonic() - begun < 20
+        assert types(made.path)[name] == type_
+
+
+def test_patterns_that_fit_nothing_are_named(mini: Files, tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(
+        'use = ["sensitive"]\nrules = [["talker.model.layer.*", "F16"], ["thinker.*.mlp.experts.*", "F16"]]'
+    )
+    with pytest.warns(UserWarning, match=r"mine.toml has patterns .*: talker\.model\.layer\.\*$"):
+        quantize(mini.speech, tmp_path / "x.gguf", policy=path)
 
 
 @pytest.mark.parametrize("policy", ["", "q5", "none.toml", "/"])

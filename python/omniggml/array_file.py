@@ -17,6 +17,8 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
+from omniggml.containers.safetensors_header import header_of
+from omniggml.containers.zip_layout import check_layout
 from omniggml.errors import InputError
 from omniggml.gguf.bfloat16 import from_bfloat16
 from omniggml.paths import as_path
@@ -97,7 +99,7 @@ def _read(path: Path) -> dict[str, AnyArray]:
             return {"": _read_npy(file, path.stat().st_size)}
         if kind == "zip":
             with zipfile.ZipFile(file) as archive:
-                return _read_archive(path, archive)
+                return _read_archive(path, file, archive)
     raise ValueError(f"it is {kind}")
 
 
@@ -151,21 +153,23 @@ def _read_npy(file: IO[bytes], size: int) -> AnyArray:
     return array.reshape(shape[::-1]).transpose() if by_column else array.reshape(shape)
 
 
-def _read_archive(path: Path, archive: zipfile.ZipFile) -> dict[str, AnyArray]:
+def _read_archive(path: Path, file: IO[bytes], archive: zipfile.ZipFile) -> dict[str, AnyArray]:
+    check_layout(file, archive)
     members = archive.infolist()
     size, expanded = path.stat().st_size, sum(member.file_size for member in members)
-    if expanded > max(FREE_BYTES, MOST_EXPANSION * size):
+    most = max(FREE_BYTES, MOST_EXPANSION * size)
+    if expanded > most:
         raise ValueError(f"its {size} bytes would become {expanded}")
     if any(member.filename.endswith("data.pkl") for member in members):
         from omniggml.torch_file import read_torch_archive
 
-        return read_torch_archive(archive)
+        return read_torch_archive(archive, most)
     arrays = {}
     for member in members:
         if not member.filename.endswith(".npy"):
             raise ValueError(f"it is an archive with {member.filename!r:.80} in it")
-        with archive.open(member) as file:
-            arrays[member.filename.removesuffix(".npy")] = _read_npy(file, member.file_size)
+        with archive.open(member) as content:
+            arrays[member.filename.removesuffix(".npy")] = _read_npy(content, member.file_size)
     return arrays
 
 
@@ -176,10 +180,13 @@ def _read_safetensors(path: Path) -> dict[str, AnyArray]:
     from safetensors import SafetensorError, deserialize  # type: ignore[attr-defined,unused-ignore]
 
     arrays: dict[str, AnyArray] = {}
+    data = path.read_bytes()
     try:
-        entries = deserialize(path.read_bytes())  # type: ignore[no-untyped-call]
+        entries = deserialize(data)  # type: ignore[no-untyped-call]
     except SafetensorError as error:
         raise ValueError(f"as safetensors it is damaged: {error}") from None
+    # The library keeps the last of two tensors of one name, and passes over keys that it doesn't know.
+    header_of(data[8 : 8 + int.from_bytes(data[:8], "little")])
     for name, entry in entries:
         type_ = _SAFETENSORS_TYPES.get(entry["dtype"])
         if type_ is None:

@@ -10,6 +10,8 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from omniggml.spec.bounds import MOST_EXPERTS
+
 _PARTS = ("thinker.", "talker.", "code2wav.")
 _WRAPPERS = ("model.", "module.", "_orig_mod.")
 _IN_THINKER = ("model.", "lm_head.", "audio_tower.", "visual.")
@@ -53,7 +55,7 @@ class Slice(NamedTuple):
 def fused_experts(name: str, shape: tuple[int, ...]) -> Iterator[Slice] | None:
     """What a fused tensor [experts, out, in] is made of, gate before up; None for every other tensor."""
     found = _FUSED.fullmatch(name)
-    if found is None or len(shape) != 3:
+    if found is None or len(shape) != 3 or shape[0] > MOST_EXPERTS:
         return None
     parts = ("gate_proj", "up_proj") if found[2] == "gate_up_proj" else ("down_proj",)
     return _slices(found[1], parts, shape) if shape[1] % len(parts) == 0 else None

@@ -18,7 +18,7 @@ from omniggml.conversion.encode import ValueSource, encoded
 from omniggml.conversion.encoder_configs import Encoders, read_encoders
 from omniggml.conversion.hub import local_checkpoint
 from omniggml.conversion.lora_adapter import LoraAdapter, MergedCheckpoint
-from omniggml.conversion.missing_files import warn_of_missing_files
+from omniggml.conversion.missing_files import warn_of_missing_files, warn_of_unread_weights
 from omniggml.conversion.mmproj_file import EncoderValues, mmproj_outputs
 from omniggml.conversion.output_tensors import speech_file_outputs, thinker_file_outputs
 from omniggml.conversion.safetensors_reader import Checkpoint
@@ -106,6 +106,7 @@ def convert(
     wanted = ("gen-mmproj",) if layout == "mtmd-gen" else files
     made_of_text = layout == "own" and ("speech" in files or "thinker" in files)
     warn_of_missing_files(directory, speaks_or_thinks=made_of_text, sees=encoders.vision is not None)
+    warn_of_unread_weights(directory)
     jobs = [_job(file, target, stem, config, encoders, weights, policy) for file in wanted]
     write_files(jobs, progress, lambda path: _check_loads(path, directory))
     return [job.target for job in jobs]

@@ -93,10 +93,14 @@ class LoraAdapter:
         self.changes: dict[str, LowRank] = {}
         self.whole: dict[str, CheckpointTensor] = {}
         pairs: dict[str, dict[str, CheckpointTensor]] = {}
+        seen: dict[str, str] = {}
         for name, tensor in read_shard(self.path, named=False).items():
             # Biases, and the tables of embeddings, are saved of the layer that is wrapped.
             path = name.removeprefix(_PREFIX).replace(".base_layer.", ".")
             found = _LOW_RANK.fullmatch(path)
+            if path in seen:
+                raise ConversionError(f"{self.path} holds {path} twice, as {seen[path]} and as {name}")
+            seen[path] = name
             if found:
                 pairs.setdefault(found[1] or found[3], {})[found[2] or found[4]] = tensor
             elif "lora_" in path:

@@ -1,4 +1,5 @@
-"""Files beside a checkpoint's weights that people forget: which are missing, what that means, where to take them."""
+"""Files beside a checkpoint's weights: those that people forget, what that means and where to take them; and weights
+that belong to nothing."""
 
 from __future__ import annotations
 
@@ -6,6 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from omniggml.conversion.encoder_configs import image_settings
+from omniggml.conversion.safetensors_reader import unlisted_weights
+from omniggml.files.plan import some_of
 from omniggml.files.refusals import PUBLISHED_REPOSITORY
 from omniggml.files.tokenizer_metadata import read_tokenizer_files
 from omniggml.warning import warn
@@ -18,6 +21,15 @@ def warn_of_missing_files(directory: Path, *, speaks_or_thinks: bool, sees: bool
     speech file or a thinker is made of it; `sees`: an encoder for images is."""
     for what, without in _missing(directory, speaks_or_thinks, sees):
         warn(f"{directory} has no {what}: {without}; {TAKE_IT}")
+
+
+def warn_of_unread_weights(directory: Path) -> None:
+    """Weights that lie beside those of the checkpoint, and that neither its index nor a set of shards lists."""
+    if unread := unlisted_weights(directory):
+        warn(
+            f"{directory} holds weights that are not read, as the checkpoint doesn't list them: {some_of(unread)}; "
+            "remove them, or list them in its index"
+        )
 
 
 def _missing(directory: Path, speaks_or_thinks: bool, sees: bool) -> Iterator[tuple[str, str]]:

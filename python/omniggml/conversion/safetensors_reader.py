@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from omniggml.containers.safetensors_header import METADATA, check_every_byte, header_of
 from omniggml.conversion.checkpoint_names import fused_experts, published_name
 from omniggml.conversion.checkpoint_tensor import PLAIN_TYPES, STORED_TYPES, CheckpointTensor, as_numbers
 from omniggml.conversion.quantization_config import read_quantization
@@ -32,6 +33,7 @@ from omniggml.plain_file import open_plain
 
 INDEX_NAME = "model.safetensors.index.json"
 SINGLE_NAME = "model.safetensors"
+_ADAPTER = "adapter_model.safetensors"
 
 _SHARD = re.compile(r"model-[0-9]{5}-of-([0-9]{5})\.safetensors")
 _LARGEST_HEADER = 100_000_000  # The format's own limit.
@@ -152,6 +154,21 @@ def _read_directory(directory: Path, wanted: Callable[[str], bool]) -> dict[str,
     return tensors
 
 
+def unlisted_weights(directory: Path) -> list[str]:
+    """Names of files of weights that are none of the checkpoint's, which nothing is read of. An adapter's are not
+    among them."""
+    index, names = directory / INDEX_NAME, _weights_in(directory)
+    if index.exists():
+        listed = set(weight_map(index).values())
+    else:
+        listed = {SINGLE_NAME} if SINGLE_NAME in names else {name for name in names if _SHARD.fullmatch(name)}
+    return [name for name in names if name not in listed]
+
+
+def _weights_in(directory: Path) -> list[str]:
+    return [path.name for path in sorted(directory.glob("*.safetensors")) if path.name != _ADAPTER]
+
+
 def _shards(directory: Path, wanted: Callable[[str], bool]) -> list[Path]:
     index = directory / INDEX_NAME
     if not index.exists():
@@ -182,7 +199,7 @@ def _shards_without_index(directory: Path) -> list[Path]:
 
 def _other_weights(directory: Path) -> str:
     """What there is in their place, and the next step."""
-    others = [path.name for path in sorted(directory.glob("*.safetensors")) if path.name != "adapter_model.safetensors"]
+    others = _weights_in(directory)
     if others:
         return f"its weights are in {others[0]}; where that is the whole model, rename it to {SINGLE_NAME}"
     pickled = [path.name for ending in ("bin", "pt", "pth") for path in sorted(directory.glob(f"*.{ending}"))]
@@ -207,18 +224,29 @@ def read_shard(path: Path, *, named: bool = True) -> dict[str, CheckpointTensor]
                 if reason := why_not_itself(path):
                     raise ConversionError(reason)
                 raise ConversionError(f"{path} is cut short or not a safetensors file: its header doesn't fit in it")
-            header = json.loads(file.read(length))
+            header = header_of(file.read(length))
     except OSError as error:
         raise ConversionError(f"{path} can't be read: {error}") from error
-    except (ValueError, RecursionError) as error:
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
         raise ConversionError(f"{path} is not a safetensors file: its header is not JSON ({error})") from error
-    if not isinstance(header, dict):
-        raise ConversionError(f"{path} is not a safetensors file: its header is not a JSON object")
+    except ValueError as error:
+        raise ConversionError(f"{path} is not a sound safetensors file: of its header, {error}") from error
+    entries = {name: entry for name, entry in header.items() if name != METADATA}
+    stored = {name: _stored_tensor(path, name, entry, 8 + length, size) for name, entry in entries.items()}
+    try:
+        check_every_byte(((*entry["data_offsets"], name) for name, entry in entries.items()), size - 8 - length)
+    except ValueError as error:
+        raise ConversionError(f"{path} is not a sound safetensors file: {error}") from error
+    return _by_published_names(stored) if named else stored
+
+
+def _by_published_names(stored: Mapping[str, CheckpointTensor]) -> dict[str, CheckpointTensor]:
     tensors: dict[str, CheckpointTensor] = {}
-    for name, entry in header.items():
-        if name != "__metadata__":
-            stored = _stored_tensor(path, name, entry, 8 + length, size)
-            tensors |= _published(published_name(name), stored) if named else {name: stored}
+    for name, tensor in stored.items():
+        for published, part in _published(published_name(name), tensor).items():
+            if (other := tensors.get(published)) is not None:
+                raise ConversionError(f"{tensor.path} holds {published} twice, as {other.stored_as} and as {name}")
+            tensors[published] = part
     return tensors
 
 
@@ -240,7 +268,7 @@ def _stored_tensor(path: Path, name: str, entry: Any, data_start: int, size: int
     try:
         type_name, shape, (start, end) = entry["dtype"], tuple(entry["shape"]), entry["data_offsets"]
         sound = isinstance(type_name, str) and all(
-            type(number) is int and number >= 0 for number in (*shape, start, end)
+            type(number) is int and number >= 0 for number in (*shape, start, end, end - start)
         )
     except (KeyError, TypeError, ValueError):
         sound = False

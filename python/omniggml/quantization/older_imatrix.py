@@ -50,6 +50,16 @@ def _entries(data: bytes, count: int) -> dict[str, npt.NDArray[np.float64]]:
         values = np.frombuffer(data, "<f4", size, at).astype(np.float64)
         if not np.isfinite(values).all() or values.min() < 0:
             raise ValueError(f"{name!r:.80} holds no sums of squares")
+        if name in found:
+            raise ValueError(f"{name!r:.80} is in it twice")
         found[name] = values / max(calls, 1)
         at += 4 * size
+    _check_end(data[at:])
     return found
+
+
+def _check_end(rest: bytes) -> None:
+    """Raises ValueError for more than the last chunk and a name."""
+    length = struct.unpack_from("<i", rest, 4)[0] if len(rest) >= 8 else 0
+    if len(rest) not in (0, 4) and len(rest) != 8 + length:
+        raise ValueError(f"{len(rest)} bytes behind its last tensor are not the name of a data set")

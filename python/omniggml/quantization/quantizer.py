@@ -15,7 +15,9 @@ import numpy.typing as npt
 from omniggml._native import __version__
 from omniggml.checked import checked
 from omniggml.errors import ConversionError, InputError, ModelFileError
+from omniggml.files.families import Family
 from omniggml.files.opening import open_file
+from omniggml.files.plan import some_of
 from omniggml.gguf.file_type import type_entries
 from omniggml.gguf.header import Header, StoredTensor, read_header
 from omniggml.gguf.metadata import Metadata, ValueType, count, text
@@ -25,8 +27,10 @@ from omniggml.gguf.split_file import SPLIT_COUNT, SPLIT_NO, SPLIT_TENSORS, membe
 from omniggml.gguf.type_names import LARGEST_F16, PLAIN, dequantize, nbytes_of, quantize_rows
 from omniggml.hub_file import local_file
 from omniggml.paths import as_path
+from omniggml.quantization.groups import GROUPS
 from omniggml.quantization.imatrix import Imatrix, Statistics, read_imatrix
-from omniggml.spec.policy import Policy, read_policy
+from omniggml.spec.policy import Policy, policy_names, read_policy
+from omniggml.spec.precision_needs import NEEDS
 from omniggml.warning import warn
 from omniggml.whole_file import STANDARD_OUTPUT, check_target
 
@@ -118,6 +122,8 @@ def quantize(
     read = [Path(path) for path in (source, imatrix, policy) if isinstance(path, (str, os.PathLike))]
     check_target(out, read, stream=False)
     jobs = _jobs(header, chosen)
+    if not isinstance(policy, Policy) and policy not in policy_names():
+        _warn_of_patterns(header, chosen, os.fspath(policy))
     known = {} if imatrix is None else read_imatrix(imatrix)
     if imatrix is not None:
         jobs = _with_statistics(jobs, known, os.fspath(imatrix))
@@ -138,10 +144,25 @@ def quantize(
 # --- the plan ---------------------------------------------------------------------------------------------------------
 
 
-def _jobs(header: Header, policy: Policy) -> list[_Job]:
+def _warn_of_patterns(header: Header, policy: Policy, path: str) -> None:
+    """Of a person's own patterns that fit no tensor, as misspelled ones do; those of our lists are for any model."""
+    ours = {need.pattern for need in NEEDS} | {pattern for group in GROUPS for pattern in group.patterns}
+    family = _family_of(header)
+    places = [family.place_of(name) for name in header.tensors]
+    names = [full_name(place.name) for place in places if place]
+    if astray := [pattern for pattern in policy.fits_none(names) if pattern not in ours]:
+        warn(f"{path} has patterns that fit no tensor of {header.path}: {some_of(astray)}")
+
+
+def _family_of(header: Header) -> Family:
     family = open_file(header.path).family
     if family is None:
         raise ModelFileError(f"{header.path} is of no family that can be quantized")
+    return family
+
+
+def _jobs(header: Header, policy: Policy) -> list[_Job]:
+    family = _family_of(header)
     jobs = []
     for stored in header.tensors.values():
         place = family.place_of(stored.name)

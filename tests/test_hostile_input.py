@@ -290,3 +290,59 @@ def test_the_older_importance_matrix(tiny_files: Files, tmp_path: Path) -> None:
         with pytest.raises(InputError) as refused:
             read_imatrix(path)
         one_sentence(str(refused.value), "imatrix.dat", part)
+
+
+def test_messages_of_what_has_no_end(model: omniggml.Model) -> None:
+    deep: Any = []
+    for _ in range(5000):
+        deep = [deep]
+    for call in (
+        lambda: model.chat([{"role": "user", "content": deep}]),
+        lambda: model.speak(deep),
+        lambda: omniggml.load(overrides={"talker.num_hidden_layers": deep}),
+        lambda: omniggml.load(n_threads=10**5000),
+    ):
+        with pytest.raises(InputError) as refused:
+            call()
+        one_sentence(str(refused.value))
+
+
+def test_what_an_array_of_the_callers_raises_is_its_own(model: omniggml.Model) -> None:
+    class Own(ValueError):
+        pass
+
+    class Odd:
+        def __init__(self, error: BaseException) -> None:
+            self.error = error
+
+        def __array__(self, *_: object, **__: object) -> None:
+            raise self.error
+
+    for error in (MemoryError("mine"), KeyboardInterrupt(), Own("mine")):
+        for call in (model.code2wav, omniggml.log_mel):
+            with pytest.raises(type(error)):
+                call(Odd(error))  # type: ignore[operator]
+    with pytest.raises(InputError, match="can't be made an array: detach it"):
+        model.code2wav(Odd(RuntimeError("detach it")))  # type: ignore[arg-type]
+
+
+def test_devices_that_are_no_text() -> None:
+    for device in ("\ud800", "a\udcff", "a\0"):
+        with pytest.raises(InputError) as refused:
+            omniggml.load(device=device)
+        one_sentence(str(refused.value), "device")
+
+
+def test_audio_that_no_file_holds() -> None:
+    zeros = np.zeros(3, np.float32)
+    for samples, rate, part in ((zeros, -5, "sample_rate"), (zeros, 0, "sample_rate"), (zeros + np.nan, 24000, "NaN")):
+        with pytest.raises(InputError) as refused:
+            omniggml.Audio(samples, rate)
+        one_sentence(str(refused.value), part)
+
+
+@pytest.mark.parametrize("sections", [(1, 1), (0, 0, 0), (6, 5, 5, 0), (1,) * 50_000])
+def test_sections_that_are_not_half_a_head(tiny_files: Files, sections: tuple[int, ...]) -> None:
+    with pytest.raises(InputError) as refused:
+        omniggml.load(tiny_files.speech, overrides={"talker.mrope_section": sections})
+    one_sentence(str(refused.value), "talker.mrope_section", "three numbers that add up to 16")

@@ -23,6 +23,7 @@ from omniggml.errors import InputError
 from omniggml.gguf.bfloat16 import from_bfloat16
 from omniggml.paths import as_path
 from omniggml.plain_file import open_plain
+from omniggml.printable import shown
 
 PathLike = str | os.PathLike[str]
 AnyArray = npt.NDArray[Any]
@@ -167,7 +168,7 @@ def _read_archive(path: Path, file: IO[bytes], archive: zipfile.ZipFile) -> dict
     arrays = {}
     for member in members:
         if not member.filename.endswith(".npy"):
-            raise ValueError(f"it is an archive with {member.filename!r:.80} in it")
+            raise ValueError(f"it is an archive with {shown(member.filename)} in it")
         with archive.open(member) as content:
             arrays[member.filename.removesuffix(".npy")] = _read_npy(content, member.file_size)
     return arrays
@@ -190,7 +191,7 @@ def _read_safetensors(path: Path) -> dict[str, AnyArray]:
     for name, entry in entries:
         type_ = _SAFETENSORS_TYPES.get(entry["dtype"])
         if type_ is None:
-            raise ValueError(f"{name!r:.80} is of the type {entry['dtype']}")
+            raise ValueError(f"{shown(name)} is of the type {entry['dtype']}")
         values = np.frombuffer(entry["data"], type_)
         arrays[name] = (from_bfloat16(values) if entry["dtype"] == "BF16" else values).reshape(entry["shape"])
     return arrays

@@ -14,6 +14,9 @@ from omniggml.errors import InputError
 from omniggml.gguf.bfloat16 import from_bfloat16
 
 PathLike = str | os.PathLike[str]
+_NO_ARRAY = (ValueError, TypeError, RuntimeError, AttributeError, OverflowError, RecursionError)
+"""What NumPy and the classes that it asks raise of what is no array; a class derived from them is somebody's own."""
+
 FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int32]
 
@@ -73,7 +76,11 @@ def as_array(name: str, values: npt.ArrayLike) -> npt.NDArray[Any]:
     """Raises InputError where the values are no array, by `name`."""
     try:
         return np.asarray(values)
-    except Exception as error:  # whatever the object's own __array__ raises: torch's of a tensor that wants a gradient
+    except Exception as error:
+        # torch's of a tensor that wants a gradient is among them. What a class of the caller's or a signal's handler
+        # raises is theirs, and so is a lack of memory.
+        if type(error) not in _NO_ARRAY:
+            raise
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise InputError(f"{name} can't be made an array: {reason}") from None
 

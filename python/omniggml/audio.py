@@ -20,6 +20,7 @@ from omniggml.array_file import existing_file
 from omniggml.checked import checked
 from omniggml.errors import InputError
 from omniggml.paths import as_path
+from omniggml.printable import shown
 from omniggml.segments import Segment, kind_of_subtitles, subtitles
 from omniggml.streamed_wav import with_length
 from omniggml.undisturbed import Failed, undisturbed
@@ -54,6 +55,11 @@ class Audio:
     stop_reason: str = ""
     segments: tuple[Segment, ...] = ()
     missing: str = ""
+
+    def __post_init__(self) -> None:
+        check_rate(self.sample_rate)
+        if self.samples.dtype.kind == "f" and not np.isfinite(self.samples).all():
+            raise InputError("samples hold NaN or infinity, which no sound file has")
 
     @property
     def duration(self) -> float:
@@ -277,6 +283,12 @@ class _Bytes:
         self._file.close()
 
 
+def check_rate(rate: int) -> None:
+    """Raises InputError for a number of samples a second that there can't be."""
+    if not 1 <= rate < 2**31:
+        raise InputError(f"sample_rate is {shown(rate)}; it must be between 1 and 2^31 - 1")
+
+
 def check_audio_target(path: str | os.PathLike[str], inputs: Iterable[object] = ()) -> None:
     """Raises InputError where no audio file can be written, before any work is done. `inputs`: what is read for it."""
     _container(as_path(path))
@@ -285,12 +297,14 @@ def check_audio_target(path: str | os.PathLike[str], inputs: Iterable[object] = 
 
 def _check_subtype(subtype: str) -> None:
     if subtype not in _SUBTYPES:
-        raise InputError(f"the sample format is {subtype!r:.80}; it can be {', '.join(_SUBTYPES)}")
+        raise InputError(f"the sample format is {shown(subtype)}; it can be {', '.join(_SUBTYPES)}")
 
 
 def _container(path: Path) -> str:
     """The format for a file of that name. Raises InputError for an unknown ending."""
     container = path.suffix.lstrip(".").upper() or "WAV"
     if container == "RAW" or container not in soundfile.available_formats():
-        raise InputError(f"{path}: the ending {path.suffix!r} is no known audio format; use .wav, .flac, .ogg or .mp3")
+        raise InputError(
+            f"{path}: the ending {shown(path.suffix)} is no known audio format; use .wav, .flac, .ogg or .mp3"
+        )
     return container

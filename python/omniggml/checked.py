@@ -18,6 +18,7 @@ from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin
 import numpy as np
 
 from omniggml.errors import InputError
+from omniggml.printable import shown
 
 Door = TypeVar("Door", bound=Callable[..., Any])
 
@@ -68,7 +69,7 @@ def _check(function: Callable[..., Any], arguments: tuple[Any, ...], keywords: M
         several = signature.parameters[name].kind is inspect.Parameter.VAR_POSITIONAL
         for one in value if several else (value,):
             if not fits(one, hints[name]):
-                raise InputError(f"{name} is {one!r:.80}; expected {' or '.join(_words(hints[name]))}")
+                raise InputError(f"{name} is {shown(one)}; expected {' or '.join(_words(hints[name]))}")
 
 
 @functools.cache

@@ -42,6 +42,7 @@ from omniggml.options import (
     TextOptions,
     check_integer,
 )
+from omniggml.printable import shown
 from omniggml.probe import Reading, active, new_probe
 from omniggml.spec import speech_file, thinker_file
 from omniggml.spec.model_config import SAMPLE_RATE
@@ -431,7 +432,7 @@ class Model:
         if options.split == "never":
             plan.all()
         if not plan.has(0):
-            raise InputError(f"there is no text to speak in {text!r:.80}: this model speaks English")
+            raise InputError(f"there is no text to speak in {shown(text)}: this model speaks English")
         self._warn_of_what_is_left_out(passages)
         return conversation, plan
 
@@ -933,7 +934,7 @@ class Model:
 def checked_turns(messages: str | Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """The turns of a conversation; a question is one. Raises InputError for what is none."""
     if not isinstance(messages, (str, Sequence)):
-        raise InputError(f"messages is {messages!r:.80}; expected a question, or a list of turns")
+        raise InputError(f"messages is {shown(messages)}; expected a question, or a list of turns")
     turns: list[Mapping[str, Any]] = (
         [{"role": "user", "content": messages}] if isinstance(messages, str) else list(messages)
     )

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from omniggml.errors import InputError
 from omniggml.model import Model
+from omniggml.printable import shown
 
 _LOWER, _HIGHER = ("ethan", "aiden"), ("chelsie",)
 
@@ -37,7 +38,7 @@ def _named(model: Model, voice: str) -> str:
         return name
     meant = ALIASES.get(voice.lower())
     if meant is None:
-        raise InputError(f"there is no voice {voice!r:.80}; there are {', '.join(speakers)}")
+        raise InputError(f"there is no voice {shown(voice)}; there are {', '.join(speakers)}")
     return _first(speakers, meant) or model.default_speaker
 
 

@@ -22,6 +22,7 @@ from omniggml.arrays import vector_of
 from omniggml.checked import checked
 from omniggml.errors import InputError
 from omniggml.paths import as_path
+from omniggml.printable import shown
 from omniggml.text.soundness import check_text
 from omniggml.text.spans import SPLITS
 
@@ -82,6 +83,7 @@ class LoadOptions:
         for path in (self.thinker, self.mmproj, self.code2wav, self.tokenizer):
             if path is not False:
                 path_or_none(path)
+        check_text("device", self.device)
         if not self.device:
             raise InputError("device is ''; expected \"auto\" or a name from omniggml.devices()")
         if spelled := _TORCH_DEVICE.fullmatch(self.device):
@@ -92,7 +94,7 @@ class LoadOptions:
         """Raises InputError for a precision that there is none of."""
         known = _native.VocoderPrecision.__members__
         if self.vocoder_precision not in known:
-            raise InputError(f"vocoder_precision is {self.vocoder_precision!r}; it can be {', '.join(known)}")
+            raise InputError(f"vocoder_precision is {shown(self.vocoder_precision)}; it can be {', '.join(known)}")
         return known[self.vocoder_precision]
 
 
@@ -166,7 +168,7 @@ class SpeechOptions:
             object.__setattr__(self, "speaker", vector_of("speaker", self.speaker))
         check_integer("seed", self.seed, 0, 2**64 - 1)
         if self.split not in SPLITS:
-            raise InputError(f"split is {self.split!r:.80}; it can be {', '.join(SPLITS)}")
+            raise InputError(f"split is {shown(self.split)}; it can be {', '.join(SPLITS)}")
         if self.longest_span is not None:
             check_integer("longest_span", self.longest_span, 1)
         if self.chunk_frames is not None:
@@ -229,16 +231,16 @@ def as_keywords(options: LoadOptions) -> LoadKeywords:
 def check_integer(name: str, value: object, low: int, high: int = 2**63 - 1) -> None:
     """Raises InputError unless `value` is an integer from `low` to `high`; True and False are none."""
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
-        raise InputError(f"{name} is {value!r:.80}; expected an integer")
+        raise InputError(f"{name} is {shown(value)}; expected an integer")
     if not low <= value <= high:
         most = "2^63 - 1" if high == 2**63 - 1 else "2^64 - 1" if high == 2**64 - 1 else high
-        raise InputError(f"{name} is {value}; it must be between {low} and {most}")
+        raise InputError(f"{name} is {shown(value)}; it must be between {low} and {most}")
 
 
 def check_positive(name: str, value: float) -> None:
     """Raises InputError unless a number is finite and more than 0."""
     if not 0 < value < math.inf:
-        raise InputError(f"{name} is {value}; it must be a finite number above 0")
+        raise InputError(f"{name} is {shown(value)}; it must be a finite number above 0")
 
 
 def path_or_none(path: PathLike | None) -> Path | None:
@@ -269,5 +271,5 @@ def _sampling(
         try:
             setattr(params, name, value)
         except TypeError:
-            raise InputError(f"{name} is {value!r:.80}, which is no number it can take") from None
+            raise InputError(f"{name} is {shown(value)}, which is no number it can take") from None
     return params

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from omniggml.errors import InputError
+from omniggml.printable import shown
 
 
 def as_path(path: object) -> Path:
@@ -14,4 +15,4 @@ def as_path(path: object) -> Path:
         found = os.fspath(path)
         if isinstance(found, str) and found:
             return Path(found)
-    raise InputError(f"{path!r:.80} is no path of a file; expected a text or a pathlib.Path")
+    raise InputError(f"{shown(path)} is no path of a file; expected a text or a pathlib.Path")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from omniggml.errors import InputError
+from omniggml.printable import shown
 
 _CUT = ("frame_limit", "context_full", "cancelled")
 
@@ -28,7 +29,7 @@ def subtitles(segments: Sequence[Segment], sample_rate: int, kind: str) -> str:
     Raises InputError for another `kind` than "srt" and "vtt".
     """
     if kind not in ("srt", "vtt"):
-        raise InputError(f"subtitles are srt or vtt, not {kind!r:.80}")
+        raise InputError(f"subtitles are srt or vtt, not {shown(kind)}")
     mark = "," if kind == "srt" else "."
     times = [(_time(one.start / sample_rate, mark), _time(one.end / sample_rate, mark)) for one in segments]
     cues = [

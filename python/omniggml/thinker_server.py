@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from omniggml.checked import checked
 from omniggml.errors import InputError
+from omniggml.printable import shown
 
 
 @checked
@@ -26,7 +27,7 @@ class ThinkerServer:
         except ValueError:
             known = False
         if not known:
-            raise InputError(f"{self.url!r:.200} is no address of a server; expected http://HOST:PORT")
+            raise InputError(f"{shown(self.url, 200)} is no address of a server; expected http://HOST:PORT")
         if self.key is not None and not (self.key.strip() and self.key.isascii() and self.key.isprintable()):
             raise InputError(f"the key for {self.url:.200} is empty, or has letters that no header can carry")
 

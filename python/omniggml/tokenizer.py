@@ -15,6 +15,7 @@ from omniggml import _native
 from omniggml.arrays import integers
 from omniggml.checked import checked
 from omniggml.errors import InputError, ModelFileError
+from omniggml.printable import shown
 from omniggml.spec.token_type import TokenType
 from omniggml.text.plain_messages import as_plain
 
@@ -186,10 +187,10 @@ def _checked_messages(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, A
         raise InputError('messages has to be a list such as [{"role": "user", "content": "hello"}]')
     for message in messages:
         if not isinstance(message, Mapping) or not isinstance(message.get("role"), str):
-            raise InputError(f"a message has to be a mapping with a role and a content, this one is {message!r:.80}")
+            raise InputError(f"a message has to be a mapping with a role and a content, this one is {shown(message)}")
         if not isinstance(message.get("content"), (str, list, tuple)):
             raise InputError(
-                f"the content of a message has to be text or a list of parts, in {message!r:.80} it is not"
+                f"the content of a message has to be text or a list of parts, in {shown(message)} it is not"
             )
         _check_parts(message)
     return [dict(message) for message in messages]
@@ -197,13 +198,13 @@ def _checked_messages(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, A
 
 def _check_parts(message: Mapping[str, Any]) -> None:
     if message["role"] not in _ROLES:
-        raise InputError(f"there is no role {message['role']!r:.80}; the roles are {', '.join(_ROLES)}")
+        raise InputError(f"there is no role {shown(message['role'])}; the roles are {', '.join(_ROLES)}")
     for part in () if isinstance(message["content"], str) else message["content"]:
         kind = part.get("type") if isinstance(part, Mapping) else None
         if kind not in _PARTS:
-            raise InputError(f"a message has a part {part!r:.80}; the types of parts are {', '.join(_PARTS)}")
+            raise InputError(f"a message has a part {shown(part)}; the types of parts are {', '.join(_PARTS)}")
         if kind == "text" and not isinstance(part.get("text"), str):
-            raise InputError(f"a part of the type text has to have a text, this one has not: {part!r:.80}")
+            raise InputError(f"a part of the type text has to have a text, this one has not: {shown(part)}")
 
 
 def _unused_mark(messages: Sequence[Mapping[str, Any]]) -> str:

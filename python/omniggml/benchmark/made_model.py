@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from omniggml.errors import InputError
+from omniggml.printable import shown
 
 if TYPE_CHECKING:
     from omniggml.gguf.output import Progress
@@ -25,7 +26,7 @@ def make_model(size: str, type: str = "q8_0", progress: Progress | None = None) 
     the file can't be written.
     """
     if size not in SIZES:
-        raise InputError(f"there is no size {size!r}: choose one of {', '.join(SIZES)}")
+        raise InputError(f"there is no size {shown(size)}: choose one of {', '.join(SIZES)}")
     # The only door to random models in the product: nobody else should load them.
     from omniggml.synthetic.geometries import GEOMETRIES, PUBLISHED_GEOMETRY
     from omniggml.synthetic.random_speech import write_random_speech

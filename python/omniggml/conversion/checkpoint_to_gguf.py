@@ -32,6 +32,7 @@ from omniggml.gguf.metadata import Metadata, text
 from omniggml.gguf.output import FileJob, Pieces, Progress, identity_of, write_files
 from omniggml.gguf.output_header import header_bytes
 from omniggml.paths import as_path
+from omniggml.printable import shown
 from omniggml.spec import mmproj_file, speech_file, thinker_file
 from omniggml.spec.encoder_tensors import (
     AUDIO_PREFIX,
@@ -114,7 +115,7 @@ def convert(
 
 def _policy(type_: str) -> Policy:
     if type_ not in CONVERSION_POLICIES:
-        raise InputError(f"there is no type {type_!r}: choose one of {', '.join(CONVERSION_POLICIES)}")
+        raise InputError(f"there is no type {shown(type_)}: choose one of {', '.join(CONVERSION_POLICIES)}")
     return read_policy(type_)
 
 
@@ -122,11 +123,13 @@ def _stem(source: str | os.PathLike[str], name: str | None) -> str:
     try:
         stem = Path(os.path.realpath(as_path(source))).name if name is None else name
     except ValueError as error:  # a zero byte, or letters that no path has
-        raise InputError(f"{str(source)!r} is no path: {error}") from error
+        raise InputError(f"{shown(str(source))} is no path: {error}") from error
     if not stem or stem != Path(stem).name or stem.startswith("."):
-        raise InputError(f"{stem!r} can't be the beginning of a file name: give a name without slashes")
+        raise InputError(f"{shown(stem)} can't be the beginning of a file name: give a name without slashes")
     if not stem.isascii() and not _is_encodable(stem):
-        raise InputError(f"{stem!r} holds bytes that no letter stands for: give the model a name, with name= or --name")
+        raise InputError(
+            f"{shown(stem)} holds bytes that no letter stands for: give the model a name, with name= or --name"
+        )
     return stem
 
 
@@ -141,7 +144,7 @@ def _wanted(only: File | None) -> tuple[File, ...]:
     if only is None:
         return _FILES
     if only not in _FILES:
-        raise InputError(f"there is no file {only!r} to write: choose one of {', '.join(_FILES)}")
+        raise InputError(f"there is no file {shown(only)} to write: choose one of {', '.join(_FILES)}")
     return (only,)
 
 
@@ -197,7 +200,7 @@ def _is_needed(tensor: str, only: File | None) -> bool:
 def _of_layout(layout: str, only: File | None) -> File | None:
     """Which tensors a layout is made of."""
     if layout not in ("own", "mtmd-gen"):
-        raise InputError(f"there is no layout {layout!r}: choose own or mtmd-gen")
+        raise InputError(f"there is no layout {shown(layout)}: choose own or mtmd-gen")
     if layout == "own":
         return only
     if only in ("thinker", "mmproj"):

@@ -19,6 +19,7 @@ from omniggml.errors import ConversionError
 from omniggml.files.geometry import token_ids
 from omniggml.files.json_object import read_json_object
 from omniggml.files.tokenizer_metadata import read_tokenizer_files
+from omniggml.printable import shown
 from omniggml.spec.bounds import LARGEST, MOST_EXPERTS, MOST_LAYERS
 from omniggml.spec.model_config import (
     LONGEST_SPAN_KEY,
@@ -75,7 +76,7 @@ class Section:
         """One that has defaults may be missing as a whole."""
         value = self._required(key) if defaults is None else self.values.get(key)
         if value is not None and not isinstance(value, dict):
-            raise self.error(key, repr(value)[:80], "an object")
+            raise self.error(key, shown(value), "an object")
         return Section(value or {}, self.file, f"{self.path}{key}.", defaults)
 
     def integer(self, key: str, low: int = 0, high: int = LARGEST, default: int | None = None) -> int:
@@ -102,7 +103,7 @@ class Section:
         if value is None:
             return default
         if not isinstance(value, list) or len(value) != len(default):
-            raise self.error(key, repr(value)[:80], f"a list of {len(default)} numbers")
+            raise self.error(key, shown(value), f"a list of {len(default)} numbers")
         return tuple(Section({key: one}, self.file, self.path).number(key, low=low) for one in value)
 
     def boolean(self, key: str, default: bool) -> bool:
@@ -116,17 +117,17 @@ class Section:
     def integers(self, key: str, low: int = 1, high: int = 4096) -> tuple[int, ...]:
         value = self._required(key)
         if not isinstance(value, list) or not value or len(value) > 16:
-            raise self.error(key, repr(value)[:80], "a list of 1 to 16 whole numbers")
+            raise self.error(key, shown(value), "a list of 1 to 16 whole numbers")
         for item in value:
             if isinstance(item, bool) or not isinstance(item, int) or not low <= item <= high:
-                raise self.error(key, repr(value)[:80], f"whole numbers from {low} to {high}")
+                raise self.error(key, shown(value), f"whole numbers from {low} to {high}")
         return tuple(value)
 
     def must_be(self, key: str, expected: Sequence[Any]) -> None:
         """The key is absent, null, or one of the values the engine implements."""
         value = self.values.get(key)
         if value is not None and value not in expected:
-            raise self.error(key, repr(value)[:80], f"{expected[0]!r}: the engine implements nothing else")
+            raise self.error(key, shown(value), f"{shown(expected[0])}: the engine implements nothing else")
 
     def _required(self, key: str) -> Any:
         if self.values.get(key) is None:

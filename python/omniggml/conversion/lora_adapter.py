@@ -22,6 +22,7 @@ from omniggml.conversion.safetensors_reader import Checkpoint, read_shard
 from omniggml.conversion.whole_rows import whole_rows
 from omniggml.errors import ConversionError
 from omniggml.files.json_object import read_json_object
+from omniggml.printable import shown
 from omniggml.spec.expected_tensors import NOT_CONVERTED
 
 FloatArray = npt.NDArray[np.float32]
@@ -137,11 +138,11 @@ class LoraAdapter:
     def _scale(self, module: str, rank: int) -> float:
         alpha = self._patterned("alpha_pattern", module, self._config.get("lora_alpha"))
         if isinstance(alpha, bool) or not isinstance(alpha, (int, float)) or not math.isfinite(alpha):
-            raise ConversionError(f"{self.directory / CONFIG_NAME}: lora_alpha is {alpha!r}, expected a number")
+            raise ConversionError(f"{self.directory / CONFIG_NAME}: lora_alpha is {shown(alpha)}, expected a number")
         expected = self._patterned("rank_pattern", module, self._config.get("r"))
         if expected != rank:
             raise ConversionError(
-                f"{self.path}: the adapter of {module} is of rank {rank}, {CONFIG_NAME} says {expected!r}"
+                f"{self.path}: the adapter of {module} is of rank {rank}, {CONFIG_NAME} says {shown(expected)}"
             )
         return alpha / math.sqrt(rank) if self._config.get("use_rslora") else alpha / rank
 
@@ -158,7 +159,7 @@ class LoraAdapter:
 
 def _refuse_other_kinds(path: Path, config: Mapping[str, Any]) -> None:
     if config.get("peft_type") != "LORA":
-        raise ConversionError(f"{path}: peft_type is {config.get('peft_type')!r}, only 'LORA' can be merged")
+        raise ConversionError(f"{path}: peft_type is {shown(config.get('peft_type'))}, only 'LORA' can be merged")
     if config.get("use_dora"):
         raise ConversionError(
             f"{path}: it is a DoRA adapter (use_dora), which can't be merged here: use peft's merge_and_unload"
@@ -166,7 +167,7 @@ def _refuse_other_kinds(path: Path, config: Mapping[str, Any]) -> None:
     start = config.get("init_lora_weights")
     if start not in _HARMLESS_STARTS:
         raise ConversionError(
-            f"{path}: init_lora_weights is {start!r}, which changes the base model: use peft's merge_and_unload"
+            f"{path}: init_lora_weights is {shown(start)}, which changes the base model: use peft's merge_and_unload"
         )
     for key, value in config.items():
         if value and key not in _HEEDED:

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from omniggml.errors import InputError
 from omniggml.files.contents import Contents
+from omniggml.printable import shown
 from omniggml.spec.bounds import out_of_bounds, why_out_of_bounds
 from omniggml.spec.model_config import (
     SUPPRESSED_TAIL,
@@ -110,6 +111,8 @@ def derive(
         thinker = _table(contents, talker.thinker_hidden_size)
     token = section("token", PUBLISHED.token, {**token_ids(tokens), **told.get("token", {})})
     config = ModelConfig(thinker, talker, predictor, vocoder, token)
+    if "mrope_section" in given.get("talker", {}) or "mrope_section" in given.get("thinker", {}):
+        _check_sections(given, config)
     if reason := out_of_bounds(config):
         raise contents.blame(reason, f"its {reason}")
     if talks and sounds:
@@ -129,9 +132,22 @@ def check_overrides(overrides: Mapping[str, Any]) -> None:
             if expected is None:
                 raise InputError(f"there is no setting {name}.{key} to override")
             if not is_of_kind(name, key, value):
-                raise InputError(f"{name}.{key} can't be {value!r:.80}; expected something like {expected!r:.200}")
+                raise InputError(
+                    f"{name}.{key} can't be {shown(value)}; expected something like {shown(expected, 200)}"
+                )
             if why := why_out_of_bounds(key, value):
-                raise InputError(f"{name}.{key} can't be {value!r:.80}; expected {why}")
+                raise InputError(f"{name}.{key} can't be {shown(value)}; expected {why}")
+
+
+def _check_sections(given: Mapping[str, Values], config: ModelConfig) -> None:
+    """Raises InputError for sections of a rotation that are not those of half a head."""
+    for name, part in (("thinker", config.thinker), ("talker", config.talker)):
+        sections = part.mrope_section
+        if "mrope_section" in given.get(name, {}) and (len(sections) != 3 or sum(sections) != part.head_dim // 2):
+            raise InputError(
+                f"{name}.mrope_section can't be {shown(sections)}; expected three numbers that add up to "
+                f"{part.head_dim // 2}, half of a head"
+            )
 
 
 def _by_section(overrides: Mapping[str, Any]) -> dict[str, Values]:

@@ -14,6 +14,7 @@ from omniggml.errors import ConversionError
 from omniggml.files.json_object import read_json_object
 from omniggml.gguf.metadata import Metadata, count, flag, signed, text, texts
 from omniggml.plain_file import read_text
+from omniggml.printable import shown
 from omniggml.spec.model_config import SpecialTokens
 from omniggml.spec.token_type import TokenType
 
@@ -88,7 +89,7 @@ def read_tokenizer_files(directory: Path) -> TokenizerFiles:
     config = read_json_object(config_path) if config_path.exists() else {}
     name = config.get("tokenizer_class")
     if name is not None and name not in _KNOWN_CLASSES:
-        raise ConversionError(f"{config_path}: tokenizer_class is {name!r}, expected Qwen2Tokenizer")
+        raise ConversionError(f"{config_path}: tokenizer_class is {shown(name)}, expected Qwen2Tokenizer")
     both = (directory / "tokenizer.json").exists(), (directory / "vocab.json").exists()
     if not any(both):
         raise ConversionError(
@@ -159,7 +160,7 @@ def _checked_merges(path: Path, merges: list[str]) -> list[str]:
         raise ConversionError(f"{path} holds no merges, so that text would be split into single bytes: copy it {_FROM}")
     for merge in merges:
         if merge.count(" ") != 1:
-            raise ConversionError(f"{path}: the merge {merge!r} is not two tokens with a space between")
+            raise ConversionError(f"{path}: the merge {shown(merge)} is not two tokens with a space between")
     return merges
 
 
@@ -188,9 +189,13 @@ def _token_list(directory: Path, files: TokenizerFiles, vocab_size: int) -> tupl
     entries += [(index, token, _added_type(token, special)) for index, (token, special) in files.added.items()]
     for index, token, type_ in entries:
         if index >= vocab_size:
-            raise ConversionError(f"{directory}: token {token!r} has id {index}, the model has {vocab_size} tokens")
+            raise ConversionError(
+                f"{directory}: token {shown(token)} has id {index}, the model has {vocab_size} tokens"
+            )
         if types[index] != TokenType.UNUSED and names[index] != token:
-            raise ConversionError(f"{directory}: the tokens {names[index]!r} and {token!r} share the id {index}")
+            raise ConversionError(
+                f"{directory}: the tokens {shown(names[index])} and {shown(token)} share the id {index}"
+            )
         names[index], types[index] = token, type_
     return names, types
 

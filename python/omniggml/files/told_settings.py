@@ -8,6 +8,7 @@ from typing import Any
 from omniggml.errors import ModelFileError
 from omniggml.files.families import BUNDLED, MTP_TALKER, SPEECH, VOCODERS, Family
 from omniggml.gguf.header import Header
+from omniggml.printable import shown
 from omniggml.spec.bounds import why_out_of_bounds
 from omniggml.spec.sections import SECTIONS, is_of_kind, published_setting, split_setting
 
@@ -49,8 +50,8 @@ def settings_of(header: Header, family: Family) -> Told:
             if published_setting(section, name) is not None and not is_of_kind(section, name, value):
                 if family is SPEECH:
                     raise ModelFileError(
-                        f"{header.path} can't be used: its {section}.{name} is {value!r}; expected something like "
-                        f"{published_setting(section, name)!r}"
+                        f"{header.path} can't be used: its {section}.{name} is {shown(value)}; expected something like "
+                        f"{shown(published_setting(section, name))}"
                     )
                 del values[name]
     for ending, setting in _KEYS.get(family.name, {}).items():
@@ -61,7 +62,7 @@ def settings_of(header: Header, family: Family) -> Told:
         why = why_out_of_bounds(name, value) or ("" if value else "a number above 0")
         if why or not is_of_kind(section, name, value):
             raise ModelFileError(
-                f"{header.path} can't be used: its {ending} is {value!r:.80}; expected {why or 'a number'}"
+                f"{header.path} can't be used: its {ending} is {shown(value)}; expected {why or 'a number'}"
             )
         told.setdefault(section, {})[name] = value
     return told

@@ -9,6 +9,7 @@ from typing import Any
 
 from omniggml import _native
 from omniggml.errors import ModelFileError
+from omniggml.printable import shown
 
 SPLIT_NO = "split.no"
 SPLIT_COUNT = "split.count"
@@ -30,7 +31,7 @@ def members_of(path: Path, file: _native.GgufFile, metadata: dict[str, Any]) -> 
     """
     count = metadata.get(SPLIT_COUNT, 1)
     if type(count) is not int or not 1 <= count <= _MOST:
-        raise ModelFileError(f"{path} has {SPLIT_COUNT} = {count!r}, expected 1 to {_MOST}")
+        raise ModelFileError(f"{path} has {SPLIT_COUNT} = {shown(count)}, expected 1 to {_MOST}")
     if count == 1:
         return [file]
     found = _NAME.fullmatch(path.name)
@@ -63,4 +64,4 @@ def _check_belong_together(files: list[_native.GgufFile], count: int) -> None:
             seen.add(entry["name"])
     expected = files[0].metadata().get(SPLIT_TENSORS, len(seen))
     if expected != len(seen):
-        raise ModelFileError(f"{files[0].path} and its siblings hold {len(seen)} tensors, expected {expected!r}")
+        raise ModelFileError(f"{files[0].path} and its siblings hold {len(seen)} tensors, expected {shown(expected)}")

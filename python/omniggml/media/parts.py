@@ -14,6 +14,7 @@ from omniggml.errors import InputError
 from omniggml.media.audio_input import AudioLike
 from omniggml.media.image_input import ImageLike
 from omniggml.media.video_input import VideoLike
+from omniggml.printable import shown
 
 _ROLES_WITH_MEDIA = ("user",)
 _DATA_URL = re.compile(r"data:[^,;]*(?:;[^,;]*)*;base64,", re.IGNORECASE)
@@ -96,11 +97,11 @@ def _part(number: int, role: Any, part: Any, found: list[Part]) -> Any:
 
 def _kind(number: int, part: Any) -> str:
     if not isinstance(part, Mapping):
-        raise InputError(f"message {number} has a part {part!r:.80}; expected a mapping with a type")
+        raise InputError(f"message {number} has a part {shown(part)}; expected a mapping with a type")
     # transformers' templates know a part by what it holds, too.
     kind = part.get("type") or next((known for known in KINDS if known in part), None)
     if not isinstance(kind, str) or kind not in KINDS:
-        raise InputError(f"message {number} has a part of the type {kind!r:.80}; there are {', '.join(KINDS)}")
+        raise InputError(f"message {number} has a part of the type {shown(kind)}; there are {', '.join(KINDS)}")
     return kind
 
 
@@ -118,7 +119,7 @@ def _plain_audio(number: int, part: Mapping[str, Any]) -> HeardPart:
 def _of_mapping(number: int, audio: Mapping[str, Any]) -> Any:
     found = next((audio[key] for key in ("array", "bytes", "path") if audio.get(key) is not None), None)
     if found is None:
-        raise InputError(f"message {number} has audio without an array, bytes or a path: {audio!r:.80}")
+        raise InputError(f"message {number} has audio without an array, bytes or a path: {shown(audio)}")
     return found
 
 
@@ -144,7 +145,7 @@ def _image(number: int, part: Mapping[str, Any]) -> SeenPart:
     image = _held(number, "image", part)
     bytes_or_path = image.get("bytes") or image.get("path") if isinstance(image, Mapping) else image
     if bytes_or_path is None:
-        raise InputError(f"message {number} has an image without bytes or a path: {image!r:.80}")
+        raise InputError(f"message {number} has an image without bytes or a path: {shown(image)}")
     return SeenPart(_named(number, "image", bytes_or_path), part.get("min_pixels"), part.get("max_pixels"))
 
 
@@ -165,7 +166,7 @@ def _video_url(number: int, part: Mapping[str, Any]) -> WatchedPart:
 def _watched(part: Mapping[str, Any], video: Any) -> WatchedPart:
     sound = part.get("use_audio_in_video")
     if sound is not None and not isinstance(sound, bool):
-        raise InputError(f"use_audio_in_video is {sound!r:.80}; expected true or false")
+        raise InputError(f"use_audio_in_video is {shown(sound)}; expected true or false")
     return WatchedPart(video, part.get("fps"), sound, part.get("min_pixels"), part.get("max_pixels"))
 
 
@@ -175,7 +176,7 @@ def _watched(part: Mapping[str, Any], video: Any) -> WatchedPart:
 def _held(number: int, kind: str, part: Mapping[str, Any]) -> Any:
     held = next((part[key] for key in (kind, "path", "url") if part.get(key) is not None), None)
     if held is None:
-        raise InputError(f"message {number} has a part of {kind} without one: {part!r:.80}")
+        raise InputError(f"message {number} has a part of {kind} without one: {shown(part)}")
     return held
 
 
@@ -198,7 +199,7 @@ def _of_text(number: int, kind: str, text: str) -> str | bytes:
             raise InputError(f"message {number} has a data URL that isn't in base64")
         return _decoded(number, kind, text[header.end() :])
     if re.match(r"[a-z][a-z0-9+.-]+://", text, re.IGNORECASE):
-        raise InputError(f"message {number} names {text!r:.80}, which is not downloaded; give a path or a data URL")
+        raise InputError(f"message {number} names {shown(text)}, which is not downloaded; give a path or a data URL")
     return text
 
 

@@ -31,6 +31,7 @@ from omniggml.media.image_input import (
     resized,
 )
 from omniggml.plain_file import open_plain
+from omniggml.printable import shown
 from omniggml.undisturbed import Failed
 
 VideoLike = str | os.PathLike[str] | bytes | npt.ArrayLike
@@ -54,7 +55,7 @@ def rate_of(frames_a_second: float | None, position_ids: int, what: str) -> Rate
     """Raises InputError for a rate whose pairs of frames are not a whole number of positions apart."""
     asked = DEFAULT_RATE if frames_a_second is None else frames_a_second
     if isinstance(asked, bool) or not isinstance(asked, (int, float, np.number)) or not 0.001 <= float(asked) <= 240:
-        raise InputError(f"the frame rate of {what} is {asked!r:.80}; expected frames a second, 0.001 to 240")
+        raise InputError(f"the frame rate of {what} is {shown(asked)}; expected frames a second, 0.001 to 240")
     apart = _FRAMES * position_ids / float(asked)
     step = max(1, round(apart))
     if abs(apart - step) > 1e-3 * step:

@@ -27,6 +27,7 @@ from omniggml.gguf.split_file import SPLIT_COUNT, SPLIT_NO, SPLIT_TENSORS, membe
 from omniggml.gguf.type_names import LARGEST_F16, PLAIN, dequantize, nbytes_of, quantize_rows
 from omniggml.hub_file import local_file
 from omniggml.paths import as_path
+from omniggml.printable import shown
 from omniggml.quantization.groups import GROUPS
 from omniggml.quantization.imatrix import Imatrix, Statistics, read_imatrix
 from omniggml.spec.policy import Policy, policy_names, read_policy
@@ -253,7 +254,7 @@ def _pieces_of(header: Header, group: list[_Job]) -> Callable[[int], Pieces]:
 
 def _groups(jobs: list[_Job], most: int) -> list[list[_Job]]:
     if type(most) is not int or most < 1:
-        raise InputError(f"split_max_size is {most!r}, expected a number of bytes")
+        raise InputError(f"split_max_size is {shown(most)}, expected a number of bytes")
     groups: list[list[_Job]] = [[]]
     used = 0
     for job in jobs:

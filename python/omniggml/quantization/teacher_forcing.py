@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from omniggml.errors import InputError
 from omniggml.model import Model
+from omniggml.printable import shown
 from omniggml.spec.model_config import SUPPRESSED_TAIL
 from omniggml.spec.speech_file import SUPPRESSED_TAIL_KEY
 
@@ -41,7 +42,7 @@ def calibration_set(model: Model, texts: Sequence[str], max_frames: int) -> list
     for text in texts:
         codes = model.speak(text, greedy=True, max_frames=max_frames).codes
         if codes.shape[1] == 0:
-            raise InputError(f"the model says nothing to {text!r:.60}, so nothing can be measured with it")
+            raise InputError(f"the model says nothing to {shown(text, 60)}, so nothing can be measured with it")
         items.append(CalibrationItem(text, codes))
     return items
 

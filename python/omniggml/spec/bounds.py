@@ -7,6 +7,7 @@ import dataclasses
 import math
 from typing import Any
 
+from omniggml.printable import shown
 from omniggml.spec.model_config import ModelConfig
 from omniggml.spec.sections import SECTIONS
 
@@ -50,5 +51,5 @@ def out_of_bounds(config: ModelConfig) -> str:
         for field in dataclasses.fields(part):
             value = getattr(part, field.name)
             if why := why_out_of_bounds(field.name, value):
-                return f"{section}.{field.name} is {value!r:.80}; expected {why}"
+                return f"{section}.{field.name} is {shown(value)}; expected {why}"
     return ""

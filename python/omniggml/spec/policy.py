@@ -17,6 +17,7 @@ from omniggml.checked import checked
 from omniggml.errors import InputError
 from omniggml.gguf.type_names import block_of
 from omniggml.plain_file import read_text
+from omniggml.printable import shown
 from omniggml.spec.precision_needs import KEPT_AS, kept_list
 
 if sys.version_info >= (3, 11):
@@ -120,7 +121,7 @@ def read_policy(name_or_path: str | os.PathLike[str]) -> Policy:
         return _policy(name, built_in[name], "the built-in policies")
     path = Path(name)
     if path.suffix != ".toml":
-        raise InputError(f"there is no policy {name!r}: choose one of {', '.join(policy_names())}, or a .toml")
+        raise InputError(f"there is no policy {shown(name)}: choose one of {', '.join(policy_names())}, or a .toml")
     try:
         table = tomllib.loads(read_text(path))
     except (OSError, ValueError, RecursionError) as error:
@@ -140,7 +141,7 @@ def _policy(name: str, table: dict[str, Any], where: str) -> Policy:
         raise InputError(f"{where} has the unknown key {min(unknown)}; a policy has use, rules and otherwise")
     for key in ("use", "rules"):
         if not isinstance(table.get(key, []), list):
-            raise InputError(f"{where} has {key} = {table[key]!r}; expected a list")
+            raise InputError(f"{where} has {key} = {shown(table[key])}; expected a list")
     if not any(table.get(key) for key in _KEYS):
         raise InputError(f"{where} says nothing: a policy has use, rules and otherwise")
     if max(len(table.get(key, [])) for key in ("use", "rules")) > MOST_RULES:
@@ -148,12 +149,12 @@ def _policy(name: str, table: dict[str, Any], where: str) -> Policy:
     rules = [*table.get("rules", [])]
     for used in table.get("use", []):
         if not isinstance(used, str) or used not in KEPT_AS:
-            raise InputError(f"{where} uses {used!r}; the built-in lists are {', '.join(KEPT_AS)}")
+            raise InputError(f"{where} uses {shown(used)}; the built-in lists are {', '.join(KEPT_AS)}")
     for used in dict.fromkeys(table.get("use", [])):
         rules += kept_list(used)
     for rule in rules:
         if not (isinstance(rule, list) and len(rule) == 2 and all(isinstance(part, str) for part in rule)):
-            raise InputError(f"{where} has the rule {rule!r}; expected [pattern, type]")
+            raise InputError(f"{where} has the rule {shown(rule)}; expected [pattern, type]")
         _check_type(rule[1], where)
     _check_length(where, [pattern for pattern, _ in rules])
     otherwise = table.get("otherwise", "F16")
@@ -171,4 +172,4 @@ def _check_length(where: str, patterns: Sequence[str]) -> None:
 
 def _check_type(type_: Any, where: str) -> None:
     if type_ not in TYPES:
-        raise InputError(f"{where} names the type {type_!r}; it can be {', '.join(TYPES)}")
+        raise InputError(f"{where} names the type {shown(type_)}; it can be {', '.join(TYPES)}")

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from omniggml.errors import InputError
+from omniggml.printable import shown
 from omniggml.spec.encoder_tensors import audio_encoder_tensors, vision_encoder_tensors
 from omniggml.spec.expected_tensors import speech_tensors, thinker_tensors
 from omniggml.spec.model_config import (
@@ -53,7 +54,7 @@ def write_random_checkpoint(
     """
     if isinstance(geometry, str):
         if geometry not in GEOMETRIES:
-            raise InputError(f"there is no geometry {geometry!r}: choose one of {', '.join(GEOMETRIES)}")
+            raise InputError(f"there is no geometry {shown(geometry)}: choose one of {', '.join(GEOMETRIES)}")
         geometry = GEOMETRIES[geometry]
     chosen = geometry
     target = Path(directory)

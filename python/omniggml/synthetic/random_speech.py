@@ -24,6 +24,7 @@ from omniggml.gguf.metadata import Metadata, text
 from omniggml.gguf.output import FileJob, Pieces, Progress, identity_of, write_files
 from omniggml.gguf.output_header import header_bytes
 from omniggml.paths import as_path
+from omniggml.printable import shown
 from omniggml.spec import speech_file
 from omniggml.spec.policy import read_policy
 from omniggml.synthetic.geometries import GEOMETRIES, PUBLISHED_GEOMETRY, Geometry
@@ -48,7 +49,7 @@ def write_random_speech(
     """
     if isinstance(geometry, str):
         if geometry not in GEOMETRIES:
-            raise InputError(f"there is no geometry {geometry!r}: choose one of {', '.join(GEOMETRIES)}")
+            raise InputError(f"there is no geometry {shown(geometry)}: choose one of {', '.join(GEOMETRIES)}")
         geometry = GEOMETRIES[geometry]
     config = geometry.model_config()
     target = as_path(path)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from xml.parsers import expat
 
 from omniggml.errors import InputError
+from omniggml.printable import shown
 from omniggml.text.say_as import read_as
 from omniggml.text.spans import PAUSE_PARAGRAPH, PAUSE_SENTENCE
 from omniggml.warning import warn
@@ -130,11 +131,11 @@ def _break(attributes: dict[str, str]) -> float:
     if time is None:
         strength = attributes.get("strength", "medium")
         if strength not in _STRENGTHS:
-            raise InputError(f"a break has the strength {strength!r:.80}; it can be {', '.join(_STRENGTHS)}")
+            raise InputError(f"a break has the strength {shown(strength)}; it can be {', '.join(_STRENGTHS)}")
         return _STRENGTHS[strength]
     found = _TIME.fullmatch(time.strip())
     if found is None:
-        raise InputError(f"a break has the time {time!r:.80}; expected one such as 500ms or 1.5s")
+        raise InputError(f"a break has the time {shown(time)}; expected one such as 500ms or 1.5s")
     seconds = float(found[1]) / (1000 if found[2] == "ms" else 1)
     if seconds > _LONGEST_BREAK:
         raise InputError(f"a break of {seconds:g} s is longer than {_LONGEST_BREAK:g} s")

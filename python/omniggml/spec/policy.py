@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fnmatch import translate
 from functools import cache, cached_property
@@ -76,7 +76,7 @@ class Policy:
         rule = self._first_that_fits(name)
         return fitting(self.otherwise if rule is None else self.rules[rule][1], shape[-1])
 
-    def fits_none(self, names: Iterable[str]) -> list[str]:
+    def fits_none(self, names: Sequence[str]) -> list[str]:
         """The patterns that fit no tensor of these names."""
         known = dict.fromkeys(names)
         fitting = {number for number, fits in self._wild if any(map(fits, known))}

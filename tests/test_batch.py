@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +18,14 @@ import pytest
 import soundfile
 
 import omniggml
+from conftest import Files
 from omniggml import InputError
 from omniggml.batch.manifest import file_stem, file_stems
+from omniggml.batch.running import run_batch
+from omniggml.batch.speaking import SpokenText
 from omniggml.batch.texts import BatchText, read_texts
 from processes import below
+from sentences import one_sentence
 
 TEXTS = ["The dog runs.", "Two cats sleep.", "It is warm.", "A bird sings.", "We eat bread.", "She reads a book."]
 STRANGE = [
@@ -416,3 +422,94 @@ def test_a_directory_that_no_system_has_is_refused(name: str) -> None:
 
     with pytest.raises(InputError, match="no path has"):
         Manifest(Path(name), {})
+
+
+@pytest.fixture
+def linked(tmp_path: Path) -> tuple[Path, Path]:
+    """A table of two texts, and a directory for what is made of them in which links may lie."""
+    (tmp_path / "out").mkdir()
+    texts = write_lines(tmp_path / "t.jsonl", [{"id": "a", "text": TEXTS[0]}, {"id": "b", "text": TEXTS[1]}])
+    return texts, tmp_path / "out"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links")
+@pytest.mark.parametrize("name", ["b.flac", "b.codes.npy", "manifest.jsonl"])
+@pytest.mark.parametrize("what", ["t.jsonl", "m-speech.gguf", "m-thinker.gguf"])
+@pytest.mark.parametrize("hard", [False, True])
+def test_what_is_read_is_not_written(
+    tiny_files: Files, linked: tuple[Path, Path], name: str, what: str, hard: bool
+) -> None:
+    """By no link that lies where a file of a text would be: nothing is spoken before that is known."""
+    texts, directory = linked
+    shutil.copy(tiny_files.speech, texts.with_name("m-speech.gguf"))
+    shutil.copy(tiny_files.thinker, texts.with_name("m-thinker.gguf"))
+    read = texts.with_name(what)
+    before = read.read_bytes()
+    link = directory / name
+    link.hardlink_to(read) if hard else link.symlink_to(read)
+    run = batch(texts, directory, "-m", str(texts.with_name("m-speech.gguf")), "--max-frames", "2")
+    assert run.returncode == 1
+    one_sentence(run.stderr.removeprefix("omniggml: ").strip(), name, "is read from")
+    assert read.read_bytes() == before
+    assert {path.name for path in directory.iterdir()} <= {name, "manifest.jsonl"}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links")
+@pytest.mark.parametrize("to", ["a.flac", "b.codes.npy", "manifest.jsonl"])
+@pytest.mark.parametrize("link", ["b.flac", "a.codes.npy"])
+def test_no_file_is_two(linked: tuple[Path, Path], link: str, to: str) -> None:
+    texts, directory = linked
+    (directory / link).symlink_to(to)
+    run = batch(texts, directory)
+    assert run.returncode == 1
+    one_sentence(run.stderr.removeprefix("omniggml: ").strip(), link, "leads to the")
+    assert {path.name for path in directory.iterdir()} == {link, "manifest.jsonl"}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links")
+def test_what_was_said_before_stays(linked: tuple[Path, Path]) -> None:
+    texts, directory = linked
+    assert batch(write_lines(texts, [{"id": "a", "text": TEXTS[0]}]), directory).returncode == 0
+    before = (directory / "a.flac").read_bytes()
+    (directory / "b.flac").symlink_to("a.flac")
+    run = batch(write_lines(texts, [{"id": "b", "text": TEXTS[1]}]), directory)
+    assert run.returncode == 1
+    one_sentence(run.stderr.removeprefix("omniggml: ").strip(), "b.flac", "leads to the audio of 'a'")
+    assert (directory / "a.flac").read_bytes() == before
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links")
+def test_a_link_that_is_laid_meanwhile_stops_one_text(linked: tuple[Path, Path]) -> None:
+    texts, directory = linked
+    before = texts.read_bytes()
+
+    def speak(left: Sequence[BatchText]) -> Iterator[SpokenText]:
+        for text in left:
+            if text.id == "a":
+                (directory / "a.flac").symlink_to(texts)
+            yield SpokenText(text, omniggml.Audio(np.zeros(100, np.float32), 24000))
+
+    counts = run_batch(read_texts(texts), directory, speak, {}, inputs=lambda: [texts])
+    assert (counts.said, counts.failed) == (1, 1)
+    first, second = manifest(directory)
+    one_sentence(first["error"], "a.flac", "is read from")
+    assert second["file"] == "b.flac" and texts.read_bytes() == before
+
+
+@pytest.mark.parametrize("data", [b"mine\nhalf a line", b"half a line", b'{"other": 1}\nhalf'])
+def test_a_file_that_is_no_manifest_stays(linked: tuple[Path, Path], data: bytes) -> None:
+    texts, directory = linked
+    (directory / "manifest.jsonl").write_bytes(data)
+    run = batch(texts, directory)
+    assert run.returncode == 1
+    one_sentence(run.stderr.removeprefix("omniggml: ").strip(), "is no manifest of a batch")
+    assert (directory / "manifest.jsonl").read_bytes() == data
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes")
+def test_a_pipe_is_no_manifest(linked: tuple[Path, Path]) -> None:
+    texts, directory = linked
+    os.mkfifo(directory / "manifest.jsonl")
+    run = batch(texts, directory)
+    assert run.returncode == 1
+    one_sentence(run.stderr.removeprefix("omniggml: ").strip(), "is a pipe")

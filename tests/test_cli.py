@@ -183,6 +183,12 @@ def test_decode(model: list[str], tmp_path: Path) -> None:
     assert soundfile.info(tmp_path / "x.wav").frames == 24 * 10 - 15
 
 
+def test_no_frame_is_nothing_to_hear(model: list[str], tmp_path: Path) -> None:
+    np.save(tmp_path / "codes.npy", np.ones((4, 0), np.int64))
+    failed(run("decode", tmp_path / "codes.npy", "-o", tmp_path / "x.wav", *model), "codes.npy holds no frame")
+    assert not (tmp_path / "x.wav").exists()
+
+
 def test_devices() -> None:
     assert b"CPU" in done(run("devices")).stdout
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import os
+import re
+import shutil
 import signal
 import struct
 import subprocess
@@ -57,6 +60,51 @@ def test_names_out_of_files_are_shown_with_escapes(
         main(list(map(str, arguments)))
         out, err = capsys.readouterr()
         assert "\x1b" not in out + err and err.count("\n") <= 1
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such names there")
+def test_names_of_files_are_printed_with_escapes(
+    tiny_files: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Whatever a command prints of what it made, on standard output as well: a name can't write a line of its own."""
+    place = tmp_path / "a\nb\x1b[31m"
+    place.mkdir()
+    monkeypatch.chdir(place)
+    speech = shutil.copy(tiny_files.speech, place / "m\r\x1b[2J-speech.gguf")
+    (place / "t\x1b[1m.txt").write_text("hello\n")
+    checkpoint = write_random_checkpoint("tiny", place / "c\x1b]0;x")
+    np.save(place / "c\x1b.npy", np.ones((4, 3), np.int32))
+    short = ["-m", speech, "--threads", 1]
+    for arguments, printed in (
+        (["speak", "hi", "-o", place / "x\n.wav", "--max-frames", 2, *short], 1),
+        (["decode", "c\x1b.npy", "-o", place / "y\n.wav", *short], 1),
+        (["plot", "c\x1b.npy", "-o", place / "p\n.png"], 1),
+        (["batch", "t\x1b[1m.txt", "-o", place / "b\n", "--max-frames", 2, *short], 1),
+        (["imatrix", "-o", place / "i\n.gguf", "--frames", 2, *short], 1),
+        (["quantize", speech, place / "q\n.gguf"], 4),
+        (["convert", checkpoint, "-o", place / "o\n", "--name", "n"], 2),
+        (["inspect", speech], 0),
+        (["doctor", speech, "--quiet"], 0),
+        (["compare", speech, speech], 0),
+        (["bench", "-m", speech, "--frames", 2, "--repetitions", 1, "--threads", 1], 0),
+        (["-v", "voices", *short], 0),
+    ):
+        main(list(map(str, arguments)))
+        out, err = capfd.readouterr()
+        assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f]", out + err), (arguments, out, err)
+        assert not printed or out.count("\n") == printed, (arguments, out, err)
+
+
+def test_commands_print_in_one_way() -> None:
+    """On standard output: by the functions that escape, or as JSON, which does."""
+    for path in (Path(omniggml.__file__).parent / "cli").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if path.name == "saying.py" or not isinstance(node, ast.Call) or ast.unparse(node.func) != "print":
+                continue
+            to = [ast.unparse(keyword.value) for keyword in node.keywords if keyword.arg == "file"]
+            printed = node.args[0] if node.args else None
+            made = ast.unparse(printed.func) if isinstance(printed, ast.Call) else ""
+            assert to == ["sys.stderr"] or made in ("json.dumps", "strict_json"), (path.name, node.lineno)
 
 
 # --- exceptions that aren't the file's --------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -46,6 +47,22 @@ def offline(cache_directory: Path, *arguments: object) -> subprocess.CompletedPr
     environment = {**os.environ, "HF_HUB_CACHE": str(cache_directory), "HF_HUB_OFFLINE": "1"}
     command = [sys.executable, "-m", "omniggml", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+
+
+def test_what_lies_in_the_cache_is_not_written(tiny_files: Files, tmp_path: Path) -> None:
+    pytest.importorskip("huggingface_hub")
+    model = Path(shutil.copy(tiny_files.speech, tmp_path / "blob"))
+    cache(tmp_path / "hub", {"a-speech.gguf": model})
+    (tmp_path / "x.wav").symlink_to("blob")
+    (tmp_path / "x.html").symlink_to("blob")
+    for arguments in (
+        ("speak", "hi", "-m", "org/voice", "-o", tmp_path / "x.wav"),
+        ("doctor", "org/voice", "--html", tmp_path / "x.html"),
+    ):
+        done = offline(tmp_path / "hub", *arguments)
+        assert done.returncode in (1, 65)
+        one_sentence(done.stderr.removeprefix("omniggml: ").strip(), "is read from")
+    assert model.read_bytes() == tiny_files.speech.read_bytes()
 
 
 def test_from_the_cache_without_network(tiny_files: Files, tmp_path: Path) -> None:

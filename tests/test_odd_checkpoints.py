@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -47,6 +48,18 @@ def complaint(directory: Path, *parts: str) -> None:
 def one_file(directory: Path, name: str) -> None:
     save(directory, lambda tensors: tensors)
     (directory / "model.safetensors").rename(directory / name)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links")
+@pytest.mark.parametrize("to", ["nowhere", ""])
+@pytest.mark.parametrize("name", ["config.json", "merges.txt", "generation_config.json", "model.safetensors"])
+def test_a_link_that_leads_nowhere(copy: Path, name: str, to: str) -> None:
+    """Nor to itself: what has that name isn't missing, and is in nobody's place."""
+    if name == "model.safetensors":
+        one_file(copy, name)
+    (copy / name).unlink()
+    (copy / name).symlink_to(to or name)
+    complaint(copy, name, "a link that leads to no file")
 
 
 @pytest.mark.parametrize("name", ["config.json", "vocab.json", "generation_config.json", "model.safetensors"])

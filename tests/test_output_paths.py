@@ -6,6 +6,7 @@ import ast
 import copy
 import os
 import pickle
+import shutil
 import signal
 import stat
 import subprocess
@@ -23,9 +24,11 @@ import omniggml
 from conftest import Files
 from omniggml.cli import main
 from omniggml.errors import InputError, OmniError
+from omniggml.loading import BUILT_IN, files_of
 from omniggml.quantization.imatrix import Statistics, write_imatrix
 from omniggml.quantization.policy_file import write_policy
 from omniggml.spec.policy import read_policy
+from omniggml.synthetic.random_checkpoint import write_random_checkpoint
 from omniggml.whole_file import WholeFile, write_whole
 from processes import written_aside
 from sentences import one_sentence
@@ -160,7 +163,8 @@ def test_inputs_stay(tiny_files: Files, tmp_path: Path, kind: str, capsys: pytes
         other = path.with_name(f"other-{path.stem}{ending}")
         if kind == "itself" and path.suffix == ending:
             return path
-        other.symlink_to(path) if kind == "symbolic" else other.hardlink_to(path)
+        if not other.exists():
+            other.symlink_to(path) if kind == "symbolic" else other.hardlink_to(path)
         return other
 
     codes, audio = tmp_path / "codes.npy", tmp_path / "a.wav"
@@ -171,7 +175,7 @@ def test_inputs_stay(tiny_files: Files, tmp_path: Path, kind: str, capsys: pytes
         (alias(model, ".wav"), ["speak", "hi", "-m", model, "-o"]),
         (alias(codes, ".wav"), ["decode", codes, "-m", model, "-o"]),
         (alias(model, ".gguf"), ["quantize", model]),
-        (alias(model, ".imatrix"), ["imatrix", "-m", model, "-o"]),
+        (alias(model, ".gguf"), ["imatrix", "-m", model, "-o"]),
         (alias(model, ".toml"), ["quantize", "--search", model]),
     ):
         before = target.read_bytes()
@@ -180,6 +184,143 @@ def test_inputs_stay(tiny_files: Files, tmp_path: Path, kind: str, capsys: pytes
         one_sentence(capsys.readouterr().err.strip(), "is read from", "another name")
         assert target.read_bytes() == before
     assert hidden(tmp_path) == []
+
+
+@pytest.fixture
+def voice_files(tmp_path: Path) -> dict[str, Path]:
+    """The built-in voice's files by what they are, where they may come to harm."""
+    files = {}
+    for path in BUILT_IN.parent.glob("voice-*.gguf"):
+        files[path.stem.removeprefix("voice-")] = Path(shutil.copy(path, tmp_path / path.name))
+    assert set(files) == {"speech", "thinker", "mmproj"}
+    return files
+
+
+def test_inputs_that_are_found_beside_others_stay(
+    voice_files: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What no argument names: thinker, ears, the speech file beside a thinker."""
+    speech, thinker, mmproj = (voice_files[what] for what in ("speech", "thinker", "mmproj"))
+    before = {path: path.read_bytes() for path in voice_files.values()}
+    np.save(tmp_path / "codes.npy", np.ones((8, 3), np.int32))
+
+    def link(path: Path, ending: str) -> Path:
+        (tmp_path / f"{path.stem}{ending}").symlink_to(path.name)
+        return tmp_path / f"{path.stem}{ending}"
+
+    wav, other, html = link(thinker, ".wav"), link(mmproj, ".wav"), link(thinker, ".html")
+    for arguments in (
+        ["speak", "hi", "-m", speech, "-o", wav],
+        ["speak", "hi", "-m", speech, "-o", tmp_path / "x.wav", "--subtitles", link(thinker, ".srt")],
+        ["speak", "hi", "-m", thinker, "-o", link(speech, ".wav")],
+        ["chat", "hi", "-m", speech, "-o", wav],
+        ["chat", "hi", "-m", speech, "-o", tmp_path / "x.wav", "--subtitles", link(mmproj, ".vtt")],
+        ["decode", tmp_path / "codes.npy", "-m", speech, "-o", other],
+        ["imatrix", "-m", speech, "-o", thinker],
+        ["imatrix", "-m", speech, "-o", mmproj],
+        ["imatrix", "-m", thinker, "-o", speech],
+        ["doctor", speech, "--html", html],
+        ["doctor", speech, "--html", mmproj],
+        ["quantize", "--search", speech, link(thinker, ".toml")],
+    ):
+        failed = 65 if arguments[0] == "doctor" else 1
+        assert main(list(map(str, arguments))) == failed, arguments
+        one_sentence(capsys.readouterr().err.strip(), "is read from", "another name")
+    assert {path: path.read_bytes() for path in before} == before
+    assert hidden(tmp_path) == [] and not (tmp_path / "x.wav").exists()
+
+
+def test_the_built_in_voice_is_read_where_no_model_is_named(voice_files: dict[str, Path]) -> None:
+    assert {path.name for path in files_of()} == {path.name for path in voice_files.values()}
+    assert set(omniggml.load(n_threads=1).files) == set(files_of())
+    assert files_of(voice_files["speech"], thinker=False, mmproj=False) == [voice_files["speech"]]
+
+
+def test_all_parts_of_a_split_model_stay(tiny_files: Files, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    first = omniggml.quantize(tiny_files.speech, tmp_path / "m.gguf", policy="f32", split_max_size=400_000).path
+    parts = {path: path.read_bytes() for path in tmp_path.glob("m-*.gguf")}
+    assert len(parts) > 1
+    for last in sorted(parts)[1:]:
+        assert main(["imatrix", "-m", str(first), "-o", str(last)]) == 1
+        one_sentence(capsys.readouterr().err.strip(), "is read from", "another name")
+    with pytest.raises(OmniError) as refused:
+        omniggml.quantize(first, tmp_path / "m.gguf", policy="f32", split_max_size=400_000)
+    one_sentence(str(refused.value), "is read from", "another name")
+    assert {path: path.read_bytes() for path in parts} == parts
+
+
+def test_a_checkpoint_stays(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its smaller files, too; what was made in its directory before may be made again."""
+    checkpoint = write_random_checkpoint("tiny", tmp_path / "c")
+    (tmp_path / "x-speech.gguf").symlink_to("c/merges.txt")
+    before = {path: path.read_bytes() for path in checkpoint.iterdir()}
+    assert main(["convert", str(checkpoint), "-o", str(tmp_path), "--name", "x"]) == 1
+    one_sentence(capsys.readouterr().err.splitlines()[-1], "is read from")
+    assert {path: path.read_bytes() for path in before} == before
+    for _ in range(2):
+        assert main(["convert", str(checkpoint), "-o", str(checkpoint), "--name", "x"]) == 0
+
+
+def test_a_link_in_the_place_of_a_part_is_not_written_through(tiny_files: Files, tmp_path: Path) -> None:
+    model = Path(shutil.copy(tiny_files.speech, tmp_path / "m.gguf"))
+    for ending in ("part", "journal"):
+        (tmp_path / f".q.gguf.{ending}").symlink_to("m.gguf")
+        with pytest.raises(OmniError) as refused:
+            omniggml.quantize(model, tmp_path / "q.gguf")
+        one_sentence(str(refused.value), "is read from")
+        assert model.read_bytes() == tiny_files.speech.read_bytes()
+        (tmp_path / f".q.gguf.{ending}").unlink()
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_audio_and_subtitles_are_two_files(tmp_path: Path, there: bool, capsys: pytest.CaptureFixture[str]) -> None:
+    if there:
+        (tmp_path / "x.wav").touch()
+    (tmp_path / "x.srt").symlink_to("x.wav")
+    assert main(["speak", "hi", "-o", str(tmp_path / "x.wav"), "--subtitles", str(tmp_path / "x.srt")]) == 1
+    one_sentence(capsys.readouterr().err.strip(), "the same file")
+
+
+def test_an_importance_matrix_is_called_what_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["imatrix", "-o", str(tmp_path / "x.wav")]) == 1
+    one_sentence(capsys.readouterr().err.strip(), "x.wav", ".gguf")
+    assert list(tmp_path.iterdir()) == []
+
+
+EMPTY = {
+    "speak": ["speak", "hi", "-o", ""],
+    "subtitles": ["speak", "hi", "-o", "x.wav", "--subtitles", ""],
+    "doctor": ["doctor", str(BUILT_IN), "--html", ""],
+    "imatrix": ["imatrix", "-o", ""],
+    "batch": ["batch", "t.txt", "-o", ""],
+    "plot": ["plot", "x.wav", "-o", ""],
+    "convert": ["convert", "c", "-o", ""],
+    "quantize": ["quantize", str(BUILT_IN), ""],
+    "search": ["quantize", "--search", str(BUILT_IN), ""],
+}
+
+
+@pytest.mark.parametrize("what", EMPTY)
+def test_an_empty_name_is_none(
+    what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("t.txt").write_text("hello\n")
+    assert main(EMPTY[what]) == (65 if what == "doctor" else 1)
+    one_sentence(capsys.readouterr().err.strip(), "empty")
+    assert [path.name for path in tmp_path.iterdir()] == ["t.txt"]
+
+
+def test_where_the_directory_is_gone_nothing_was_kept(tmp_path: Path) -> None:
+    checkpoint = write_random_checkpoint("tiny", tmp_path / "c")
+    (tmp_path / "gone").mkdir()
+    code = (
+        "import os, sys; from omniggml.cli import main; os.chdir('gone'); os.rmdir('../gone'); "
+        f"sys.exit(main(['convert', {str(checkpoint)!r}, '-o', 'q']))"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert run.returncode == 1
+    one_sentence(run.stderr.splitlines()[-1], "q/c-speech.gguf can't be written: No such file")
 
 
 def test_a_private_file_is_private_while_it_is_written(tmp_path: Path) -> None:

@@ -188,21 +188,40 @@ def start(*arguments: str) -> tuple[subprocess.Popen[str], str]:
     return process, process.stderr.readline().split()[-1]
 
 
-def test_the_command_drains_at_sigterm() -> None:
-    """What was begun is answered whole; then the process ends, with 0."""
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_the_command_drains_at_a_signal(number: signal.Signals) -> None:
+    """What was begun is answered whole; then the process ends, with 0 and without a word."""
     process, url = start()
     try:
         body = json.dumps({"input": f"{TEXT} " * 12, "response_format": "pcm"}).encode()
         request = urllib.request.Request(f"{url}/v1/audio/speech", body, {"Content-Type": "application/json"})
         with urllib.request.urlopen(request, timeout=60) as answer:
             first = answer.read(1000)
-            process.send_signal(signal.SIGTERM)
+            process.send_signal(number)
             rest = answer.read()
         assert process.wait(30) == 0
     finally:
         process.kill()
-        process.communicate()
+        _, logged = process.communicate()
+    assert logged == ""
     assert first + rest == pcm16(omniggml.load().speak(f"{TEXT} " * 12).samples)
+
+
+def test_a_terminal_that_closes_does_not_end_what_nohup_started() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # which the process inherits
+    try:
+        process, url = start()
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    try:
+        process.send_signal(signal.SIGHUP)
+        time.sleep(0.3)
+        with urllib.request.urlopen(f"{url}/health", timeout=60) as answer:
+            assert answer.status == 200
+    finally:
+        process.terminate()
+        _, logged = process.communicate()
+    assert (process.returncode, logged) == (0, "")
 
 
 @pytest.mark.parametrize("signals", [1, 2])
@@ -282,6 +301,7 @@ serve(ServerSettings(port=0), load, print)
     [
         ("os.kill(os.getpid(), signal.SIGTERM)", 0, ""),
         ("os.kill(os.getpid(), signal.SIGINT)", 0, ""),
+        ("os.kill(os.getpid(), signal.SIGHUP)", 0, ""),
         ("raise OSError(24, 'Too many open files')", 1, "OSError: [Errno 24] Too many open files"),
     ],
 )

@@ -61,6 +61,20 @@ def local_file(given: PathLike) -> Path:
     return _fetched(huggingface_hub, named)
 
 
+def kept_file(given: PathLike) -> Path:
+    """The path of a file, in the hub's cache where it is named as on the hub and was downloaded before; the name where
+    it wasn't. No network is asked."""
+    named = hub_name(given)
+    if named is None:
+        return as_path(given)
+    try:
+        import huggingface_hub
+
+        return _cached(huggingface_hub, named, InputError("not asked"))
+    except (ImportError, ModelFileError):
+        return Path(given)
+
+
 def _fetched(hub: Any, named: HubName) -> Path:
     try:
         # One request, which isn't tried again and again where there is no network.

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from omniggml.checked import checked
-from omniggml.hub_file import local_file
+from omniggml.hub_file import kept_file, local_file
 from omniggml.model import Model
 from omniggml.native_log import pass_on
-from omniggml.options import LoadKeywords, LoadOptions
+from omniggml.options import LoadKeywords, LoadOptions, PathLike
+from omniggml.plain_file import is_file
 from omniggml.warning import warn
 
 if TYPE_CHECKING:
@@ -37,32 +38,46 @@ def load(speech: str | os.PathLike[str] | None = None, **options: Unpack[LoadKey
 
     Raises ModelFileError for a file that can't be used, InputError for an unknown device or option, OutOfMemoryError.
     """
-    chosen = _local(LoadOptions(**options))
-    if speech is None and chosen.thinker:
-        return Model(None, _with_ears(Path(chosen.thinker), chosen))
-    path = BUILT_IN if speech is None else local_file(speech)
-    chosen = _with_ears(path, chosen)
-    if chosen.thinker is None:
-        path, thinker = _with_companion(path)
-        chosen = dataclasses.replace(chosen, thinker=thinker)
+    path, chosen = _found(speech, LoadOptions(**options), local_file)
     try:
         model = Model(path, chosen)
     finally:
         pass_on()  # refused or loaded: ggml may have said why
-    if model.assumed:
+    if model.assumed and path is not None:
         warn(_assumptions(path, model.assumed))
     return model
 
 
-def _local(options: LoadOptions) -> LoadOptions:
-    """The options with files of the hub where they are on the disk."""
+@checked
+def files_of(speech: str | os.PathLike[str] | None = None, **options: Unpack[LoadKeywords]) -> list[Path]:
+    """The files that `load` reads when it is called so, those that it finds by itself among them, and the tokenizer's
+    directory: what must not be written while the model is in use. Of the hub what was downloaded before; nothing is.
+    """
+    path, chosen = _found(speech, LoadOptions(**options), kept_file)
+    files = [*([] if path is None else [path]), *chosen.files]
+    return [file for file in files if is_file(file) or file == chosen.tokenizer]
+
+
+def _found(
+    speech: PathLike | None, options: LoadOptions, local: Callable[[PathLike], Path]
+) -> tuple[Path | None, LoadOptions]:
+    """The speech file, and the options with the files beside it where none are named. `local`: where a file of the hub
+    is on the disk."""
     thinker, code2wav, mmproj = options.thinker, options.code2wav, options.mmproj
-    return dataclasses.replace(
+    chosen = dataclasses.replace(
         options,
-        mmproj=local_file(mmproj) if mmproj else mmproj,
-        thinker=local_file(thinker) if thinker else thinker,
-        code2wav=local_file(code2wav) if code2wav is not None else None,
+        mmproj=local(mmproj) if mmproj else mmproj,
+        thinker=local(thinker) if thinker else thinker,
+        code2wav=local(code2wav) if code2wav is not None else None,
     )
+    if speech is None and chosen.thinker:
+        return None, _with_ears(Path(chosen.thinker), chosen)
+    path = BUILT_IN if speech is None else local(speech)
+    chosen = _with_ears(path, chosen)
+    if chosen.thinker is None:
+        path, beside = _with_companion(path)
+        chosen = dataclasses.replace(chosen, thinker=beside)
+    return path, chosen
 
 
 def _with_ears(path: Path, options: LoadOptions) -> LoadOptions:

@@ -129,6 +129,7 @@ class ThinkerOutput:
 @checked
 class Model:
     """Weights in memory. Immutable; any number of threads may use one at once, each call has a session of its own.
+    `files`: what it was loaded from, and a tokenizer's directory; no output may be one of these.
 
     Make one with `omniggml.load`, which also finds the thinker beside a speech file.
     """
@@ -144,6 +145,7 @@ class Model:
         first = opened.speech or opened.thinker
         assert first is not None
         self.path = Path(os.fspath(speech if speech is not None else first.native.path))
+        self.files = (*([] if speech is None else [self.path]), *chosen.files)
         self._voice: _native.SpeechModel | None = None
         if opened.speech is not None:
             self._voice = _native.SpeechModel(

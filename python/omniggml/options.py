@@ -90,6 +90,11 @@ class LoadOptions:
             object.__setattr__(self, "device", f"{spelled[1]}{spelled[2]}")
 
     @property
+    def files(self) -> list[Path]:
+        """What is named beside the speech file."""
+        return [Path(path) for path in (self.thinker, self.mmproj, self.code2wav, self.tokenizer) if path]
+
+    @property
     def precision(self) -> _native.VocoderPrecision:
         """Raises InputError for a precision that there is none of."""
         known = _native.VocoderPrecision.__members__

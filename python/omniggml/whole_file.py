@@ -17,7 +17,7 @@ import shutil
 import stat
 import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,12 +25,14 @@ from types import TracebackType
 from typing import IO
 
 from omniggml.errors import InputError
-from omniggml.paths import as_path
+from omniggml.paths import all_members, as_path
 
 if sys.platform != "win32":
     import fcntl
 
 PathLike = str | os.PathLike[str]
+Identity = tuple[int, int]
+"""A device, and a file's number on it."""
 
 STANDARD_OUTPUT = "-"
 """The name that stands for it; a file of that name is `./-`."""
@@ -52,23 +54,51 @@ class Target:
 
 def check_target(path: PathLike, inputs: Iterable[object] = (), *, stream: bool = True) -> Target:
     """Where `path` leads, once it is known that a file can be written there. `inputs`: what is read for it, files and
-    directories, and None or data for what was left out; it must be none of these. `stream`: whether a pipe will do.
+    directories, and None or data for what was left out; it must be none of these, by whatever name.
+    `stream`: whether a pipe will do.
 
     Raises InputError.
     """
-    target = _target(path, stream)
+    target = check_replaceable(path, files_by_identity(inputs), stream=stream)
     if target.is_stream:
         return target
-    for given in inputs:
-        for file in _files_of(given):
-            with suppress(OSError, ValueError):
-                if file.samefile(target.path):
-                    raise InputError(f"{target.given} is read from ({file}); give another name for the result")
     try:
         _new_file(beside(target.path, f"{secrets.token_hex(8)}.part")).unlink(missing_ok=True)
     except OSError as error:
         raise _unwritable(target, error) from error
     return target
+
+
+def check_replaceable(path: PathLike, read: Mapping[Identity, Path], *, stream: bool = False) -> Target:
+    """Where `path` leads, once it is known that what is there may go. `read`: see `files_by_identity`; nothing is tried
+    on the disk. Raises InputError."""
+    target = _target(path, stream)
+    # A file that isn't there yet is none of those that are read.
+    known = None if target.is_stream or target.mode is None else identity(target.path)
+    if known is not None and known in read:
+        raise InputError(f"{target.given} is read from ({read[known]}); give another name for the result")
+    return target
+
+
+def identity(path: PathLike) -> Identity | None:
+    """What the system knows a file by, whatever its names and the links to it; None where there is none."""
+    try:
+        status = Path(path).stat()
+    except (OSError, ValueError):
+        return None
+    return status.st_dev, status.st_ino
+
+
+def place_of(path: PathLike) -> Identity | str:
+    """The same for all names and links that lead to one file, be it there or not."""
+    return identity(path) or os.path.realpath(path)
+
+
+def files_by_identity(inputs: Iterable[object]) -> dict[Identity, Path]:
+    """What is read, by what the system knows it by: files, with the others of a model that was split, and those in
+    directories; what is no path is passed over."""
+    files = [file for given in inputs for file in _files_of(given)]
+    return {known: file for file in reversed(files) if (known := identity(file)) is not None}
 
 
 class WholeFile:
@@ -206,6 +236,8 @@ def sync_directory(directory: Path) -> None:
 
 def _target(path: PathLike, stream: bool) -> Target:
     given = os.fsdecode(os.fspath(path))
+    if not given:
+        raise InputError("the name of the file to write is empty; give one")
     if "\0" in given:
         raise InputError(f"the path {given!r} holds a zero byte")
     if given == STANDARD_OUTPUT:
@@ -245,12 +277,12 @@ def _status(path: str) -> os.stat_result | None:
 
 
 def _files_of(given: object) -> list[Path]:
-    """A file, or the files of a directory; none for what is no path."""
-    if not isinstance(given, (str, os.PathLike)):
+    """A file, with the others where it is one of several, or the files of a directory; none for what is no path."""
+    if not isinstance(given, (str, os.PathLike)) or not os.fspath(given):
         return []
     path = Path(given)
     with suppress(OSError, ValueError):
-        return [entry for entry in path.iterdir() if entry.is_file()] if path.is_dir() else [path]
+        return [entry for entry in path.iterdir() if entry.is_file()] if path.is_dir() else all_members(path)
     return []
 
 

@@ -19,12 +19,13 @@ from urllib.parse import quote
 
 from omniggml.batch.texts import BatchText, is_made_up
 from omniggml.errors import InputError
-from omniggml.whole_file import write_whole
+from omniggml.whole_file import check_target, write_whole
 
 if sys.platform != "win32":
     import fcntl
 
 _NAME = "manifest.jsonl"
+_BEGIN = b'{"batch":'
 _LONGEST_NAME = 120
 
 
@@ -32,14 +33,16 @@ class Manifest:
     """The manifest of a directory, locked as long as it is open. `done`: its lines, by id; those with an "error" are
     of texts that could not be spoken."""
 
-    def __init__(self, directory: Path, settings: dict[str, Any]) -> None:
-        """`settings`: what every text is spoken with, written into the first line. Raises InputError where the
-        directory can't be used, is used by another process, or holds what was spoken with other settings."""
+    def __init__(self, directory: Path, settings: dict[str, Any], inputs: Iterable[object] = ()) -> None:
+        """`settings`: what every text is spoken with, written into the first line. `inputs`: the files that are read
+        for the batch, none of which the manifest may be. Raises InputError where the directory can't be used, is used
+        by another process, or holds what was spoken with other settings."""
         self.directory, self.path = directory, directory / _NAME
         self.done: dict[str, dict[str, Any]] = {}
-        self._settings, self._lines = settings, 0
+        self._settings, self._lines, self._inputs = settings, 0, list(inputs)
         try:
             directory.mkdir(parents=True, exist_ok=True)
+            check_target(self.path, self._inputs, stream=False)
             self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
         except OSError as error:
             raise InputError(f"{self.path} can't be written: {error.strerror or error}") from error
@@ -62,11 +65,12 @@ class Manifest:
                 raise InputError(f"{self.directory} is being written by another batch")
 
     def _read(self, settings: dict[str, Any]) -> None:
+        self._check_begin()
         data = self.path.read_bytes()
         whole = data[: data.rfind(b"\n") + 1]
-        os.truncate(self._file, len(whole))
         head, *lines = whole.splitlines() or [b""]
         if not head:
+            os.truncate(self._file, 0)
             self._write({"batch": settings})
             return
         try:
@@ -76,6 +80,7 @@ class Manifest:
             self._lines = len(entries)
         except (ValueError, KeyError, TypeError) as error:
             raise InputError(f"{self.path} is no manifest of a batch: {error}") from error
+        os.truncate(self._file, len(whole))
         changed = [name for name in {**begun, **settings} if begun.get(name) != settings.get(name)]
         if changed and all("error" in entry for entry in self.done.values()):
             # Where nothing was spoken, nothing was begun.
@@ -85,6 +90,13 @@ class Manifest:
         elif changed:
             told = ", ".join(f"{name} {begun.get(name)!r}, not {settings.get(name)!r}" for name in changed)
             raise InputError(f"{self.directory} was begun with {told}; name another directory")
+
+    def _check_begin(self) -> None:
+        """Raises InputError for a file that is no manifest, nor the beginning of one: none of it is read or cut off."""
+        with self.path.open("rb") as file:
+            begin = file.read(len(_BEGIN))
+        if begin != _BEGIN[: len(begin)]:
+            raise InputError(f"{self.path} is no manifest of a batch, and is left as it is; name another directory")
 
     def left(self, texts: list[BatchText]) -> list[BatchText]:
         """Those that are still to be spoken. Raises InputError where an id was another text before."""
@@ -118,7 +130,7 @@ class Manifest:
         data = b"".join(_line(entry) for entry in ({"batch": self._settings}, *kept.values()))
         if sys.platform == "win32":
             self.close()  # an open file has no other put in its place there
-        write_whole(self.path, data)
+        write_whole(self.path, data, self._inputs)
 
     def _write(self, entry: dict[str, Any]) -> None:
         data = _line(entry)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from omniggml.audio import Audio
+from omniggml.batch.files import BatchFiles
 from omniggml.batch.manifest import Manifest, digest, file_stems
 from omniggml.batch.speaking import SpokenText
 from omniggml.batch.texts import BatchText
@@ -42,32 +43,57 @@ def run_batch(
     settings: dict[str, Any],
     *,
     audio_format: str = "flac",
+    inputs: Callable[[], Iterable[object]] = tuple,
     told: Told | None = None,
 ) -> BatchCounts:
     """Speak all texts that `directory` lacks, and write for each its audio, its codes (.npy, int32 [groups, frames])
     and a line in manifest.jsonl.
 
-    `speak` says them, in any order; `settings` are all that its speeches depend on beside the texts. `told` is called
-    with each that is done and the shares of the letters that were and that now are done. Raises InputError where
-    nothing can be written there, or something else was.
+    `speak` says them, in any order; `settings` are all that its speeches depend on beside the texts. `inputs` tells
+    what is read, asked again once the first text is said, when what had to be downloaded is there: no file of the batch
+    may be one of these, nor another text's. `told` is called with each text that is done and the shares of the letters
+    that were and that now are done. Raises InputError where nothing can be written there, or something else was.
     """
     if audio_format not in FORMATS:
         raise InputError(f"the format is {audio_format!r:.80}; it can be {', '.join(FORMATS)}")
     counts = BatchCounts()
-    with Manifest(directory, settings) as manifest:
+    with Manifest(directory, settings, inputs()) as manifest:
         left = manifest.left(list(texts))
         counts.skipped = len(texts) - len(left)
         letters = max(1, sum(len(text.text) for text in texts))
         before = done = 1 - sum(len(text.text) for text in left) / letters
-        stems = file_stems([*manifest.done, *(text.id for text in left)])
-        for spoken in _spoken(left, speak):
-            manifest.add(_written(directory, stems[spoken.text.id], spoken, audio_format))
+        files = _files(manifest, left, audio_format, inputs())
+        for number, spoken in enumerate(_spoken(left, speak)):
+            if number == 0:
+                files.protect(inputs())
+            spoken = _writable(files, spoken)
+            manifest.add(_written(files, spoken))
             _count(counts, spoken)
             done += len(spoken.text.text) / letters
             if told is not None:
                 told(spoken, before, done)
         manifest.set_in_order(texts)
     return counts
+
+
+def _files(manifest: Manifest, left: Sequence[BatchText], audio_format: str, inputs: Iterable[object]) -> BatchFiles:
+    """Raises InputError where a text has no place to go."""
+    stems = file_stems([*manifest.done, *(text.id for text in left)])
+    again = {text.id for text in left}
+    done = {name: entry for name, entry in manifest.done.items() if name not in again}
+    said = {text.id: stems[text.id] for text in left if not text.error}
+    return BatchFiles(manifest.path, done, said, audio_format, inputs)
+
+
+def _writable(files: BatchFiles, spoken: SpokenText) -> SpokenText:
+    """What was said; without its audio where that has no place to go any more."""
+    if spoken.audio is None:
+        return spoken
+    try:
+        files.check(spoken.text.id)
+    except InputError as error:
+        return SpokenText(spoken.text, None, str(error))
+    return spoken
 
 
 def _spoken(left: Sequence[BatchText], speak: Speak) -> Iterator[SpokenText]:
@@ -78,15 +104,14 @@ def _spoken(left: Sequence[BatchText], speak: Speak) -> Iterator[SpokenText]:
         yield from speak(texts)
 
 
-def _written(directory: Path, stem: str, spoken: SpokenText, audio_format: str) -> dict[str, Any]:
+def _written(files: BatchFiles, spoken: SpokenText) -> dict[str, Any]:
     """The files of one text, and its line."""
     text = spoken.text
     entry: dict[str, Any] = {"id": text.id, "text": text.text, "text_sha256": digest(text)}
     entry |= {name: value for name, value in (("speaker", text.speaker), ("seed", text.seed)) if value is not None}
     if spoken.audio is None:
         return {**entry, "error": spoken.error}
-    sound = directory / f"{stem}.{audio_format}"
-    codes = directory / f"{stem}.codes.npy"
+    sound, codes = files.of(text.id)
     write_whole(codes, _npy(spoken.audio))
     spoken.audio.save(sound)
     return {

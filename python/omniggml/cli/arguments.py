@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import omniggml
 from omniggml.cli.output import Output
 from omniggml.errors import InputError
+from omniggml.loading import files_of
 from omniggml.model import Model
 from omniggml.options import LoadKeywords
 from omniggml.plain_file import is_file
@@ -130,9 +132,10 @@ def _value(text: str) -> Any:
     return text
 
 
-def files_read(args: argparse.Namespace) -> list[str | None]:
-    """The files of a model that the arguments name, which no output may replace."""
-    return [args.model, args.thinker, args.mmproj, args.code2wav, args.tokenizer]
+def files_read(args: argparse.Namespace) -> list[Path]:
+    """The files of the model that the arguments ask for, those that are found by themselves among them, which no output
+    may replace. What is still to be downloaded is in `Model.files`."""
+    return files_of(args.model, **load_keywords(args))
 
 
 def add_speech(parser: argparse.ArgumentParser) -> None:

@@ -6,12 +6,13 @@ import argparse
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from omniggml.cli.arguments import add_model, add_speech, load_keywords, load_model, speech_options
+from omniggml.cli.arguments import add_model, add_speech, files_read, load_keywords, load_model, speech_options
 from omniggml.cli.exit_codes import CUT, FAILED
+from omniggml.cli.saying import say, tell
 from omniggml.options import SpeechOptions
+from omniggml.paths import as_path
 
 if TYPE_CHECKING:
     from omniggml.batch.speaking import SpokenText
@@ -58,18 +59,26 @@ def run(args: argparse.Namespace) -> int:
                 speaker_of(model, options.speaker)  # one who isn't there would fail in each text
             return speak_texts(model, left, options, args.slots)
 
-    settings = {"model": Path(args.model).name if args.model else "built-in", **speech_options(args)}
+    settings = {"model": "built-in" if args.model is None else as_path(args.model).name, **speech_options(args)}
     progress = _Progress()
-    counts = run_batch(texts, Path(args.output), speak, settings, audio_format=args.format, told=progress)
+    counts = run_batch(
+        texts,
+        as_path(args.output),
+        speak,
+        settings,
+        audio_format=args.format,
+        inputs=lambda: [args.texts, *files_read(args)],
+        told=progress,
+    )
     progress.close()
     before = f", {counts.skipped} before" if counts.skipped else ""
-    print(f"{args.output}: {_counted(counts.said, 'text', 'texts')}, {counts.seconds:.1f} s{before}")
+    tell(f"{args.output}: {_counted(counts.said, 'text', 'texts')}, {counts.seconds:.1f} s{before}")
     if counts.cut:
         cut = _counted(counts.cut, "speech was", "speeches were")
-        print(f"omniggml: {cut} cut at a limit; the manifest names it", file=sys.stderr)
+        say(f"{cut} cut at a limit; the manifest names it")
     if counts.failed:
         failed = _counted(counts.failed, "text", "texts")
-        print(f"omniggml: {failed} could not be spoken; the manifest says why", file=sys.stderr)
+        say(f"{failed} could not be spoken; the manifest says why")
         return FAILED
     return CUT if counts.cut else 0
 

@@ -11,6 +11,8 @@ from typing import Any
 from omniggml.benchmark.made_model import SIZES, make_model
 from omniggml.cli.arguments import add_precision
 from omniggml.cli.progress import on_terminal
+from omniggml.cli.saying import tell
+from omniggml.paths import as_path
 from omniggml.printable import printable
 from omniggml.spec.policy import policy_names
 
@@ -38,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
     from omniggml.benchmark.measurement import bench
 
     announce = _announce if sys.stderr.isatty() else None
-    path = Path(args.model) if args.model else _made(args.make or "mini", args.type)
+    path = _made(args.make or "mini", args.type) if args.model is None else as_path(args.model)
     report = bench(
         path,
         announce=announce,
@@ -52,7 +54,10 @@ def run(args: argparse.Namespace) -> int:
     )
     if announce:
         announce("")
-    print(json.dumps(report.as_dict(), indent=2) if args.json else "\n".join(report.lines()))
+    if args.json:
+        print(json.dumps(report.as_dict(), indent=2))
+    else:
+        tell(*report.lines())
     return 0
 
 

@@ -19,7 +19,7 @@ from omniggml.cli.arguments import (
 )
 from omniggml.cli.exit_codes import CUT
 from omniggml.cli.output import Output, report, write_audio
-from omniggml.cli.saying import say, shown
+from omniggml.cli.saying import say, tell_text
 from omniggml.cli.shown_media import Shown, files_shown
 from omniggml.errors import InputError
 from omniggml.options import TextOptions
@@ -71,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
     stream = sys.stderr if output.on_stdout else sys.stdout
 
     def written(text: str) -> None:
-        print(shown(text), end="", file=stream, flush=True)
+        tell_text(text, stream)
 
     answer = model.stream_chat(
         turns, text_options=text_options, written=written, thinker_url=args.thinker_url, **speech_options(args)
@@ -82,7 +82,7 @@ def run(args: argparse.Namespace) -> int:
         ended()
 
     def ended() -> None:
-        print(file=stream)
+        tell_text("\n", stream)
         if is_cut():
             say(f"the answer was cut: {answer.stop_reason.replace('_', ' ')}")
 
@@ -92,7 +92,7 @@ def run(args: argparse.Namespace) -> int:
     if not model.has_voice:
         ended()
         return CUT if is_cut() else 0
-    code = report(write_audio(pieces(), output, model.sample_rate, inputs), output)
+    code = report(write_audio(pieces(), output, model.sample_rate, [*inputs, *model.files]), output)
     return CUT if is_cut() else code
 
 

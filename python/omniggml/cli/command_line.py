@@ -33,9 +33,10 @@ from omniggml.cli import (
 )
 from omniggml.cli.exit_codes import FAILED, Parser, parse
 from omniggml.cli.interruption import InterruptedBySignal, interruptible
-from omniggml.cli.saying import say
+from omniggml.cli.saying import LONGEST_LINE, say
 from omniggml.errors import InputError, OmniError
 from omniggml.native_log import pass_on
+from omniggml.printable import printable
 
 _COMMANDS = (
     *(speak, chat, serve, batch, voices, decode, convert, quantize, imatrix, inspect),
@@ -98,11 +99,18 @@ def _flush() -> None:
         sys.stdout.flush()
 
 
+class _OneLine(logging.Formatter):
+    """Messages name files, too."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        return printable(super().formatMessage(record), LONGEST_LINE)
+
+
 @contextmanager
 def _logging(verbose: int) -> Iterator[None]:
     """On stderr: what a server warns of, and with -v all that omniggml and ggml log."""
     logger, handler = logging.getLogger("omniggml" if verbose else "omniggml.server"), logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(name)s: %(message)s"))
+    handler.setFormatter(_OneLine("%(name)s: %(message)s"))
     logger.addHandler(handler)
     before, logger.level = logger.level, (logging.WARNING, logging.INFO, logging.DEBUG)[min(verbose, 2)]
     try:

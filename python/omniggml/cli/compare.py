@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
+from omniggml.cli.saying import tell
 from omniggml.cli.strict_json import strict_json
 
 if TYPE_CHECKING:
@@ -47,7 +48,10 @@ def run(args: argparse.Namespace) -> int:
         n_threads=args.threads,
         through_transformers=args.transformers,
     )
-    print(strict_json(found.as_dict()) if args.json else "\n".join(_lines(found, args.all_rows)))
+    if args.json:
+        print(strict_json(found.as_dict()))
+    else:
+        tell(*_lines(found, args.all_rows))
     return 2 if found.first else 0
 
 

@@ -6,6 +6,7 @@ import argparse
 from typing import Any
 
 from omniggml.cli.progress import on_terminal
+from omniggml.cli.saying import tell
 from omniggml.spec.policy import CONVERSION_POLICIES
 
 
@@ -48,6 +49,5 @@ def run(args: argparse.Namespace) -> int:
     )
     if progress:
         progress.close()
-    for path in written:
-        print(path)
+    tell(*map(str, written))
     return 0

@@ -12,6 +12,7 @@ from omniggml.audio import Audio
 from omniggml.cli.arguments import add_model, add_output, chosen_output, files_read, load_model
 from omniggml.cli.output import report, write_audio
 from omniggml.cli.saying import say
+from omniggml.errors import InputError
 
 
 def add_parser(subparsers: Any) -> None:
@@ -33,6 +34,8 @@ def run(args: argparse.Namespace) -> int:
     codes, note = codes_by_group(codes, model.geometry["code2wav"]["num_quantizers"])
     if note:
         say(note)
+    if not codes.size:
+        raise InputError(f"{args.codes} holds no frame of codes, so there is nothing to hear")
     samples = model.code2wav(codes, chunk_frames=args.chunk_frames)
     audio = Audio(samples, rate, codes.astype(np.int32), "eos")
-    return report(write_audio([audio], output, rate, inputs), output)
+    return report(write_audio([audio], output, rate, [*inputs, *model.files]), output)

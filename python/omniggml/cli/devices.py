@@ -8,7 +8,7 @@ from typing import Any
 import omniggml
 from omniggml import _native
 from omniggml.benchmark.vocoder_choice import vocoder_choice_text
-from omniggml.printable import printable
+from omniggml.cli.saying import tell
 
 
 def add_parser(subparsers: Any) -> None:
@@ -22,13 +22,13 @@ def add_parser(subparsers: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     for device in omniggml.devices():
         memory = f"{device['memory_total'] / 2**30:.1f} GiB"
-        print(f"{device['name']:12} {device['kind']:12} {memory:>10}  {device['description']}")
+        tell(f"{device['name']:12} {device['kind']:12} {memory:>10}  {device['description']}")
     if args.verbose:
         choice = _native.vocoder_choice()
-        print(f"\nthreads      {_native.usable_cpus()}, as many as may run at once")
-        print(f"vocoder      {vocoder_choice_text(choice)}")
+        tell("", f"threads      {_native.usable_cpus()}, as many as may run at once")
+        tell(f"vocoder      {vocoder_choice_text(choice)}")
         if choice["kept_in"]:
-            print(f"             kept in {printable(choice['kept_in'])}; delete it to have it measured again")
+            tell(f"             kept in {choice['kept_in']}; delete it to have it measured again")
         elif choice["bf16"]:
-            print("             not kept, so that it is measured at every start: there is no cache to write to")
+            tell("             not kept, so that it is measured at every start: there is no cache to write to")
     return 0

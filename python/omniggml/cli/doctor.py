@@ -9,17 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 from omniggml.cli.arguments import parse_overrides
 from omniggml.cli.exit_codes import low_codes_are_findings
-from omniggml.cli.saying import say
+from omniggml.cli.saying import say, tell
 from omniggml.cli.strict_json import strict_json
 from omniggml.errors import OmniError
-from omniggml.printable import printable
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
     from omniggml.audio import Audio
-
-_LONGEST_LINE = 10_000
+    from omniggml.options import LoadKeywords
 
 
 def add_parser(subparsers: Any) -> None:
@@ -55,11 +53,6 @@ def add_parser(subparsers: Any) -> None:
     low_codes_are_findings(parser)
 
 
-def _shown(text: str) -> str:
-    """Lines with names out of files in them, fit for a terminal."""
-    return "\n".join(printable(line, _LONGEST_LINE) for line in text.split("\n"))
-
-
 def _ours(args: argparse.Namespace, codes: npt.NDArray[Any]) -> Audio | None:
     """What the model makes of the codes as they were given, where it can."""
     import omniggml
@@ -89,13 +82,23 @@ def run(args: argparse.Namespace) -> int:
     from omniggml.doctor.examination import diagnose
     from omniggml.doctor.html_report import Given, write_html
     from omniggml.doctor.text_report import text_report
+    from omniggml.loading import files_of
     from omniggml.whole_file import STANDARD_OUTPUT, check_target
 
-    given = (args.model, args.codes, args.audio, args.reference, args.theirs, args.heard)
-    inputs = [*given, args.thinker, args.code2wav, args.tokenizer]
-    if args.html:
-        check_target(args.html, inputs)
+    loading: LoadKeywords = {
+        "thinker": args.thinker,
+        "code2wav": args.code2wav,
+        "tokenizer": args.tokenizer,
+        "overrides": parse_overrides(args.override),
+        "n_threads": args.threads,
+    }
 
+    def inputs() -> list[object]:
+        given = (args.model, args.codes, args.audio, args.reference, args.theirs, args.heard)
+        return [*given, *files_of(args.model, **loading)]
+
+    if args.html is not None:
+        check_target(args.html, inputs())
     found = diagnose(
         args.model,
         codes=args.codes,
@@ -105,19 +108,18 @@ def run(args: argparse.Namespace) -> int:
         reference=args.reference,
         theirs=args.theirs,
         heard=args.heard,
-        thinker=args.thinker,
-        code2wav=args.code2wav,
-        tokenizer=args.tokenizer,
-        overrides=parse_overrides(args.override),
-        n_threads=args.threads,
         announce=None if args.quiet else say,
+        **loading,
     )
-    if args.html:
+    if args.html is not None:
         codes = None if args.codes is None else read_codes(args.codes)
         audio = None if args.audio is None else read_audio(args.audio)
         ours = None if codes is None or audio is None else _ours(args, codes)
         shown = Given(codes, audio, ours, shlex.join(["omniggml", *args.words]))
-        write_html(args.html, found, shown, inputs)
+        write_html(args.html, found, shown, inputs())  # a model of the hub is here by now
     if args.html != STANDARD_OUTPUT:
-        print(strict_json(found.as_dict()) if args.json else _shown(text_report(found)))
+        if args.json:
+            print(strict_json(found.as_dict()))
+        else:
+            tell(*text_report(found).split("\n"))
     return int(found.exit_code)

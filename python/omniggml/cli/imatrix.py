@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from omniggml.cli.arguments import add_model, files_read, load_model, read_texts
+from omniggml.cli.saying import tell
 from omniggml.errors import InputError
 from omniggml.quantization.defaults import CALIBRATION_TEXTS, IMATRIX_FRAMES
-from omniggml.whole_file import check_target
 
 
 def add_parser(subparsers: Any) -> None:
@@ -27,11 +27,11 @@ def run(args: argparse.Namespace) -> int:
     texts = read_texts(args.text, CALIBRATION_TEXTS)
     if not texts:
         raise InputError(f"{args.text} holds no text to speak")
-    from omniggml.quantization.imatrix import imatrix
+    from omniggml.quantization.imatrix import check_imatrix_target, imatrix
 
-    check_target(args.output, [args.text, *files_read(args)], stream=False)
+    check_imatrix_target(args.output, [args.text, *files_read(args)])
     datasets = {"datasets": [Path(args.text).name]} if args.text else {}
     found = imatrix(load_model(args), args.output, texts=texts, max_frames=args.frames, **datasets)
     rows = int(max(statistics.counts.sum() for statistics in found.values()))
-    print(f"{args.output}: {len(found)} tensors, up to {rows} rows each")
+    tell(f"{args.output}: {len(found)} tensors, up to {rows} rows each")
     return 0

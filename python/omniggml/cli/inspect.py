@@ -8,13 +8,12 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import omniggml
-from omniggml.printable import printable
+from omniggml.cli.saying import tell
 
 if TYPE_CHECKING:
     from omniggml.files.inspection import Concern, Inspection
 
 _MOST_NAMED = 8
-_LONGEST_LINE = 4000
 
 
 def add_parser(subparsers: Any) -> None:
@@ -30,7 +29,8 @@ def run(args: argparse.Namespace) -> int:
         shown = [one.as_dict() for one in found]
         print(json.dumps(shown if len(shown) > 1 else shown[0], indent=2))
     else:
-        print("\n\n".join("\n".join(printable(line, _LONGEST_LINE) for line in _lines(one)) for one in found))
+        for number, one in enumerate(found):
+            tell(*([""] if number else []), *_lines(one))
     return 0 if all(one.loads for one in found) else 1
 
 

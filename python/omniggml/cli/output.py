@@ -20,13 +20,13 @@ import numpy.typing as npt
 from omniggml.audio import Audio, AudioWriter, check_audio_target
 from omniggml.cli.exit_codes import CUT
 from omniggml.cli.interruption import uninterrupted
-from omniggml.cli.saying import say
+from omniggml.cli.saying import say, tell
 from omniggml.errors import InputError
 from omniggml.extras import install_command
+from omniggml.paths import as_path
 from omniggml.plain_file import is_file
-from omniggml.printable import printable
 from omniggml.segments import Segment, kind_of_subtitles, subtitles
-from omniggml.whole_file import STANDARD_OUTPUT, check_target, write_whole
+from omniggml.whole_file import STANDARD_OUTPUT, check_target, place_of, write_whole
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -79,8 +79,9 @@ class Output:
         # What is no file is refused by who reads it.
         files = [name for name in inputs if not isinstance(name, str) or is_file(name)]
         if self.subtitles is not None:
-            kind_of_subtitles(Path(self.subtitles))
+            kind_of_subtitles(as_path(self.subtitles))
             check_target(self.subtitles, files)
+            self._check_apart(self.subtitles)
         if self.play:
             _sound_device()
         if self.target is None:
@@ -97,11 +98,18 @@ class Output:
         elif not _is_stream(Path(self.target)):
             check_audio_target(self.target, files)
 
+    def _check_apart(self, subtitles: str) -> None:
+        """Raises InputError where the audio goes to the same file, by a link."""
+        if self.target is not None and not self.on_stdout and place_of(self.target) == place_of(subtitles):
+            raise InputError(f"{self.target} and {subtitles} are the same file; give another name for one of them")
+
 
 def write_audio(pieces: Iterable[Audio], output: Output, sample_rate: int, inputs: Iterable[object] = ()) -> WentOut:
     """Write the pieces as they come. Ctrl-C keeps what was spoken, then goes on its way. `inputs`: the files that are
     read for it, which it must not be."""
+    inputs = list(inputs)
     spoken = WentOut(sample_rate)
+    output.check(inputs)  # of a model that was downloaded meanwhile, too
     with ExitStack() as stack:
         file: AudioWriter | None = None
         sinks: list[_Sink] = []
@@ -122,17 +130,17 @@ def write_audio(pieces: Iterable[Audio], output: Output, sample_rate: int, input
                 if file is not None and spoken.samples:
                     file.keep()
                     say(f"stopped; the {spoken.seconds:.1f} s spoken so far are in {output.target}")
-                _write_subtitles(spoken, output)
+                _write_subtitles(spoken, output, inputs)
             raise
-    _write_subtitles(spoken, output)
+    _write_subtitles(spoken, output, inputs)
     return spoken
 
 
-def _write_subtitles(spoken: WentOut, output: Output) -> None:
+def _write_subtitles(spoken: WentOut, output: Output, inputs: Iterable[object]) -> None:
     if output.subtitles is None:
         return
     text = subtitles(spoken.segments, spoken.rate, kind_of_subtitles(Path(output.subtitles)))
-    write_whole(output.subtitles, text.encode())
+    write_whole(output.subtitles, text.encode(), inputs)
 
 
 class _Stream:
@@ -294,7 +302,7 @@ _WHY = {
 def report(spoken: WentOut, output: Output) -> int:
     """One line on what was made, where standard output is free for it, and one on what wasn't. The exit code."""
     if not output.on_stdout:
-        print(f"{printable(str(output.target or 'played'))}: {spoken.seconds:.2f} s{_WHY.get(spoken.stop_reason, '')}")
+        tell(f"{output.target or 'played'}: {spoken.seconds:.2f} s{_WHY.get(spoken.stop_reason, '')}")
     if spoken.stop_reason not in _LIMITS:
         return 0
     cut = [segment.text for segment in spoken.segments if segment.stop_reason in _LIMITS]

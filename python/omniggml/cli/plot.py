@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from omniggml.cli.saying import tell
+
 
 def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser("plot", help="draw audio, codes, or the errors of a comparison")
@@ -19,5 +21,5 @@ def run(args: argparse.Namespace) -> int:
 
     written = plot(args.source, args.output)
     if args.output != STANDARD_OUTPUT:
-        print(written)
+        tell(str(written))
     return 0

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import re
-from pathlib import Path
 from typing import Any
 
 from omniggml.cli.progress import on_terminal
+from omniggml.cli.saying import tell
 from omniggml.cli.search import add_search, run_search
 from omniggml.errors import InputError
+from omniggml.paths import as_path
 from omniggml.spec.policy import policy_names
 
 
@@ -41,7 +42,7 @@ def _refuse_idle(args: argparse.Namespace) -> None:
 def run(args: argparse.Namespace) -> int:
     _refuse_idle(args)
     if args.search:
-        return run_search(args, Path(args.target))
+        return run_search(args, as_path(args.target))
     from omniggml.quantization.quantizer import quantize
 
     progress = on_terminal()
@@ -56,12 +57,12 @@ def run(args: argparse.Namespace) -> int:
     )
     if progress:
         progress.close()
-    print(f"{made.path}: {made.nbytes / 2**20:.1f} MiB by policy {made.policy}")
+    tell(f"{made.path}: {made.nbytes / 2**20:.1f} MiB by policy {made.policy}")
     for type_, (n, nbytes, error) in made.by_type.items():
-        print(f"  {type_:7} {n:5} tensors  {nbytes / 2**20:9.1f} MiB  largest relative error {error:.1e}")
+        tell(f"  {type_:7} {n:5} tensors  {nbytes / 2**20:9.1f} MiB  largest relative error {error:.1e}")
     if made.twice:
         worst = max(made.twice, key=lambda change: change.error)
-        print(
+        tell(
             f"{len(made.twice)} tensors were quantized before; the second rounding lost up to {worst.error:.1e} of a "
             f"tensor's values ({worst.name}), on top of what the first had lost"
         )

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from omniggml.cli.arguments import read_texts
+from omniggml.cli.saying import tell
 from omniggml.errors import InputError
+from omniggml.loading import files_of
 from omniggml.printable import printable
 from omniggml.quantization.defaults import AUDIO_DAMAGE, CALIBRATION_TEXTS, CODES_DAMAGE, HELD_OUT_TEXTS, SEARCH_FRAMES
 from omniggml.spec.policy import policy_names
@@ -44,7 +46,7 @@ def run_search(args: argparse.Namespace, target: Path) -> int:
 
     if target.suffix != ".toml":
         raise InputError(f"{target} is where the policy goes; give it a name that ends in .toml")
-    inputs = [args.source, args.text, args.held_out]
+    inputs = [args.source, *files_of(args.source), args.text, args.held_out, args.size]
     check_target(target, inputs)
     held_out = read_texts(args.held_out, HELD_OUT_TEXTS)
     shown = sys.stderr.isatty()
@@ -63,15 +65,15 @@ def run_search(args: argparse.Namespace, target: Path) -> int:
     if shown:
         print(f"\r{'':78}\r", end="", file=sys.stderr)
     _print_measured(found)
-    print(f"\non texts that had no part in choosing:\n{_HEAD}")
-    print(_line(found.policy.name, "", found.nbytes, found.held_out))
+    tell("", "on texts that had no part in choosing:", _HEAD)
+    tell(_line(found.policy.name, "", found.nbytes, found.held_out))
     plain = compare_policies(
         args.source, policy_names(), texts=held_out, max_frames=args.frames, n_threads=args.threads
     )
     for name, (nbytes, damage) in plain.items():
-        print(_line(name, "", nbytes, damage))
+        tell(_line(name, "", nbytes, damage))
     write_policy(target, found.policy, _remarks(found, Path(args.source)), inputs)
-    print(f"\n{target}: omniggml quantize {args.source} OUT --policy {target}")
+    tell("", f"{target}: omniggml quantize {args.source} OUT --policy {target}")
     return 0
 
 
@@ -80,13 +82,13 @@ def _announce(what: str) -> None:
 
 
 def _print_measured(found: FoundPolicy) -> None:
-    print(f"each layer group alone; * is what was chosen\n{_HEAD}")
+    tell("each layer group alone; * is what was chosen", _HEAD)
     for choice in found.measured:
         mark = "*" if choice in found.chosen else " "
-        print(_line(choice.group.name, f"{choice.type}{mark}", choice.nbytes, choice.damage))
-    print(_line("the chosen together", "", found.nbytes, found.damage))
+        tell(_line(choice.group.name, f"{choice.type}{mark}", choice.nbytes, choice.damage))
+    tell(_line("the chosen together", "", found.nbytes, found.damage))
     for side in sorted({choice.group.side for choice in found.measured} - {c.group.side for c in found.chosen}):
-        print(f"no choice of types keeps to the damage asked for on the side of the {side}: these layers stay in F32")
+        tell(f"no choice of types keeps to the damage asked for on the side of the {side}: these layers stay in F32")
 
 
 def _line(name: str, type_: str, nbytes: int, damage: Damage) -> str:

@@ -42,4 +42,4 @@ def run(args: argparse.Namespace) -> int:
     text = given_text(args.text) if args.file is None else file_text(args.file)
     model = load_model(args)
     pieces = model.stream(text, ssml=True if args.ssml else None, **speech_options(args))
-    return report(write_audio(pieces, output, model.sample_rate, inputs), output)
+    return report(write_audio(pieces, output, model.sample_rate, [*inputs, *model.files]), output)

@@ -6,6 +6,7 @@ import argparse
 from typing import Any
 
 from omniggml.cli.arguments import add_model, load_model
+from omniggml.cli.saying import tell
 
 
 def add_parser(subparsers: Any) -> None:
@@ -17,5 +18,5 @@ def add_parser(subparsers: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     model = load_model(args)
     for name in model.speakers:
-        print(f"{name}{' (default)' if name == model.default_speaker else ''}")
+        tell(f"{name}{' (default)' if name == model.default_speaker else ''}")
     return 0

@@ -108,7 +108,8 @@ def convert(
     made_of_text = layout == "own" and ("speech" in files or "thinker" in files)
     warn_of_missing_files(directory, speaks_or_thinks=made_of_text, sees=encoders.vision is not None)
     warn_of_unread_weights(directory)
-    jobs = [_job(file, target, stem, config, encoders, weights, policy) for file in wanted]
+    inputs = _files_read(weights, directory)
+    jobs = [replace(_job(file, target, stem, config, encoders, weights, policy), inputs=inputs) for file in wanted]
     write_files(jobs, progress, lambda path: _check_loads(path, directory))
     return [job.target for job in jobs]
 
@@ -244,7 +245,13 @@ def _job(
     target = out_dir / f"{stem}-{file}.gguf"
     sources = checkpoint.sources()
     identity = identity_of(header, sources, "convert", __version__)
-    return FileJob(target, header, outputs, identity, pieces, [*sources, *checkpoint.directory.glob("*.json")])
+    return FileJob(target, header, outputs, identity, pieces)
+
+
+def _files_read(checkpoint: Checkpoint | MergedCheckpoint, directory: Path) -> list[Path]:
+    """What no output may replace: of a checkpoint's directory all but GGUF files, which are outputs of before."""
+    beside = [path for path in directory.iterdir() if path.suffix != ".gguf"]
+    return [*checkpoint.sources(), *(path for path in beside if path.is_file())]
 
 
 def _sound_tokenizer(directory: Path, vocab_size: int, special: SpecialTokens) -> Metadata:

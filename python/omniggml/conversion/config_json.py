@@ -15,6 +15,7 @@ from typing import Any
 
 from omniggml.conversion import config_defaults
 from omniggml.conversion.config_defaults import Defaults
+from omniggml.conversion.links import check_links
 from omniggml.errors import ConversionError
 from omniggml.files.geometry import token_ids
 from omniggml.files.json_object import read_json_object
@@ -148,6 +149,7 @@ def read_model_config(directory: Path) -> ModelConfig:
 
 def read_checkpoint_config(directory: Path) -> ModelConfig | LanguageModel:
     """As `read_model_config`, but of a model without a talker what it has."""
+    check_links(path for pattern in ("*.json", "merges*", "chat_template*") for path in directory.glob(pattern))
     if (directory / "adapter_config.json").exists() and not (directory / "config.json").exists():
         raise ConversionError(
             f"{directory} is an adapter, not a model: convert the model that it was trained on, with --lora {directory}"

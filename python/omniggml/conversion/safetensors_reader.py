@@ -24,6 +24,7 @@ import numpy.typing as npt
 from omniggml.containers.safetensors_header import METADATA, check_every_byte, header_of
 from omniggml.conversion.checkpoint_names import fused_experts, published_name
 from omniggml.conversion.checkpoint_tensor import PLAIN_TYPES, STORED_TYPES, CheckpointTensor, as_numbers
+from omniggml.conversion.links import check_links
 from omniggml.conversion.quantization_config import read_quantization
 from omniggml.conversion.quantized_tensors import FURTHER, PACKED, SCALES, QuantizedTensor
 from omniggml.errors import ConversionError
@@ -170,14 +171,15 @@ def _weights_in(directory: Path) -> list[str]:
 
 
 def _shards(directory: Path, wanted: Callable[[str], bool]) -> list[Path]:
-    index = directory / INDEX_NAME
+    index, single = directory / INDEX_NAME, directory / SINGLE_NAME
+    check_links((index, single))
     if not index.exists():
-        single = directory / SINGLE_NAME
         return [single] if single.exists() else _shards_without_index(directory)
     shards = [directory / name for name in shards_with(index, wanted)]
     for shard in shards:
         if shard.parent != directory:
             raise ConversionError(f"{index} names {shard}, expected a file in the same directory")
+        check_links((shard,))
         if not shard.exists():
             raise ConversionError(f"{shard} is missing, {INDEX_NAME} lists it: the download is incomplete")
     return shards
@@ -192,6 +194,7 @@ def _shards_without_index(directory: Path) -> list[Path]:
                 f"{directory} holds {len(found)} of the {int(match[1])} shards that {path.name} is one of, and no "
                 f"{INDEX_NAME}: the download is incomplete"
             )
+    check_links(directory.glob("*.safetensors"))
     if found:
         return sorted(found)
     raise ConversionError(f"{directory} holds neither {INDEX_NAME} nor {SINGLE_NAME}: {_other_weights(directory)}")

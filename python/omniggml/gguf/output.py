@@ -51,10 +51,7 @@ def write_files(
     total, done = sum(job.nbytes for job in jobs), 0
     try:
         with ExitStack() as stack:
-            parts = [
-                stack.enter_context(PartFile(job.target, job.header, job.tensors, job.identity, job.inputs))
-                for job in jobs
-            ]
+            parts = [stack.enter_context(_opened(job)) for job in jobs]
             if check is not None:
                 _check_ahead(parts, check)
             for job, part in zip(jobs, parts, strict=True):
@@ -72,6 +69,14 @@ def write_files(
             "and the same command goes on from there"
         ) from error
     return [part.notes for part in parts]
+
+
+def _opened(job: FileJob) -> PartFile:
+    """Raises ConversionError where the directory that the target is named from is gone."""
+    try:
+        return PartFile(job.target, job.header, job.tensors, job.identity, job.inputs)
+    except OSError as error:
+        raise ConversionError(f"{job.target} can't be written: {error.strerror or error}") from error
 
 
 def _check_ahead(parts: Sequence[PartFile], check: Callable[[Path], None]) -> None:

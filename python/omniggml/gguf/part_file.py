@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
@@ -33,7 +33,7 @@ class PartFile:
         header: bytes,
         tensors: Sequence[OutputTensor],
         identity: str,
-        inputs: Sequence[Path] = (),
+        inputs: Iterable[object] = (),
     ) -> None:
         """`identity`: of the source and of how it is written; a part of another identity is begun anew. `inputs`: the
         files that are read for it, which it must not be."""
@@ -56,6 +56,8 @@ class PartFile:
         try:
             self.target.parent.mkdir(parents=True, exist_ok=True)
             check_target(self._given, self._inputs, stream=False)
+            for path in (self.path, self._journal_path):  # links that somebody laid there are followed, too
+                check_target(path, self._inputs, stream=False)
             self._journal = self._journal_path.open("a+b")
         except OSError as error:
             raise ConversionError(f"{self.target.parent} can't be written to: {error.strerror}") from error

@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 import os
-import re
 from pathlib import Path
 from typing import Any
 
 from omniggml import _native
 from omniggml.errors import ModelFileError
+from omniggml.paths import all_members, member_of
 from omniggml.printable import shown
 
 SPLIT_NO = "split.no"
 SPLIT_COUNT = "split.count"
 SPLIT_TENSORS = "split.tensors.count"
 
-_NAME = re.compile(r"(.*)-([0-9]{5})-of-([0-9]{5})\.gguf")
 _MOST = 99_999
-
-
-def member_name(stem: str, number: int, count: int) -> str:
-    """The name of a member; `number` counts from 1."""
-    return f"{stem}-{number:05d}-of-{count:05d}.gguf"
 
 
 def members_of(path: Path, file: _native.GgufFile, metadata: dict[str, Any]) -> list[_native.GgufFile]:
@@ -34,13 +28,13 @@ def members_of(path: Path, file: _native.GgufFile, metadata: dict[str, Any]) -> 
         raise ModelFileError(f"{path} has {SPLIT_COUNT} = {shown(count)}, expected 1 to {_MOST}")
     if count == 1:
         return [file]
-    found = _NAME.fullmatch(path.name)
-    if found is None or int(found[3]) != count:
+    found = member_of(path.name)
+    if found is None or found[2] != count:
         raise ModelFileError(
             f"{path} is one of the {count} files that a model was split into; they have to be called "
             f"NAME-00001-of-{count:05d}.gguf and so on"
         )
-    paths = [path.with_name(member_name(found[1], number, count)) for number in range(1, count + 1)]
+    paths = all_members(path)
     if lacking := [other.name for other in paths if not other.exists()]:
         names = ", ".join(lacking[:3]) + (f" and {len(lacking) - 3} more" if len(lacking) > 3 else "")
         raise ModelFileError(f"{path} is one of {count} files, and {names} is not beside it: download all of them")

@@ -23,7 +23,7 @@ from omniggml.options import check_integer
 from omniggml.paths import as_path
 from omniggml.quantization.defaults import CALIBRATION_TEXTS, IMATRIX_FRAMES
 from omniggml.quantization.older_imatrix import read_older_imatrix
-from omniggml.whole_file import check_target
+from omniggml.whole_file import STANDARD_OUTPUT, check_target
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -77,10 +77,18 @@ def imatrix(
     if not datasets:
         raise InputError("datasets is empty; say what the texts are, for people who read the file")
     check_integer("max_frames", max_frames, 1)
-    check_target(path, [model.path], stream=False)
+    check_imatrix_target(path, model.files)
     found = gather(model, texts, max_frames)
-    write_imatrix(path, found, datasets, [model.path])
+    write_imatrix(path, found, datasets, model.files)
     return found
+
+
+def check_imatrix_target(path: str | os.PathLike[str], inputs: Iterable[object] = ()) -> None:
+    """Raises InputError where no such file can be written. `inputs`: what is read for it."""
+    target = as_path(path)
+    if target.suffix != ".gguf" and str(target) != STANDARD_OUTPUT:  # which is refused by what can be written to
+        raise InputError(f"{target} is where the importance matrix goes; give it a name that ends in .gguf")
+    check_target(target, inputs, stream=False)
 
 
 # --- gathering --------------------------------------------------------------------------------------------------------

@@ -23,10 +23,10 @@ from omniggml.gguf.header import Header, StoredTensor, read_header
 from omniggml.gguf.metadata import Metadata, ValueType, count, text
 from omniggml.gguf.output import FileJob, Pieces, Progress, identity_of, write_files
 from omniggml.gguf.output_header import OutputTensor, header_bytes
-from omniggml.gguf.split_file import SPLIT_COUNT, SPLIT_NO, SPLIT_TENSORS, member_name
+from omniggml.gguf.split_file import SPLIT_COUNT, SPLIT_NO, SPLIT_TENSORS
 from omniggml.gguf.type_names import LARGEST_F16, PLAIN, dequantize, nbytes_of, quantize_rows
 from omniggml.hub_file import local_file
-from omniggml.paths import as_path
+from omniggml.paths import as_path, member_name
 from omniggml.printable import shown
 from omniggml.quantization.groups import GROUPS
 from omniggml.quantization.imatrix import Imatrix, Statistics, read_imatrix

@@ -15,6 +15,7 @@ from omniggml.loading import load
 from omniggml.options import LoadKeywords, PathLike
 from omniggml.ray_cluster import connect
 from omniggml.server.app import create_app
+from omniggml.server.serving import ending_signals
 from omniggml.server.settings import ServerSettings
 
 _NAME = "omniggml"
@@ -29,7 +30,7 @@ def serve_on_ray(
     replicas: int | None,
     announce: Callable[[str], object],
 ) -> None:
-    """Serve on the cluster at `address` until SIGINT or SIGTERM. `replicas`: None for as many as the load asks for.
+    """Serve on the cluster at `address` until a signal asks to end. `replicas`: None for as many as the load asks for.
 
     Requests go to whichever replica has room; what one has room for is its slots and queue. Raises InputError where
     there is no Ray, or no such cluster.
@@ -38,7 +39,7 @@ def serve_on_ray(
     from ray import serve
 
     stop = threading.Event()
-    before = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, lambda *_: stop.set()) for number in ending_signals()}
     try:
         serve.start(http_options={"host": settings.host, "port": settings.port})
         serve.run(_deployment(serve, settings, speech, loading, replicas), name=_NAME, blocking=False)

@@ -29,7 +29,6 @@ from omniggml.server.settings import ServerSettings, is_loopback
 from omniggml.server.within import within
 
 _LOG = logging.getLogger("omniggml.server")
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _LONGEST_HEAD = 32 * 1024
 _LONGEST_MESSAGE = 4 * 2**20  # of a websocket
 _PING_SECONDS = 20.0
@@ -46,8 +45,8 @@ def serve(
     *,
     wyoming: int | None = None,
 ) -> int:
-    """Serve until SIGINT or SIGTERM, then finish what was begun; a second signal ends that, too. How many answers were
-    cut then.
+    """Serve until SIGINT, SIGTERM or SIGHUP, then finish what was begun; a second signal ends that, too. How many
+    answers were cut then.
 
     `announce` is told the address once the model is loaded. `wyoming`: a port for that protocol, on the same host.
     Raises InputError where a port can't be had, OmniError where the model can't be loaded.
@@ -59,6 +58,14 @@ def serve(
         server = DrainingServer(configuration(app, settings), app.state.service)
         asyncio.run(server.run_on(listener, announce, wyoming))
     return server.cut
+
+
+def ending_signals() -> list[signal.Signals]:
+    """The signals that ask a server to end. To one that was started with nohup, a terminal that closes says nothing."""
+    signals = [signal.SIGINT, signal.SIGTERM]
+    if sys.platform != "win32" and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+        signals.append(signal.SIGHUP)
+    return signals
 
 
 def return_large_blocks() -> None:
@@ -125,7 +132,7 @@ class DrainingServer(uvicorn.Server):
         """Serve until a signal; see `serve`."""
         self._loop = asyncio.get_running_loop()
         if threading.current_thread() is threading.main_thread():
-            for number in _SIGNALS:
+            for number in ending_signals():
                 self._loop.add_signal_handler(number, self._drain)
         serving = asyncio.create_task(self.serve(sockets=[listener]))
         try:

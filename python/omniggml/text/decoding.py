@@ -8,6 +8,7 @@ from os import PathLike
 
 from omniggml import plain_file
 from omniggml.errors import InputError
+from omniggml.paths import as_path
 from omniggml.text.soundness import check_text
 
 _MOST_TEXT = 64 << 20
@@ -37,6 +38,7 @@ def decoded(name: str, data: bytes) -> str:
 
 def read_text(path: str | PathLike[str]) -> str:
     """The text of a file, or of a pipe to its end. Raises InputError where it can't be read."""
+    path = as_path(path)
     try:
         data = plain_file.read_plain_or_piped(path, _MOST_TEXT)
     except OSError as error:

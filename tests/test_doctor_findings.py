@@ -442,6 +442,19 @@ def end_decoded(samples_too: bool) -> Callable[[Evidence], Given]:
     return make
 
 
+def vocoder_in(type_: str, name: str) -> Callable[[Evidence], Given]:
+    """The same codes, by a vocoder whose weights were quantized."""
+
+    def make(evidence: Evidence) -> Given:
+        policy, file = evidence.new_path(".toml"), evidence.new_path(".gguf")
+        policy.write_text(f'use = ["sensitive"]\nrules = [["code2wav.*", "{type_}"]]\notherwise = "F32"\n')
+        omniggml.quantize(evidence.file(name), file, policy=policy)
+        codes = evidence.spoken(name).codes
+        return evidence.with_codes(name, omniggml.load(file, n_threads=1).code2wav(codes))
+
+    return make
+
+
 VOCODERS: dict[str, Shown] = {
     "vocoder.not-finite": Shown(changed(ALPHA, lambda v: 0 * v + 100), changed(ALPHA, lambda v: v + 0.5)),
     "vocoder.silent": Shown(last_convolution(1e-9), last_convolution(1e-2)),
@@ -454,6 +467,8 @@ VOCODERS: dict[str, Shown] = {
     ),
     "vocoder.end-frame": Shown(end_decoded(False), end_decoded(True)),
     "vocoder.differs": Shown(audio(lambda x: x[::-1]), audio(lambda x: x, "mini", subtype="PCM_U8")),
+    "vocoder.close": Shown(vocoder_in("Q5_0", "mini"), vocoder_in("Q8_0", "mini"), slow=True),
+    "vocoder.few-bits": Shown(vocoder_in("Q8_0", VOICE), vocoder_in("BF16", VOICE), slow=True),
 }
 
 # --- audio ------------------------------------------------------------------------------------------------------------
@@ -530,6 +545,12 @@ def noise(x: Any) -> Any:
     return np.random.default_rng(0).normal(0, 0.1, len(x))
 
 
+def loud_end(samples: Any) -> Any:
+    """Without all that follows the loudest of the second half."""
+    half = len(samples) // 2
+    return samples[: half + int(np.argmax(np.abs(samples[half:]))) + 60]
+
+
 AUDIO: dict[str, Shown] = {
     "audio.rate": Shown(audio(lambda x: x, rate=16000), resampled(48000)),
     "audio.channels": Shown(audio(lambda x: np.stack([x, x], axis=1)), audio(lambda x: x[:, None])),
@@ -573,6 +594,7 @@ AUDIO: dict[str, Shown] = {
         audio(lambda x: x * np.abs(np.sin(np.arange(len(x)) * np.pi / 2400)), VOICE), audio(lambda x: x * 0.6, VOICE)
     ),
     "audio.filtered": Shown(audio(lambda x: np.convolve(x, np.ones(7) / 7, "same"), VOICE), encoded(0, "OGG", ".ogg")),
+    "audio.breaks-off": Shown(alone(loud_end), alone(lambda x: x[: len(x) - 800])),
     "audio.added": Shown(
         audio(lambda x: x + 0.1 * np.sin(np.arange(len(x)) * 2 * np.pi * 50 / 24000), VOICE),
         audio(lambda x: x + 1e-4 * noise(x), VOICE),

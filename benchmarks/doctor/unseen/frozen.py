@@ -32,6 +32,11 @@ WITHOUT_CODES = {
 }
 """Edits of audio that leave no trace where neither codes nor text are given. They were frozen before anybody asked
 that; `numbers` counts them apart."""
+_OTHER_WORDS = (
+    "of a text that nobody tells the model finds its own codes as unlikely as another speech's: 30 nats a code"
+)
+WITHOUT_TEXT = {"another speech from a frame on": _OTHER_WORDS, "a piece of another speech": _OTHER_WORDS}
+"""The same of arrangements of codes where no text is given."""
 
 
 @dataclass(frozen=True)
@@ -56,8 +61,11 @@ class Case:
     @property
     def untellable(self) -> str:
         """Why the mistake can't be told from what is given, whoever looks at it; "" where it can."""
-        alone = self.part == "audio" and not self.detail["codes"]
-        return WITHOUT_CODES.get(self.detail["edit"], "") if alone else ""
+        if self.part == "audio" and not self.detail["codes"]:
+            return WITHOUT_CODES.get(self.detail["edit"], "")
+        if self.part == "codes" and not self.detail["text"]:
+            return WITHOUT_TEXT.get(self.detail["arrangement"], "")
+        return ""
 
     @property
     def above_noise(self) -> bool:

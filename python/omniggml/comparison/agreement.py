@@ -98,5 +98,6 @@ def match(theirs: Array, ours: Array, most_lag: int) -> Match:
 def _best_lag(a: Array, b: Array, most: int) -> int:
     size = 1 << (len(a) + len(b)).bit_length()
     crossed = np.fft.irfft(np.fft.rfft(a, size) * np.conj(np.fft.rfft(b, size)), size)
+    most = min(most, size // 2 - 1)
     lags = np.arange(-most, most + 1)
     return int(lags[np.argmax(np.abs(crossed[lags]))])

@@ -30,6 +30,15 @@ class Whole:
     residual: float
     silent_around: bool
 
+    def placed(self, theirs: Samples, ours: Samples) -> Samples:
+        """Theirs where ours is, as long as ours; where it has none of it, or less of it at its ends, ours as loud."""
+        placed = self.gain * ours
+        at, end = max(self.lag, 0), len(theirs) - self.after
+        faded = min(bounds.FADE, (end - at) // 4) if self.faded else 0
+        source = at + faded - self.lag
+        placed[source : source + end - at - 2 * faded] = theirs[at + faded : end - faded]
+        return placed
+
 
 @dataclass(frozen=True)
 class Stretch:

@@ -347,6 +347,17 @@ CATALOGUE: dict[str, Kind] = {
     "vocoder.differs": Kind(
         _BROKEN, "The audio is not what the model makes of these codes, and no known mistake explains it.", _PORT
     ),
+    "vocoder.close": Kind(
+        _SUSPICIOUS,
+        "The audio is close to what the model makes of these codes, but not equal: by more than rounding explains.",
+        "Look at when and where it differs, which the finding says; the parity page shows how to compare module by "
+        "module.",
+    ),
+    "vocoder.few-bits": Kind(
+        _NOTE,
+        "The audio differs from ours by as much as an engine in few bits does.",
+        "If code2wav is in 16 bits or more in your program, compare it module by module.",
+    ),
     # --- audio ------------------------------------------------------------------------------------------------------
     "audio.rate": Kind(
         _BROKEN, "The file's header says another rate than the model's.", "Write the header with 24000 Hz."
@@ -427,6 +438,11 @@ CATALOGUE: dict[str, Kind] = {
         _SUSPICIOUS,
         "The right samples through a filter: smoothed, emphasised, or with an echo.",
         "Write the samples as they are; the model's need no emphasis undone.",
+    ),
+    "audio.breaks-off": Kind(
+        _SUSPICIOUS,
+        "The sound breaks off: its end is lost, or the speech was stopped by a limit.",
+        "Keep the last piece of a stream, too, and let codec eos end the speech.",
     ),
     "audio.added": Kind(
         _SUSPICIOUS,
@@ -757,12 +773,13 @@ _SUPERSEDES = {
         "audio.silent",
         "audio.few-levels",
         "vocoder.differs",
+        "vocoder.close",
         "audio.too-short",
         "audio.too-long",
     ),
     "audio.wrapped": ("audio.clipped", "audio.dc"),
     "audio.envelope": ("audio.clipped",),
-    "audio.header": ("audio.length", "audio.pieces", "audio.clicks", "vocoder.differs"),
+    "audio.header": ("audio.length", "audio.pieces", "audio.clicks", "vocoder.differs", "vocoder.close"),
     # The last code of the codebook, one too high, has the id of a control.
     "codes.off-by-one": ("codes.control-ids",),
     # The codes were only saved with the frame that was decoded, too.

@@ -30,14 +30,18 @@ _NOTHING = Scoped(())
 
 @dataclass(frozen=True)
 class Explanation:
-    """`mistakes`, and the share of their energy that ours with them leaves over of theirs."""
+    """`mistakes`, and the share of their energy that ours with them leaves over of theirs; `without`: what ours without
+    any leaves over of the same frames."""
 
     mistakes: tuple[PortMistake, ...]
     residual: float
+    without: float
 
 
 class PortSearch:
-    """`theirs`: their samples of `codes`; `floor`: the share that their sound file's rounding leaves over."""
+    """`theirs`: their samples of `codes`; `floor`: the share that their sound file's rounding leaves over; `ours`: what
+    the engine makes of all codes, where there is one; `coarse`: theirs was resampled or coded, which hides a second
+    mistake."""
 
     def __init__(
         self,
@@ -46,8 +50,11 @@ class PortSearch:
         theirs: Samples,
         floor: float,
         announce: Callable[[str], None],
+        ours: Samples | None = None,
+        coarse: bool = False,
     ) -> None:
-        self.mirror, self.codes, self.theirs, self.floor = mirror, codes, theirs, floor
+        self.coarse = coarse
+        self.mirror, self.codes, self.theirs, self.floor, self.ours = mirror, codes, theirs, floor, ours
         self.progress = Progress(announce)
         self._alone: dict[int, float] = {}  # by a mistake's id: what it leaves over without any other
         geometry = mirror.geometry
@@ -63,7 +70,7 @@ class PortSearch:
         self.progress.begins(f"looking at {len(mistakes)} changes of the vocoder")
         near = not bounds.EXPLAINS.above(self.right)
         singles = self._search((), mistakes, bounds.NEAR_DECADES if near else math.inf)
-        if not singles or singles[0].residual <= self.explained or near:
+        if not singles or singles[0].residual <= self.explained or near or self.coarse:
             return singles
         return self._pairs(singles, mistakes, thorough=len(mistakes) == len(every))
 
@@ -73,6 +80,8 @@ class PortSearch:
         found = list(singles)
         bases = self._bases(singles, mistakes)[: bounds.BASES_OF_PAIRS if thorough else bounds.BEST_SINGLES]
         likely = len(mistakes) // bounds.LIKELY_SECONDS
+        if self._is_told(singles):
+            bases, thorough = bases[:1], False
         rounds = [(base, slice(likely)) for base in bases]
         rest = [(base, slice(likely, None)) for base in bases[: bounds.BEST_SINGLES]] if thorough else []
         stands_out = len(bases) > 1 and bases[0].residual < bounds.DOMINATES * bases[1].residual
@@ -84,7 +93,15 @@ class PortSearch:
             if best.residual <= self.explained:
                 found += self._search(best.mistakes[1:], [one for one in mistakes if _rivals(one, best.mistakes[0])])
                 break
-        return sorted(found, key=lambda explanation: explanation.residual)
+        # Beside what an engine in few bits leaves, some second mistake always does a little better.
+        fewest = min(single.residual for single in singles)
+        pairs = [pair for pair in found[len(singles) :] if bounds.SECOND_TELLS.below(pair.residual / fewest)]
+        return [*sorted(pairs, key=lambda pair: pair.residual), *singles]
+
+    def _is_told(self, singles: list[Explanation]) -> bool:
+        """Whether one mistake explains all but what an engine in another precision leaves."""
+        left = singles[0].residual
+        return bounds.MISTAKE_BEATS.below(left / singles[0].without) and not bounds.EXPLAINS.above(left)
 
     def _bases(self, singles: list[Explanation], mistakes: list[PortMistake]) -> list[Explanation]:
         """From which pairs are looked for: those that come nearer, and of those made in all modules of a class that in
@@ -97,7 +114,7 @@ class PortSearch:
             for one in mistakes
             if id(one) not in known and _inside(one, single.mistakes[0])
         )
-        best += [Explanation((one,), self._right.residual(one, self._frames_of((), one))) for one in inside]
+        best += [self._explanation(self._right, (), one) for one in inside]
         bases: list[Explanation] = []
         for single in sorted(best, key=lambda explanation: explanation.residual):
             if not any(math.isclose(single.residual, base.residual, rel_tol=bounds.SAME_RESIDUAL) for base in bases):
@@ -135,10 +152,18 @@ class PortSearch:
         """Frames of the last trials: beyond the window where that can be afforded, and up to where theirs differs."""
         window = self.mirror.geometry["sliding_window"]
         frames = max(bounds.TRIAL_FRAMES, min(window + 2, bounds.MOST_TRIAL_FRAMES))
-        few = int(min(self.codes.shape[1], frames))
+        few, most = (int(min(self.codes.shape[1], n)) for n in (frames, bounds.MOST_FRAMES_AHEAD))
         ours = self.mirror(self.codes[:, :few])
         left = match(self.theirs[: len(ours)], ours, self.per_frame).residual
-        return few if left > self.explained else int(min(self.codes.shape[1], bounds.MOST_FRAMES_AHEAD))
+        # Of a difference that begins late the first frames hold only what another precision leaves.
+        told = max(self.explained, bounds.TOLD_BY_FEW * self._left_by_all(most))
+        return few if left > told else most
+
+    def _left_by_all(self, frames: int) -> float:
+        if self.ours is None:
+            return 0.0
+        ours = self.ours[: self.per_frame * frames]
+        return match(self.theirs[: len(ours)], ours, self.per_frame).residual
 
     def _affordable(self, mistakes: list[PortMistake]) -> list[PortMistake]:
         """As many as the budget has room for, classes and choices first, as they come."""
@@ -175,10 +200,14 @@ class PortSearch:
                 nearer.append((left, mistake))
         nearest = self._looked_at(trials, nearer, len(able))[: bounds.LOOKED_AT_AGAIN]
         found = [
-            Explanation((*base, mistake), trials.residual(mistake, self._frames_of(base, mistake)))
+            self._explanation(trials, base, mistake)
             for mistake in self.progress.through(nearest, len(nearest), "looking again at those that came nearest")
         ]
         return sorted(found, key=lambda explanation: explanation.residual)
+
+    def _explanation(self, trials: Trials, base: tuple[PortMistake, ...], mistake: PortMistake) -> Explanation:
+        frames = self._frames_of(base, mistake)
+        return Explanation((*base, mistake), trials.residual(mistake, frames), self._right.residual(None, frames))
 
     def _looked_at(self, trials: Trials, nearer: list[tuple[float, PortMistake]], tried: int) -> list[PortMistake]:
         """Those that come nearest where few samples were looked at, by place after place, at each a third of them: of

@@ -515,6 +515,13 @@ SAME = Threshold(
     "of their energy that ours leaves over: other types are below, other computations above",
     ("vocoder.differs",),
 )
+CLOSE = Threshold(
+    "vocoder.close",
+    3e-3,
+    "share",
+    "the same, of an engine in few bits: code2wav in 8 bits, kernels included, leaves up to 1.7e-3, in 5 1e-2 and more",
+    ("vocoder.close", "vocoder.few-bits"),
+)
 NOTHING_LEFT = Threshold(
     "vocoder.nothing-left", 1e-10, "share", "the same, where nothing needs explaining", ("vocoder.*",)
 )
@@ -550,6 +557,9 @@ EXPLAINS = Threshold(
     "what a mistake leaves over that is named: an engine in bf16 leaves 2.5e-4, one in f16 4e-6",
     ("vocoder.*",),
 )
+SECOND_TELLS = Threshold(
+    "vocoder.second-tells", 0.3, "times", "what two mistakes leave over, against the better of one", ("vocoder.*",)
+)
 AS_GOOD = Threshold(
     "vocoder.as-good", 1.5, "times", "what another mistake leaves over that is named beside the best", ("vocoder.*",)
 )
@@ -576,6 +586,35 @@ CODED = Threshold(
     "what is left over of theirs, over what their codec leaves over of ours",
     ("audio.lossy",),
 )
+RESAMPLED_LEAVES = Threshold(
+    "audio.resampled-leaves",
+    0.01,
+    "share",
+    "of audio at another rate that ours leaves over: ffmpeg and SoX up to 6e-3, samples that come twice 8e-3",
+    ("vocoder.*",),
+)
+LASTS_ALIKE = Threshold(
+    "audio.lasts-alike",
+    0.1,
+    "times",
+    "by which theirs is longer or shorter than ours at its header's rate",
+    ("audio.rate",),
+)
+LIKE_CODED = Threshold(
+    "audio.like-coded",
+    0.66,
+    "correlation",
+    "of what is left over with what a codec leaves over: MP3, AAC, Opus and Vorbis 0.69 to 0.95, mistakes up to 0.64",
+    ("audio.lossy",),
+)
+SURELY_CODED = Threshold(
+    "audio.surely-coded",
+    0.78,
+    "correlation",
+    "the same, where no mistake is looked for: one reaches 0.71",
+    ("audio.lossy",),
+)
+CODED_LEAVES = Threshold("audio.coded-leaves", 0.1, "share", "what a codec leaves over", ("audio.lossy",))
 COPIED = Threshold(
     "audio.copied", 0.05, "share", "of theirs that ours leaves over where theirs is an edited copy", ("audio.*",)
 )
@@ -612,6 +651,16 @@ WINDOWED = Threshold(
     "times",
     "the sound where it is softest at regular distances, over what is around (speech: 0.16)",
     ("audio.envelope",),
+)
+ENDS_LOUD = Threshold(
+    "audio.ends-loud", 0.2, "deviations", "how loud the last 5 ms are beside all", ("audio.breaks-off",)
+)
+DIES_AWAY = Threshold(
+    "audio.dies-away",
+    0.05,
+    "deviations",
+    "the same of the model's voice, where it is no measure",
+    ("audio.breaks-off",),
 )
 FLOOR_FLAT = Threshold("audio.floor-flat", 0.95, "flatness", "of what is heard all the time", ("audio.added",))
 FLOOR_SHARE = Threshold(
@@ -820,6 +869,12 @@ LOSSY_SHARE = 0.02
 CONTAINERS = {"VORBIS": "OGG", "OPUS": "OGG", "MPEG_LAYER_III": "MP3"}
 CODEC_DELAY = 2000
 """Samples by which a codec may be late."""
+CODED_LEVELS = (0.2, 0.8)
+"""Of compression, from none to all that libsndfile's codecs can."""
+LOW_BARKS = (0, 100, 200, 300, 400, 510, 630, 770, 920, 1080)
+HIGH_BARKS = (1270, 1480, 1720, 2000, 2320, 2700, 3150, 3700, 4400, 5300, 6400, 7700, 9500)
+"""Where critical bands begin, in Hz (Zwicker, 1961)."""
+HEARD_SHARE, FEWEST_CODED = 1e-7, 100
 SOUND_BITS = {"PCM_S8": 8, "PCM_U8": 8, "PCM_16": 16, "PCM_24": 24, "PCM_32": 32}
 GLIMPSES_A_FRAME, GLIMPSE = 5, 240
 """A search's first trials take so much of a frame, and so many samples at least."""
@@ -832,8 +887,8 @@ ALIKE_DECADES, NEAR_DECADES, NEAR_SECONDS = 1.0, 2.0, 2.25
 SEEN_SAMPLES = 100
 """That a residual unit computes for that, roughly."""
 MOST_TRIAL_FRAMES = 40
-MOST_FRAMES_AHEAD = 200
-"""Of trials whose first frames hang on all that follow."""
+MOST_FRAMES_AHEAD, TOLD_BY_FEW = 200, 0.1
+"""Of trials whose first frames hang on all that follow; what few frames leave over beside all, so that they tell."""
 FEWEST_TRIALS = 120
 SEARCH_BUDGET = 6e12
 """Products of a search for mistakes, roughly."""
@@ -844,11 +899,15 @@ LOOKED_AT, FEWER, LOOKED_AT_AGAIN, KNOWN_LOOKED_AT_AGAIN = 5, 3, 12, 5
 LEAST_COMMON = 2000
 AS_LONG = 2.1
 """Times that one of two signals may be longer which are compared from their beginning on."""
+# The shape of what is left over, in frames, and in shares of a usual frame's.
+FEWEST_SHAPED, FEWEST_BEFORE, SHORTEST_SEAM, FEWEST_SEAMS = 8, 2, 3, 4
+UNTOUCHED, AT_ONCE, GROWS, COMES_BACK, AS_LOUD = 0.01, 0.1, 4.0, 4.0, 0.25
+PAUSE_SHARE, IN_BAND, OURS_IN_BAND = 1e-2, 0.9, 0.5
 FEW_LEVELS, HALF_A_STEP, FEWEST_PIECES = 64, 0.51, 8
 STEADY_PARTS, MIDDLING = (0.1, 0.9), (0.5, 0.8)
 """Quantiles: of softer and louder pieces, and of samples that neither limits nor rounding touch."""
 FITTED_AGAIN, FAR_OFF, MOST_WRONG, MOST_GAPS = 3, 8.0, 0.6, 8
-CLICK_LENGTH, CLOSE_TOGETHER = 8, 240
+CLICK_LENGTH, CLOSE_TOGETHER, LAST_SAMPLES = 8, 240, 120
 LOUD_PIECE, LEAST_GAP, SHORT_GAP, BESIDE, CANCELS = 0.1, 480, 48, 24, 0.1
 FINE_TYPES = ("PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE")
 TAPS, TAPS_AHEAD, SAMPLES_A_TAP, LONGEST_ECHO = 480, 32, 8, 4800

@@ -495,6 +495,25 @@ def _hear_static(case: Case, report: Report, audio: Recorded, x: Samples) -> Non
         )
 
 
+def _hear_end(case: Case, report: Report, audio: Recorded, x: Samples) -> None:
+    """Speech dies away, and what the model says does."""
+    if not _comparable(case, audio) or bounds.DIES_AWAY.above(max(_at_the_end(said) for said in case.voice)):
+        return
+    loud = _at_the_end(x)
+    if bounds.ENDS_LOUD.above(loud):
+        report.find(
+            "audio.breaks-off",
+            f"The sound breaks off: its very end is {loud:.0%} as loud as all of it, and the model's voice dies away.",
+            cause={"kind": "cut", "where": "audio"},
+            loudness=loud,
+        )
+
+
+def _at_the_end(x: Samples) -> float:
+    """How loud the last samples are beside all."""
+    return float(np.sqrt(np.mean(np.square(x[-bounds.LAST_SAMPLES :])))) / (float(x.std()) or 1)
+
+
 _HEARD = (
     _hear_wrapping,
     _hear_again,
@@ -505,6 +524,7 @@ _HEARD = (
     _hear_echo,
     _hear_colour,
     _hear_backwards,
+    _hear_end,
 )
 """In this order, since what comes first may look like what follows."""
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import io
+import math
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import soundfile
 
 from omniggml.audio import Recorded
 from omniggml.comparison.agreement import Match, match
@@ -22,7 +21,9 @@ from omniggml.doctor.catalogue import MISTAKE_SENTENCES, Certainty
 from omniggml.doctor.check_report import Report
 from omniggml.doctor.checks.audio import find_rate, judge_rate, noisiness, swapped
 from omniggml.doctor.checks.codes import Readable
+from omniggml.doctor.coding import coded_share, like_coded
 from omniggml.doctor.counterfactuals import VocoderMistake, in_pieces, kept, vocoder_mistakes
+from omniggml.doctor.difference import Shape, shape_of
 from omniggml.doctor.next_question import where_to_cut, which_module
 from omniggml.doctor.port_search import Explanation, PortSearch, explained_residual
 from omniggml.doctor.progress import Progress
@@ -32,13 +33,13 @@ from omniggml.doctor.vocoder_mirror import DILATIONS, Choices, Scoped, VocoderMi
 from omniggml.errors import OmniError
 from omniggml.model import Model
 from omniggml.spec.model_config import SAMPLE_RATE
-from omniggml.undisturbed import undisturbed
 
 IntArray = npt.NDArray[np.int32]
 Samples = npt.NDArray[np.float64]
 
 _DRAWS = 3
 _TINY = 1e-12
+_DECIBELS = 10
 _UNIFORM = 12  # a step squared over the variance of what is rounded to it
 # A residual unit's second convolution has one tap of seven.
 _BOTH_CONVOLUTIONS = 8 / 7
@@ -140,7 +141,7 @@ class Recognition:
         self.progress = Progress(case.announce)
         self.model = case.model
         self.dumped = frozenset(case.theirs or ())
-        self.searched: list[tuple[PortMistake, ...]] = []
+        self.explanations: list[Explanation] = []
         geometry = mirror.geometry
         self.per_frame = int(np.prod([*geometry["upsampling_ratios"], *geometry["upsample_rates"]]))
         self.lost = _lost(geometry["upsample_rates"])
@@ -164,10 +165,14 @@ class Recognition:
 
     def _copied(self) -> bool:
         """Whether theirs is ours, edited on its way into the file: what was done is a note, or a map of its pieces."""
-        ours, theirs = self._made, self.theirs
         if self._at_a_rate():
             return True
+        ours, theirs = self._made, self.theirs
         found = whole(theirs, ours)
+        if found is not None and self._comes_later(found):
+            self.theirs = found.placed(theirs, ours)
+            self._say_edited(found)
+            return False
         if found is None or not bounds.COPIED.below(found.residual):
             return self._rewritten(theirs, ours) or self._in_other_order(theirs, ours) or self._slipped(theirs, ours)
         lost = found.lost_before + found.lost_after
@@ -181,7 +186,15 @@ class Recognition:
         if not (exact and found.faded) and len(theirs) == len(ours):
             return False
         self._say_edited(found)
-        return True
+        alike = not self._unexplained(found.residual)
+        if not alike:
+            self.theirs = found.placed(theirs, ours)  # where it is ours, what else was done to it is looked for
+        return alike
+
+    def _comes_later(self, found: Whole) -> bool:
+        """Whether theirs is like ours, so far away that a delay isn't looked for there, with silence around."""
+        far = max(found.lag, found.after) > self.per_frame and found.silent_around
+        return far and bounds.COPIED.above(found.residual) and bounds.ALIGNED.above(math.sqrt(1 - found.residual))
 
     def _at_a_rate(self) -> bool:
         """Whether theirs is ours at another rate: the header's, which is a note, or one that it doesn't say."""
@@ -195,14 +208,8 @@ class Recognition:
             if rate == SAMPLE_RATE:
                 return False  # what else was done to it is looked for
             if rate == self.rate:
-                self.report.find(
-                    "audio.resampled",
-                    f"Your audio is ours, resampled to {rate} Hz, as its header says ({_share(left)} of it is left "
-                    "over).",
-                    rate=rate,
-                    residual=left,
-                )
-            elif not self._rewritten(self.theirs, self._made, bounds.MISTAKE_BEATS.value * left):
+                return self._resampled(left)
+            if not self._rewritten(self.theirs, self._made, bounds.MISTAKE_BEATS.value * left):
                 self.report.find(
                     "audio.rate",
                     f"Your audio is ours at {rate} samples a second; the header says {self.rate} Hz.",
@@ -212,9 +219,49 @@ class Recognition:
                     residual=left,
                 )
             return True
-        if self.rate != SAMPLE_RATE:
+        if self._lasts_at(self.rate):
+            self._say_resampled(1.0)
+            self._read_at_ours()
+        elif self.rate != SAMPLE_RATE:
             find_rate(self.report, self.rate, SAMPLE_RATE)
         return False
+
+    def _lasts_at(self, rate: int) -> bool:
+        """Whether theirs is as long as ours by the header's rate, which isn't ours, whatever its samples are."""
+        theirs, ours = len(self.theirs) / rate, len(self._made) / SAMPLE_RATE
+        return rate != SAMPLE_RATE and not bounds.LASTS_ALIKE.above(abs(theirs / ours - 1))
+
+    def _read_at_ours(self) -> None:
+        self.theirs = resampled(self.theirs, self.rate, SAMPLE_RATE)
+
+    def _say_resampled(self, left: float) -> None:
+        how = "" if left == 1 else f" ({_share(left)} of it is left over)"
+        self.report.find(
+            "audio.resampled",
+            f"Your audio is resampled to {self.rate} Hz, as its header says{how}.",
+            rate=self.rate,
+            residual=left,
+        )
+
+    def _resampled(self, left: float) -> bool:
+        """Whether that is all: where more is left over than resampling leaves, a mistake is looked for as well, if the
+        file's rate holds all of ours."""
+        self._say_resampled(left)
+        if not bounds.RESAMPLED_LEAVES.above(left):
+            return True
+        if self.rate > SAMPLE_RATE:
+            self._read_at_ours()
+            found = whole(self.theirs, self._made)
+            self.theirs = self.theirs if found is None else found.placed(self.theirs, self._made)
+            return False
+        self.report.find(
+            "vocoder.close",
+            f"Your audio is close to ours at {self.rate} Hz, but not equal: {_share(left)} of it is left over, more "
+            "than resampling leaves.",
+            residual=left,
+        )
+        self.report.ask(f"Send the audio as the model makes it, at {SAMPLE_RATE} Hz: a mistake is looked for there.")
+        return True
 
     def _left_at(self, rate: int) -> float | None:
         """What ours leaves over of theirs, read at a rate, as far as both rates reach."""
@@ -228,11 +275,16 @@ class Recognition:
         """The share of its energy that their sound file's type leaves over: of a codec, what it leaves over of ours."""
         if self.audio.subtype not in bounds.LOSSY:
             return rounding_share(self.audio)
-        return max(bounds.LOSSY_SHARE, coded_share(self._made, self.audio))
+        coded = coded_share(self._made, self.audio)
+        # Codecs whose quality can be chosen leave over more of theirs than of ours, in the same places.
+        chosen = self.audio.subtype in bounds.CONTAINERS and bounds.LIKE_CODED.above(self.like_coded)
+        return max(bounds.LOSSY_SHARE, coded) if chosen or coded == 0 else coded
 
     @cached_property
     def search(self) -> PortSearch:
-        return PortSearch(self.mirror, self.codes, self.theirs, self.floor, self.announce)
+        coarse = self.rate != SAMPLE_RATE or self.audio.subtype in bounds.LOSSY
+        floor = min(self.floor, bounds.EXPLAINS.value / bounds.FLOOR_TIMES.value)
+        return PortSearch(self.mirror, self.codes, self.theirs, floor, self.announce, self._made, coarse=coarse)
 
     @cached_property
     def _made(self) -> Samples:
@@ -338,17 +390,19 @@ class Recognition:
         # What their file rounds away is left over of the right one, too, and no mistake leaves less.
         own = match(self.theirs, self._made, self.per_frame).residual  # by the engine, in the precision that it takes
         left = min(right.match.residual, own)
-        if bounds.NOTHING_LEFT.below(left) or bounds.ROUNDED_AWAY.below(left / self.floor):
+        if bounds.NOTHING_LEFT.below(left) or self._rounded_away(left):
             return False
         explained = min(max(explained_residual(self.floor), bounds.EXPLAINS.value), bounds.SAME.value)
         if self._changed(change_of(self.theirs, self._made, explained)):
             return True
+        if self._unexplained(right.match.residual) and self._is_coded(right.match, sure=True):
+            return False
         known = self._known(right, frames)
         if known is not None and known.match.residual <= explained_residual(self.floor):
             return self._say_known(known, right)
         if bounds.SAME.above(right.match.residual) and self._changed_afterwards():
             return True
-        unexplained = right.match.residual > explained_residual(self.floor)
+        unexplained = right.match.residual > min(explained_residual(self.floor), bounds.SAME.value)
         if unexplained and self._searched(right, known):
             return True
         if bounds.SAME.above(right.match.residual) and self._changed(noise_over(self.theirs, self._made)):
@@ -370,9 +424,9 @@ class Recognition:
 
     def _searched(self, right: Trial, known: Trial | None) -> bool:
         found = self.search.run()
-        self.searched = [explanation.mistakes for explanation in found]
-        beaten = min(right.match.residual * bounds.MISTAKE_BEATS.value, known.match.residual if known else 1)
-        best = next((e for e in found if e.residual < beaten and not bounds.EXPLAINS.above(e.residual)), None)
+        self.explanations = found
+        known_leaves = known.match.residual if known else 1.0
+        best = next((e for e in found if _is_far_better(e) and e.residual < known_leaves and _explains(e)), None)
         if best is None:
             return False
         clauses = [mistake.clause for mistake in best.mistakes]
@@ -380,11 +434,11 @@ class Recognition:
         self.report.find(
             f"vocoder.{best.mistakes[0].kind}",
             f"Your audio equals ours when {both}{', and '.join(clauses)} ({_share(best.residual)} of it is left over; "
-            f"{_share(right.match.residual)} without).",
+            f"{_share(best.without)} without).",
             tensors=tuple(mistake.where for mistake in best.mistakes),
             cause=tuple(mistake.cause for mistake in best.mistakes),
             residual=best.residual,
-            residual_without=right.match.residual,
+            residual_without=best.without,
         )
         others = _as_good(best, found)
         if others:
@@ -479,7 +533,7 @@ class Recognition:
 
     def _judge_right(self, right: Trial) -> None:
         found = right.match
-        if self.audio.subtype in bounds.LOSSY and bounds.CODED.below(found.residual / self.floor):
+        if self.audio.subtype in bounds.LOSSY and self._rounded_away(found.residual):
             self.report.find(
                 "audio.lossy",
                 f"Your audio is ours, stored as {self.audio.subtype}, which leaves over {_share(found.residual)} of "
@@ -487,20 +541,28 @@ class Recognition:
                 subtype=self.audio.subtype,
                 residual=found.residual,
             )
-        elif bounds.SAME.above(found.residual):
+        elif self._unexplained(found.residual) and self._is_coded(found):
+            self.report.find(
+                "audio.lossy",
+                f"Your audio is ours, decoded again from a lossy codec: {_share(found.residual)} of it is left over, "
+                "as MP3, Opus or Vorbis would leave it. A mistake that is smaller can't be told from that.",
+                residual=found.residual,
+                likeness=self.like_coded,
+            )
+        elif bounds.SAME.above(found.residual) and not self._rounded_away(found.residual):
             self.report.find(
                 "vocoder.differs",
                 f"Your audio is not what the model makes of these codes (correlation {found.correlation:.3f}), and "
-                f"no known "
-                "mistake makes it.",
+                f"{self._nearest_words()}.{self._shape(found).sentence}",
+                cause=self._nearest_cause(),
                 correlation=found.correlation,
                 residual=found.residual,
+                **self._shape(found).as_evidence(),
             )
-            self.report.ask(
-                which_module(self.mirror, self.codes, self.searched, self.dumped)
-                or where_to_cut(self.mirror, self.codes, self.dumped)
-            )
+            self._ask_on()
             return
+        elif self._unexplained(found.residual):
+            self._say_close(found)
         if found.gain < 0:
             self.report.find(
                 "audio.negated",
@@ -511,6 +573,74 @@ class Recognition:
             self.report.find("audio.gain", f"Your audio is ours times {found.gain:.3f}.", gain=found.gain)
         self._judge_constant(found)
         self._judge_length(found)
+
+    def _unexplained(self, residual: float) -> bool:
+        """Whether more is left over than an engine in 16 bits, and their file, would leave."""
+        return bounds.EXPLAINS.above(residual) and not self._rounded_away(residual)
+
+    def _rounded_away(self, residual: float) -> bool:
+        """Whether their file's type leaves as much over of ours."""
+        most = bounds.CODED if self.audio.subtype in bounds.LOSSY else bounds.ROUNDED_AWAY
+        return most.below(residual / self.floor)
+
+    def _is_coded(self, found: Match, sure: bool = False) -> bool:
+        """Whether theirs was through a codec, though its file doesn't say so."""
+        if self.audio.subtype in bounds.LOSSY or bounds.CODED_LEAVES.above(found.residual):
+            return False
+        return (bounds.SURELY_CODED if sure else bounds.LIKE_CODED).above(self.like_coded)
+
+    @cached_property
+    def like_coded(self) -> float:
+        """See `coding.like_coded`; the engine's audio of all codes beside theirs."""
+        return like_coded(self.theirs, self._made, match(self.theirs, self._made, self.per_frame))
+
+    def _say_close(self, found: Match) -> None:
+        """Theirs is neither ours nor anything else: by as much as few bits do, or by more, or bound to a time."""
+        shape = self._shape(found)
+        decibels = -_DECIBELS * math.log10(found.residual)
+        few_bits = not bounds.CLOSE.above(found.residual) and not shape.in_time
+        alike = f"{decibels:.0f} dB ({_share(found.residual)} of it is left over)"
+        self.report.find(
+            "vocoder.few-bits" if few_bits else "vocoder.close",
+            f"Your audio is ours to within {alike}, as of an engine in 8 bits.{shape.sentence}"
+            if few_bits
+            else f"Your audio is close to ours, but not equal: {alike}, and {self._nearest_words()}.{shape.sentence}",
+            cause=None if few_bits else self._nearest_cause(),
+            residual=found.residual,
+            **shape.as_evidence(),
+        )
+        if not few_bits:
+            self._ask_on()
+
+    def _ask_on(self) -> None:
+        self.report.ask(
+            which_module(self.mirror, self.codes, [one.mistakes for one in self.explanations], self.dumped)
+            or where_to_cut(self.mirror, self.codes, self.dumped)
+        )
+
+    def _nearest(self) -> Explanation | None:
+        """What leaves far less than none does, though not little enough: of those as good the fewest mistakes."""
+        nearer = [one for one in self.explanations if _is_far_better(one)]
+        least = min((one.residual for one in nearer), default=0.0)
+        as_good = [one for one in nearer if not bounds.AS_GOOD.above(one.residual / (least or 1))]
+        return min(as_good, key=lambda one: (len(one.mistakes), one.residual), default=None)
+
+    def _nearest_cause(self) -> tuple[dict[str, str], ...] | None:
+        best = self._nearest()
+        return None if best is None else tuple(mistake.cause for mistake in best.mistakes)
+
+    def _nearest_words(self) -> str:
+        """What comes nearest, where that is far nearer than without, though it doesn't explain all."""
+        best = self._nearest()
+        if best is None:
+            return "no known mistake makes it"
+        clauses = ", and ".join(mistake.clause for mistake in best.mistakes)
+        return (
+            f"no known mistake makes all of it; it comes nearest when {clauses} ({_share(best.residual)} is left over)"
+        )
+
+    def _shape(self, found: Match) -> Shape:
+        return shape_of(self.theirs, self._made, found, self.per_frame)
 
     def _changed_afterwards(self) -> bool:
         """Whether theirs is ours, cut at the limits (which is found already) or with its bytes swapped."""
@@ -551,7 +681,8 @@ class Recognition:
     def _judge_length(self, found: Match) -> None:
         """Beyond the end of ours there may be something else, or ours again."""
         have, want = len(self.theirs), self.per_frame * self.n_frames - self.lost
-        if self.audio.subtype in bounds.LOSSY and 0 <= have - want <= bounds.CODEC_DELAY:
+        coded = self.audio.subtype in bounds.LOSSY or (self._unexplained(found.residual) and self._is_coded(found))
+        if coded and 0 <= have - want <= bounds.CODEC_DELAY:
             return  # codecs make whole blocks
         if have != want and not self._one_sided(found):
             self.report.find(
@@ -698,6 +829,15 @@ def _longest_silence(x: Samples) -> int:
     return int(np.diff(np.concatenate([[-1], loud, [len(x)]])).max()) - 1
 
 
+def _is_far_better(explanation: Explanation) -> bool:
+    """Than none, on the same frames."""
+    return bounds.MISTAKE_BEATS.below(explanation.residual / (explanation.without or 1))
+
+
+def _explains(explanation: Explanation) -> bool:
+    return not bounds.EXPLAINS.above(explanation.residual)
+
+
 def _as_good(best: Explanation, found: list[Explanation]) -> list[Explanation]:
     """Other explanations that leave as little, the first few."""
     others = [other for other in found if other is not best and len(other.mistakes) == len(best.mistakes)]
@@ -717,18 +857,6 @@ def rounding_share(audio: Recorded) -> float:
         return _TINY
     step = float(2 ** (1 - bits))
     return min(1.0, step * step / _UNIFORM / power)
-
-
-def coded_share(ours: Samples, audio: Recorded) -> float:
-    """The share of ours that is left over where it is stored as theirs is; 0 where libsndfile can't."""
-    file = io.BytesIO()
-    container = bounds.CONTAINERS.get(audio.subtype, "WAV")
-    try:
-        undisturbed(partial(soundfile.write, file, ours, audio.rate, format=container, subtype=audio.subtype))
-        file.seek(0)
-        return match(undisturbed(lambda: soundfile.read(file))[0], ours, bounds.CODEC_DELAY).residual
-    except (soundfile.LibsndfileError, ValueError):
-        return 0.0
 
 
 def _anywhere(mistake: VocoderMistake) -> PortMistake:

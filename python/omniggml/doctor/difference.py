@@ -97,8 +97,8 @@ def shape_of(theirs: Samples, ours: Samples, found: Match, per_frame: int) -> Sh
 
 
 def _begins(share: Floats) -> int:
-    """The first frame that differs, after some that sound and leave over less than a hundredth of what a usual one of the
-    second half does; 0 where it comes by and by."""
+    """The first frame that differs, after some that sound and leave over less than a hundredth of what a usual one of
+    the second half does; 0 where it comes by and by."""
     usual = _median(share[len(share) // 2 :])
     differs = np.flatnonzero(share > bounds.UNTOUCHED * usual)
     first = int(differs[0]) if len(differs) else 0

@@ -779,6 +779,7 @@ _SUPERSEDES = {
     ),
     "audio.wrapped": ("audio.clipped", "audio.dc"),
     "audio.envelope": ("audio.clipped",),
+    "audio.too-short": ("audio.breaks-off",),
     "audio.header": ("audio.length", "audio.pieces", "audio.clicks", "vocoder.differs", "vocoder.close"),
     # The last code of the codebook, one too high, has the id of a control.
     "codes.off-by-one": ("codes.control-ids",),

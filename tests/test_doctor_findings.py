@@ -545,6 +545,11 @@ def noise(x: Any) -> Any:
     return np.random.default_rng(0).normal(0, 0.1, len(x))
 
 
+def short(x: Any) -> Any:
+    """A tenth of a second that dies away, as speech does."""
+    return ramp(x[9000:11400][::-1], 480)[::-1]
+
+
 def loud_end(samples: Any) -> Any:
     """Without all that follows the loudest of the second half."""
     half = len(samples) // 2
@@ -577,7 +582,7 @@ AUDIO: dict[str, Shown] = {
     "audio.seams": Shown(in_pieces(10), in_pieces(0)),
     "audio.clicks": Shown(alone(with_clicks), alone(lambda x: np.tile(ramp(ramp(x, 480)[::-1], 480)[::-1], 3), None)),
     "audio.noise": Shown(alone(noise), alone(lambda x: x + 0.003 * noise(x))),
-    "audio.too-short": Shown(alone(lambda x: x[5000:7400]), alone(lambda x: x[5000:7400], "hi")),
+    "audio.too-short": Shown(alone(lambda x: x[5000:7400]), alone(short, "hi")),
     "audio.too-long": Shown(
         alone(lambda x: np.tile(ramp(ramp(x, 480)[::-1], 480)[::-1], 40)),
         alone(lambda x: np.tile(ramp(ramp(x, 480)[::-1], 480)[::-1], 4)),

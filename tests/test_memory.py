@@ -19,6 +19,7 @@ pytestmark = [
 CODE = """
 import re, resource, sys
 import omniggml
+import omniggml.text.template_process  # at first use, otherwise: the system says why it maps no library, and no more
 
 def size():
     return int(re.search(r"VmSize:\\s+(\\d+)", open("/proc/self/status").read())[1]) * 1024

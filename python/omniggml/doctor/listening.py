@@ -121,9 +121,12 @@ def tilt(x: Samples, rate: int) -> float:
 
 
 def onsets(x: Samples, rate: int) -> float:
-    """Skewness of how loudness changes in 20 ms: speech sets in at once and fades, backwards the other way round."""
+    """Skewness of how loudness changes in 20 ms: speech sets in at once and fades, backwards the other way round.
+    0 where there is too little of it to tell: a cut-out of a word rises or falls as it happens."""
     block = max(1, rate // bounds.ONSET_RATE)
     n = len(x) // block
+    if n < bounds.ENOUGH_ONSETS:
+        return 0.0
     loudness = np.log(np.sqrt(np.square(x[: n * block]).reshape(n, block).mean(axis=1)) + bounds.ONSET_FLOOR)
     changes = loudness[bounds.ONSET_BLOCKS :] - loudness[: -bounds.ONSET_BLOCKS]
     square = float(np.mean(np.square(changes))) if len(changes) else 0.0

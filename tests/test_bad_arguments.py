@@ -157,6 +157,9 @@ TEXTS = [
     ("model.chat([{'role': 'user'}])", "content"),
     ("model.chat([5])", "message"),
     ("model.chat('\\ud800')", "Unicode"),
+    ("model.probe('code2wav.\\ud800').__enter__()", "pattern", "Unicode"),
+    ("model.probe('a\\0b').__enter__()", "pattern", "zero byte"),
+    ("model.probe(replace={'\\ud800': [1.0]}).__enter__()", "replacement", "Unicode"),
     ("omniggml.Model(model.path).chat('hi')", "without a thinker"),
     ("omniggml.Model(model.path).thinker([1])", "without a thinker"),
 ]

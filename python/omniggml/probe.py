@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from omniggml import _native
 from omniggml.errors import InputError
+from omniggml.text.soundness import check_text
 
 # The probe that sessions started in this context listen to.
 active: ContextVar[Any | None] = ContextVar("omniggml_probe", default=None)
@@ -63,8 +64,9 @@ def _joined(axes: str, chunks: list[npt.NDArray[np.float32]]) -> npt.NDArray[np.
 
 def new_probe(patterns: tuple[str, ...], replace: Mapping[str, npt.ArrayLike] | None) -> Any:
     """A native probe for these patterns and replacements, inside of the active one."""
-    probe = _native.Probe(list(patterns), active.get())
+    probe = _native.Probe([check_text("a pattern", pattern) for pattern in patterns], active.get())
     for name, values in (replace or {}).items():
+        check_text("a replacement's name", name)
         try:
             array = np.ascontiguousarray(values, dtype=np.float32)
         except (ValueError, TypeError) as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import os
 import re
 import shutil
@@ -27,9 +28,12 @@ from omniggml.cli.exit_codes import CUT
 from omniggml.conversion.hub import _snapshot
 from omniggml.errors import ConversionError, InputError, ModelFileError, OmniError
 from omniggml.gguf.header import read_header
+from omniggml.hub_file import HubName, _fetched
 from omniggml.printable import LONGEST_SHOWN, printable
 from omniggml.quantization.imatrix import read_imatrix
 from omniggml.synthetic.random_checkpoint import write_random_checkpoint
+from omniggml.text.spans import _segments
+from omniggml.text.transliteration import _transliterated
 from sentences import one_sentence
 
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux")
@@ -145,6 +149,40 @@ def test_a_download_and_what_interrupts_it(raised: Exception, seen: type[Excepti
 
     with pytest.raises(seen):
         _snapshot(Hub(), "a/b", [])
+
+
+@pytest.mark.parametrize(
+    ("raised", "seen"),
+    [(_TooLateError(), _TooLateError), (TimeoutError(), TimeoutError), (OSError("no net"), ModelFileError)],
+)
+def test_a_download_of_a_gguf_and_what_interrupts_it(raised: Exception, seen: type[Exception]) -> None:
+    class Hub:
+        def snapshot_download(self, *_: object, **__: object) -> str:
+            raise raised
+
+        class HfApi:
+            def model_info(self, *_: object, **__: object) -> None:
+                raise raised
+
+    with pytest.raises(seen):
+        _fetched(Hub(), HubName("a/b", None, ""))
+
+
+@pytest.mark.parametrize(("raised", "passes"), [(_TooLateError(), True), (TimeoutError(), True), (IndexError(), False)])
+def test_a_library_that_stumbles_and_what_interrupts_it(
+    raised: Exception, passes: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import anyascii
+    import sentencex
+
+    def stumble(*_: object) -> None:
+        raise raised
+
+    monkeypatch.setattr(sentencex, "segment", stumble)
+    monkeypatch.setattr(anyascii, "anyascii", stumble)
+    for call in (lambda: _segments("One. Two."), lambda: _transliterated("д")):
+        with pytest.raises(type(raised)) if passes else contextlib.nullcontext():
+            call()
 
 
 # --- lengths ----------------------------------------------------------------------------------------------------------

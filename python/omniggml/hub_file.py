@@ -15,6 +15,7 @@ from typing import Any
 from omniggml.errors import InputError, ModelFileError
 from omniggml.extras import install_command
 from omniggml.paths import as_path
+from omniggml.text.soundness import STUMBLES
 
 PathLike = str | os.PathLike[str]
 
@@ -22,6 +23,7 @@ _NAMED = re.compile(r"([\w.-]+/[\w.-]+?)(?:@([\w./-]+))?(?::([\w./-]+\.gguf))?")
 _MEMBER = re.compile(r"(.*)-\d{5}-of-(\d{5})\.gguf")
 _SPEECH = "-speech"
 _MOST_NAMED = 5
+_TAKING_PART = ("huggingface_hub", "requests", "urllib3", "httpx", "httpcore", "hf_xet", "tqdm")
 _TIMEOUT = 10.0
 """Seconds for the hub to say what a repository holds."""
 
@@ -75,13 +77,23 @@ def kept_file(given: PathLike) -> Path:
         return Path(given)
 
 
+def is_of_a_download(error: Exception) -> bool:
+    """The library documents no common class for what can go wrong on the way; what is raised by none of those who take
+    part, as a timeout by a signal's handler, isn't the download's."""
+    # By how the names begin: httpx and httpcore have successors of the same name and a figure.
+    by_them = type(error).__module__.startswith(_TAKING_PART) or isinstance(error, (OSError, *STUMBLES))
+    return by_them and type(error) is not TimeoutError
+
+
 def _fetched(hub: Any, named: HubName) -> Path:
     try:
         # One request, which isn't tried again and again where there is no network.
         with without_log():
             about = hub.HfApi().model_info(named.repository, revision=named.revision, timeout=_TIMEOUT)
         files = [sibling.rfilename for sibling in about.siblings or ()]
-    except Exception as error:  # the library documents no common class for what can go wrong on the way
+    except Exception as error:
+        if not is_of_a_download(error):
+            raise
         return _cached(hub, named, error)
     chosen = _chosen(named, files)
     try:
@@ -90,6 +102,8 @@ def _fetched(hub: Any, named: HubName) -> Path:
             for file in _members(chosen, files)
         ]
     except Exception as error:
+        if not is_of_a_download(error):
+            raise
         raise ModelFileError(why_not_fetched(named.repository, named.revision, error)) from error
     return paths[0]
 
@@ -98,7 +112,9 @@ def _cached(hub: Any, named: HubName, why: Exception) -> Path:
     """From an earlier download."""
     try:
         directory = Path(hub.snapshot_download(named.repository, revision=named.revision, local_files_only=True))
-    except Exception:
+    except Exception as error:
+        if not is_of_a_download(error):
+            raise
         sentence = why_not_fetched(named.repository, named.revision, why)
         raise ModelFileError(f"{sentence}; there is no file of that name, nor was it downloaded before") from why
     files = [path.relative_to(directory).as_posix() for path in directory.rglob("*") if path.is_file()]

@@ -10,13 +10,12 @@ from typing import Any
 
 from omniggml.conversion.safetensors_reader import INDEX_NAME, SINGLE_NAME, shards_with
 from omniggml.errors import ConversionError
-from omniggml.hub_file import why_not_fetched, without_log
+from omniggml.hub_file import is_of_a_download, why_not_fetched, without_log
 from omniggml.paths import as_path
 
 SMALL_FILES = ["*.json", "merges.txt", "*.jinja"]
 """Configuration and tokenizer, and the index that says which shard has what."""
 
-_TAKING_PART = ("huggingface_hub", "requests", "urllib3", "httpx", "httpcore", "hf_xet", "tqdm")
 _ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
@@ -55,10 +54,7 @@ def _snapshot(hub: Any, repository: str, patterns: list[str]) -> Path:
         with without_log():
             return Path(hub.snapshot_download(repository, allow_patterns=patterns))
     except Exception as error:
-        # The library documents no common class for what can go wrong on the way; what is raised by none of those who
-        # take part, as a timeout by a signal's handler, isn't the download's.
-        by_them = type(error).__module__.partition(".")[0] in _TAKING_PART or isinstance(error, (OSError, ValueError))
-        if not by_them or type(error) is TimeoutError:
+        if not is_of_a_download(error):
             raise
         raise ConversionError(f"{repository} is no directory, and {_why_not(repository, error)}") from error
 

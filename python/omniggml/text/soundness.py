@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from omniggml.errors import InputError
 
+STUMBLES = (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
+"""What a library raises that stumbles over a text. What a signal's handler raises is a timeout or of its own class."""
+
 
 def check_text(name: str, text: object) -> str:
     """The same text. Raises InputError for another type, a zero byte, or half of a surrogate pair."""

@@ -11,6 +11,8 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from omniggml.text.soundness import STUMBLES
+
 PAUSE_IN_SENTENCE, PAUSE_SENTENCE, PAUSE_PARAGRAPH = 0.0, 0.4, 0.8
 """Seconds of silence between two spans; the silence with which a span ends counts."""
 
@@ -158,7 +160,7 @@ def _segments(text: str) -> list[str]:
 
     try:
         return list(segment("en", text))
-    except Exception:  # of any kind: a text that a library stumbles over is one sentence
+    except STUMBLES:  # a text that a library stumbles over is one sentence
         return [text]
 
 

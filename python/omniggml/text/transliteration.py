@@ -7,6 +7,7 @@ import unicodedata
 from functools import lru_cache
 
 from omniggml.text.english.signs import EMOJI, SIGNS
+from omniggml.text.soundness import STUMBLES
 
 # Scripts whose letters stand for sounds, so that a transliteration says the word. A Chinese character is another word
 # in Japanese, and Arabic and Hebrew leave the vowels out.
@@ -80,5 +81,5 @@ def _transliterated(letter: str) -> str | None:
 
     try:
         return str(anyascii(letter)) or None
-    except Exception:  # of any kind: a letter that a library stumbles over is one without a sound
+    except STUMBLES:  # a letter that a library stumbles over is one without a sound
         return None

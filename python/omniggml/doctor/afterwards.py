@@ -191,7 +191,7 @@ def _envelope(a: Samples, b: Samples, explained: float) -> Alteration | None:
     left = float(rest.sum()) / max(float(np.square(x).sum()), _TINY)
     loud = np.square(y).mean(axis=1) > np.square(b).mean() * bounds.LOUD_PIECE
     gains = np.sqrt(np.square(x).sum(axis=1) / np.maximum(np.square(y).sum(axis=1), _TINY))[loud]
-    if not len(gains) or not bounds.ENVELOPE_LEAVES.below(left):
+    if not len(gains) or not bounds.ENVELOPE_LEAVES.below(left) or not bounds.CHANGE_BEATS.below(left / _fit(a, b)[1]):
         return None
     inner = np.square(x[loud]).sum(axis=1)
     typical = float(np.median(rest[loud] / np.maximum(inner, _TINY)))

@@ -263,6 +263,13 @@ CATALOGUE: dict[str, Kind] = {
         "The codes fit the text at first, and then no longer: another text may have been spoken than was told.",
         "Give the text exactly as it was spoken, commas included.",
     ),
+    "codes.ends-early": Kind(
+        _NOTE,
+        "The codes are what the model says of the text, and end before it does.",
+        "If they are not a part that was taken out: see what ended them (codec eos drawn from other logits than the "
+        "talker's, a limit of tokens, a stop at a code that looks like the end), and hide codec eos for the first "
+        "frames, as the reference does.",
+    ),
     "codes.unlikely": Kind(
         _SUSPICIOUS,
         "The model that is said to have made these codes finds them less likely than chance.",
@@ -733,6 +740,7 @@ _CERTAINTIES = {
         "codes.unlikely",
         "codes.other-text",
         "codes.unexpected",
+        "codes.ends-early",
         "codes.drawn-otherwise",
         "codes.few-bits",
         "talker.ends-at-once",
@@ -785,6 +793,8 @@ _SUPERSEDES = {
     "codes.off-by-one": ("codes.control-ids",),
     # The codes were only saved with the frame that was decoded, too.
     "vocoder.end-frame": ("codes.control-ids",),
+    # Behind the end of what was told another text may go on.
+    "codes.unexpected": ("talker.goes-on",),
     # A talker that is stuck says its frames again.
     **dict.fromkeys((*_OF_TALKERS, "talker.sampling"), (*_UNEXPLAINED_CODES, "codes.doubled")),
 }

@@ -360,6 +360,14 @@ class Draws:
         likely = np.flatnonzero(going_on < -np.log(2))
         return float(-np.maximum(going_on, LEAST).sum()), int(likely[0]) if len(likely) else 0
 
+    def nats_of_the_end(self, logits: FloatArray) -> float:
+        """By how many nats the end isn't what comes next, by the last row of logits; 0 where nothing ends a speech."""
+        if self.end < self.size:
+            return 0.0
+        row = self.own(logits[-1:])[0] / np.float32(self.talker.temperature)
+        shifted = row - row.max()
+        return float(np.log(np.exp(shifted).sum()) - shifted[-1])
+
 
 def _settings(usual: Sampling, told: Mapping[str, Any]) -> Sampling:
     names = {field.name for field in fields(Sampling)}

@@ -70,7 +70,9 @@ class PortSearch:
         self.progress.begins(f"looking at {len(mistakes)} changes of the vocoder")
         near = not bounds.EXPLAINS.above(self.right)
         singles = self._search((), mistakes, bounds.NEAR_DECADES if near else math.inf)
-        if not singles or singles[0].residual <= self.explained or near or self.coarse:
+        if singles and singles[0].residual <= self.explained:
+            return [*self._moved(singles[0], mistakes), *singles]
+        if not singles or near or self.coarse:
             return singles
         return self._pairs(singles, mistakes, thorough=len(mistakes) == len(every))
 
@@ -97,6 +99,19 @@ class PortSearch:
         fewest = min(single.residual for single in singles)
         pairs = [pair for pair in found[len(singles) :] if bounds.SECOND_TELLS.below(pair.residual / fewest)]
         return [*sorted(pairs, key=lambda pair: pair.residual), *singles]
+
+    def _moved(self, single: Explanation, mistakes: list[PortMistake]) -> list[Explanation]:
+        """With what moves all samples, where theirs lies elsewhere without being shorter: no residual tells that."""
+        trials = self._trials(single.mistakes)
+        frames = self._frames_of(single.mistakes, single.mistakes[0])
+        if self.ours is None or len(self.ours) != len(self.theirs) or trials.lag(frames) == 0:
+            return []
+        moving = [one for one in mistakes if one.kind in ("padding", "trim")]
+        for one in self.progress.through(moving, len(moving), "looking for what moves the samples"):
+            left = trials.left_in_place(one, frames)
+            if left <= self.explained:
+                return [Explanation((*single.mistakes, one), left, single.without)]
+        return []
 
     def _is_told(self, singles: list[Explanation]) -> bool:
         """Whether one mistake explains all but what an engine in another precision leaves."""
@@ -182,6 +197,7 @@ class PortSearch:
         """Those that with `base` come nearer than it alone, judged on many frames; see `likeliest_first`."""
         trials = self._trials(base) if base else self._right
         before = trials.glimpsed(None)
+        enough = self.explained if base else max(self.explained, self._beyond_doubt(before))
         nearer: list[tuple[float, PortMistake]] = []
         able = [mistake for mistake in mistakes if mistake.reach <= self.codes.shape[1]]
         weighed = self.progress.through(able, len(able), "weighing changes of the vocoder")
@@ -191,10 +207,8 @@ class PortSearch:
             self.tried += 1
             if not base:
                 self._alone[id(mistake)] = left
-            if left <= self.explained and trials.residual(mistake, self._frames_of(base, mistake)) <= self.explained:
-                rivals = (other for other in able if other is not mistake and _rivals(other, mistake))
-                good = [other for other in rivals if trials.glimpsed(other) <= self.explained]
-                nearer = [(0.0, one) for one in (mistake, *good[: bounds.MOST_OTHERS])]
+            if left <= enough and trials.residual(mistake, self._frames_of(base, mistake)) <= enough:
+                nearer = [(0.0, mistake), *self._rivals_of(mistake, able, trials, enough)]
                 break
             if left < bounds.WORTH_A_LOOK.value * before:
                 nearer.append((left, mistake))
@@ -204,6 +218,20 @@ class PortSearch:
             for mistake in self.progress.through(nearest, len(nearest), "looking again at those that came nearest")
         ]
         return sorted(found, key=lambda explanation: explanation.residual)
+
+    def _beyond_doubt(self, before: float) -> float:
+        """What may be left over of what one mistake alone can have made: what an engine of another precision leaves,
+        and next to nothing of what was there before."""
+        return min(bounds.EXPLAINS.value, bounds.NEXT_TO_NOTHING * min(before, self.right))
+
+    def _rivals_of(
+        self, mistake: PortMistake, able: list[PortMistake], trials: Trials, enough: float
+    ) -> list[tuple[float, PortMistake]]:
+        """Others of the same modules that do as well: the nearest, the first of those that are equal."""
+        rivals = (other for other in able if other is not mistake and _rivals(other, mistake))
+        good = [(left, other) for other in rivals if (left := trials.glimpsed(other)) <= enough]
+        alike = [(0.0 if left <= self.explained else left, other) for left, other in good]
+        return sorted(alike, key=lambda entry: entry[0])[: bounds.MOST_OTHERS]
 
     def _explanation(self, trials: Trials, base: tuple[PortMistake, ...], mistake: PortMistake) -> Explanation:
         frames = self._frames_of(base, mistake)

@@ -162,6 +162,21 @@ class Trials:
             return math.inf
         return self._against(samples, frames).residual
 
+    def left_in_place(self, mistake: PortMistake, frames: int) -> float:
+        """As `residual`, of theirs as it lies, without the last frame, which may see the next: nothing comes earlier or
+        later."""
+        try:
+            samples = self._samples(mistake, frames)
+        except (ValueError, IndexError):
+            return math.inf
+        if samples is None or not np.isfinite(samples).all():
+            return math.inf
+        return left_over(self.theirs, samples[: -self.per_frame])
+
+    def lag(self, frames: int) -> int:
+        """Samples by which theirs comes later in the first frames."""
+        return self._without(frames).lag
+
     def _samples(self, mistake: PortMistake, frames: int) -> npt.NDArray[np.float32] | None:
         if mistake.codes is not None:
             return self.mirror(mistake.codes(self.codes)[:, :frames], self.choices)

@@ -409,6 +409,16 @@ PENALISED = Threshold(
 GOES_ON = Threshold(
     "drawn.goes-on", 20.0, "nats", "by which it is unlikely that no frame ended the speech", ("talker.goes-on",)
 )
+ENDS_EARLY = Threshold(
+    "drawn.ends-early",
+    0.9,
+    "times",
+    "as many frames as the model says of the text, of codes that it would not end there",
+    ("codes.ends-early",),
+)
+NOT_THE_END = Threshold(
+    "drawn.not-the-end", 7.0, "nats", "by which the end is unlikely behind the last frame", ("codes.ends-early",)
+)
 LATE_FRAMES = Threshold(
     "drawn.late-frames",
     5.0,
@@ -639,6 +649,9 @@ ON_LEVELS = Threshold("audio.on-levels", 0.99, "share", "samples that are ours, 
 ENVELOPE_LEAVES = Threshold(
     "audio.envelope-leaves", 0.02, "share", "that gains in pieces leave over", ("audio.envelope",)
 )
+CHANGE_BEATS = Threshold(
+    "audio.change-beats", 0.2, "times", "what gains in pieces leave over, against one gain", ("audio.envelope",)
+)
 ENVELOPE_TYPICAL = Threshold(
     "audio.envelope-typical", 0.01, "share", "the same, of half of all pieces", ("audio.envelope",)
 )
@@ -797,6 +810,8 @@ LEAST_LATE = 16
 """Codes behind the frames that fit."""
 PROFILE_FRAMES = 160
 """Over which frames and groups are told apart that fit."""
+MOST_FRAMES_MORE = 120
+"""That a speech is said on which may have ended early."""
 OWN_LENGTHS = 3
 """Times as many frames as codes have, after which a model that still speaks doesn't end."""
 NAMED_PIECES = 4
@@ -863,6 +878,8 @@ BUDGET = 3e10
 """Products a run of the mirror, about a second."""
 MOST_OTHERS = 2
 """Explanations that are named beside the best."""
+NEXT_TO_NOTHING = 1e-3
+"""Of what was left over before: no two mistakes of a vocoder in different modules make so much the same."""
 LOSSY = ("ULAW", "ALAW", "IMA_ADPCM", "MS_ADPCM", "VOX_ADPCM", "GSM610", "VORBIS", "OPUS", "MPEG_LAYER_III")
 """Types of sound files that change what is heard least."""
 LOSSY_SHARE = 0.02

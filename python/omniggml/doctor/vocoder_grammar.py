@@ -277,6 +277,10 @@ def _lookups(mirror: VocoderMirror) -> Iterator[PortMistake]:
         yield own("reduction", clause=f"the groups' embeddings are pooled so: {pool}", choices=Choices(pool=pool))
     for group in range(groups):
         yield own("lookup", clause=f"group {group} is not added", choices=Choices(not_added=(group,)))
+    for n in range(1, groups - 1):
+        yield own("lookup", clause=f"groups from {n} on are not added", choices=Choices(not_added=(*range(n, groups),)))
+        clause = f"only the last {n} groups are added"
+        yield own("lookup", clause=clause, choices=Choices(not_added=(*range(groups - n),)))
     for stride in (0, size // 2, size - 1, size + 1, 2 * size):
         yield own("lookup", clause=f"a group's offset is {stride} rows", choices=Choices(stride=stride))
     for by in (1, -1, size // 2):

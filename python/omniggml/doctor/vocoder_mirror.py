@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -542,12 +543,18 @@ _SNAKES: dict[str, Callable[[FloatArray, FloatArray, FloatArray], npt.NDArray[An
 SNAKES = tuple(_SNAKES)
 """Forms of Snake; "exp" is right."""
 
+
+def _clipped(x: FloatArray, bound: float) -> FloatArray:
+    return np.clip(x, -bound, bound)
+
+
 _LIMITS: dict[str, Callable[[FloatArray], FloatArray]] = {
     "clip": lambda x: np.clip(x, -1, 1),
     "tanh": np.tanh,
     "none": lambda x: x,
     "peak": _peak_normalised,
     "wrap": lambda x: np.asarray((x + 1) % 2 - 1, np.float32),
+    **{f"clip at {bound:g}": partial(_clipped, bound=bound) for bound in (0.5, 0.7, 0.8, 0.9, 0.95, 0.99)},
 }
 LIMITS = tuple(_LIMITS)
 """What is done to samples beyond full scale; "clip" is right."""

@@ -102,8 +102,8 @@ def _recognise(case: Case, report: Report, model: Model, codes: IntArray, text: 
     logits = logits_of(model, prompt, codes)
     given = None if draws is None else Fitted.judged(draws, *logits, codes)
     if right.fits and (given is None or given.as_usual):
-        if given is not None:
-            _check_drawing(report, given)
+        if draws is not None and given is not None and not _check_drawing(report, given):
+            _check_end(report, model, prompt, codes, draws)
         _say_speaker(case, report, model, speaker)
         return
     few_bits = right.fits and given is not None and given.usual[1].possible
@@ -130,7 +130,9 @@ def _recognise(case: Case, report: Report, model: Model, codes: IntArray, text: 
     if found.fits and _searched(case, report, model, speaker, prompt, codes, right, draws, few_bits):
         return
     fitting, frames = right.frames_before(range(len(codes))), codes.shape[1]
-    if given is None or not _check_drawing(report, given, later=bounds.HOT_LATE.above(fitting) and fitting < frames):
+    # Of another text neither fits; a talker that draws hotter leaves its predictor as it is.
+    late = bounds.HOT_LATE if given is None or given.as_usual else bounds.SLIP_FRAMES
+    if given is None or not _check_drawing(report, given, later=late.above(fitting) and fitting < frames):
         if given is not None and right.fits:
             _say_never_drawn(report, given, frames)
         _say_speaker(case, report, model, speaker)
@@ -310,6 +312,29 @@ def _check_drawing(report: Report, given: Fitted, *, later: bool = False) -> boo
             )
             return True
     return False
+
+
+def _check_end(report: Report, model: Model, prompt: TalkerPrompt, codes: IntArray, draws: Draws) -> None:
+    """Whether codes that fit end where the model goes on."""
+    frames = codes.shape[1]
+    if frames >= bounds.TALKER_FRAMES:
+        return
+    # What comes behind the last frame is told by what is said with one more, whichever that is.
+    behind = model.talker_states(prompt, np.concatenate([codes, codes[:, -1:]], axis=1)).logits
+    nats = draws.nats_of_the_end(behind)
+    if not bounds.NOT_THE_END.above(nats):
+        return
+    most = frames + bounds.MOST_FRAMES_MORE
+    own = model.talker(prompt, max_frames=most, greedy=True).shape[1]
+    if own < most and bounds.ENDS_EARLY.below(frames / own):
+        report.find(
+            "codes.ends-early",
+            f"The codes end after {frames} frames, where the model goes on; it says the text in {own}.",
+            cause={"kind": "end", "where": "codes"},
+            frames=frames,
+            expected=own,
+            nats=round(nats, 1),
+        )
 
 
 def _say_never_drawn(report: Report, given: Fitted, frames: int) -> None:

@@ -266,9 +266,8 @@ CATALOGUE: dict[str, Kind] = {
     "codes.ends-early": Kind(
         _NOTE,
         "The codes are what the model says of the text, and end before it does.",
-        "If they are not a part that was taken out: see what ended them (codec eos drawn from other logits than the "
-        "talker's, a limit of tokens, a stop at a code that looks like the end), and hide codec eos for the first "
-        "frames, as the reference does.",
+        "If they are not a part that was taken out, see what ended them: codec eos drawn from other logits, a limit of "
+        "tokens, or a code taken for the end.",
     ),
     "codes.unlikely": Kind(
         _SUSPICIOUS,

@@ -181,13 +181,15 @@ class PortSearch:
         return match(self.theirs[: len(ours)], ours, self.per_frame).residual
 
     def _affordable(self, mistakes: list[PortMistake]) -> list[PortMistake]:
-        """As many as the budget has room for, classes and choices first, as they come."""
+        """As many as the budget has room for: first those that a port makes in all modules of a class alike, or in the
+        only one."""
         decoder = range(1, 1 + len(self.mirror.geometry["upsample_rates"]))
         units = [f"code2wav.decoder.{n}.block.{u}.conv1.conv.weight" for n in decoder for u in (2, 3, 4)]
         layers = [name for name in full_names(self.mirror) if ".pre_transformer.layers." in name]
         seen = bounds.SEEN_SAMPLES * sum(self.mirror.weight(name).size for name in units)
         frames = self.many * sum(self.mirror.weight(name).size for name in layers)
-        return mistakes[: max(bounds.FEWEST_TRIALS, int(bounds.SEARCH_BUDGET / (seen + frames / 2)))]
+        most = max(bounds.FEWEST_TRIALS, int(bounds.SEARCH_BUDGET / (seen + frames / 2)))
+        return mistakes if len(mistakes) <= most else sorted(mistakes, key=_is_of_one)[:most]
 
     # --- trials -----------------------------------------------------------------------------------------------------
 
@@ -269,6 +271,11 @@ class PortSearch:
 def explained_residual(floor: float) -> float:
     """What a right engine leaves over of a sound file that rounds `floor` away."""
     return max(bounds.FLOOR_TIMES.value * floor, bounds.EXPLAINED_RESIDUAL.value)
+
+
+def _is_of_one(mistake: PortMistake) -> bool:
+    """Whether it is made in one of several modules alike."""
+    return "*" not in mistake.where and re.search(r"\.\d+(\.|$)", mistake.where) is not None
 
 
 def _rivals(one: PortMistake, other: PortMistake) -> bool:

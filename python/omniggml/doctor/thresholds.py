@@ -803,8 +803,8 @@ CYCLES = 4
 """So many of a cycle must fit."""
 JUDGED_FRAMES = 24
 """That the model judges: hundreds of codes, of which each says much."""
-GLANCED_FRAMES = 8
-"""The same, of every arrangement; the likeliest are judged."""
+GLANCED_FRAMES, GLANCED_FRAMES_OF_LARGE, LARGE_TALKER = 8, 4, 1024
+"""The same, of every arrangement; the likeliest are judged. Fewer by a talker of so many channels."""
 ARRANGED_AGAIN = 6
 LEAST_LATE = 16
 """Codes behind the frames that fit."""
@@ -907,7 +907,7 @@ MOST_TRIAL_FRAMES = 40
 MOST_FRAMES_AHEAD, TOLD_BY_FEW = 200, 0.1
 """Of trials whose first frames hang on all that follow; what few frames leave over beside all, so that they tell."""
 FEWEST_TRIALS = 120
-SEARCH_BUDGET = 6e12
+SEARCH_BUDGET = 3.9e12
 """Products of a search for mistakes, roughly."""
 BASES_OF_PAIRS, LIKELY_SECONDS, BEST_SINGLES, SAME_RESIDUAL, DOMINATES = 8, 10, 2, 1e-3, 0.5
 """From how many singles pairs are looked for among one of so many seconds, and from how many among all; by how much two

@@ -17,6 +17,7 @@ from omniggml.doctor.completion import completed
 from omniggml.doctor.copies import copies
 from omniggml.doctor.counterfactuals import CODE_CAUSES, Arrangement, arrangements
 from omniggml.doctor.likelihood import Likelihood, likelihood_of, prompt_for
+from omniggml.doctor.progress import Progress
 from omniggml.model import Model, TalkerPrompt
 
 IntArray = npt.NDArray[np.int32]
@@ -334,7 +335,7 @@ def _try_arrangements(
     report.measurements["likelihood"] = {"mean": round(given.mean, 3), "chance": round(given.chance, 3)}
     if given.fits:
         return _judge_parts(case, report, model, prompt, codes) if knows_text else None
-    best = _likeliest(model, prompt, codes, size, knows_text)
+    best = _likeliest(case, model, prompt, codes, size, knows_text)
     cured = best is not None and not best[1].ruled_out and _clearly_likelier(best[1], given)
     if best is not None and cured and not (knows_text and _still_unlikely(best[1], given)):
         arrangement, found = best
@@ -355,7 +356,7 @@ def _try_arrangements(
 
 
 def _likeliest(
-    model: Model, prompt: TalkerPrompt, codes: IntArray, size: int, knows_text: bool
+    case: Case, model: Model, prompt: TalkerPrompt, codes: IntArray, size: int, knows_text: bool
 ) -> tuple[Arrangement, Likelihood] | None:
     """The arrangement that makes codes likeliest: of all those that do so on few frames."""
 
@@ -364,9 +365,19 @@ def _likeliest(
         # Of a few frames some arrangements leave none.
         return likelihood_of(model, prompt, changed, of_talker=knows_text) if changed.shape[1] else None
 
-    every = [(judged(one, bounds.GLANCED_FRAMES), one) for one in arrangements(codes, len(codes), size)]
+    progress = Progress(case.announce)
+    known = list(arrangements(codes, len(codes), size))
+    large = model.geometry["talker"]["hidden_size"] >= bounds.LARGE_TALKER
+    glanced = bounds.GLANCED_FRAMES_OF_LARGE if large else bounds.GLANCED_FRAMES
+    every = [
+        (judged(one, glanced), one) for one in progress.through(known, len(known), "arranging the codes in other ways")
+    ]
     likely = sorted(((seen.mean, one) for seen, one in every if seen), key=lambda entry: -entry[0])
-    again = [(one, judged(one, bounds.JUDGED_FRAMES)) for _, one in likely[: bounds.ARRANGED_AGAIN]]
+    nearest = [one for _, one in likely[: bounds.ARRANGED_AGAIN]]
+    again = [
+        (one, judged(one, bounds.JUDGED_FRAMES))
+        for one in progress.through(nearest, len(nearest), "looking again at the likeliest arrangements")
+    ]
     return max(((one, seen) for one, seen in again if seen), key=lambda entry: entry[1].mean, default=None)
 
 

@@ -152,6 +152,9 @@ class Recognition:
         self.progress.begins("comparing your audio with what the model makes of the codes")
         if self._in_pieces() or self._beyond_the_end() or self._copied():
             return
+        names = [name for name in self.mirror.weights if name.startswith("code2wav.")]
+        for name in self.progress.through(names, len(names), "reading the vocoder's weights"):
+            self.mirror.weight(name)
         frames = min(self.n_frames, bounds.MOST_FRAMES, max(bounds.TRIAL_FRAMES, int(bounds.BUDGET / self._products())))
         right = self._trial(None, frames)
         self.report.measurements["theirs"] = {

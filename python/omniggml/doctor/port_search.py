@@ -20,6 +20,7 @@ from omniggml.comparison.agreement import match
 from omniggml.doctor import thresholds as bounds
 from omniggml.doctor.port_trials import Samples, Trials, decades
 from omniggml.doctor.progress import Progress
+from omniggml.doctor.side_by_side import side_by_side
 from omniggml.doctor.vocoder_grammar import PortMistake, full_names, port_mistakes
 from omniggml.doctor.vocoder_mirror import Scoped, VocoderMirror
 
@@ -41,7 +42,7 @@ class Explanation:
 class PortSearch:
     """`theirs`: their samples of `codes`; `floor`: the share that their sound file's rounding leaves over; `ours`: what
     the engine makes of all codes, where there is one; `coarse`: theirs was resampled or coded, which hides a second
-    mistake."""
+    mistake; `threads`: trials of a large vocoder at once."""
 
     def __init__(
         self,
@@ -52,8 +53,9 @@ class PortSearch:
         announce: Callable[[str], None],
         ours: Samples | None = None,
         coarse: bool = False,
+        threads: int = 1,
     ) -> None:
-        self.coarse = coarse
+        self.coarse, self.threads = coarse, threads
         self.mirror, self.codes, self.theirs, self.floor, self.ours = mirror, codes, theirs, floor, ours
         self.progress = Progress(announce)
         self._alone: dict[int, float] = {}  # by a mistake's id: what it leaves over without any other
@@ -67,6 +69,8 @@ class PortSearch:
         Where theirs is as near as an engine of another precision, only those are tried that change as little."""
         every = list(port_mistakes(self.mirror))
         mistakes = self._affordable(every)
+        if len(mistakes) == len(every):
+            self.threads = 1  # so small a vocoder's trials wait for the interpreter, not for each other
         self.progress.begins(f"looking at {len(mistakes)} changes of the vocoder")
         near = not bounds.EXPLAINS.above(self.right)
         singles = self._search((), mistakes, bounds.NEAR_DECADES if near else math.inf)
@@ -203,9 +207,9 @@ class PortSearch:
         nearer: list[tuple[float, PortMistake]] = []
         able = [mistake for mistake in mistakes if mistake.reach <= self.codes.shape[1]]
         weighed = self.progress.through(able, len(able), "weighing changes of the vocoder")
-        likely = able if base else trials.likeliest_first(weighed, most)
-        for mistake in self.progress.through(likely, len(likely), "trying changes of the vocoder"):
-            left = trials.glimpsed(mistake)
+        likely = able if base else trials.likeliest_first(weighed, most, self.threads)
+        tried = self.progress.through(likely, len(likely), "trying changes of the vocoder")
+        for mistake, left in side_by_side(trials.glimpsed, tried, self.threads):
             self.tried += 1
             if not base:
                 self._alone[id(mistake)] = left

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from omniggml.comparison.agreement import Match, match
 from omniggml.doctor import thresholds as bounds
+from omniggml.doctor.side_by_side import side_by_side
 from omniggml.doctor.vocoder_cone import Cone
 from omniggml.doctor.vocoder_grammar import PortMistake
 from omniggml.doctor.vocoder_mirror import Scoped, VocoderMirror
@@ -74,13 +75,13 @@ class Trials:
             for span, cone in zip(self._places.spans, cones, strict=True)
         ]
 
-    def likeliest_first(self, mistakes: Iterable[PortMistake], most: float) -> list[PortMistake]:
+    def likeliest_first(self, mistakes: Iterable[PortMistake], most: float, threads: int = 1) -> list[PortMistake]:
         """By how much their stage changes, and what that is at the end, beside what theirs differs by; as they come
         where that is alike, and without those that are `most` orders of magnitude off."""
         observed = self.glimpsed(None)
         off = []
-        for mistake in mistakes:
-            size = self.sizes[id(mistake)] = self._expected(mistake)
+        for mistake, size in side_by_side(self._expected, mistakes, threads):
+            self.sizes[id(mistake)] = size
             off.append((0.0 if math.isnan(size) else abs(decades(size) - decades(observed)), mistake))
         near = [(round(by / bounds.ALIKE_DECADES), mistake) for by, mistake in off if by < most]
         return [mistake for _, mistake in sorted(near, key=lambda entry: entry[0])]

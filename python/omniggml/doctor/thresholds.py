@@ -803,7 +803,7 @@ CYCLES = 4
 """So many of a cycle must fit."""
 JUDGED_FRAMES = 24
 """That the model judges: hundreds of codes, of which each says much."""
-GLANCED_FRAMES, GLANCED_FRAMES_OF_LARGE, LARGE_TALKER = 8, 4, 1024
+GLANCED_FRAMES, GLANCED_FRAMES_OF_LARGE, LARGE_TALKER = 8, 3, 1024
 """The same, of every arrangement; the likeliest are judged. Fewer by a talker of so many channels."""
 ARRANGED_AGAIN = 6
 LEAST_LATE = 16

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from omniggml import _native
 from omniggml.audio import Recorded
 from omniggml.comparison.agreement import Match, match
 from omniggml.doctor import thresholds as bounds
@@ -139,6 +140,7 @@ class Recognition:
         self.report, self.mirror, self.as_given, self.codes, self.theirs = report, mirror, case.codes, codes, theirs
         self.announce, self.audio, self.rate = case.announce, case.audio, case.audio.rate
         self.progress = Progress(case.announce)
+        self.threads = case.options.n_threads or _native.usable_cpus()
         self.model = case.model
         self.dumped = frozenset(case.theirs or ())
         self.explanations: list[Explanation] = []
@@ -287,7 +289,9 @@ class Recognition:
     def search(self) -> PortSearch:
         coarse = self.rate != SAMPLE_RATE or self.audio.subtype in bounds.LOSSY
         floor = min(self.floor, bounds.EXPLAINS.value / bounds.FLOOR_TIMES.value)
-        return PortSearch(self.mirror, self.codes, self.theirs, floor, self.announce, self._made, coarse=coarse)
+        return PortSearch(
+            self.mirror, self.codes, self.theirs, floor, self.announce, self._made, coarse=coarse, threads=self.threads
+        )
 
     @cached_property
     def _made(self) -> Samples:

@@ -95,6 +95,11 @@ class LoadOptions:
         return [Path(path) for path in (self.thinker, self.mmproj, self.code2wav, self.tokenizer) if path]
 
     @property
+    def threads(self) -> int:
+        """As many as a call takes."""
+        return self.n_threads or int(_native.usable_cpus())
+
+    @property
     def precision(self) -> _native.VocoderPrecision:
         """Raises InputError for a precision that there is none of."""
         known = _native.VocoderPrecision.__members__

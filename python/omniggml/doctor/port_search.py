@@ -55,7 +55,7 @@ class PortSearch:
         coarse: bool = False,
         threads: int = 1,
     ) -> None:
-        self.coarse, self.threads = coarse, threads
+        self.coarse, self.threads = coarse, min(threads, bounds.MOST_AT_ONCE)
         self.mirror, self.codes, self.theirs, self.floor, self.ours = mirror, codes, theirs, floor, ours
         self.progress = Progress(announce)
         self._alone: dict[int, float] = {}  # by a mistake's id: what it leaves over without any other

@@ -906,7 +906,7 @@ SEEN_SAMPLES = 100
 MOST_TRIAL_FRAMES = 40
 MOST_FRAMES_AHEAD, TOLD_BY_FEW = 200, 0.1
 """Of trials whose first frames hang on all that follow; what few frames leave over beside all, so that they tell."""
-FEWEST_TRIALS = 120
+FEWEST_TRIALS, MOST_AT_ONCE = 120, 8
 SEARCH_BUDGET = 3.9e12
 """Products of a search for mistakes, roughly."""
 BASES_OF_PAIRS, LIKELY_SECONDS, BEST_SINGLES, SAME_RESIDUAL, DOMINATES = 8, 10, 2, 1e-3, 0.5

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from omniggml import _native
 from omniggml.audio import Recorded
 from omniggml.comparison.agreement import Match, match
 from omniggml.doctor import thresholds as bounds
@@ -140,7 +139,7 @@ class Recognition:
         self.report, self.mirror, self.as_given, self.codes, self.theirs = report, mirror, case.codes, codes, theirs
         self.announce, self.audio, self.rate = case.announce, case.audio, case.audio.rate
         self.progress = Progress(case.announce)
-        self.threads = case.options.n_threads or _native.usable_cpus()
+        self.threads = case.options.threads
         self.model = case.model
         self.dumped = frozenset(case.theirs or ())
         self.explanations: list[Explanation] = []

@@ -15,8 +15,8 @@ namespace omni {
 
 namespace {
 
-const std::string k_name = "convolutions";
-constexpr size_t k_figures = 2;  // of ConvTimes
+const std::string k_name    = "convolutions";
+constexpr size_t  k_figures = 2;  // of ConvTimes
 
 // Many channels, and many rows, as at both ends of what is passed for every piece of sound.
 struct Shape {

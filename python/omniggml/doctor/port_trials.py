@@ -155,28 +155,27 @@ class Trials:
         """What it leaves over of theirs in the first frames; infinite where it can't be computed."""
         if mistake is None:
             return self._without(frames).residual
-        try:
-            samples = self._samples(mistake, frames)
-        except (ValueError, IndexError):
-            return math.inf
-        if samples is None or samples.size == 0 or not np.isfinite(samples).all():
-            return math.inf
-        return self._against(samples, frames).residual
+        samples = self._computed(mistake, frames)
+        return math.inf if samples is None else self._against(samples, frames).residual
 
     def left_in_place(self, mistake: PortMistake, frames: int) -> float:
         """As `residual`, of theirs as it lies, without the last frame, which may see the next: nothing comes earlier or
         later."""
-        try:
-            samples = self._samples(mistake, frames)
-        except (ValueError, IndexError):
-            return math.inf
-        if samples is None or not np.isfinite(samples).all():
-            return math.inf
-        return left_over(self.theirs, samples[: -self.per_frame])
+        samples = self._computed(mistake, frames)
+        return math.inf if samples is None else left_over(self.theirs, samples[: -self.per_frame])
 
     def lag(self, frames: int) -> int:
         """Samples by which theirs comes later in the first frames."""
         return self._without(frames).lag
+
+    def _computed(self, mistake: PortMistake, frames: int) -> npt.NDArray[np.float32] | None:
+        """None where it can't be computed, or makes what is no sound."""
+        try:
+            samples = self._samples(mistake, frames)
+        except (ValueError, IndexError):
+            return None
+        sound = samples is not None and samples.size > 0 and bool(np.isfinite(samples).all())
+        return samples if sound else None
 
     def _samples(self, mistake: PortMistake, frames: int) -> npt.NDArray[np.float32] | None:
         if mistake.codes is not None:

@@ -19,9 +19,11 @@ from foreign_files import write_all_in_one
 from gguf_edit import GgufEdit
 from omniggml import Diagnosis, InputError, ModelFileError
 from omniggml.doctor import examination
+from omniggml.doctor import thresholds as bounds
 from omniggml.doctor.catalogue import CATALOGUE
 from omniggml.doctor.finding import Exit, resolved
 from omniggml.doctor.html_report import html_report
+from omniggml.doctor.likelihood import first_frames, likelihood_of, prompt_for
 from omniggml.doctor.text_report import text_report
 from omniggml.loading import BUILT_IN
 from parity.files import ModelFiles
@@ -168,6 +170,24 @@ def test_codes(tiny_files: Files, tiny_spoken: omniggml.Audio, case: str) -> Non
     change, expected = CODES[case]
     found = doctor(tiny_files.speech, codes=change(tiny_spoken.codes))
     assert first(found) == expected, [(finding.id, finding.sentence) for finding in found.findings]
+
+
+def test_codes_of_which_few_arrangements_are_looked_at(
+    tiny_files: Files, tiny_spoken: omniggml.Audio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of every arrangement only the first frame is asked, of few some more."""
+    monkeypatch.setattr(bounds, "FIRST_FRAMES", 7)
+    for case in ("reversed", "rotated", "backwards", "random"):
+        change, expected = CODES[case]
+        assert first(doctor(tiny_files.speech, codes=change(tiny_spoken.codes))) == expected, case
+
+
+def test_first_frames_are_as_likely_together_as_alone(tiny_files: Files, tiny_spoken: omniggml.Audio) -> None:
+    model = omniggml.load(tiny_files.speech, n_threads=1)
+    prompt = prompt_for(model, None)
+    every = first_frames(model, prompt, tiny_spoken.codes)
+    alone = [likelihood_of(model, prompt, one[:, None], of_talker=False).mean for one in tiny_spoken.codes.T]
+    np.testing.assert_allclose(every, alone, rtol=1e-4, atol=1e-4)
 
 
 # --- the vocoder's mistakes, made by the engine itself ----------------------------------------------------------------

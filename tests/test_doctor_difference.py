@@ -15,6 +15,7 @@ import omniggml
 from omniggml.comparison.agreement import match
 from omniggml.doctor.coding import like_coded
 from omniggml.doctor.difference import Shape, shape_of
+from omniggml.doctor.grids import step_of
 from shown_findings import VOICE, Evidence, put, values
 
 FRAME, FRAMES, RATE = 1920, 48, 24000
@@ -127,6 +128,38 @@ def test_bent_samples_are_none_of_a_codec(evidence: Evidence) -> None:
     ours = evidence.spoken(VOICE).samples.astype(np.float64)
     theirs = ours + 0.2 * np.square(ours)
     assert like_coded(theirs, ours, match(theirs, ours, 0)) < 0.65
+
+
+# --- grids ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("gain", [1.0, 0.7, 0.123])
+@pytest.mark.parametrize(("subtype", "bits"), [("PCM_24", 16), ("FLOAT", 16), ("PCM_16", 8)])
+def test_what_was_rounded_before_tells_its_step(evidence: Evidence, gain: float, subtype: str, bits: int) -> None:
+    limit = 2.0 ** (bits - 1)
+    rounded = np.round(evidence.spoken(VOICE).samples * limit) / limit
+    file = io.BytesIO()
+    soundfile.write(file, gain * rounded, RATE, format="WAV", subtype=subtype)
+    file.seek(0)
+    assert step_of(soundfile.read(file)[0]) == pytest.approx(gain / limit, rel=0.02)
+
+
+def test_samples_of_no_step_have_none(evidence: Evidence) -> None:
+    ours = evidence.spoken(VOICE).samples.astype(np.float64)
+    companded = np.sign(ours) * np.expm1(np.round(np.log1p(255 * np.abs(ours)) / np.log(256) * 127) / 127 * np.log(256))
+    for samples in (ours, companded / 255, np.round(ours * 4) / 4, np.zeros(100), np.zeros(0)):
+        assert step_of(samples) == 0.0
+
+
+@pytest.mark.parametrize(("subtype", "limit", "told"), [("PCM_24", 2**15, None), ("PCM_16", 2**7, 8)])
+def test_what_was_rounded_before_it_was_made_softer_is_right(
+    evidence: Evidence, subtype: str, limit: int, told: int | None
+) -> None:
+    rounded = np.round(evidence.spoken(VOICE).samples * limit) / limit
+    found = omniggml.diagnose(**evidence.with_codes(VOICE, 0.7 * rounded, subtype=subtype), n_threads=1)
+    evidences = {finding.id: finding.evidence for finding in found.findings}
+    assert found.exit_code == 0 and evidences.keys() == {"audio.gain"} | ({"audio.lossy"} if told else set())
+    assert told is None or abs(evidences["audio.lossy"]["bits"] - told) <= 1
 
 
 # --- the doctor -------------------------------------------------------------------------------------------------------

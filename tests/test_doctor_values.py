@@ -13,6 +13,7 @@ import pytest
 from omniggml.doctor.check_report import Report
 from omniggml.doctor.checks.values import check_values
 from omniggml.doctor.progress import Progress
+from omniggml.files import stored_weights
 from omniggml.files.stored_weights import StoredWeights
 from omniggml.loading import BUILT_IN
 
@@ -31,12 +32,12 @@ class Changed(StoredWeights):
         return values if change is None else np.asarray(change(values), np.float32)
 
 
-def found(changes: dict[str, Callable[[Values], Values]]) -> dict[str, tuple[str, ...]]:
+def found(changes: dict[str, Callable[[Values], Values]], threads: int = 1) -> dict[str, tuple[str, ...]]:
     """Id -> tensors, of what is found in the values."""
     weights = Changed(BUILT_IN)
     weights.changes = changes
     report = Report("file")
-    check_values(report, weights, Progress(lambda words: None))
+    check_values(report, weights, Progress(lambda words: None), threads)
     return {finding.id: finding.tensors for finding in report.findings}
 
 
@@ -101,3 +102,16 @@ def test_faults_are_found(fault: str) -> None:
 @pytest.mark.parametrize("case", HEALTHY)
 def test_neighbours_are_not(case: str) -> None:
     assert not {"file.as-initialised", "file.scale", "file.code-sums"} & set(found(HEALTHY[case]()))
+
+
+def test_several_tensors_at_once_tell_the_same() -> None:
+    for fault in ("a projection ten times its siblings", "a code table of sums"):
+        changes = FAULTS[fault][0]()
+        assert found(changes, threads=3) == found(changes)
+
+
+def test_a_tensor_is_read_piece_by_piece(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = {name: StoredWeights(BUILT_IN)[name] for name in (TABLE, "code2wav.decoder.0.conv.weight")}
+    monkeypatch.setattr(stored_weights, "_PIECE", 100)
+    for name, values in whole.items():
+        np.testing.assert_array_equal(StoredWeights(BUILT_IN)[name], values)

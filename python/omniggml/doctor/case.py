@@ -61,6 +61,7 @@ class Case:
     @cached_property
     def model(self) -> Model | None:
         """None where it can't be loaded; the file checks say why."""
+        self.announce("opening the model")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             try:

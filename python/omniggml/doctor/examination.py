@@ -27,6 +27,7 @@ from omniggml.doctor.checks.reference import check_reference
 from omniggml.doctor.checks.talker import check_talker
 from omniggml.doctor.checks.vocoder import check_vocoder
 from omniggml.doctor.finding import Diagnosis, Finding, resolved
+from omniggml.doctor.heartbeat import Heartbeat
 from omniggml.errors import InputError, ModelFileError, OmniError
 from omniggml.files.geometry import check_overrides
 from omniggml.hub_file import local_file
@@ -63,8 +64,8 @@ def diagnose(
     `reference`: an F32 GGUF file or a Hugging Face checkpoint. `theirs`: another framework's tensors by Hugging Face
     module names, as arrays or in an .npz or .safetensors file. `heard`: audio that another program listened to; beside
     `theirs` the audio encoder's rows and features are compared. `announce` is told in words what is being tried, before
-    it takes time. `options`: how the model is loaded, see `LoadOptions`;
-    it runs on the CPU unless `device` says otherwise, and `n_threads` bounds NumPy's threads as well as the engine's.
+    it takes time, and, from another thread, that it goes on. `options`: how the model is loaded, see `LoadOptions`; it
+    runs on the CPU unless `device` says otherwise, and `n_threads` bounds NumPy's threads as well as the engine's.
 
     Raises InputError where something given can't be read at all, ModelFileError where the model is no file; what is
     wrong with them otherwise is in the result.
@@ -72,23 +73,24 @@ def diagnose(
     options.setdefault("device", "cpu")
     chosen = LoadOptions(**options)
     check_overrides(chosen.overrides or {})
-    case = Case(
-        path=_model_file(model),
-        options=chosen,
-        codes=None if codes is None else read_codes(codes),
-        audio=None if audio is None else read_audio(audio),
-        text=text,
-        speaker=speaker,
-        reference=path_or_none(reference),
-        theirs=None if theirs is None else read_dump(theirs),
-        heard=None if heard is None else existing_file(heard),
-        announce=announce or (lambda words: None),
-    )
-    if case.reference is not None and not case.reference.exists():
-        raise InputError(f"{case.reference}: no such file or directory")
-    _check_speaker(case)
-    with threadpool_limits(case.options.n_threads or None, user_api="blas"):
-        return _diagnosis(case.path, _reports(case))
+    with Heartbeat(announce, "opening what was given") as said:
+        case = Case(
+            path=_model_file(model),
+            options=chosen,
+            codes=None if codes is None else read_codes(codes),
+            audio=None if audio is None else read_audio(audio),
+            text=text,
+            speaker=speaker,
+            reference=path_or_none(reference),
+            theirs=None if theirs is None else read_dump(theirs),
+            heard=None if heard is None else existing_file(heard),
+            announce=said,
+        )
+        if case.reference is not None and not case.reference.exists():
+            raise InputError(f"{case.reference}: no such file or directory")
+        _check_speaker(case)
+        with threadpool_limits(case.options.n_threads or None, user_api="blas"):
+            return _diagnosis(case.path, _reports(case))
 
 
 def _check_speaker(case: Case) -> None:

@@ -1,4 +1,4 @@
-"""Whether values lie on the grid of a smaller type than they are stored in."""
+"""Whether values lie on a coarser grid than that of the type that they are stored in."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from omniggml.gguf.type_names import PLAIN
 _BLOCK = 32
 _LEAST_BLOCKS = 16
 _MOST_BLOCKS = 2048
+_SOFTEST = 24
+_OFF_STEP = 0.1
 
 
 def coarser_grid(values: npt.NDArray[np.float32], type_: str) -> str:
@@ -30,3 +32,15 @@ def coarser_grid(values: npt.NDArray[np.float32], type_: str) -> str:
         if OFF_GRID.below(float(np.mean(np.abs(steps - np.round(steps))))):
             return "Q8_0"
     return ""
+
+
+def step_of(samples: npt.NDArray[np.float64]) -> float:
+    """The step of which all samples are multiples, as those of 16 bits times a gain are in a file of 24; 0.0 where
+    there is none. The softest tell it, between which no step is left out."""
+    softest = np.unique(np.abs(samples))[:_SOFTEST]
+    gaps = np.diff(softest)
+    if len(gaps) < _SOFTEST - 1:
+        return 0.0
+    steps = np.round(gaps / np.median(gaps))
+    step = float(gaps.sum() / max(1.0, steps.sum()))
+    return step if float(np.abs(gaps / step - steps).max()) < _OFF_STEP else 0.0

@@ -158,6 +158,18 @@ def likelihood_of(
     return Likelihood(best, chance(model), _mean(at[0], of_talker), ranks, of_talker, deficit, spread)
 
 
+def first_frames(model: Model, prompt: TalkerPrompt, codes: IntArray) -> FloatArray:
+    """How likely the predictor's codes are of each of many first frames of a speech, int32 [groups, n]: the mean
+    logarithmic probability [n], at the temperature at which it is likeliest."""
+    hidden = model.talker_states(prompt, codes[:, :1]).hidden
+    logits = model.predictor_logits(np.repeat(hidden, codes.shape[1], axis=0), codes)
+    at = [
+        np.stack([np.maximum(of_codes(logits[:, group] / t, row), _LEAST) for group, row in enumerate(codes[1:])])
+        for t in _TEMPERATURES
+    ]
+    return np.asarray(np.max([values.mean(axis=0) for values in at], axis=0), np.float32)
+
+
 def logits_of(
     model: Model, prompt: TalkerPrompt, codes: IntArray, *, before_norm: bool = False
 ) -> tuple[FloatArray, FloatArray]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -67,10 +67,7 @@ class PortSearch:
         """The best first: single mistakes, and pairs where none of these explains all. [] where nothing helps.
 
         Where theirs is as near as an engine of another precision, only those are tried that change as little."""
-        every = list(port_mistakes(self.mirror))
-        mistakes = self._affordable(every)
-        if len(mistakes) == len(every):
-            self.threads = 1  # so small a vocoder's trials wait for the interpreter, not for each other
+        mistakes = self._affordable
         self.progress.begins(f"looking at {len(mistakes)} changes of the vocoder")
         near = not bounds.EXPLAINS.above(self.right)
         singles = self._search((), mistakes, bounds.NEAR_DECADES if near else math.inf)
@@ -78,7 +75,7 @@ class PortSearch:
             return [*self._moved(singles[0], mistakes), *singles]
         if not singles or near or self.coarse:
             return singles
-        return self._pairs(singles, mistakes, thorough=len(mistakes) == len(every))
+        return self._pairs(singles, mistakes, thorough=not self._is_large)
 
     def _pairs(self, singles: list[Explanation], mistakes: list[PortMistake], thorough: bool) -> list[Explanation]:
         """With each of the best singles the seconds that came nearest alone, then with the very best all others, where
@@ -148,9 +145,27 @@ class PortSearch:
         near = [one for one in tried if not abs(decades(sizes[id(one)]) - observed) >= bounds.NEAR_SECONDS]
         return sorted(near, key=lambda mistake: self._alone.get(id(mistake), math.inf))
 
-    def glimpsed(self, mistake: PortMistake) -> float:
-        """What it leaves over of theirs at the earliest place that tells, before the smallest difference has grown."""
-        return self._right.glimpsed(mistake, self._right.n_places - 1)
+    def glimpsed(self, mistakes: Iterable[PortMistake]) -> Iterator[float]:
+        """What each leaves over of theirs at the earliest place that tells, before the smallest difference has
+        grown."""
+        place = self._right.n_places - 1
+        self._right.glimpsed(None, place)  # which computes what all of them begin from
+        for _, left in side_by_side(lambda one: self._right.glimpsed(one, place), mistakes, self.at_once):
+            yield left
+
+    @cached_property
+    def at_once(self) -> int:
+        """Trials: so small a vocoder's as isn't large wait for the interpreter, not for each other."""
+        return self.threads if self._is_large else 1
+
+    @property
+    def _is_large(self) -> bool:
+        """Whether not all that a port may get wrong can be tried."""
+        return len(self._affordable) < len(self._every)
+
+    @cached_property
+    def _every(self) -> list[PortMistake]:
+        return list(port_mistakes(self.mirror))
 
     @cached_property
     def _right(self) -> Trials:
@@ -184,7 +199,8 @@ class PortSearch:
         ours = self.ours[: self.per_frame * frames]
         return match(self.theirs[: len(ours)], ours, self.per_frame).residual
 
-    def _affordable(self, mistakes: list[PortMistake]) -> list[PortMistake]:
+    @cached_property
+    def _affordable(self) -> list[PortMistake]:
         """As many as the budget has room for: first those that a port makes in all modules of a class alike, or in the
         only one."""
         decoder = range(1, 1 + len(self.mirror.geometry["upsample_rates"]))
@@ -193,7 +209,7 @@ class PortSearch:
         seen = bounds.SEEN_SAMPLES * sum(self.mirror.weight(name).size for name in units)
         frames = self.many * sum(self.mirror.weight(name).size for name in layers)
         most = max(bounds.FEWEST_TRIALS, int(bounds.SEARCH_BUDGET / (seen + frames / 2)))
-        return mistakes if len(mistakes) <= most else sorted(mistakes, key=_is_of_one)[:most]
+        return self._every if len(self._every) <= most else sorted(self._every, key=_is_of_one)[:most]
 
     # --- trials -----------------------------------------------------------------------------------------------------
 
@@ -207,9 +223,9 @@ class PortSearch:
         nearer: list[tuple[float, PortMistake]] = []
         able = [mistake for mistake in mistakes if mistake.reach <= self.codes.shape[1]]
         weighed = self.progress.through(able, len(able), "weighing changes of the vocoder")
-        likely = able if base else trials.likeliest_first(weighed, most, self.threads)
+        likely = able if base else trials.likeliest_first(weighed, most, self.at_once)
         tried = self.progress.through(likely, len(likely), "trying changes of the vocoder")
-        for mistake, left in side_by_side(trials.glimpsed, tried, self.threads):
+        for mistake, left in side_by_side(trials.glimpsed, tried, self.at_once):
             self.tried += 1
             if not base:
                 self._alone[id(mistake)] = left

@@ -803,8 +803,11 @@ CYCLES = 4
 """So many of a cycle must fit."""
 JUDGED_FRAMES = 24
 """That the model judges: hundreds of codes, of which each says much."""
-GLANCED_FRAMES, GLANCED_FRAMES_OF_LARGE, LARGE_TALKER = 8, 3, 1024
-"""The same, of every arrangement; the likeliest are judged. Fewer by a talker of so many channels."""
+FIRST_FRAMES, GLANCED_FRAMES = 48, 3
+"""Of all arrangements those whose first frame is likeliest, so many, are looked at on a few frames; the likeliest of
+these are judged."""
+TENSORS_AT_ONCE = 4
+"""That are read and looked at, which bounds memory."""
 ARRANGED_AGAIN = 6
 LEAST_LATE = 16
 """Codes behind the frames that fit."""
@@ -830,8 +833,8 @@ CLEAR_NATS = 100.0
 SPEAKERS_AGAIN, BASES, FAINT_AGAIN = 8, 2, 40
 """Of the trials that came nearest: how many are looked at once more, how many of those that don't explain, and of those
 that hardly came nearer."""
-WORDS_SECONDS = 1.0
-"""Between two words about trials."""
+WORDS_SECONDS, SILENT_SECONDS = 1.0, 1.5
+"""Between two words about trials; and how long none may come at all."""
 SPEAKER_BUDGET = 1.2e11
 """Products of a search for mistakes there, roughly."""
 STRIDES = (1024, 2048, 4096)

@@ -102,10 +102,14 @@ class Scoped:
     """Choices of the modules whose paths fit a pattern (`*` stands for anything); all else is right."""
 
     changes: tuple[tuple[str, Choices], ...]
+    _known: dict[str, Choices] = field(default_factory=dict, repr=False, compare=False)
 
     def at(self, path: str) -> Choices:
         """Those of a module."""
-        return next((choices for pattern, choices in self.changes if fnmatchcase(path, pattern)), RIGHT)
+        if path not in self._known:  # asked for some thousand times a trial
+            fitting = (choices for pattern, choices in self.changes if fnmatchcase(path, pattern))
+            self._known[path] = next(fitting, RIGHT)
+        return self._known[path]
 
     def __add__(self, other: Scoped) -> Scoped:
         """Both; of the same module the first."""
@@ -391,10 +395,11 @@ class VocoderMirror:
         weight = self._weight(f"{path}.conv.weight")
         out, channels, taps = weight.shape
         padded = _padded(x, (taps - 1) * dilation, choices.at(path).padding)
-        # All taps in one product: [out, channels * taps] @ [channels * taps, time].
-        columns = np.empty((channels, taps, x.shape[1]), np.float32)
-        for tap in range(taps):
-            columns[:, tap] = padded[:, tap * dilation : tap * dilation + x.shape[1]]
+        columns = padded
+        if taps > 1:  # all of them in one product: [out, channels * taps] @ [channels * taps, time]
+            columns = np.empty((channels, taps, x.shape[1]), np.float32)
+            for tap in range(taps):
+                columns[:, tap] = padded[:, tap * dilation : tap * dilation + x.shape[1]]
         y = weight.reshape(out, -1) @ columns.reshape(channels * taps, -1)
         y += self._bias(f"{path}.conv", choices)[:, None]
         return self._rounded(path, y, choices)
@@ -437,6 +442,8 @@ def _joined(residual: str, x: FloatArray, normed: FloatArray, y: FloatArray) -> 
 
 
 def _padded(x: FloatArray, amount: int, kind: str) -> FloatArray:
+    if amount == 0:
+        return x
     left = {"centred": amount // 2, "right": 0}.get(kind, amount)
     mode: Any = {"edge": "edge", "mirror": "reflect", "circle": "wrap"}.get(kind)
     if mode is None:

@@ -16,9 +16,11 @@ from omniggml.files.geometry import Derived
 from omniggml.files.opening import File, Planning, open_file
 from omniggml.files.plan import stacked
 from omniggml.files.told_settings import Told, settings_of
-from omniggml.gguf.type_names import dequantize
+from omniggml.gguf.type_names import block_of, dequantize
 from omniggml.spec.sections import SPOKEN_SECTIONS
 from omniggml.spec.speech_file import short_name, speech_file_tensors
+
+_PIECE = 1 << 23  # bytes
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -84,9 +86,19 @@ class StoredWeights(Mapping[str, FloatArray]):
         return [name for name in self.contents.parts if name.startswith(prefix)]
 
     def _values(self, part: Part) -> FloatArray:
-        nbytes = part.stored.nbytes // part.slices
-        data = self.file.header.read(part.stored, part.slice * nbytes, nbytes)
-        return np.asarray(dequantize(data, part.stored.type), np.float32)
+        """Piece by piece: one of them holds up no other thread for long."""
+        nbytes, first = part.stored.nbytes // part.slices, part.slice * (part.stored.nbytes // part.slices)
+        n_values, block = block_of(part.stored.type)
+        if nbytes % block:
+            return dequantize(self.file.header.read(part.stored, first, nbytes), part.stored.type)
+        piece = max(1, _PIECE // block) * block
+        values = np.empty(nbytes // block * n_values, np.float32)
+        for at in range(0, nbytes, piece):
+            data = self.file.header.read(part.stored, first + at, min(piece, nbytes - at))
+            made = dequantize(data, part.stored.type)
+            begin = at // block * n_values
+            values[begin : begin + len(made)] = made
+        return values
 
 
 def _is_vocoder(contents: Contents) -> bool:

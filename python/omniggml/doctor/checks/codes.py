@@ -16,7 +16,7 @@ from omniggml.doctor.checks.code_pieces import check_pieces
 from omniggml.doctor.completion import completed
 from omniggml.doctor.copies import copies
 from omniggml.doctor.counterfactuals import CODE_CAUSES, Arrangement, arrangements
-from omniggml.doctor.likelihood import Likelihood, likelihood_of, prompt_for
+from omniggml.doctor.likelihood import Likelihood, first_frames, likelihood_of, prompt_for
 from omniggml.doctor.progress import Progress
 from omniggml.model import Model, TalkerPrompt
 
@@ -366,12 +366,11 @@ def _likeliest(
         return likelihood_of(model, prompt, changed, of_talker=knows_text) if changed.shape[1] else None
 
     progress = Progress(case.announce)
+    progress.begins("arranging the codes in other ways")
     known = list(arrangements(codes, len(codes), size))
-    large = model.geometry["talker"]["hidden_size"] >= bounds.LARGE_TALKER
-    glanced = bounds.GLANCED_FRAMES_OF_LARGE if large else bounds.GLANCED_FRAMES
-    every = [
-        (judged(one, glanced), one) for one in progress.through(known, len(known), "arranging the codes in other ways")
-    ]
+    known = _likeliest_first_frames(model, prompt, codes, known)
+    tried = progress.through(known, len(known), "arranging the codes in other ways")
+    every = [(judged(one, bounds.GLANCED_FRAMES), one) for one in tried]
     likely = sorted(((seen.mean, one) for seen, one in every if seen), key=lambda entry: -entry[0])
     nearest = [one for _, one in likely[: bounds.ARRANGED_AGAIN]]
     again = [
@@ -379,6 +378,19 @@ def _likeliest(
         for one in progress.through(nearest, len(nearest), "looking again at the likeliest arrangements")
     ]
     return max(((one, seen) for one, seen in again if seen), key=lambda entry: entry[1].mean, default=None)
+
+
+def _likeliest_first_frames(
+    model: Model, prompt: TalkerPrompt, codes: IntArray, known: list[Arrangement]
+) -> list[Arrangement]:
+    """Those whose first frame is likeliest; all that are as likely as the last of them."""
+    undone = [(one, one.undo(codes)[:, :1]) for one in known]
+    some = [(one, first) for one, first in undone if first.shape[1]]
+    if len(some) <= bounds.FIRST_FRAMES:
+        return [one for one, _ in some]
+    likely = first_frames(model, prompt, np.concatenate([first for _, first in some], axis=1))
+    least = np.sort(likely)[-bounds.FIRST_FRAMES]
+    return [one for (one, _), nats in zip(some, likely, strict=True) if nats >= least]
 
 
 def _judge_parts(case: Case, report: Report, model: Model, prompt: TalkerPrompt, codes: IntArray) -> IntArray | None:

@@ -37,7 +37,7 @@ def check_file(case: Case) -> tuple[bool, Report]:
         return False, report
     _check_presence(case, report, weights)
     check_settings(case, report, weights)
-    untrained = check_values(report, weights, Progress(case.announce))
+    untrained = check_values(report, weights, Progress(case.announce), case.options.threads)
     _check_loading(case, report, weights)
     return untrained, report
 

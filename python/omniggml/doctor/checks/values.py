@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import re
 from collections import defaultdict
+from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +15,7 @@ from omniggml.doctor import thresholds as bounds
 from omniggml.doctor.check_report import Report
 from omniggml.doctor.grids import coarser_grid
 from omniggml.doctor.progress import Progress
+from omniggml.doctor.side_by_side import side_by_side
 from omniggml.doctor.spectrum import spectral_excess
 from omniggml.doctor.words import count, some
 from omniggml.files.families import CODE2WAV
@@ -27,42 +30,66 @@ _NEVER_EQUAL = ("norm.weight", "layernorm", "layernorm.weight", ".scale", ".gamm
 _LEARNT = ("norm.weight", "layernorm", ".scale", ".gamma", ".bias", ".alpha", ".beta")
 
 
-def check_values(report: Report, weights: StoredWeights, progress: Progress) -> bool:
+@dataclass(frozen=True)
+class _Seen:
+    """Of one tensor: its values' root mean square, not finite where a value isn't; what that makes of noise; its shape;
+    whether all are zeros, or what all are where none should be alike; its beginning, by which copies are told; what is
+    wrong with its rows, or the grid that its values lie on; how its spectrum differs from noise's."""
+
+    size: float
+    gain: float
+    shape: tuple[int, ...]
+    zeros: bool = False
+    unlearnt: float | None = None
+    beginning: bytes = b""
+    rows: str = ""
+    grid: str = ""
+    excess: float | None = None
+
+
+def _seen(weights: StoredWeights, name: str) -> _Seen:
+    values = weights[name]
+    size = math.sqrt(power) if np.isfinite(power := _power(values) / max(values.size, 1)) else math.nan
+    seen = _Seen(size, size * math.sqrt(_fan_in(values.shape)), values.shape)
+    if not np.isfinite(size) or not values.any():
+        return replace(seen, zeros=bool(np.isfinite(size)))
+    if name.endswith(_NEVER_EQUAL) and values.size >= bounds.LEAST_LEARNT and np.ptp(values) == 0:
+        seen = replace(seen, unlearnt=float(values.flat[0]))
+    if values.ndim < 2 or values.size <= bounds.LEAST_VALUES:
+        return seen
+    seen = replace(seen, beginning=values.reshape(-1)[: bounds.COMPARED_BYTES // values.itemsize].tobytes())
+    rows = values.reshape(len(values), -1)
+    if bounds.ZERO_ROWS.above(float((~rows.any(axis=1)).mean())):
+        return replace(seen, rows="zeros")
+    if len(rows) >= bounds.LEAST_ROWS and (rows[0] == rows[1]).all() and (rows == rows[0]).all():
+        return replace(seen, rows="alike")
+    grid = coarser_grid(values, weights.type_of(name))
+    return replace(seen, grid=grid) if grid else replace(seen, excess=spectral_excess(values))
+
+
+def check_values(report: Report, weights: StoredWeights, progress: Progress, threads: int = 1) -> bool:
     """Reads every tensor once. Returns whether the weights are random numbers."""
-    sizes: dict[str, float] = {}
-    gains: dict[str, float] = {}
-    excess: dict[str, float] = {}
-    shapes: dict[str, tuple[int, ...]] = {}
+    read = progress.through(weights, len(weights), "reading the file's tensors")
+    every = dict(side_by_side(partial(_seen, weights), read, min(threads, bounds.TENSORS_AT_ONCE)))
+    finite = {name: seen for name, seen in every.items() if math.isfinite(seen.size)}
+    sizes = {name: seen.size for name, seen in finite.items()}
+    gains = {name: seen.gain for name, seen in finite.items()}
+    unlearnt = {name: seen.unlearnt for name, seen in finite.items() if seen.unlearnt is not None}
+    excess = {name: seen.excess for name, seen in finite.items() if seen.excess is not None}
+    shapes = {name: finite[name].shape for name in excess}
+    coarse = [(name, seen.grid) for name, seen in finite.items() if seen.grid]
     digests: dict[bytes, list[str]] = defaultdict(list)
-    not_finite, zeros, zero_rows, constant, coarse = [], [], [], [], []
-    unlearnt: dict[str, float] = {}
-    for name in progress.through(weights, len(weights), "reading the file's tensors"):
-        values = weights[name]
-        power = _power(values)
-        if not np.isfinite(power):
-            not_finite.append(name)
-            continue
-        sizes[name] = math.sqrt(power / max(values.size, 1))
-        gains[name] = sizes[name] * math.sqrt(_fan_in(values.shape))
-        if not values.any():
-            zeros.append(name)
-            continue
-        if name.endswith(_NEVER_EQUAL) and values.size >= bounds.LEAST_LEARNT and np.ptp(values) == 0:
-            unlearnt[name] = float(values.flat[0])
-        if values.ndim > 1 and values.size > bounds.LEAST_VALUES:
-            beginning = values.reshape(-1)[: bounds.COMPARED_BYTES // values.itemsize]
-            digests[_kind(name).encode() + beginning.tobytes()].append(name)
-            rows = values.reshape(len(values), -1)
-            if bounds.ZERO_ROWS.above(float((~rows.any(axis=1)).mean())):
-                zero_rows.append(name)
-            elif len(rows) >= bounds.LEAST_ROWS and (rows[0] == rows[1]).all() and (rows == rows[0]).all():
-                constant.append(name)
-            elif grid := coarser_grid(values, weights.type_of(name)):
-                coarse.append((name, grid))
-            else:
-                excess[name] = spectral_excess(values)
-                shapes[name] = values.shape
-    _report_values(report, weights, not_finite, zeros, zero_rows, constant)
+    for name, seen in finite.items():
+        if seen.beginning:
+            digests[_kind(name).encode() + seen.beginning].append(name)
+    _report_values(
+        report,
+        weights,
+        not_finite=[name for name in every if name not in finite],
+        zeros=[name for name, seen in finite.items() if seen.zeros],
+        zero_rows=[name for name, seen in finite.items() if seen.rows == "zeros"],
+        constant=[name for name, seen in finite.items() if seen.rows == "alike"],
+    )
     copies = [names for names in digests.values() if len(names) > 1]
     if copies:
         report.find(

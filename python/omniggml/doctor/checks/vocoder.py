@@ -24,10 +24,12 @@ from omniggml.doctor.checks.codes import Readable
 from omniggml.doctor.coding import coded_share, like_coded
 from omniggml.doctor.counterfactuals import VocoderMistake, in_pieces, kept, vocoder_mistakes
 from omniggml.doctor.difference import Shape, shape_of
+from omniggml.doctor.grids import step_of
 from omniggml.doctor.next_question import where_to_cut, which_module
 from omniggml.doctor.port_search import Explanation, PortSearch, explained_residual
 from omniggml.doctor.progress import Progress
 from omniggml.doctor.rewriting import REWRITINGS, SLIPS, SWAPPED
+from omniggml.doctor.side_by_side import side_by_side
 from omniggml.doctor.vocoder_grammar import PortMistake
 from omniggml.doctor.vocoder_mirror import DILATIONS, Choices, Scoped, VocoderMirror
 from omniggml.errors import OmniError
@@ -154,8 +156,9 @@ class Recognition:
         if self._in_pieces() or self._beyond_the_end() or self._copied():
             return
         names = [name for name in self.mirror.weights if name.startswith("code2wav.")]
-        for name in self.progress.through(names, len(names), "reading the vocoder's weights"):
-            self.mirror.weight(name)
+        read = self.progress.through(names, len(names), "reading the vocoder's weights")
+        for _ in side_by_side(self.mirror.weight, read, min(self.threads, bounds.TENSORS_AT_ONCE)):
+            pass  # they are kept
         frames = min(self.n_frames, bounds.MOST_FRAMES, max(bounds.TRIAL_FRAMES, int(bounds.BUDGET / self._products())))
         right = self._trial(None, frames)
         self.report.measurements["theirs"] = {
@@ -497,7 +500,8 @@ class Recognition:
             if not (mistake.choices.half and bounds.SAME.below(right.match.residual))
         ]
         tried = self.progress.through(every, len(every), "trying well-known mistakes")
-        glimpsed = [(self.search.glimpsed(_anywhere(mistake)), number) for number, mistake in enumerate(tried)]
+        places = self.search.glimpsed(_anywhere(mistake) for mistake in tried)
+        glimpsed = [(left, number) for number, left in enumerate(places)]
         again = [number for _, number in sorted(glimpsed)[: bounds.KNOWN_LOOKED_AT_AGAIN]]
         # Where activations overflow, one place tells nothing.
         again += [n for n, mistake in enumerate(every) if mistake.choices.half and n not in again]
@@ -545,6 +549,15 @@ class Recognition:
                 f"Your audio is ours, stored as {self.audio.subtype}, which leaves over {_share(found.residual)} of "
                 "it: a mistake that is smaller can't be told from that.",
                 subtype=self.audio.subtype,
+                residual=found.residual,
+            )
+        elif bounds.EXPLAINS.above(found.residual) and self._rounded_away(found.residual):
+            bits = 1 - math.log2(math.sqrt(self.floor * _UNIFORM * float(np.mean(np.square(self.theirs)))))
+            self.report.find(
+                "audio.lossy",
+                f"Your audio is ours, rounded to about {bits:.0f} bits, which leaves over {_share(found.residual)} of "
+                "it: a mistake that is smaller can't be told from that.",
+                bits=round(bits),
                 residual=found.residual,
             )
         elif self._unexplained(found.residual) and self._is_coded(found):
@@ -859,10 +872,11 @@ def rounding_share(audio: Recorded) -> float:
     """The share of its energy that the sound file's type rounds away."""
     bits = bounds.SOUND_BITS.get(audio.subtype)
     power = float(np.mean(np.square(audio.mono))) if audio.mono.size else 0.0
-    if bits is None or not np.isfinite(power) or power == 0:
+    if not np.isfinite(power) or power == 0:
         return _TINY
-    step = float(2 ** (1 - bits))
-    return min(1.0, step * step / _UNIFORM / power)
+    # What was rounded before it came into this file stays rounded.
+    step = max(0.0 if bits is None else float(2 ** (1 - bits)), step_of(audio.samples[:, 0]))
+    return min(1.0, max(_TINY, step * step / _UNIFORM / power))
 
 
 def _anywhere(mistake: VocoderMistake) -> PortMistake:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from omniggml.doctor import thresholds as bounds
+
 
 def count(names: Sequence[str]) -> str:
     """How many tensors, with the verb that follows."""
@@ -14,3 +16,8 @@ def some(names: Sequence[str], most: int = 3) -> str:
     """The first of them, and how many more there are."""
     shown = ", ".join(names[:most])
     return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
+
+
+def share(residual: float) -> str:
+    """Of what is left over: in hundredths where it is much."""
+    return f"{residual:.0%}" if residual >= bounds.SAME.value else f"{residual:.1e}"

@@ -1,0 +1,140 @@
+"""How long is their audio, and what is at its end or between its pieces?"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from omniggml.comparison.agreement import Match, match
+from omniggml.doctor import thresholds as bounds
+from omniggml.doctor.catalogue import MISTAKE_SENTENCES
+from omniggml.doctor.checks.audio import noisiness
+from omniggml.doctor.checks.their_audio import TheirAudio, left_over, longest_silence
+from omniggml.doctor.counterfactuals import in_pieces
+from omniggml.doctor.port_search import explained_residual
+from omniggml.doctor.vocoder_mirror import Choices
+from omniggml.spec.model_config import SAMPLE_RATE
+
+
+class AudioLength(TheirAudio):
+    """What their number of samples tells."""
+
+    def _judge_length(self, found: Match) -> None:
+        """Beyond the end of ours there may be something else, or ours again."""
+        have, want = len(self.theirs), self.per_frame * self.n_frames - self.lost
+        coded = self.audio.subtype in bounds.LOSSY or (self.unexplained(found.residual) and self.is_coded(found))
+        if coded and 0 <= have - want <= bounds.CODEC_DELAY:
+            return  # codecs make whole blocks
+        if have != want and not self._one_sided(found):
+            self.report.find(
+                "audio.length",
+                f"{have} samples for {self.n_frames} frames; the model makes {want}"
+                + (f", {found.lag} samples later in yours." if found.lag else "."),
+                cause={"kind": self._kind_of_length(have, want), "where": "audio"},
+                samples=have,
+                expected=want,
+                lag=found.lag,
+            )
+
+    def _kind_of_length(self, have: int, want: int) -> str:
+        if have < want:
+            return "cut"
+        if bounds.SAME.below(left_over(self.theirs[want:], self.theirs[2 * want - have : want])):
+            return "doubled"
+        flatness, voiced = noisiness(self.theirs[want:], SAMPLE_RATE)
+        noise = bounds.FLAT_SPECTRUM.above(flatness) and bounds.VOICED.below(voiced)
+        return "noise" if noise else "gap" if longest_silence(self.theirs[want:]) == have - want else "doubled"
+
+    def _one_sided(self, found: Match) -> bool:
+        """Transposed convolutions trimmed on one side alone make more samples, of which ours are a part."""
+        for name in ("right-trim", "left-trim"):
+            ours = self.mirror(self.codes, Choices(trim=name.partition("-")[0]))
+            if len(ours) != len(self.theirs):
+                continue
+            # What is trimmed elsewhere shows at one end, where silence may have been added instead.
+            end = slice(-self.lost, None) if name == "left-trim" else slice(self.lost)
+            left = max(match(self.theirs, ours, 0).residual, match(self.theirs[end], ours[end], 0).residual)
+            if bounds.SAME.below(left):
+                what = MISTAKE_SENTENCES[name]
+                self.report.find(
+                    f"vocoder.{name}",
+                    f"Your audio equals ours when {what}: {len(ours)} samples, {self.per_frame} a frame.",
+                    samples=len(ours),
+                    residual_without=found.residual,
+                )
+                return True
+        return False
+
+    def _beyond_the_end(self) -> bool:
+        """Whole frames more than codes, after audio that is ours: those that only end the speech were vocoded."""
+        frames, rest = divmod(len(self.theirs) + self.lost, self.per_frame)
+        extra = frames - self.n_frames
+        if rest or not 1 <= extra <= bounds.MOST_EXTRA_FRAMES:
+            return False
+        end = self.per_frame * self.n_frames - self.lost
+        first = max(0, self.n_frames - bounds.TRIAL_FRAMES - 2 * self.mirror.geometry["sliding_window"])
+        ours = self.mirror(self.codes[:, first:])[-(bounds.TRIAL_FRAMES // 2) * self.per_frame :]
+        before = match(self.theirs[end - len(ours) : end], ours, 0)
+        loudest = float(np.abs(self.theirs[end:]).max()) / (float(np.abs(self.theirs[:end]).max()) or 1)
+        if bounds.SAME.above(before.residual) or not bounds.LOUD_END.above(loudest):
+            return False
+        self.report.find(
+            "vocoder.end-frame",
+            f"Your audio equals ours and goes on for {_frames(extra)} that the codes don't have"
+            + (", as it does when codec eos is looked up as a code." if self._ended_by_eos(frames) else "."),
+            extra_frames=extra,
+            residual=before.residual,
+        )
+        return True
+
+    def _ended_by_eos(self, frames: int) -> bool:
+        """Whether the codes as given, their frames of control ids included, make the end of theirs."""
+        given = self.as_given
+        if given.shape != (len(self.codes), frames) or not np.issubdtype(given.dtype, np.integer):
+            return False
+        window = 2 * self.mirror.geometry["sliding_window"] + bounds.TRIAL_FRAMES
+        ours = self.mirror(given[:, -window:].astype(np.int32))[-self.per_frame :]
+        return bounds.SAME.below(match(self.theirs[-len(ours) :], ours, 0).residual)
+
+    def _in_pieces(self) -> bool:
+        """Every piece decoded alone loses the samples of a start; so many pieces there are."""
+        missing = self.per_frame * self.n_frames - len(self.theirs)
+        pieces = missing // self.lost if self.lost and missing % self.lost == 0 else 0
+        if pieces < 2:
+            return False
+        right = match(self.theirs, self.mirror(self.codes), self.per_frame)
+        candidates = [piece for piece in range(1, self.n_frames) if -(-self.n_frames // piece) == pieces]
+        candidates.sort(key=lambda piece: piece not in bounds.USUAL_PIECES)
+        residual, piece, context = self._best_pieces(candidates)
+        beats = bounds.MISTAKE_BEATS.below(residual / (right.residual or 1))
+        exact = residual <= explained_residual(self.floor) < right.residual
+        if not (bounds.PIECES_LEAVE.below(residual) and (beats or exact)):
+            return False
+        self.report.find(
+            "audio.seams",
+            f"Your audio equals ours decoded {piece} frames at a time with {context} before them: {pieces - 1} "
+            f"seams lose "
+            f"{self.lost} samples each.",
+            piece=piece,
+            context=context,
+            residual=residual,
+            residual_without=right.residual,
+        )
+        return True
+
+    def _best_pieces(self, candidates: list[int]) -> tuple[float, int, int]:
+        """What is left over, frames a piece, and frames before each. Where the seams are matters more than what comes
+        before them, so that is looked for first."""
+
+        def left(piece: int, context: int) -> float:
+            return match(self.theirs, in_pieces(self.mirror, self.codes, piece, context), 0).residual
+
+        best = (1.0, 0, 0)
+        for piece in candidates[: bounds.MOST_PIECES]:
+            best = min(best, (left(piece, bounds.CONTEXTS[0]), piece, bounds.CONTEXTS[0]))
+            if best[0] <= explained_residual(self.floor):
+                return best
+        return min([best, *((left(best[1], context), best[1], context) for context in bounds.CONTEXTS[1:] if best[1])])
+
+
+def _frames(n: int) -> str:
+    return "one frame" if n == 1 else f"{n} frames"

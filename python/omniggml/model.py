@@ -791,6 +791,14 @@ class Model:
             )
         return self._thinker.loaded()
 
+    def spans(self, text: str, /, **options: Unpack[SpeechKeywords]) -> list[str]:
+        """The spans in which `speak` says a text, one after the other, each as it was written. `options`: see
+        `SpeechOptions`.
+
+        Raises InputError where there is nothing to speak.
+        """
+        return [span.text for span in self._verbatim(text, SpeechOptions(**options))[1].all()]
+
     def talker_prompt(
         self,
         conversation: Sequence[int],

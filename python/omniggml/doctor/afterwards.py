@@ -3,7 +3,7 @@ over. Each is measured by what it was, made of ours, and named only where hardly
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -39,7 +39,7 @@ def change_of(theirs: Samples, ours: Samples, explained: float) -> Alteration | 
         return None
     if _fit(a, b)[1] <= explained:
         return None  # nothing happened to it but a factor
-    ways = (_wrapped, _few_levels, _clicks_or_gaps, _hum, _envelope, _filtered)
+    ways = (_wrapped, _few_levels, _clicks_or_gaps, _hum, _faded, _envelope, _at_the_edges, _filtered)
     return next((found for way in ways if (found := way(a, b, explained)) is not None), None)
 
 
@@ -173,6 +173,81 @@ def _hum(a: Samples, b: Samples, explained: float) -> Alteration | None:
     hertz = peak * SAMPLE_RATE / len(rest)
     words = f"Your audio is ours with a tone of {hertz:.0f} Hz over it, {-_decibels(before):.0f} dB below it."
     return Alteration("audio.added", words, "noise", (1 - share) * before, {"hertz": hertz})
+
+
+def _faded(a: Samples, b: Samples, explained: float) -> Alteration | None:
+    """Ours as loud as it is for a while, softer and softer before or behind that."""
+    width = bounds.PIECE
+    n = len(a) // width
+    if n < bounds.FEWEST_PIECES:
+        return None
+    x, y = a[: n * width].reshape(n, width), b[: n * width].reshape(n, width)
+    own = np.square(y).sum(axis=1)
+    loud = np.flatnonzero(own > own.mean() * bounds.LOUD_PIECE)
+    gains = (x * y).sum(axis=1)[loud] / own[loud]
+    unfaded = _unfaded(gains)
+    if unfaded is None:
+        return None
+    (first, last), at = unfaded, (loud + 0.5) * width
+    steps = np.interp(np.arange(len(a)), at, gains)
+    left = float(np.square(a - steps * b).sum()) / max(float(a @ a), _TINY)
+    if not bounds.ENVELOPE_LEAVES.below(left):
+        return None
+    ends = (("in", at[first] / SAMPLE_RATE, first), ("out", (len(a) - at[last]) / SAMPLE_RATE, len(gains) - 1 - last))
+    how = " and ".join(f"{way} over {seconds:.2f} s" for way, seconds, pieces in ends if pieces)
+    return Alteration("audio.faded", f"Your audio is ours, faded {how}.", "gain", left)
+
+
+def _unfaded(gains: npt.NDArray[np.floating[Any]]) -> tuple[int, int] | None:
+    """The first and the last piece that is as loud as it should be, where those before get louder, those behind softer;
+    None where it isn't so."""
+    full = float(np.quantile(gains, bounds.FULL_GAIN))
+    inner = np.flatnonzero(gains > bounds.LIKE_FULL * full)
+    if full <= 0 or not len(inner):
+        return None
+    first, last = int(inner[0]), int(inner[-1])
+    slack, outer = (1 - bounds.LIKE_FULL) * full, np.concatenate([gains[:first], gains[last + 1 :]])
+    rises, falls = np.diff(gains[: first + 1]) > -slack, np.diff(gains[last:]) < slack
+    steady = gains[first : last + 1] > full - 2 * slack
+    fades = rises.all() and falls.all() and steady.all() and outer.size and outer.min() <= bounds.FAINT * full
+    return (first, last) if fades else None
+
+
+def _at_the_edges(a: Samples, b: Samples, explained: float) -> Alteration | None:
+    """Ours but for what resamplers take of the highest tones, and filters against a constant of the lowest."""
+    size = len(a)
+    hertz, theirs, ours = np.fft.rfftfreq(size, 1 / SAMPLE_RATE), np.fft.rfft(a), np.fft.rfft(b)
+    high = hertz > bounds.RESAMPLED_BAND * SAMPLE_RATE / 2
+    # What is taken away: a mistake puts something else there.
+    softer = float(np.square(np.abs(theirs[high])).sum()) <= float(np.square(np.abs(ours[high])).sum())
+    most, total = max(explained, bounds.EXPLAINS.value), float(np.square(np.abs(theirs[~high])).sum()) or 1.0
+    for passed, how in _high_passes(hertz):
+        filtered = ours * passed
+        gain = float((theirs[~high] * np.conj(filtered[~high])).real.sum()) / max(
+            float(np.square(np.abs(filtered[~high])).sum()), _TINY
+        )
+        off = np.square(np.abs(theirs - gain * filtered))
+        if how and float(off.sum()) / max(float(np.square(np.abs(theirs)).sum()), _TINY) <= most:
+            return Alteration("audio.band", f"Your audio is ours {how}.", "filtered", float(off.sum()), {"gain": gain})
+        left = float(off[~high].sum()) / total
+        if left <= most and softer:
+            above = bounds.RESAMPLED_BAND * SAMPLE_RATE / 2000
+            also = f" {how}, and" if how else ""
+            words = f"Your audio is ours{also} but for what it lacks above {above:.1f} kHz, as a resampler takes it."
+            return Alteration("audio.band", words, "filtered", left, {"gain": gain})
+    return None
+
+
+def _high_passes(
+    hertz: npt.NDArray[np.floating[Any]],
+) -> Iterator[tuple[npt.NDArray[np.complexfloating[Any, Any]], str]]:
+    """Responses of none, and of filters of the first and second order (Butterworth's) that take the lowest tones."""
+    yield np.ones(len(hertz), complex), ""
+    for below in np.geomspace(*bounds.HIGH_PASSES):
+        s = 1j * hertz / below
+        how = f"without its lowest tones, below about {below:.0f} Hz"
+        yield s / (1 + s), how
+        yield s**2 / (s**2 + np.sqrt(2) * s + 1), how
 
 
 def _envelope(a: Samples, b: Samples, explained: float) -> Alteration | None:

@@ -253,6 +253,11 @@ CATALOGUE: dict[str, Kind] = {
         "The codes are the model's where its predictor draws in another way than its settings say.",
         "If you asked for that, all is well; if not, a small mistake in talker or predictor may look the same.",
     ),
+    "codes.parts": Kind(
+        _NOTE,
+        "A long text was spoken span by span, and the spans' codes joined.",
+        "Nothing, if it was meant; to have talker and predictor compared, send the codes of one span with its text.",
+    ),
     "codes.few-bits": Kind(
         _NOTE,
         "A few codes are ones that the model's sampling never lets through, as of an engine in few bits.",
@@ -394,6 +399,16 @@ CATALOGUE: dict[str, Kind] = {
     ),
     "audio.silence-around": Kind(_NOTE, "Silence was added before or after the audio.", "Nothing, if it was meant."),
     "audio.trimmed": Kind(_NOTE, "A little was cut from the ends of the audio.", "Nothing, if it was meant."),
+    "audio.parts": Kind(
+        _NOTE,
+        "A text was spoken part by part, and the parts' audio joined.",
+        "Nothing, if it was meant.",
+    ),
+    "audio.band": Kind(
+        _NOTE,
+        "The audio is ours but for its highest or its lowest tones.",
+        "Nothing; to compare exactly, save it at the model's rate, without a filter.",
+    ),
     "audio.faded": Kind(_NOTE, "The audio was faded in or out.", "Nothing, if it was meant."),
     "audio.lossy": Kind(
         _NOTE,

@@ -21,9 +21,11 @@ Samples = npt.NDArray[np.float64]
 Floats = npt.NDArray[np.floating[Any]]
 
 
-def coded_share(ours: Samples, audio: Recorded) -> float:
-    """The share of ours that is left over where it is stored as theirs is; 0 where libsndfile can't."""
-    coded = _coded(ours, audio.rate, audio.subtype)
+def coded_share(ours: Samples, audio: Recorded, level: float | None = None) -> float:
+    """The share of ours that is left over where it is stored as theirs is, compressed by a `level`; 0 where libsndfile
+    can't."""
+    options = {} if level is None else {"compression_level": level}
+    coded = _coded(ours, audio.rate, audio.subtype, **options)
     return 0.0 if coded is None else match(coded, ours, bounds.CODEC_DELAY).residual
 
 

@@ -624,7 +624,7 @@ SURELY_CODED = Threshold(
     "the same, where no mistake is looked for: one reaches 0.71",
     ("audio.lossy",),
 )
-CODED_LEAVES = Threshold("audio.coded-leaves", 0.1, "share", "what a codec leaves over", ("audio.lossy",))
+CODED_LEAVES = Threshold("audio.coded-leaves", 0.25, "share", "what a codec leaves over", ("audio.lossy",))
 COPIED = Threshold(
     "audio.copied", 0.05, "share", "of theirs that ours leaves over where theirs is an edited copy", ("audio.*",)
 )
@@ -707,6 +707,20 @@ QUIET_AROUND = Threshold(
     "audio.quiet-around", 0.02, "times", "the loudest sample before and after ours", ("audio.silence-around",)
 )
 SOFTER = Threshold("audio.softer", 0.9, "times", "a sample's size in a fade, over ours", ("audio.faded",))
+CUT_LOUD = Threshold(
+    "audio.cut-loud",
+    0.25,
+    "deviations",
+    "of what is beside a cut between two parts of a speech, over the whole's",
+    ("audio.seams", "audio.parts"),
+)
+LOST_LOUD = Threshold(
+    "audio.lost-loud",
+    0.12,
+    "deviations",
+    "of what is cut from the ends, over the whole's: lead-in and the silence at the end up to 0.09",
+    ("audio.length",),
+)
 LOST_ENDS = Threshold("audio.lost-ends", 1500.0, "samples", "cut from both ends", ("audio.length",))
 PIECE_ALIKE = Threshold("audio.piece-alike", 0.985, "correlation", "of a piece of theirs with ours", ("audio.pieces",))
 PIECE_LEFT = Threshold(
@@ -887,9 +901,22 @@ LOSSY = ("ULAW", "ALAW", "IMA_ADPCM", "MS_ADPCM", "VOX_ADPCM", "GSM610", "VORBIS
 """Types of sound files that change what is heard least."""
 LOSSY_SHARE = 0.02
 CONTAINERS = {"VORBIS": "OGG", "OPUS": "OGG", "MPEG_LAYER_III": "MP3"}
-CODEC_DELAY = 2000
-"""Samples by which a codec may be late."""
-CODED_LEVELS = (0.2, 0.8)
+FEWEST_OF_A_PART, MOST_PARTS, FRAMES_OF_A_BEGINNING, SEEMS_TO_GO_ON = 4, 200, 10, 16
+"""Frames of a part that is decoded alone, and such parts; frames by which its beginning is found, and for which the one
+before seems to go on."""
+LONGEST_SPAN = 600
+"""Frames of a span that are judged."""
+LONGEST_PAUSE, BESIDE_A_CUT, SOMETHING_ELSE = 72000, 240, 0.5
+"""Samples between two parts, and beside a cut that are looked at; the share of its energy by which a piece differs."""
+FULL_GAIN, LIKE_FULL, FAINT = 0.8, 0.96, 0.6
+"""Of the gains of all pieces the one without a fade; over it what isn't faded has at least, and the softest at most."""
+HIGH_PASSES = (4.0, 150.0, 48)
+"""In Hz, from and to where filters against a constant begin, and how many are tried."""
+RESAMPLED_BAND = 0.8
+"""Of what a rate has room for, the lowest tones, which every resampler lets pass."""
+CODEC_DELAY, CODEC_JITTER = 2000, 24
+"""Samples by which a codec may be late, and by which it may seem to be now and then."""
+CODED_LEVELS = (0.2, 0.8, 0.95, 1.0)
 """Of compression, from none to all that libsndfile's codecs can."""
 LOW_BARKS = (0, 100, 200, 300, 400, 510, 630, 770, 920, 1080)
 HIGH_BARKS = (1270, 1480, 1720, 2000, 2320, 2700, 3150, 3700, 4400, 5300, 6400, 7700, 9500)

@@ -12,6 +12,7 @@ from omniggml.doctor import thresholds as bounds
 from omniggml.doctor.case import Case
 from omniggml.doctor.catalogue import Certainty
 from omniggml.doctor.check_report import Report
+from omniggml.doctor.checks.code_parts import check_parts
 from omniggml.doctor.checks.code_pieces import check_pieces
 from omniggml.doctor.completion import completed
 from omniggml.doctor.copies import copies
@@ -335,6 +336,8 @@ def _try_arrangements(
     report.measurements["likelihood"] = {"mean": round(given.mean, 3), "chance": round(given.chance, 3)}
     if given.fits:
         return _judge_parts(case, report, model, prompt, codes) if knows_text else None
+    if knows_text and check_parts(case, report, model, codes):
+        return codes
     best = _likeliest(case, model, prompt, codes, size, knows_text)
     cured = best is not None and not best[1].ruled_out and _clearly_likelier(best[1], given)
     if best is not None and cured and not (knows_text and _still_unlikely(best[1], given)):

@@ -11,7 +11,8 @@ from omniggml.comparison.agreement import match
 from omniggml.doctor import thresholds as bounds
 from omniggml.doctor.alignment import Stretch, Whole, pieces, resampled, whole
 from omniggml.doctor.checks.audio import find_rate
-from omniggml.doctor.checks.their_audio import Samples, TheirAudio, left_over, longest_silence
+from omniggml.doctor.checks.their_audio import DECODED_AGAIN, Samples, TheirAudio, left_over, longest_silence
+from omniggml.doctor.coding import like_coded
 from omniggml.doctor.port_search import explained_residual
 from omniggml.doctor.rewriting import REWRITINGS, SLIPS, SWAPPED
 from omniggml.doctor.words import share
@@ -33,12 +34,11 @@ class EditedAudio(TheirAudio):
             return False
         if found is None or not bounds.COPIED.below(found.residual):
             return self._rewritten(theirs, ours) or self._in_other_order(theirs, ours) or self._slipped(theirs, ours)
-        lost = found.lost_before + found.lost_after
         # Transposed convolutions that are trimmed on one side alone make whole frames, of which ours is a part.
         whole_frames = len(theirs) == self.per_frame * self.n_frames
         if not whole_frames and not found.silent_around and self._in_other_order(theirs, ours):
             return True
-        if whole_frames or not found.silent_around or bounds.LOST_ENDS.above(lost) or found.gain < 0:
+        if whole_frames or not found.silent_around or self._lost_much(found) or found.gain < 0:
             return False
         exact = found.residual <= explained_residual(self.floor)
         if not (exact and found.faded) and len(theirs) == len(ours):
@@ -48,6 +48,16 @@ class EditedAudio(TheirAudio):
         if not alike:
             self.theirs = found.placed(theirs, ours)  # where it is ours, what else was done to it is looked for
         return alike
+
+    def _lost_much(self, found: Whole) -> bool:
+        """Whether more is cut from the ends of ours than whoever edits it cuts: sound, or whole frames."""
+        ends = [found.lost_before, found.lost_after]
+        if not bounds.LOST_ENDS.above(sum(ends)):
+            return False
+        if all(lost % self.per_frame == 0 for lost in ends):
+            return True
+        lost = np.concatenate([self.made[: ends[0]], self.made[len(self.made) - ends[1] :]])
+        return bounds.LOST_LOUD.above(float(lost.std() / (self.made.std() or 1)))
 
     def _comes_later(self, found: Whole) -> bool:
         """Whether theirs is like ours, so far away that a delay isn't looked for there, with silence around."""
@@ -105,13 +115,15 @@ class EditedAudio(TheirAudio):
         """Whether that is all: where more is left over than resampling leaves, a mistake is looked for as well, if the
         file's rate holds all of ours."""
         self._say_resampled(left)
-        if not bounds.RESAMPLED_LEAVES.above(left):
+        if not bounds.RESAMPLED_LEAVES.above(left) or self.rounded_away(left):
             return True
         if self.rate > SAMPLE_RATE:
             self._read_at_ours()
             found = whole(self.theirs, self.made)
             self.theirs = self.theirs if found is None else found.placed(self.theirs, self.made)
             return False
+        if self._is_coded_at_its_rate(left):
+            return True
         self.report.find(
             "vocoder.close",
             f"Your audio is close to ours at {self.rate} Hz, but not equal: {share(left)} of it is left over, more "
@@ -121,9 +133,23 @@ class EditedAudio(TheirAudio):
         self.report.ask(f"Send the audio as the model makes it, at {SAMPLE_RATE} Hz: a mistake is looked for there.")
         return True
 
+    def _is_coded_at_its_rate(self, left: float) -> bool:
+        """Whether a codec leaves that over, of ours at their rate."""
+        if bounds.CODED_LEAVES.above(left):
+            return False
+        if self.audio.subtype in bounds.LOSSY:
+            self.say_lossy(f"stored as {self.audio.subtype} at {self.rate} Hz, which leaves over {{}} of it", left)
+            return True
+        theirs = resampled(self.theirs, self.rate, SAMPLE_RATE)
+        ours = resampled(resampled(self.made, SAMPLE_RATE, self.rate), self.rate, SAMPLE_RATE)
+        likeness = like_coded(theirs, ours, match(theirs, ours, self.per_frame))
+        if bounds.LIKE_CODED.above(likeness):
+            self.say_lossy(DECODED_AGAIN, left, likeness=likeness)
+        return bounds.LIKE_CODED.above(likeness)
+
     def _left_at(self, rate: int) -> float | None:
-        """What ours leaves over of theirs, read at a rate, as far as both rates reach."""
-        lower = min(rate, SAMPLE_RATE)
+        """What ours leaves over of theirs, read at a rate, as far as both rates reach, and what resamples lets pass."""
+        lower = SAMPLE_RATE if rate == SAMPLE_RATE else int(bounds.RESAMPLED_BAND * min(rate, SAMPLE_RATE))
         theirs, ours = (resampled(x, own, lower) for x, own in ((self.theirs, rate), (self.made, SAMPLE_RATE)))
         copy = whole(theirs, ours)
         return None if copy is None else copy.residual
@@ -208,6 +234,8 @@ class EditedAudio(TheirAudio):
             f"at {at / SAMPLE_RATE:.2f} s {abs(by)} samples {'are cut out' if by > 0 else 'come again or are added'}"
             for at, by in jumps[: bounds.MOST_OTHERS]
         ]
+        if self.audio.subtype in bounds.LOSSY and max(abs(by) for _, by in jumps) <= bounds.CODEC_JITTER:
+            return False
         kinds = {by > 0 for _, by in jumps}
         kind = "order" if len(kinds) > 1 else "cut" if kinds == {True} else _doubled_or_gap(found, theirs)
         self.report.find(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,10 +18,14 @@ from omniggml.doctor.grids import step_of
 from omniggml.doctor.port_search import Explanation
 from omniggml.doctor.progress import Progress
 from omniggml.doctor.vocoder_mirror import VocoderMirror
+from omniggml.doctor.words import share
 
 IntArray = npt.NDArray[np.int32]
 Samples = npt.NDArray[np.float64]
 
+DECODED_AGAIN = (
+    "decoded again from a lossy codec, as MP3, Opus or Vorbis, or with noise as faint, which leaves over {} of it"
+)
 _TINY = 1e-12
 _UNIFORM = 12  # a step squared over the variance of what is rounded to it
 
@@ -40,7 +45,7 @@ class TheirAudio:
         geometry = mirror.geometry
         self.per_frame = int(np.prod([*geometry["upsampling_ratios"], *geometry["upsample_rates"]]))
         self.lost = _lost(geometry["upsample_rates"])
-        self.n_frames = codes.shape[1]
+        self.n_frames: int = codes.shape[1]
 
     @cached_property
     def made(self) -> Samples:
@@ -56,7 +61,9 @@ class TheirAudio:
         coded = coded_share(self.made, self.audio)
         # Codecs whose quality can be chosen leave over more of theirs than of ours, in the same places.
         chosen = self.audio.subtype in bounds.CONTAINERS and bounds.LIKE_CODED.above(self.like_coded)
-        return max(bounds.LOSSY_SHARE, coded) if chosen or coded == 0 else coded
+        if not chosen:
+            return coded or bounds.LOSSY_SHARE
+        return max(bounds.LOSSY_SHARE, coded, coded_share(self.made, self.audio, bounds.CODED_LEVELS[-1]))
 
     @cached_property
     def like_coded(self) -> float:
@@ -77,6 +84,16 @@ class TheirAudio:
         if self.audio.subtype in bounds.LOSSY or bounds.CODED_LEAVES.above(found.residual):
             return False
         return (bounds.SURELY_CODED if sure else bounds.LIKE_CODED).above(self.like_coded)
+
+    def say_lossy(self, how: str, left: float, **evidence: Any) -> None:
+        """`how`: what was done to it, with the place of the share that is left over."""
+        words = how.format(share(left))
+        self.report.find(
+            "audio.lossy",
+            f"Your audio is ours, {words}: a mistake that is smaller can't be told from that.",
+            residual=left,
+            **evidence,
+        )
 
     def say_swapped(self) -> None:
         self.report.find("audio.bytes", "With the bytes of its samples swapped, your audio equals ours.")

@@ -18,7 +18,8 @@ from omniggml.doctor.checks.audio_length import AudioLength
 from omniggml.doctor.checks.codes import Readable
 from omniggml.doctor.checks.edited_audio import EditedAudio
 from omniggml.doctor.checks.mistaken_vocoder import MistakenVocoder, Trial
-from omniggml.doctor.checks.their_audio import IntArray, Samples, rounding_step
+from omniggml.doctor.checks.spoken_in_parts import SpokenInParts
+from omniggml.doctor.checks.their_audio import DECODED_AGAIN, IntArray, Samples, rounding_step
 from omniggml.doctor.difference import Shape, shape_of
 from omniggml.doctor.side_by_side import side_by_side
 from omniggml.doctor.vocoder_mirror import VocoderMirror
@@ -105,13 +106,13 @@ def _check_overflow(report: Report, mirror: VocoderMirror, codes: npt.NDArray[np
         )
 
 
-class Recognition(EditedAudio, AudioLength, MistakenVocoder):
+class Recognition(SpokenInParts, EditedAudio, AudioLength, MistakenVocoder):
     """Their audio against what the file's vocoder makes of their codes, with and without known mistakes."""
 
     def run(self) -> None:
         """Add what is found."""
         self.progress.begins("comparing your audio with what the model makes of the codes")
-        if self._in_pieces() or self._beyond_the_end() or self._copied():
+        if self._in_parts() or self._in_pieces() or self._beyond_the_end() or self._copied():
             return
         names = [name for name in self.mirror.weights if name.startswith("code2wav.")]
         read = self.progress.through(names, len(names), "reading the vocoder's weights")
@@ -131,30 +132,12 @@ class Recognition(EditedAudio, AudioLength, MistakenVocoder):
     def _judge_right(self, right: Trial) -> None:
         found = right.match
         if self.audio.subtype in bounds.LOSSY and self.rounded_away(found.residual):
-            self.report.find(
-                "audio.lossy",
-                f"Your audio is ours, stored as {self.audio.subtype}, which leaves over {share(found.residual)} of "
-                "it: a mistake that is smaller can't be told from that.",
-                subtype=self.audio.subtype,
-                residual=found.residual,
-            )
+            self.say_lossy(f"stored as {self.audio.subtype}, which leaves over {{}} of it", found.residual)
         elif bounds.EXPLAINS.above(found.residual) and self.rounded_away(found.residual):
-            bits = 1 - math.log2(rounding_step(self.audio))
-            self.report.find(
-                "audio.lossy",
-                f"Your audio is ours, rounded to about {bits:.0f} bits, which leaves over {share(found.residual)} of "
-                "it: a mistake that is smaller can't be told from that.",
-                bits=round(bits),
-                residual=found.residual,
-            )
+            bits = round(1 - math.log2(rounding_step(self.audio)))
+            self.say_lossy(f"rounded to about {bits} bits, which leaves over {{}} of it", found.residual, bits=bits)
         elif self.unexplained(found.residual) and self.is_coded(found):
-            self.report.find(
-                "audio.lossy",
-                f"Your audio is ours, decoded again from a lossy codec: {share(found.residual)} of it is left over, "
-                "as MP3, Opus or Vorbis would leave it. A mistake that is smaller can't be told from that.",
-                residual=found.residual,
-                likeness=self.like_coded,
-            )
+            self.say_lossy(DECODED_AGAIN, found.residual, likeness=self.like_coded)
         elif bounds.SAME.above(found.residual) and not self.rounded_away(found.residual):
             self.report.find(
                 "vocoder.differs",

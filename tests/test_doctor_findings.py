@@ -264,6 +264,32 @@ def of_two(change: Callable[[Any, Any], Any], **given: Any) -> Callable[[Evidenc
     return make
 
 
+LONG_TEXT = "two cats and a bird sleep in the house near the river, and the rain falls"
+
+
+def spans(*, audio: bool = False) -> Callable[[Evidence], Given]:
+    """What `speak` says of a text that it says in spans, each by itself: with the text, or with the audio."""
+
+    def make(evidence: Evidence) -> Given:
+        said = evidence.speech(VOICE, text=LONG_TEXT, max_frames=400)
+        assert len(said.segments) > 1
+        if audio:
+            return {**evidence.with_codes(VOICE, said.samples, subtype="PCM_16"), "codes": said.codes}
+        return {"model": evidence.file(VOICE), "codes": said.codes, "text": LONG_TEXT}
+
+    return make
+
+
+def without_lowest(x: Any, hertz: float) -> Any:
+    """A filter of the first order against a constant, step by step."""
+    kept = np.exp(-2 * np.pi * hertz / 24000)
+    out, before, last = np.zeros(len(x)), 0.0, 0.0
+    for n, sample in enumerate(x):
+        last = kept * (last + sample - before)
+        out[n], before = last, sample
+    return out
+
+
 def spoken(text: str, told: str | None = None, name: str = VOICE, **options: Any) -> Callable[[Evidence], Given]:
     """Codes of a text, and what text is said to be theirs."""
     return lambda evidence: {
@@ -361,6 +387,7 @@ CODES: dict[str, Shown] = {
         spoken(TEXT, TEXT, name="tiny", predictor_top_k=0, predictor_top_p=1.0),
         spoken(TEXT, TEXT, name="tiny", seed=4),
     ),
+    "codes.parts": Shown(spans(), spoken(LONG_TEXT, LONG_TEXT, split="never")),
     "codes.few-bits": Shown(of_changed(0.03), spoken(TEXT, TEXT, seed=6), slow=True),
     "codes.other-text": Shown(
         spoken("hello world, how are you", "hello world, what a day it is", name="tiny"),
@@ -573,6 +600,8 @@ AUDIO: dict[str, Shown] = {
         audio(lambda x: np.concatenate([np.zeros(777), x, np.zeros(333)]), "mini"), audio(lambda x: x, subtype="PCM_32")
     ),
     "audio.trimmed": Shown(audio(lambda x: x[211:-101], "mini"), audio(lambda x: x, "mini")),
+    "audio.parts": Shown(spans(audio=True), in_pieces(0)),
+    "audio.band": Shown(audio(lambda x: without_lowest(x, 20), VOICE), audio(lambda x: x + 2e-4, VOICE)),
     "audio.faded": Shown(audio(lambda x: ramp(x, 400), VOICE), audio(lambda x: x * 0.5, VOICE)),
     "audio.lossy": Shown(encoded(0, "OGG", ".ogg"), encoded(0, "FLAC", ".flac")),
     "audio.pieces": Shown(

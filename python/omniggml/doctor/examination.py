@@ -73,6 +73,8 @@ def diagnose(
     options.setdefault("device", "cpu")
     chosen = LoadOptions(**options)
     check_overrides(chosen.overrides or {})
+    if text is not None and not text.strip():
+        raise InputError("there is no text that was to be spoken: the one that is given is empty")
     with Heartbeat(announce, "opening what was given") as said:
         case = Case(
             path=_model_file(model),

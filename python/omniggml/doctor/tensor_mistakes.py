@@ -10,7 +10,7 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import pairwise, permutations
+from itertools import pairwise, permutations, takewhile
 from math import sqrt
 
 import numpy as np
@@ -19,6 +19,8 @@ import numpy.typing as npt
 FloatArray = npt.NDArray[np.float32]
 Change = Callable[[FloatArray], npt.NDArray[np.floating]]
 
+_FEW_ALIKE = 3
+"""Tensors of a class of which the first and the last are exchanged, too."""
 _FACTORS = (0.1, 0.5, sqrt(0.5), sqrt(2.0), 2.0, 10.0, -1.0)
 _EXCHANGED = (
     ("self_attn.q_proj.weight", "self_attn.k_proj.weight"),
@@ -88,6 +90,7 @@ def tensor_mistakes(shapes: Mapping[str, tuple[int, ...]], heads: Mapping[str, i
             for kind, clause, change in _of_one(names[0], shapes[names[0]], heads):
                 yield _misread(kind, module_of(pattern), f"{pattern} {clause}", names, change)
     yield from _exchanged(shapes, whole_classes=True)
+    yield from _unloaded_snakes(shapes)
     for name, shape in shapes.items():
         for kind, clause, change in _of_one(name, shape, heads):
             yield _misread(kind, module_of(name), f"{name} {clause}", [name], change)
@@ -102,6 +105,25 @@ def _misread(kind: str, where: str, clause: str, names: list[str], change: Chang
 
 def _reading(name: str, change: Change) -> Callable[[Callable[[str], FloatArray]], npt.NDArray[np.floating]]:
     return lambda read: change(read(name))
+
+
+def _unloaded_snakes(shapes: Mapping[str, tuple[int, ...]]) -> Iterator[TensorMistake]:
+    """As they are before a checkpoint is loaded into them."""
+    for endings, clause in (
+        ((".alpha",), "all of Snake's alphas are zero, as before training"),
+        ((".beta",), "all of Snake's betas are zero, as before training"),
+        ((".alpha", ".beta"), "all of Snake's alphas and betas are zero, as before training"),
+    ):
+        names = [name for name in shapes if name.endswith(endings)]
+        if names:
+            yield _misread("missing", _common([module_of(name) for name in names]), clause, names, np.zeros_like)
+
+
+def _common(modules: list[str]) -> str:
+    """The module that holds all of these."""
+    parts = [module.split(".") for module in modules]
+    alike = takewhile(lambda level: len({*level}) == 1, zip(*parts, strict=False))
+    return ".".join(level[0] for level in alike)
 
 
 # --- one tensor -------------------------------------------------------------------------------------------------------
@@ -252,7 +274,10 @@ def _neighbours(classes: Mapping[str, list[str]], shapes: Mapping[str, tuple[int
     """Tensors of one class and shape that stand next to each other."""
     for names in classes.values():
         for shape in dict.fromkeys(shapes[name] for name in names):
-            for one, two in pairwise(name for name in names if shapes[name] == shape):
+            alike = [name for name in names if shapes[name] == shape]
+            if len(alike) == _FEW_ALIKE:
+                yield _swap([(alike[0], alike[-1])], alike[0], alike[-1])
+            for one, two in pairwise(alike):
                 yield _swap([(one, two)], one, two)
                 for to, source in ((one, two), (two, one)):
                     yield TensorMistake("copied", module_of(to), f"{source} stands in for {to}", {to: _taking(source)})

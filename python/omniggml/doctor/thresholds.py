@@ -400,6 +400,8 @@ ONE_RANK = Threshold(
     "drawn.one-rank", 0.9, "share", "of codes that have one place among the likeliest", ("talker.sampling",)
 )
 HOT = Threshold("drawn.hot", 1.2, "temperature", "at which codes are drawn", ("talker.sampling",))
+MOST_HEAT = 4.0
+"""Drawn hotter than that, any codes fit."""
 HOT_LATE = Threshold(
     "drawn.hot-late", 4.0, "frames", "that fit before codes begin to look hot: another text", ("talker.sampling",)
 )
@@ -901,7 +903,7 @@ LOSSY = ("ULAW", "ALAW", "IMA_ADPCM", "MS_ADPCM", "VOX_ADPCM", "GSM610", "VORBIS
 """Types of sound files that change what is heard least."""
 LOSSY_SHARE = 0.02
 CONTAINERS = {"VORBIS": "OGG", "OPUS": "OGG", "MPEG_LAYER_III": "MP3"}
-FEWEST_OF_A_PART, MOST_PARTS, FRAMES_OF_A_BEGINNING, SEEMS_TO_GO_ON = 4, 200, 10, 16
+FEWEST_OF_A_PART, MOST_PARTS, FRAMES_OF_A_BEGINNING, SEEMS_TO_GO_ON = 4, 200, 6, 16
 """Frames of a part that is decoded alone, and such parts; frames by which its beginning is found, and for which the one
 before seems to go on."""
 LONGEST_SPAN = 600

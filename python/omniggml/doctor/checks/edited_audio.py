@@ -38,8 +38,11 @@ class EditedAudio(TheirAudio):
         whole_frames = len(theirs) == self.per_frame * self.n_frames
         if not whole_frames and not found.silent_around and self._in_other_order(theirs, ours):
             return True
-        if whole_frames or not found.silent_around or self._lost_much(found) or found.gain < 0:
+        if whole_frames or not found.silent_around or found.gain < 0:
             return False
+        if self._lost_much(found):
+            # What is lost by less is compared with what their samples lie beside.
+            return found.lost_before > self.per_frame and self._begins_late(found)
         exact = found.residual <= explained_residual(self.floor)
         if not (exact and found.faded) and len(theirs) == len(ours):
             return False
@@ -48,6 +51,21 @@ class EditedAudio(TheirAudio):
         if not alike:
             self.theirs = found.placed(theirs, ours)  # where it is ours, what else was done to it is looked for
         return alike
+
+    def _begins_late(self, found: Whole) -> bool:
+        """Whether that is all: then it is said."""
+        if self.unexplained(found.residual):
+            return False
+        self.report.find(
+            "audio.length",
+            f"{found.lost_before} samples of ours are missing at the beginning of yours, and {found.lost_after} at its "
+            "end.",
+            cause={"kind": "cut", "where": "audio"},
+            samples=len(self.theirs),
+            expected=len(self.made),
+            lag=found.lag,
+        )
+        return True
 
     def _lost_much(self, found: Whole) -> bool:
         """Whether more is cut from the ends of ours than whoever edits it cuts: sound, or whole frames."""

@@ -267,9 +267,10 @@ class Fitted:
 
     @property
     def explained(self) -> bool:
-        """Whether both talker and predictor draw in some way that their codes fit."""
+        """Whether both talker and predictor draw in some way that their codes fit, and that not any codes fit."""
         ways = zip(self.usual, self.likeliest, self.hot, strict=True)
-        return all(any(drawn.exact and drawn.alike for drawn in each) for each in ways)
+        cool = ([drawn for drawn in each if drawn.drawing.temperature <= bounds.MOST_HEAT] for each in ways)
+        return all(any(drawn.exact and drawn.alike for drawn in each) for each in cool)
 
     @property
     def as_usual(self) -> bool:

@@ -1,0 +1,137 @@
+"""Right audio as other programs keep it: none is accused, and each gets the note of what was done to it."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+import soxr
+
+import omniggml
+from shown_findings import VOICE, Evidence
+
+RATE = 24000
+Samples = np.ndarray[Any, np.dtype[np.float64]]
+
+
+@pytest.fixture(scope="module")
+def evidence(tmp_path_factory: pytest.TempPathFactory) -> Evidence:
+    return Evidence(tmp_path_factory.mktemp("honest"))
+
+
+def at_rate(x: Samples, rate: int, quality: str) -> Samples:
+    return np.asarray(soxr.resample(x, RATE, rate, quality=quality))
+
+
+def decoded(x: Samples, rate: int, container: str, subtype: str, level: float) -> Samples:
+    file = io.BytesIO()
+    soundfile.write(file, x, rate, format=container, subtype=subtype, compression_level=level)
+    file.seek(0)
+    return np.asarray(soundfile.read(file)[0])
+
+
+def faded(x: Samples, seconds: float) -> Samples:
+    n = round(seconds * RATE)
+    gain = np.ones(len(x))
+    gain[:n], gain[-n:] = np.sin(np.linspace(0, np.pi / 2, n)), np.cos(np.linspace(0, np.pi / 2, n))
+    return x * gain
+
+
+def without_top(x: Samples, hertz: float) -> Samples:
+    """Without what is above: resampled down and up again, by a filter that ends before the half of the rate."""
+    spectrum = np.fft.rfft(x)
+    spectrum *= np.clip((hertz - np.fft.rfftfreq(len(x), 1 / RATE)) / 500 + 1, 0, 1)
+    return np.asarray(np.fft.irfft(spectrum, len(x)))
+
+
+def stripped(x: Samples) -> Samples:
+    """Without the silence at both ends, and some more of it at the beginning."""
+    loud = np.flatnonzero(np.abs(x) > 0.01)
+    return x[loud[0] + 1 : loud[-1] + 1]
+
+
+EDITS: dict[str, tuple[Callable[[Samples], Samples], int, str, str]] = {
+    "44.1 kHz, quickly": (lambda x: at_rate(x, 44100, "LQ"), 44100, "PCM_16", "audio.resampled"),
+    "22.05 kHz, quickly": (lambda x: at_rate(x, 22050, "LQ"), 22050, "PCM_16", "audio.resampled"),
+    "11.025 kHz in 8 bits": (lambda x: at_rate(x, 11025, "HQ"), 11025, "PCM_U8", "audio.resampled"),
+    "the telephone's 8 kHz, mu-law": (lambda x: at_rate(x, 8000, "HQ"), 8000, "ULAW", "audio.resampled"),
+    "Opus at its lowest": (lambda x: decoded(x, RATE, "OGG", "OPUS", 1.0), RATE, "PCM_16", "audio.lossy"),
+    "MP3 at 22.05 kHz": (
+        lambda x: decoded(at_rate(x, 22050, "HQ"), 22050, "MP3", "MPEG_LAYER_III", 0.9),
+        22050,
+        "PCM_16",
+        "audio.resampled",
+    ),
+    "faded for most of it": (lambda x: faded(x, 0.8), RATE, "PCM_16", "audio.faded"),
+    "faded out for half": (lambda x: x * np.minimum(1, np.linspace(2, 0, len(x))), RATE, "FLOAT", "audio.faded"),
+    "without the highest tones": (lambda x: without_top(x, 9700), RATE, "PCM_24", "audio.band"),
+    "stripped of silence": (stripped, RATE, "PCM_16", "audio.trimmed"),
+}
+
+
+@pytest.mark.parametrize("edit", EDITS)
+def test_none_is_accused(evidence: Evidence, edit: str) -> None:
+    change, rate, subtype, note = EDITS[edit]
+    theirs = change(evidence.spoken(VOICE).samples.astype(np.float64))
+    found = omniggml.diagnose(**evidence.with_codes(VOICE, theirs, rate=rate, subtype=subtype), n_threads=1)
+    assert found.exit_code == 0, found.verdict
+    assert note in {finding.id for finding in found.findings}
+
+
+# --- and what looks like it and isn't ---------------------------------------------------------------------------------
+
+FAULTS: dict[str, tuple[Callable[[Samples], Samples], str]] = {
+    "two frames of its beginning are lost": (lambda x: x[2 * 1920 :], "audio.length"),
+    "its last sound is lost": (lambda x: x[: np.flatnonzero(np.abs(x) > 0.05)[-1] - 2400], "audio.length"),
+    "louder and softer all the time": (lambda x: x * (0.7 + 0.3 * np.sin(np.arange(len(x)) / 1500)), "audio.envelope"),
+    "muffled": (lambda x: (x + np.append(0, x[:-1])) / 2, "audio.filtered"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_neighbours_are(evidence: Evidence, fault: str) -> None:
+    change, id = FAULTS[fault]
+    theirs = change(evidence.spoken(VOICE).samples.astype(np.float64))
+    found = omniggml.diagnose(**evidence.with_codes(VOICE, theirs, subtype="PCM_16"), n_threads=1)
+    assert found.exit_code != 0 and found.findings[0].id == id, [finding.id for finding in found.findings]
+
+
+# --- parts ------------------------------------------------------------------------------------------------------------
+
+
+def test_pieces_that_are_cut_in_sound_are_no_parts(evidence: Evidence) -> None:
+    """Sizes that grow, as a stream's do, and nothing kept between them."""
+    model, codes = evidence.model(VOICE), evidence.spoken(VOICE).codes
+    sizes = [8, 11, codes.shape[1] - 19]
+    cuts = np.cumsum([0, *sizes])
+    theirs = np.concatenate([model.code2wav(codes[:, a:b]) for a, b in pairwise(cuts)])
+    found = omniggml.diagnose(**evidence.with_codes(VOICE, theirs, subtype="PCM_16"), n_threads=1)
+    assert found.findings[0].id == "audio.seams" and found.exit_code == 2
+
+
+@pytest.mark.parametrize("pause", [0, 7000])
+def test_a_mistake_in_a_speech_of_parts_is_found_in_one_of_them(evidence: Evidence, pause: int) -> None:
+    """The first parts are right, and a later one has its sign turned: nothing of that is taken for a part."""
+    model, codes = evidence.model(VOICE), evidence.spoken(VOICE).codes
+    half = codes.shape[1] // 2
+    parts = [model.code2wav(codes[:, :half]), np.zeros(pause, np.float32), -model.code2wav(codes[:, half:])]
+    found = omniggml.diagnose(**evidence.with_codes(VOICE, np.concatenate(parts), subtype="PCM_16"), n_threads=1)
+    assert found.exit_code == 2, found.verdict
+
+
+def test_an_empty_text_is_none(evidence: Evidence) -> None:
+    for text in ("", " \n"):
+        with pytest.raises(omniggml.InputError, match="empty"):
+            omniggml.diagnose(evidence.file(VOICE), text=text, n_threads=1)
+
+
+def test_a_slip_in_the_first_word_is_no_way_of_drawing() -> None:
+    voice = omniggml.load(n_threads=1)
+    said = voice.speak("the dog runs in the garden", seed=3)
+    found = omniggml.diagnose(voice.path, codes=said.codes, text="teh dog runs in the garden", n_threads=1)
+    assert found.exit_code == 0, found.verdict

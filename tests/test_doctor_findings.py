@@ -374,7 +374,12 @@ CODES: dict[str, Shown] = {
         codes(lambda c: np.stack([np.roll(row, g) for g, row in enumerate(c)]), VOICE, text=TEXT),
         codes(lambda c: c[:, 3:], VOICE),
     ),
-    "codes.ends-early": Shown(codes(lambda c: c[:, :4], VOICE, text=TEXT), codes(lambda c: c, VOICE, text=TEXT)),
+    "codes.cut-short": Shown(
+        codes(lambda c: c[:, :4], VOICE, text=TEXT), codes(lambda c: c[:, : c.shape[1] * 3 // 4], VOICE, text=TEXT)
+    ),
+    "codes.ends-early": Shown(
+        codes(lambda c: c[:, : c.shape[1] * 3 // 4], VOICE, text=TEXT), codes(lambda c: c, VOICE, text=TEXT)
+    ),
     "codes.reversed-ids": Shown(codes(lambda c: 255 - c, VOICE, text=TEXT), spoken(LONG, LONG, seed=4)),
     "codes.other-groups": Shown(
         of_two(last_group_of, text=TEXT), spoken(TEXT, TEXT, predictor_temperature=1.0), slow=True

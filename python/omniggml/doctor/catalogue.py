@@ -268,6 +268,12 @@ CATALOGUE: dict[str, Kind] = {
         "The codes fit the text at first, and then no longer: another text may have been spoken than was told.",
         "Give the text exactly as it was spoken, commas included.",
     ),
+    "codes.cut-short": Kind(
+        _SUSPICIOUS,
+        "The codes are what the model says of the text, and end long before it does.",
+        "See what ended them: codec eos drawn from other logits, a limit of tokens, or a code taken for the end. "
+        "Nothing, if they are a part that was taken out.",
+    ),
     "codes.ends-early": Kind(
         _NOTE,
         "The codes are what the model says of the text, and end before it does.",
@@ -754,6 +760,7 @@ _CERTAINTIES = {
         "codes.unlikely",
         "codes.other-text",
         "codes.unexpected",
+        "codes.cut-short",
         "codes.ends-early",
         "codes.drawn-otherwise",
         "codes.few-bits",

@@ -418,6 +418,7 @@ ENDS_EARLY = Threshold(
     "as many frames as the model says of the text, of codes that it would not end there",
     ("codes.ends-early",),
 )
+CUT_SHORT = Threshold("drawn.cut-short", 0.6, "times", "the same, of codes that end long before", ("codes.cut-short",))
 NOT_THE_END = Threshold(
     "drawn.not-the-end", 7.0, "nats", "by which the end is unlikely behind the last frame", ("codes.ends-early",)
 )

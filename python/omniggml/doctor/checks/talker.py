@@ -337,7 +337,7 @@ def _check_end(report: Report, model: Model, prompt: TalkerPrompt, codes: IntArr
     own = model.talker(prompt, max_frames=most, greedy=True).shape[1]
     if own < most and bounds.ENDS_EARLY.below(frames / own):
         report.find(
-            "codes.ends-early",
+            "codes.cut-short" if bounds.CUT_SHORT.below(frames / own) else "codes.ends-early",
             f"The codes end after {frames} frames, where the model goes on; it says the text in {own}.",
             cause={"kind": "end", "where": "codes"},
             frames=frames,

@@ -630,6 +630,7 @@ AUDIO: dict[str, Shown] = {
     "audio.few-levels": Shown(
         audio(lambda x: np.round(x * 8) / 8, VOICE), audio(lambda x: np.round(x * 128) / 128, VOICE, subtype="PCM_U8")
     ),
+    "audio.bent": Shown(audio(lambda x: np.tanh(3 * x / np.abs(x).max()) / 2, VOICE), audio(lambda x: 0.7 * x, VOICE)),
     "audio.envelope": Shown(
         audio(lambda x: x * np.abs(np.sin(np.arange(len(x)) * np.pi / 2400)), VOICE), audio(lambda x: x * 0.6, VOICE)
     ),

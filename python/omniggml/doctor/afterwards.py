@@ -39,7 +39,7 @@ def change_of(theirs: Samples, ours: Samples, explained: float) -> Alteration | 
         return None
     if _fit(a, b)[1] <= explained:
         return None  # nothing happened to it but a factor
-    ways = (_wrapped, _few_levels, _clicks_or_gaps, _hum, _faded, _envelope, _at_the_edges, _filtered)
+    ways = (_wrapped, _few_levels, _clicks_or_gaps, _hum, _faded, _bent, _envelope, _at_the_edges, _filtered)
     return next((found for way in ways if (found := way(a, b, explained)) is not None), None)
 
 
@@ -173,6 +173,31 @@ def _hum(a: Samples, b: Samples, explained: float) -> Alteration | None:
     hertz = peak * SAMPLE_RATE / len(rest)
     words = f"Your audio is ours with a tone of {hertz:.0f} Hz over it, {-_decibels(before):.0f} dB below it."
     return Alteration("audio.added", words, "noise", (1 - share) * before, {"hertz": hertz})
+
+
+def _bent(a: Samples, b: Samples, explained: float) -> Alteration | None:
+    """Each sample changed by itself: a curve over ours, through the means of theirs where ours is alike."""
+    edges = np.unique(np.quantile(b, np.linspace(0, 1, bounds.CURVE + 1)))
+    if len(edges) <= bounds.CURVE // 2:
+        return None
+    place = np.clip(np.searchsorted(edges, b, side="right") - 1, 0, len(edges) - 2)
+    count = np.maximum(np.bincount(place, minlength=len(edges) - 1), 1)
+    ours, theirs = (np.bincount(place, x, minlength=len(edges) - 1) / count for x in (b, a))
+    made = np.interp(b, ours, theirs)
+    left = float(np.square(a - made).sum()) / max(float(a @ a), _TINY)
+    gain, straight = _fit(a, b)
+    if left > max(explained, bounds.EXPLAINS.value) or not bounds.CHANGE_BEATS.below(left / straight):
+        return None
+    middle = np.abs(b) <= np.median(np.abs(b))
+    soft, most = _fit(a[middle], b[middle])[0], float(np.abs(a).max())
+    how = f"they are cut at {most:.2f}" if _is_flat(a) else f"the soft half is {soft / gain:.2f} times as loud as all"
+    words = f"Your audio is ours with each sample bent by itself, as by a limit, tanh or an overdriven stage: {how}."
+    return Alteration("audio.bent", words, "limit", left, {"gain": gain})
+
+
+def _is_flat(a: Samples) -> bool:
+    """Whether many samples are the loudest."""
+    return bool(np.mean(np.abs(a) >= bounds.AT_THE_LIMIT * np.abs(a).max()) > bounds.MANY_AT_THE_LIMIT)
 
 
 def _faded(a: Samples, b: Samples, explained: float) -> Alteration | None:

@@ -456,6 +456,11 @@ CATALOGUE: dict[str, Kind] = {
         "The right samples, rounded to a few levels.",
         "Look for a conversion to fewer bits, or samples divided before they become integers.",
     ),
+    "audio.bent": Kind(
+        _BROKEN,
+        "Each sample of the right audio was changed by itself: a limit, tanh, a companding or an overdriven stage.",
+        "Write the samples as they are; the model's are within the limits.",
+    ),
     "audio.envelope": Kind(
         _BROKEN,
         "The right samples times a loudness that changes: a window on each piece, or each piece normalised alone.",
@@ -742,6 +747,7 @@ _CERTAINTIES = {
         "audio.header",
         "audio.wrapped",
         "audio.few-levels",
+        "audio.bent",
         "audio.envelope",
         "audio.filtered",
         "dump.deviates",

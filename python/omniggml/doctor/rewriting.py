@@ -59,6 +59,10 @@ def _top_bit_turned(x: Samples) -> Samples:
     return np.asarray((as_int16(x) ^ np.int16(-_FULL)).astype(np.float64) / _FULL)
 
 
+def _pairs_exchanged(x: Samples) -> Samples:
+    return x[: len(x) // 2 * 2].reshape(-1, 2)[:, ::-1].reshape(-1)
+
+
 def _alternating(x: Samples) -> Samples:
     return x * (1 - 2 * (np.arange(len(x)) % 2))
 
@@ -103,6 +107,8 @@ REWRITINGS = (
         for n in (2, 3, 4)
     ),
     Rewriting("every second sample has its sign turned", "filtered", _alternating),
+    Rewriting("each two samples are exchanged", "order", _pairs_exchanged),
+    Rewriting("each sample is taken without its sign", "formula", ours=np.abs),
     Rewriting("it runs backwards", "order", lambda x: x[::-1]),
 )
 """Ways in which right samples become others."""

@@ -400,7 +400,7 @@ ONE_RANK = Threshold(
     "drawn.one-rank", 0.9, "share", "of codes that have one place among the likeliest", ("talker.sampling",)
 )
 HOT = Threshold("drawn.hot", 1.2, "temperature", "at which codes are drawn", ("talker.sampling",))
-MOST_HEAT = 4.0
+MOST_HEAT = 5.0
 """Drawn hotter than that, any codes fit."""
 HOT_LATE = Threshold(
     "drawn.hot-late", 4.0, "frames", "that fit before codes begin to look hot: another text", ("talker.sampling",)
@@ -911,6 +911,8 @@ LONGEST_SPAN = 600
 """Frames of a span that are judged."""
 LONGEST_PAUSE, BESIDE_A_CUT, SOMETHING_ELSE = 72000, 240, 0.5
 """Samples between two parts, and beside a cut that are looked at; the share of its energy by which a piece differs."""
+CURVE, AT_THE_LIMIT, MANY_AT_THE_LIMIT = 256, 0.995, 0.002
+"""Points of a curve; what of the loudest sample is at a limit, and the share of samples that are where there is one."""
 FULL_GAIN, LIKE_FULL, FAINT = 0.8, 0.96, 0.6
 """Of the gains of all pieces the one without a fade; over it what isn't faded has at least, and the softest at most."""
 HIGH_PASSES = (4.0, 150.0, 48)

@@ -34,6 +34,8 @@ class EditedAudio(TheirAudio):
             return False
         if found is None or not bounds.COPIED.below(found.residual):
             return self._rewritten(theirs, ours) or self._in_other_order(theirs, ours) or self._slipped(theirs, ours)
+        if self._rewritten(theirs, ours, bounds.MISTAKE_BEATS.value * found.residual):
+            return True
         # Transposed convolutions that are trimmed on one side alone make whole frames, of which ours is a part.
         whole_frames = len(theirs) == self.per_frame * self.n_frames
         if not whole_frames and not found.silent_around and self._in_other_order(theirs, ours):

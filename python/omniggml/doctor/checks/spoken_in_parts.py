@@ -9,7 +9,7 @@ import numpy as np
 
 from omniggml.comparison.agreement import match
 from omniggml.doctor import thresholds as bounds
-from omniggml.doctor.alignment import resampled
+from omniggml.doctor.alignment import resampled, whole
 from omniggml.doctor.checks.their_audio import DECODED_AGAIN, Samples, TheirAudio
 from omniggml.doctor.coding import like_coded
 from omniggml.spec.model_config import SAMPLE_RATE
@@ -38,6 +38,9 @@ class SpokenInParts(TheirAudio):
         if self.n_frames < 2 * bounds.FEWEST_OF_A_PART or (as_long and self.rate == SAMPLE_RATE):
             return False
         theirs = resampled(self.theirs, self.rate, SAMPLE_RATE)
+        alone = whole(theirs, self.made)
+        if alone is not None and bounds.COPIED.below(alone.residual):
+            return False
         parts = self._parts(theirs)
         if len(parts) < 2:
             return False
@@ -106,13 +109,15 @@ class SpokenInParts(TheirAudio):
         parts: list[Part] = []
         first, at = 0, 0
         while first < self.n_frames and len(parts) < bounds.MOST_PARTS:
+            if self.n_frames - first < bounds.FEWEST_OF_A_PART:
+                return []
             ours = self._alone(first, self.n_frames)
             begin = self._begins(theirs, ours, at)
             alike = 0 if begin is None else _alike(theirs[begin:], ours)
             if begin is None or alike < bounds.FEWEST_OF_A_PART * self.per_frame // 2:
                 return []
             end = self._end_of(theirs, begin, first, alike)
-            if end is None:
+            if end is None or end - first < bounds.FEWEST_OF_A_PART:
                 return []
             parts.append(Part(first, end, begin, ours[: self.per_frame * (end - first) - self.lost]))
             first, at = end, parts[-1].until

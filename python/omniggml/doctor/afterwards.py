@@ -185,7 +185,8 @@ def _bent(a: Samples, b: Samples, explained: float) -> Alteration | None:
     ours, theirs = (np.bincount(place, x, minlength=len(edges) - 1) / count for x in (b, a))
     made = np.interp(b, ours, theirs)
     left = float(np.square(a - made).sum()) / max(float(a @ a), _TINY)
-    gain, straight = _fit(a, b)
+    gain = _fit(a, b)[0]
+    straight = _fit(a - a.mean(), b - b.mean())[1]  # with a constant it is bent no more
     if left > max(explained, bounds.EXPLAINS.value) or not bounds.CHANGE_BEATS.below(left / straight):
         return None
     middle = np.abs(b) <= np.median(np.abs(b))

@@ -338,8 +338,9 @@ def _check_end(report: Report, model: Model, prompt: TalkerPrompt, codes: IntArr
     if own < most and bounds.ENDS_EARLY.below(frames / own):
         report.find(
             "codes.cut-short" if bounds.CUT_SHORT.below(frames / own) else "codes.ends-early",
-            f"The codes end after {frames} frames, where the model goes on; it says the text in {own}.",
-            cause={"kind": "end", "where": "codes"},
+            f"The codes end after {frames} frames, where the model goes on; it says the text in {own}. They were ended "
+            "too early, or the last of them were lost.",
+            cause=[{"kind": kind, "where": "codes"} for kind in ("end", "cut")],
             frames=frames,
             expected=own,
             nats=round(nats, 1),

@@ -11,7 +11,7 @@ from omniggml.comparison.agreement import match
 from omniggml.doctor import thresholds as bounds
 from omniggml.doctor.alignment import Stretch, Whole, pieces, resampled, whole
 from omniggml.doctor.checks.audio import find_rate
-from omniggml.doctor.checks.their_audio import DECODED_AGAIN, Samples, TheirAudio, left_over, longest_silence
+from omniggml.doctor.checks.their_audio import AS_CODED, Samples, TheirAudio, left_over, longest_silence
 from omniggml.doctor.coding import like_coded
 from omniggml.doctor.port_search import explained_residual
 from omniggml.doctor.rewriting import REWRITINGS, SLIPS, SWAPPED
@@ -164,7 +164,7 @@ class EditedAudio(TheirAudio):
         ours = resampled(resampled(self.made, SAMPLE_RATE, self.rate), self.rate, SAMPLE_RATE)
         likeness = like_coded(theirs, ours, match(theirs, ours, self.per_frame))
         if bounds.LIKE_CODED.above(likeness):
-            self.say_lossy(DECODED_AGAIN, left, likeness=likeness)
+            self.say_lossy(AS_CODED, left, likeness=likeness)
         return bounds.LIKE_CODED.above(likeness)
 
     def _left_at(self, rate: int) -> float | None:

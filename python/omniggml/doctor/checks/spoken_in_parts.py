@@ -10,7 +10,7 @@ import numpy as np
 from omniggml.comparison.agreement import match
 from omniggml.doctor import thresholds as bounds
 from omniggml.doctor.alignment import resampled, whole
-from omniggml.doctor.checks.their_audio import DECODED_AGAIN, Samples, TheirAudio
+from omniggml.doctor.checks.their_audio import AS_CODED, Samples, TheirAudio
 from omniggml.doctor.coding import like_coded
 from omniggml.spec.model_config import SAMPLE_RATE
 
@@ -70,7 +70,7 @@ class SpokenInParts(TheirAudio):
             return False
         likeness = like_coded(theirs, made, match(theirs, made, 0))
         if bounds.LIKE_CODED.above(likeness):
-            self.say_lossy(DECODED_AGAIN, left, likeness=likeness)
+            self.say_lossy(AS_CODED, left, likeness=likeness)
         return bounds.LIKE_CODED.above(likeness)
 
     def _look_at(self, part: Part, theirs: Samples) -> None:

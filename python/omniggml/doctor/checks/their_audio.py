@@ -23,8 +23,8 @@ from omniggml.doctor.words import share
 IntArray = npt.NDArray[np.int32]
 Samples = npt.NDArray[np.float64]
 
-DECODED_AGAIN = (
-    "decoded again from a lossy codec, as MP3, Opus or Vorbis, or with noise as faint, which leaves over {} of it"
+AS_CODED = (
+    "as after a lossy codec (MP3, Opus, Vorbis), an engine of few bits or noise as faint, which leaves over {} of it"
 )
 _TINY = 1e-12
 _UNIFORM = 12  # a step squared over the variance of what is rounded to it

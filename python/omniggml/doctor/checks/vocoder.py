@@ -19,7 +19,7 @@ from omniggml.doctor.checks.codes import Readable
 from omniggml.doctor.checks.edited_audio import EditedAudio
 from omniggml.doctor.checks.mistaken_vocoder import MistakenVocoder, Trial
 from omniggml.doctor.checks.spoken_in_parts import SpokenInParts
-from omniggml.doctor.checks.their_audio import DECODED_AGAIN, IntArray, Samples, rounding_step
+from omniggml.doctor.checks.their_audio import AS_CODED, IntArray, Samples, rounding_step
 from omniggml.doctor.difference import Shape, shape_of
 from omniggml.doctor.side_by_side import side_by_side
 from omniggml.doctor.vocoder_mirror import VocoderMirror
@@ -137,7 +137,7 @@ class Recognition(SpokenInParts, EditedAudio, AudioLength, MistakenVocoder):
             bits = round(1 - math.log2(rounding_step(self.audio)))
             self.say_lossy(f"rounded to about {bits} bits, which leaves over {{}} of it", found.residual, bits=bits)
         elif self.unexplained(found.residual) and self.is_coded(found):
-            self.say_lossy(DECODED_AGAIN, found.residual, likeness=self.like_coded)
+            self.say_lossy(AS_CODED, found.residual, likeness=self.like_coded)
         elif bounds.SAME.above(found.residual) and not self.rounded_away(found.residual):
             self.report.find(
                 "vocoder.differs",

@@ -28,7 +28,11 @@ class AudioLength(TheirAudio):
             self.report.find(
                 "audio.length",
                 f"{have} samples for {self.n_frames} frames; the model makes {want}"
-                + (f", {found.lag} samples later in yours." if found.lag else "."),
+                + (
+                    f", {abs(found.lag)} samples {'later' if found.lag > 0 else 'earlier'} in yours."
+                    if found.lag
+                    else "."
+                ),
                 cause={"kind": self._kind_of_length(have, want), "where": "audio"},
                 samples=have,
                 expected=want,

@@ -152,6 +152,11 @@ CODES: dict[str, tuple[Callable[[Any], Any], str]] = {
     "without the last": (lambda c: c[:-1], "codes.fewer-groups"),
     "with eos": (lambda c: np.concatenate([c, np.full((len(c), 1), 64 + 102)], axis=1), "codes.control-ids"),
     "beyond": (lambda c: np.where(c == c[0, 0], 5000, c), "codes.out-of-range"),
+    "beyond 32 bits": (lambda c: c.astype(np.int64) * 2**40 + 2**33, "codes.out-of-range"),
+    "beyond 32 bits, unsigned": (
+        lambda c: np.where(c == c[0, 0], 2**64 - 1, c.astype(np.uint64)),
+        "codes.out-of-range",
+    ),
     "negative": (lambda c: np.where(c == c[0, 0], -1, c), "codes.negative"),
     "constant": (lambda c: np.repeat(c[:, :1], c.shape[1], axis=1), "codes.constant"),
     "in a cycle": (lambda c: np.tile(c[:, :4], 10), "codes.repeating"),

@@ -24,6 +24,7 @@ from omniggml.model import Model, TalkerPrompt
 IntArray = npt.NDArray[np.int32]
 
 _MOST_NATS = 13.0
+_INT32 = np.iinfo(np.int32)
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,14 @@ def _as_integers(report: Report, given: npt.NDArray[Any]) -> IntArray | None:
     if given.size == 0:
         report.find("codes.empty", f"There are no codes: the array has the shape {list(given.shape)}.")
         return None
-    return given.astype(np.int32)
+    return _narrowed(given)
+
+
+def _narrowed(given: npt.NDArray[Any]) -> IntArray:
+    """What is beyond 32 bits stays beyond every codebook."""
+    wide = given if given.dtype == np.uint64 else given.astype(np.float64 if given.dtype.kind == "f" else np.int64)
+    least = 0 if given.dtype == np.uint64 else _INT32.min
+    return np.asarray(np.clip(wide, least, _INT32.max), np.int32)
 
 
 def _upright(report: Report, codes: IntArray, groups: int) -> IntArray:

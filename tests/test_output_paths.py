@@ -48,7 +48,7 @@ WRITERS: dict[str, tuple[str, Callable[[Path, Files], object]]] = {
     "imatrix": ("x.gguf", lambda path, _: write_imatrix(path, STATISTICS, ["x"])),
     "quantize": ("x.gguf", lambda path, files: omniggml.quantize(files.speech, path)),
     "speak": ("x.wav", lambda path, files: command("speak", "hi", "-o", path, "-m", files.speech, "--max-frames", 1)),
-    "doctor --html": ("x.html", lambda path, files: command("doctor", files.speech, "--html", path)),
+    "doctor --html": ("x.html", lambda path, files: command("doctor", "--quiet", files.speech, "--html", path)),
 }
 STREAMS = [name for name in WRITERS if name not in ("imatrix", "quantize")]
 SLOW = ("doctor --html",)

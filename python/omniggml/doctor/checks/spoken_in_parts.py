@@ -16,7 +16,7 @@ from omniggml.spec.model_config import SAMPLE_RATE
 
 
 @dataclass(frozen=True)
-class Part:
+class SpokenPart:
     """Frames `first` to `end` of the codes, decoded alone, are `samples`, which lie in theirs from `at` on."""
 
     first: int
@@ -73,12 +73,12 @@ class SpokenInParts(TheirAudio):
             self.say_lossy(AS_CODED, left, likeness=likeness)
         return bounds.LIKE_CODED.above(likeness)
 
-    def _look_at(self, part: Part, theirs: Samples) -> None:
+    def _look_at(self, part: SpokenPart, theirs: Samples) -> None:
         self.codes, self.theirs = self.codes[:, part.first : part.end], theirs[part.at : part.until]
         self.n_frames, self.rate = self.codes.shape[1], SAMPLE_RATE
         self.made = part.samples
 
-    def _say_parts(self, theirs: Samples, parts: list[Part]) -> None:
+    def _say_parts(self, theirs: Samples, parts: list[SpokenPart]) -> None:
         """A speech ends, and begins, in silence; pieces that a port decodes alone are cut anywhere."""
         loud = theirs.std() or 1.0
         cuts = [*(part.until for part in parts[:-1]), *(part.at for part in parts[1:])]
@@ -104,9 +104,9 @@ class SpokenInParts(TheirAudio):
 
     # --- where a part ends ------------------------------------------------------------------------------------------
 
-    def _parts(self, theirs: Samples) -> list[Part]:
+    def _parts(self, theirs: Samples) -> list[SpokenPart]:
         """All frames of the codes in parts; [] where theirs isn't made of them."""
-        parts: list[Part] = []
+        parts: list[SpokenPart] = []
         first, at = 0, 0
         while first < self.n_frames and len(parts) < bounds.MOST_PARTS:
             if self.n_frames - first < bounds.FEWEST_OF_A_PART:
@@ -119,7 +119,7 @@ class SpokenInParts(TheirAudio):
             end = self._end_of(theirs, begin, first, alike)
             if end is None or end - first < bounds.FEWEST_OF_A_PART:
                 return []
-            parts.append(Part(first, end, begin, ours[: self.per_frame * (end - first) - self.lost]))
+            parts.append(SpokenPart(first, end, begin, ours[: self.per_frame * (end - first) - self.lost]))
             first, at = end, parts[-1].until
         return parts if first == self.n_frames else []
 

@@ -178,7 +178,8 @@ def _hum(a: Samples, b: Samples, explained: float) -> Alteration | None:
 def _bent(a: Samples, b: Samples, explained: float) -> Alteration | None:
     """Each sample changed by itself: a curve over ours, through the means of theirs where ours is alike."""
     edges = np.unique(np.quantile(b, np.linspace(0, 1, bounds.CURVE + 1)))
-    if len(edges) <= bounds.CURVE // 2:
+    too_loud = float(np.mean(np.abs(a) >= bounds.FULL)) > bounds.MANY_AT_THE_LIMIT  # which is another finding
+    if too_loud or len(edges) <= bounds.CURVE // 2:
         return None
     place = np.clip(np.searchsorted(edges, b, side="right") - 1, 0, len(edges) - 2)
     count = np.maximum(np.bincount(place, minlength=len(edges) - 1), 1)

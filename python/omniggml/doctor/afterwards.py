@@ -47,16 +47,15 @@ def noise_over(theirs: Samples, ours: Samples) -> Alteration | None:
     """White noise, as loud in pauses as elsewhere, that lies over ours: what no mistake of a vocoder leaves."""
     n = min(len(theirs), len(ours))
     a, b = theirs[:n], ours[:n]
-    blocks = n // bounds.PIECE
     if n < bounds.LEAST_COMMON or not a.any() or not b.any():
         return None
     gain, left = _fit(a, b)
     rest = a - gain * b
-    power = np.square(rest[: blocks * bounds.PIECE]).reshape(blocks, -1).mean(axis=1)
+    power = np.square(_in_pieces(rest)).mean(axis=1)
     low, high = np.quantile(power, bounds.STEADY_PARTS)
-    own = np.square(b[: blocks * bounds.PIECE]).reshape(blocks, -1).mean(axis=1)
+    own = np.square(_in_pieces(b)).mean(axis=1)
     varied = float(np.quantile(own, bounds.STEADY_PARTS[1]) / (np.quantile(own, bounds.STEADY_PARTS[0]) + _TINY))
-    frames = rest[: blocks * bounds.PIECE].reshape(blocks, -1) * np.hanning(bounds.PIECE)
+    frames = _in_pieces(rest) * np.hanning(bounds.PIECE)
     spectrum = np.square(np.abs(np.fft.rfft(frames, axis=1))).mean(axis=0)[1:-1] + _TINY
     flatness = float(np.exp(np.mean(np.log(spectrum))) / spectrum.mean())
     if not bounds.STEADY.below(float(high / (low + _TINY))) or not bounds.VARIED.above(varied):
@@ -69,6 +68,11 @@ def noise_over(theirs: Samples, ours: Samples) -> Alteration | None:
     return Alteration("audio.added", words, "noise", left, {"flatness": flatness})
 
 
+def _in_pieces(x: Samples) -> Samples:
+    """[pieces, samples], without what is behind the last whole one."""
+    return x[: len(x) // bounds.PIECE * bounds.PIECE].reshape(-1, bounds.PIECE)
+
+
 def _gain(a: Samples, b: Samples) -> float:
     """Of theirs over ours, whatever was done to the loudest and to some of the others."""
     low, high = np.quantile(np.abs(b), bounds.MIDDLING)
@@ -79,7 +83,12 @@ def _gain(a: Samples, b: Samples) -> float:
 def _fit(a: Samples, b: Samples) -> tuple[float, float]:
     """The gain of least squares, and the share of a that it leaves over."""
     gain = float(a @ b) / max(float(b @ b), _TINY)
-    return gain, float(np.square(a - gain * b).sum()) / max(float(a @ a), _TINY)
+    return gain, _left(a, gain * b)
+
+
+def _left(a: Samples, made: Samples) -> float:
+    """The share of a that is left over of it by what was made of ours."""
+    return float(np.square(a - made).sum()) / max(float(a @ a), _TINY)
 
 
 def _wrapped(a: Samples, b: Samples, explained: float) -> Alteration | None:
@@ -184,8 +193,7 @@ def _bent(a: Samples, b: Samples, explained: float) -> Alteration | None:
     place = np.clip(np.searchsorted(edges, b, side="right") - 1, 0, len(edges) - 2)
     count = np.maximum(np.bincount(place, minlength=len(edges) - 1), 1)
     ours, theirs = (np.bincount(place, x, minlength=len(edges) - 1) / count for x in (b, a))
-    made = np.interp(b, ours, theirs)
-    left = float(np.square(a - made).sum()) / max(float(a @ a), _TINY)
+    left = _left(a, np.interp(b, ours, theirs))
     gain = _fit(a, b)[0]
     straight = _fit(a - a.mean(), b - b.mean())[1]  # with a constant it is bent no more
     if left > max(explained, bounds.EXPLAINS.value) or not bounds.CHANGE_BEATS.below(left / straight):
@@ -205,10 +213,9 @@ def _is_flat(a: Samples) -> bool:
 def _faded(a: Samples, b: Samples, explained: float) -> Alteration | None:
     """Ours as loud as it is for a while, softer and softer before or behind that."""
     width = bounds.PIECE
-    n = len(a) // width
-    if n < bounds.FEWEST_PIECES:
+    if len(a) // width < bounds.FEWEST_PIECES:
         return None
-    x, y = a[: n * width].reshape(n, width), b[: n * width].reshape(n, width)
+    x, y = _in_pieces(a), _in_pieces(b)
     own = np.square(y).sum(axis=1)
     loud = np.flatnonzero(own > own.mean() * bounds.LOUD_PIECE)
     gains = (x * y).sum(axis=1)[loud] / own[loud]
@@ -216,8 +223,7 @@ def _faded(a: Samples, b: Samples, explained: float) -> Alteration | None:
     if unfaded is None:
         return None
     (first, last), at = unfaded, (loud + 0.5) * width
-    steps = np.interp(np.arange(len(a)), at, gains)
-    left = float(np.square(a - steps * b).sum()) / max(float(a @ a), _TINY)
+    left = _left(a, np.interp(np.arange(len(a)), at, gains) * b)
     if not bounds.ENVELOPE_LEAVES.below(left):
         return None
     ends = (("in", at[first] / SAMPLE_RATE, first), ("out", (len(a) - at[last]) / SAMPLE_RATE, len(gains) - 1 - last))
@@ -242,27 +248,32 @@ def _unfaded(gains: npt.NDArray[np.floating[Any]]) -> tuple[int, int] | None:
 
 def _at_the_edges(a: Samples, b: Samples, explained: float) -> Alteration | None:
     """Ours but for what resamplers take of the highest tones, and filters against a constant of the lowest."""
-    size = len(a)
-    hertz, theirs, ours = np.fft.rfftfreq(size, 1 / SAMPLE_RATE), np.fft.rfft(a), np.fft.rfft(b)
-    high = hertz > bounds.RESAMPLED_BAND * SAMPLE_RATE / 2
+    hertz, theirs, ours = np.fft.rfftfreq(len(a), 1 / SAMPLE_RATE), np.fft.rfft(a), np.fft.rfft(b)
+    above = bounds.RESAMPLED_BAND * SAMPLE_RATE / 2
+    high = hertz > above
     # What is taken away: a mistake puts something else there.
-    softer = float(np.square(np.abs(theirs[high])).sum()) <= float(np.square(np.abs(ours[high])).sum())
-    most, total = max(explained, bounds.EXPLAINS.value), float(np.square(np.abs(theirs[~high])).sum()) or 1.0
+    softer = _energy(theirs[high]) <= _energy(ours[high])
+    most = max(explained, bounds.EXPLAINS.value)
     for passed, how in _high_passes(hertz):
         filtered = ours * passed
-        gain = float((theirs[~high] * np.conj(filtered[~high])).real.sum()) / max(
-            float(np.square(np.abs(filtered[~high])).sum()), _TINY
-        )
-        off = np.square(np.abs(theirs - gain * filtered))
-        if how and float(off.sum()) / max(float(np.square(np.abs(theirs)).sum()), _TINY) <= most:
-            return Alteration("audio.band", f"Your audio is ours {how}.", "filtered", float(off.sum()), {"gain": gain})
-        left = float(off[~high].sum()) / total
+        inner = filtered[~high]
+        gain = float((theirs[~high] * np.conj(inner)).real.sum()) / max(_energy(inner), _TINY)
+        rest = theirs - gain * filtered
+        left = _energy(rest) / max(_energy(theirs), _TINY)
+        if how and left <= most:
+            return Alteration("audio.band", f"Your audio is ours {how}.", "filtered", left, {"gain": gain})
+        left = _energy(rest[~high]) / max(_energy(theirs[~high]), _TINY)
         if left <= most and softer:
-            above = bounds.RESAMPLED_BAND * SAMPLE_RATE / 2000
             also = f" {how}, and" if how else ""
-            words = f"Your audio is ours{also} but for what it lacks above {above:.1f} kHz, as a resampler takes it."
+            words = (
+                f"Your audio is ours{also} but for what it lacks above {above / 1000:.1f} kHz, as a resampler takes it."
+            )
             return Alteration("audio.band", words, "filtered", left, {"gain": gain})
     return None
+
+
+def _energy(spectrum: npt.NDArray[np.complexfloating[Any, Any]]) -> float:
+    return float(np.square(np.abs(spectrum)).sum())
 
 
 def _high_passes(
@@ -280,10 +291,9 @@ def _high_passes(
 def _envelope(a: Samples, b: Samples, explained: float) -> Alteration | None:
     """Ours times something that changes slowly, by a parabola in each piece of 20 ms."""
     width = bounds.PIECE
-    n = len(a) // width
-    if n < bounds.FEWEST_PIECES:
+    if len(a) // width < bounds.FEWEST_PIECES:
         return None
-    x, y = a[: n * width].reshape(n, width), b[: n * width].reshape(n, width)
+    x, y = _in_pieces(a), _in_pieces(b)
     time = np.linspace(-1, 1, width)
     basis = y[:, :, None] * np.stack([np.ones(width), time, time**2], axis=1)  # [pieces, samples, 3]
     square = np.einsum("pti,ptj->pij", basis, basis) + _TINY * np.eye(3)
@@ -356,7 +366,7 @@ def _taps(a: Samples, b: Samples, lags: Places) -> tuple[Samples, float]:
         made = _through(b, lags, taps)
         whole = np.where(cut, np.sign(a) * np.maximum(np.abs(a), np.sign(a) * made), a)
     inside = np.where(cut, np.clip(made, -1, 1), made)
-    return taps, float(np.square(a - inside).sum()) / max(float(a @ a), _TINY)
+    return taps, _left(a, inside)
 
 
 def _through(b: Samples, lags: Places, taps: Samples) -> Samples:

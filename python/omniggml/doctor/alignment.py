@@ -100,11 +100,16 @@ def _faded(a: Samples, b: Samples) -> int:
     return total
 
 
-def _lag(theirs: Samples, ours: Samples) -> int:
+def correlated(theirs: Samples, ours: Samples) -> Samples:
+    """Their product, ours being so many samples later in theirs; from the end on, earlier."""
     size = 1 << (len(theirs) + len(ours)).bit_length()
-    crossed = np.fft.irfft(np.fft.rfft(theirs, size) * np.conj(np.fft.rfft(ours, size)), size)
+    return np.asarray(np.fft.irfft(np.fft.rfft(theirs, size) * np.conj(np.fft.rfft(ours, size)), size))
+
+
+def _lag(theirs: Samples, ours: Samples) -> int:
+    crossed = correlated(theirs, ours)
     at = int(np.argmax(np.abs(crossed)))
-    return at if at < len(theirs) else at - size
+    return at if at < len(theirs) else at - len(crossed)
 
 
 def pieces(theirs: Samples, ours: Samples) -> list[Stretch]:

@@ -20,9 +20,9 @@ from omniggml.gguf.type_names import block_of, dequantize
 from omniggml.spec.sections import SPOKEN_SECTIONS
 from omniggml.spec.speech_file import short_name, speech_file_tensors
 
-_PIECE = 1 << 23  # bytes
-
 FloatArray = npt.NDArray[np.float32]
+
+_PIECE = 1 << 23  # bytes
 
 
 class StoredWeights(Mapping[str, FloatArray]):
@@ -87,7 +87,8 @@ class StoredWeights(Mapping[str, FloatArray]):
 
     def _values(self, part: Part) -> FloatArray:
         """Piece by piece: one of them holds up no other thread for long."""
-        nbytes, first = part.stored.nbytes // part.slices, part.slice * (part.stored.nbytes // part.slices)
+        nbytes = part.stored.nbytes // part.slices
+        first = part.slice * nbytes
         n_values, block = block_of(part.stored.type)
         if nbytes % block:
             return dequantize(self.file.header.read(part.stored, first, nbytes), part.stored.type)

@@ -11,8 +11,7 @@ from omniggml.comparison.agreement import match
 from omniggml.doctor import thresholds as bounds
 from omniggml.doctor.alignment import Stretch, Whole, pieces, resampled, whole
 from omniggml.doctor.checks.audio import find_rate
-from omniggml.doctor.checks.their_audio import AS_CODED, Samples, TheirAudio, left_over, longest_silence
-from omniggml.doctor.coding import like_coded
+from omniggml.doctor.checks.their_audio import Samples, TheirAudio, left_over, longest_silence
 from omniggml.doctor.port_search import explained_residual
 from omniggml.doctor.rewriting import REWRITINGS, SLIPS, SWAPPED
 from omniggml.doctor.words import share
@@ -162,10 +161,7 @@ class EditedAudio(TheirAudio):
             return True
         theirs = resampled(self.theirs, self.rate, SAMPLE_RATE)
         ours = resampled(resampled(self.made, SAMPLE_RATE, self.rate), self.rate, SAMPLE_RATE)
-        likeness = like_coded(theirs, ours, match(theirs, ours, self.per_frame))
-        if bounds.LIKE_CODED.above(likeness):
-            self.say_lossy(AS_CODED, left, likeness=likeness)
-        return bounds.LIKE_CODED.above(likeness)
+        return self.says_coded(theirs, ours, match(theirs, ours, self.per_frame), left)
 
     def _left_at(self, rate: int) -> float | None:
         """What ours leaves over of theirs, read at a rate, as far as both rates reach, and what resamples lets pass."""
@@ -193,8 +189,7 @@ class EditedAudio(TheirAudio):
                 lost_before=found.lost_before,
                 lost_after=found.lost_after,
             )
-        if bounds.QUIETER.below(found.gain) or bounds.LOUDER.above(found.gain):
-            self.report.find("audio.gain", f"Your audio is ours times {found.gain:.3f}.", gain=found.gain)
+        self.say_gain(found.gain)
 
     def _rewritten(self, theirs: Samples, ours: Samples, most: float = bounds.REWRITTEN.value) -> bool:
         """Whether theirs is ours with its bytes or samples taken for something else, which leaves over less than

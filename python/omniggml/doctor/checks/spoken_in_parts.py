@@ -7,11 +7,10 @@ from itertools import pairwise
 
 import numpy as np
 
-from omniggml.comparison.agreement import match
+from omniggml.comparison.agreement import Match, match
 from omniggml.doctor import thresholds as bounds
-from omniggml.doctor.alignment import resampled, whole
-from omniggml.doctor.checks.their_audio import AS_CODED, Samples, TheirAudio
-from omniggml.doctor.coding import like_coded
+from omniggml.doctor.alignment import correlated, resampled, whole
+from omniggml.doctor.checks.their_audio import Samples, TheirAudio, left_over
 from omniggml.spec.model_config import SAMPLE_RATE
 
 
@@ -56,22 +55,17 @@ class SpokenInParts(TheirAudio):
                 rate=self.rate,
                 residual=found.residual,
             )
-        if self._is_right(theirs, made, found.residual):
-            if bounds.QUIETER.below(found.gain) or bounds.LOUDER.above(found.gain):
-                self.report.find("audio.gain", f"Your audio is ours times {found.gain:.3f}.", gain=found.gain)
+        if self._is_right(theirs, made, found):
+            self.say_gain(found.gain)
             return True
         self._look_at(max(parts, key=lambda part: part.end - part.first), theirs)
         return False
 
-    def _is_right(self, theirs: Samples, made: Samples, left: float) -> bool:
+    def _is_right(self, theirs: Samples, made: Samples, found: Match) -> bool:
+        left = found.residual
         if not self.unexplained(left) or (self.rate != SAMPLE_RATE and not bounds.RESAMPLED_LEAVES.above(left)):
             return True
-        if bounds.CODED_LEAVES.above(left):
-            return False
-        likeness = like_coded(theirs, made, match(theirs, made, 0))
-        if bounds.LIKE_CODED.above(likeness):
-            self.say_lossy(AS_CODED, left, likeness=likeness)
-        return bounds.LIKE_CODED.above(likeness)
+        return not bounds.CODED_LEAVES.above(left) and self.says_coded(theirs, made, found, left)
 
     def _look_at(self, part: SpokenPart, theirs: Samples) -> None:
         self.codes, self.theirs = self.codes[:, part.first : part.end], theirs[part.at : part.until]
@@ -124,9 +118,7 @@ class SpokenInParts(TheirAudio):
         return parts if first == self.n_frames else []
 
     def _alone(self, first: int, end: int) -> Samples:
-        codes = np.ascontiguousarray(self.codes[:, first:end])
-        made = self.mirror(codes) if self.model is None else self.model.code2wav(codes)
-        return made.astype(np.float64)
+        return self.decoded(np.ascontiguousarray(self.codes[:, first:end]))
 
     def _begins(self, theirs: Samples, ours: Samples, at: int) -> int | None:
         """From which sample of theirs on, at or behind `at`, ours is: within the longest pause."""
@@ -134,9 +126,7 @@ class SpokenInParts(TheirAudio):
         near = theirs[at : at + len(some) + bounds.LONGEST_PAUSE]
         if len(near) < bounds.LEAST_COMMON or not some.any():
             return None
-        size = 1 << (len(near) + len(some)).bit_length()
-        crossed = np.fft.irfft(np.fft.rfft(near, size) * np.conj(np.fft.rfft(some, size)), size)
-        return at + int(np.argmax(crossed[: bounds.LONGEST_PAUSE]))
+        return at + int(np.argmax(correlated(near, some)[: bounds.LONGEST_PAUSE]))
 
     def _end_of(self, theirs: Samples, begin: int, first: int, alike: int) -> int | None:
         """The frame before which the part ends that is ours for `alike` samples: what follows, decoded alone, is theirs
@@ -150,15 +140,12 @@ class SpokenInParts(TheirAudio):
             ours = self._alone(end, min(self.n_frames, end + bounds.FRAMES_OF_A_BEGINNING))
             after = begin + self.per_frame * (end - first) - self.lost
             start = self._begins(theirs, ours, after) if len(ours) else None
-            left = 1.0 if start is None else _left(theirs[start : start + len(ours)], ours)
-            if start is not None and left < least:
+            if start is None:
+                continue
+            left = left_over(theirs[start : start + len(ours)], ours)
+            if left < least:
                 best, least = end, left
         return best
-
-
-def _left(theirs: Samples, ours: Samples) -> float:
-    n = min(len(theirs), len(ours))
-    return match(theirs[:n], ours[:n], 0).residual if n >= bounds.LEAST_COMMON else 1.0
 
 
 def _alike(theirs: Samples, ours: Samples) -> int:

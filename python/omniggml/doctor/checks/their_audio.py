@@ -49,8 +49,12 @@ class TheirAudio:
 
     @cached_property
     def made(self) -> Samples:
-        """What the engine makes of the codes; where there is none, the mirror."""
-        made = self.mirror(self.codes) if self.model is None else self.model.code2wav(self.codes)
+        """What is made of all codes."""
+        return self.decoded(self.codes)
+
+    def decoded(self, codes: IntArray) -> Samples:
+        """What the engine makes of codes; where there is none, the mirror."""
+        made = self.mirror(codes) if self.model is None else self.model.code2wav(codes)
         return made.astype(np.float64)
 
     @cached_property
@@ -94,6 +98,18 @@ class TheirAudio:
             residual=left,
             **evidence,
         )
+
+    def says_coded(self, theirs: Samples, ours: Samples, found: Match, left: float) -> bool:
+        """Whether what ours leaves over of theirs is like what a codec leaves over; then that is said. See
+        `coding.like_coded`."""
+        likeness = like_coded(theirs, ours, found)
+        if bounds.LIKE_CODED.above(likeness):
+            self.say_lossy(AS_CODED, left, likeness=likeness)
+        return bounds.LIKE_CODED.above(likeness)
+
+    def say_gain(self, gain: float) -> None:
+        if bounds.QUIETER.below(gain) or bounds.LOUDER.above(gain):
+            self.report.find("audio.gain", f"Your audio is ours times {gain:.3f}.", gain=gain)
 
     def say_swapped(self) -> None:
         self.report.find("audio.bytes", "With the bytes of its samples swapped, your audio equals ours.")

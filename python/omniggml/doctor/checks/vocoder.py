@@ -158,8 +158,8 @@ class Recognition(SpokenInParts, EditedAudio, AudioLength, MistakenVocoder):
                 f"Your audio is ours with its sign turned (gain {found.gain:.3f}).",
                 gain=found.gain,
             )
-        elif bounds.QUIETER.below(found.gain) or bounds.LOUDER.above(found.gain):
-            self.report.find("audio.gain", f"Your audio is ours times {found.gain:.3f}.", gain=found.gain)
+        else:
+            self.say_gain(found.gain)
         self._judge_constant(found)
         self._judge_length(found)
 

@@ -114,6 +114,28 @@ def test_pieces_that_are_cut_in_sound_are_no_parts(evidence: Evidence) -> None:
     assert found.findings[0].id == "audio.seams" and found.exit_code == 2
 
 
+LONG = "and red two book friend reads train house two.\n\nlast home we she falls nine.\n\nlast river reads last."
+
+OF_PARTS: dict[str, Callable[[Samples], Samples]] = {
+    "as it is": lambda x: x,
+    "with a lead-in": lambda x: np.append(np.zeros(16800), x),
+    "faded in": lambda x: x * np.minimum(1, np.arange(len(x)) / 16800),
+    "through MP3": lambda x: decoded(x, RATE, "MP3", "MPEG_LAYER_III", 0.6),
+    "softer": lambda x: 0.3 * x,
+}
+
+
+@pytest.mark.parametrize("edit", OF_PARTS)
+def test_a_speech_of_parts_is_known_however_it_was_edited(evidence: Evidence, edit: str) -> None:
+    """Louder speech elsewhere, silence at the ends of parts and a codec's noise hide where parts are."""
+    said = evidence.speech(VOICE, text=LONG, speaker="ethan", max_frames=400)
+    given = evidence.with_codes(VOICE, OF_PARTS[edit](said.samples.astype(np.float64)), said.codes, subtype="PCM_16")
+    found = omniggml.diagnose(**given, text=LONG, n_threads=1)
+    assert found.exit_code == 0, found.verdict
+    evidences = {finding.id: finding.evidence for finding in found.findings}
+    assert len(evidences["audio.parts"]["frames"]) == len(evidences["codes.parts"]["frames"]) == len(said.segments) > 2
+
+
 @pytest.mark.parametrize("pause", [0, 7000])
 def test_a_mistake_in_a_speech_of_parts_is_found_in_one_of_them(evidence: Evidence, pause: int) -> None:
     """The first parts are right, and a later one has its sign turned: nothing of that is taken for a part."""

@@ -907,6 +907,8 @@ CONTAINERS = {"VORBIS": "OGG", "OPUS": "OGG", "MPEG_LAYER_III": "MP3"}
 FEWEST_OF_A_PART, MOST_PARTS, FRAMES_OF_A_BEGINNING, SEEMS_TO_GO_ON = 4, 200, 6, 16
 """Frames of a part that is decoded alone, and such parts; frames by which its beginning is found, and for which the one
 before seems to go on."""
+WRONG_IN_A_ROW = 4
+"""Loud pieces behind which a part has ended."""
 LONGEST_SPAN = 600
 """Frames of a span that are judged."""
 LONGEST_PAUSE, BESIDE_A_CUT, SOMETHING_ELSE = 72000, 240, 0.5

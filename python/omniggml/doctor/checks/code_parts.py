@@ -43,7 +43,9 @@ def check_parts(case: Case, report: Report, model: Model, codes: IntArray) -> bo
 def _begins(model: Model, prompt: TalkerPrompt, codes: IntArray) -> bool:
     """Whether the first frames are what the model says."""
     some = codes[:, : bounds.FEWEST_OF_A_PART + 2]
-    return bool(some.shape[1]) and likelihood_of(model, prompt, np.ascontiguousarray(some)).fits
+    return bool(some.shape[1]) and not bounds.MISFIT_FRAME.above(
+        likelihood_of(model, prompt, np.ascontiguousarray(some)).misfit
+    )
 
 
 def _frames_of_each(model: Model, prompts: list[TalkerPrompt], codes: IntArray) -> list[int]:
@@ -53,7 +55,7 @@ def _frames_of_each(model: Model, prompts: list[TalkerPrompt], codes: IntArray) 
         rest = np.ascontiguousarray(codes[:, sum(frames) :])
         found = likelihood_of(model, prompt, rest[:, : bounds.LONGEST_SPAN])
         if number == len(prompts) - 1:
-            return [*frames, rest.shape[1]] if found.fits else []
+            return [] if bounds.MISFIT.above(found.misfit) else [*frames, rest.shape[1]]
         assert found.deficit is not None
         wrong = np.flatnonzero(found.deficit.mean(axis=0) > bounds.MISFIT_FRAME.value)[: bounds.ARRANGED_AGAIN]
         # What follows may fit by chance for a frame or two.

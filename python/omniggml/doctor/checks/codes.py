@@ -417,6 +417,8 @@ def _judge_parts(case: Case, report: Report, model: Model, prompt: TalkerPrompt,
     wrong = [group for group, value in enumerate(by_group) if bounds.MISFIT.above(float(value))]
     if not wrong and not whole.unlucky:
         return None
+    if fitting >= bounds.JUDGED_FRAMES and check_parts(case, report, model, codes):
+        return codes  # what begins otherwise was asked before
     put_right = None if _some_groups(wrong, by_group) else _pieces(case, report, model, prompt, codes, fitting)
     if put_right is None and not _say_length(report, model, prompt, whole):
         _say_what_fits(report, whole, wrong, fitting)

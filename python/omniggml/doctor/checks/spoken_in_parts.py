@@ -106,9 +106,10 @@ class SpokenInParts(TheirAudio):
             if self.n_frames - first < bounds.FEWEST_OF_A_PART:
                 return []
             ours = self._alone(first, self.n_frames)
-            begin = self._begins(theirs, ours, at)
-            alike = 0 if begin is None else _alike(theirs[begin:], ours)
-            if begin is None or alike < bounds.FEWEST_OF_A_PART * self.per_frame // 2:
+            # Of a beginning that is faded, the place where it is likest may be another.
+            begins = {at, self._begins(theirs, ours, at) or at}
+            alike, begin = max((_alike(theirs[begin:], ours), begin) for begin in begins)
+            if alike < bounds.FEWEST_OF_A_PART * self.per_frame // 2:
                 return []
             end = self._end_of(theirs, begin, first, alike)
             if end is None or end - first < bounds.FEWEST_OF_A_PART:
@@ -126,7 +127,12 @@ class SpokenInParts(TheirAudio):
         near = theirs[at : at + len(some) + bounds.LONGEST_PAUSE]
         if len(near) < bounds.LEAST_COMMON or not some.any():
             return None
-        return at + int(np.argmax(correlated(near, some)[: bounds.LONGEST_PAUSE]))
+        # Beside what is loud there: louder speech of something else isn't alike.
+        starts = np.arange(min(bounds.LONGEST_PAUSE, len(near)))
+        energy = np.concatenate([[0.0], np.cumsum(np.square(near))])
+        loud = energy[np.minimum(starts + len(some), len(near))] - energy[starts]
+        alike = correlated(near, some)[: len(starts)] / np.sqrt(loud + bounds.LOUD_PIECE * (loud.max() or 1.0))
+        return at + int(np.argmax(alike))
 
     def _end_of(self, theirs: Samples, begin: int, first: int, alike: int) -> int | None:
         """The frame before which the part ends that is ours for `alike` samples: what follows, decoded alone, is theirs
@@ -135,7 +141,7 @@ class SpokenInParts(TheirAudio):
         if latest == self.n_frames and begin + self.per_frame * (latest - first) - self.lost <= len(theirs) + 1:
             return int(self.n_frames)
         best: int | None = None
-        least = bounds.COPIED.value
+        least = bounds.CODED_LEAVES.value
         for end in range(latest, max(first, latest - bounds.SEEMS_TO_GO_ON), -1):
             ours = self._alone(end, min(self.n_frames, end + bounds.FRAMES_OF_A_BEGINNING))
             after = begin + self.per_frame * (end - first) - self.lost
@@ -149,7 +155,7 @@ class SpokenInParts(TheirAudio):
 
 
 def _alike(theirs: Samples, ours: Samples) -> int:
-    """For how many samples theirs is ours times a gain, before two loud blocks in a row are something else."""
+    """For how many samples theirs is ours times a gain, before loud blocks in a row are something else."""
     n = min(len(theirs), len(ours)) // bounds.PIECE
     x, y = (samples[: n * bounds.PIECE].reshape(n, bounds.PIECE) for samples in (theirs, ours))
     power = np.maximum(np.square(x).sum(axis=1), np.square(y).sum(axis=1))
@@ -159,5 +165,7 @@ def _alike(theirs: Samples, ours: Samples) -> int:
     gain = float(products[few].sum() / max(own[few].sum(), np.finfo(float).tiny))
     off = np.square(x - gain * y).sum(axis=1) > bounds.SOMETHING_ELSE * power
     wrong = np.flatnonzero(loud & off)
-    ended = next((one for one, two in pairwise(wrong) if two - one <= 2), n)
+    # A codec of few bits spoils a block or two.
+    row = bounds.WRONG_IN_A_ROW
+    ended = next((one for one, last in zip(wrong, wrong[row - 1 :], strict=False) if last - one < 2 * row), n)
     return int(ended) * bounds.PIECE

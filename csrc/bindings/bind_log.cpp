@@ -1,4 +1,3 @@
-#include <ggml.h>
 #include <pybind11/stl.h>
 
 #include <deque>
@@ -7,6 +6,7 @@
 #include <utility>
 
 #include "bindings/bindings.h"
+#include "core/ggml_log.h"
 
 namespace py = pybind11;
 
@@ -64,7 +64,7 @@ std::vector<std::pair<int, py::str>> take_log() {
 }  // namespace
 
 void bind_log(py::module_ & m) {
-    ggml_log_set(keep, nullptr);
+    listen_to_ggml(keep, nullptr);
     m.def("take_log", &take_log,
           "Lines that ggml logged since the last call, each its level (ggml's number: 1 debug, 2 info, 3 warning, "
           "4 error) and text; of many, the newest.");

@@ -1,8 +1,7 @@
-#include <ggml.h>
-
 #include <mutex>
 
 #include "capi/omniggml.h"
+#include "core/ggml_log.h"
 
 namespace {
 
@@ -34,6 +33,6 @@ void omni_log_set(omni_log_callback callback, void * user_data) {
         listener().callback  = callback;
         listener().user_data = user_data;
     }
-    ggml_log_set(callback != nullptr ? pass_on : nullptr, nullptr);
+    omni::listen_to_ggml(callback != nullptr ? pass_on : nullptr, nullptr);
 }
 }

@@ -20,7 +20,8 @@ class CatchScope {
     bool before_;
 };
 
-// While one lives, an assertion in this thread is not thrown: a parallel region must not be left by an exception.
+// While one lives, an assertion in this thread is not thrown: a parallel region must not be left by an exception. A
+// driver's word that its device has no memory left is, as Error(memory): it comes from outside of any region.
 class ComputeScope {
   public:
     ComputeScope();

@@ -6,6 +6,7 @@
 
 namespace omni {
 
+void bind_device(pybind11::module_ & m);
 void bind_fuzz(pybind11::module_ & m);
 void bind_graph(pybind11::module_ & m);
 void bind_kernels(pybind11::module_ & m);

@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
@@ -21,8 +22,16 @@ from omniggml.doctor import thresholds as bounds
 from omniggml.doctor.port_trials import Samples, Trials, decades
 from omniggml.doctor.progress import Progress
 from omniggml.doctor.side_by_side import side_by_side
+from omniggml.doctor.tensor_mistakes import MULTIPLIED
 from omniggml.doctor.vocoder_grammar import PortMistake, full_names, port_mistakes
 from omniggml.doctor.vocoder_mirror import Scoped, VocoderMirror
+from omniggml.doctor.vocoder_numbers import (
+    Number,
+    but_for_numbers,
+    numbers_that_go_with,
+    port_numbers,
+    with_the_nearest,
+)
 
 IntArray = npt.NDArray[np.int32]
 
@@ -59,6 +68,7 @@ class PortSearch:
         self.mirror, self.codes, self.theirs, self.floor, self.ours = mirror, codes, theirs, floor, ours
         self.progress = Progress(announce)
         self._alone: dict[int, float] = {}  # by a mistake's id: what it leaves over without any other
+        self._tuned: dict[int, Explanation] = {}  # by a number's id, with the value that leaves least
         geometry = mirror.geometry
         self.per_frame = int(np.prod([*geometry["upsampling_ratios"], *geometry["upsample_rates"]]))
         self.tried = 0
@@ -70,12 +80,50 @@ class PortSearch:
         mistakes = self._affordable
         self.progress.begins(f"looking at {len(mistakes)} changes of the vocoder")
         near = not bounds.EXPLAINS.above(self.right)
+        if by_a_number := self._by_a_number(mistakes):
+            return by_a_number
         singles = self._search((), mistakes, bounds.NEAR_DECADES if near else math.inf)
         if singles and singles[0].residual <= self.explained:
             return [*self._moved(singles[0], mistakes), *singles]
-        if not singles or near or self.coarse:
+        singles = self._with_numbers(singles)
+        if not singles or near or self.coarse or singles[0].residual <= self.explained:
             return singles
         return self._pairs(singles, mistakes, thorough=not self._is_large)
+
+    def _by_a_number(self, mistakes: list[PortMistake]) -> list[Explanation]:
+        """Where most goes with a number, and another value of it leaves nothing: that, and other mistakes of the same
+        modules that do as well."""
+        for found in self._with_another(number for goes, number in self._numbers if goes > bounds.GOES_WITH_MOST):
+            if found.residual <= self.explained:
+                (mistake,) = found.mistakes
+                others = [one for one in mistakes if but_for_numbers(one.clause) != but_for_numbers(mistake.clause)]
+                rivals = self._rivals_of(mistake, others, self._right, self.explained)
+                return [found, *(self._explanation(self._right, (), rival) for _, rival in rivals)]
+        return []
+
+    def _with_numbers(self, singles: list[Explanation]) -> list[Explanation]:
+        """And those with numbers that no list holds: which go with theirs, or of which one in the list came near."""
+        near = {but_for_numbers(single.mistakes[0].clause) for single in singles}
+        go_with = (number for goes, number in self._numbers if goes > bounds.GOES_WITH)
+        came_near = (number for _, number in self._numbers if but_for_numbers(number.at(number.tried).clause) in near)
+        found = {id(one.mistakes[0]): one for some in (go_with, came_near) for one in self._with_another(some)}
+        return sorted([*singles, *found.values()], key=lambda explanation: explanation.residual)
+
+    def _with_another(self, numbers: Iterable[Number]) -> Iterator[Explanation]:
+        """With the values that leave least, of the first few."""
+        for number in islice(numbers, bounds.NUMBERS_TRIED):
+            if id(number) not in self._tuned:
+                mistake = with_the_nearest(self._right, number)
+                self._tuned[id(number)] = self._explanation(self._right, (), mistake)
+            yield self._tuned[id(number)]
+
+    @cached_property
+    def _numbers(self) -> list[tuple[float, Number]]:
+        """The likeliest to be another first; of a large vocoder those of all modules alike."""
+        every = list(port_numbers(self.mirror))
+        numbers = [one for one in every if not (self._is_large and _is_of_one(one.at(one.tried)))]
+        tried = self.progress.through(numbers, len(numbers), "looking for a number that is another")
+        return numbers_that_go_with(self._right, tried)
 
     def _pairs(self, singles: list[Explanation], mistakes: list[PortMistake], thorough: bool) -> list[Explanation]:
         """With each of the best singles the seconds that came nearest alone, then with the very best all others, where
@@ -148,7 +196,7 @@ class PortSearch:
     def glimpsed(self, mistakes: Iterable[PortMistake]) -> Iterator[float]:
         """What each leaves over of theirs at the earliest place that tells, before the smallest difference has
         grown."""
-        place = self._right.n_places - 1
+        place = self._right.earliest
         self._right.glimpsed(None, place)  # which computes what all of them begin from
         for _, left in side_by_side(lambda one: self._right.glimpsed(one, place), mistakes, self.at_once):
             yield left
@@ -202,14 +250,14 @@ class PortSearch:
     @cached_property
     def _affordable(self) -> list[PortMistake]:
         """As many as the budget has room for: first those that a port makes in all modules of a class alike, or in the
-        only one."""
+        only one, and of these factors last, which are looked for as numbers, too."""
         decoder = range(1, 1 + len(self.mirror.geometry["upsample_rates"]))
         units = [f"code2wav.decoder.{n}.block.{u}.conv1.conv.weight" for n in decoder for u in (2, 3, 4)]
         layers = [name for name in full_names(self.mirror) if ".pre_transformer.layers." in name]
         seen = bounds.SEEN_SAMPLES * sum(self.mirror.weight(name).size for name in units)
         frames = self.many * sum(self.mirror.weight(name).size for name in layers)
         most = max(bounds.FEWEST_TRIALS, int(bounds.SEARCH_BUDGET / (seen + frames / 2)))
-        return self._every if len(self._every) <= most else sorted(self._every, key=_is_of_one)[:most]
+        return self._every if len(self._every) <= most else sorted(self._every, key=_less_likely)[:most]
 
     # --- trials -----------------------------------------------------------------------------------------------------
 
@@ -296,6 +344,10 @@ def explained_residual(floor: float) -> float:
 def _is_of_one(mistake: PortMistake) -> bool:
     """Whether it is made in one of several modules alike."""
     return "*" not in mistake.where and re.search(r"\.\d+(\.|$)", mistake.where) is not None
+
+
+def _less_likely(mistake: PortMistake) -> tuple[bool, bool]:
+    return _is_of_one(mistake), MULTIPLIED in mistake.clause
 
 
 def _rivals(one: PortMistake, other: PortMistake) -> bool:

@@ -53,6 +53,11 @@ class Trials:
         """That are looked at."""
         return len(self._places.spans)
 
+    @property
+    def earliest(self) -> int:
+        """The number of the first place in time that tells."""
+        return self._places.earliest
+
     def glimpsed(self, mistake: PortMistake | None, place: int = 0) -> float:
         """What it leaves over of theirs at one place; infinite where it can't be computed."""
         look = self._looks[place]
@@ -65,6 +70,25 @@ class Trials:
         # Theirs may be late as a whole, or only ours without the mistake early.
         starts = {look.start, look.start + self._places.lag}
         return min(left_over(self.theirs[at : at + len(samples)], samples) for at in starts)
+
+    def goes_with(self, mistake: PortMistake, place: int = 0) -> float:
+        """The share of what ours leaves over of theirs at one place that goes with what the mistake changes there, in
+        whatever direction: all but all where it is the mistake, larger or smaller."""
+        look = self._looks[place]
+        ours, changed = self._glimpse(look, None), self._glimpse(look, mistake)
+        if changed is None or ours is None or not np.isfinite(changed).all():
+            return 0.0
+        starts = {look.start, look.start + self._places.lag}
+        theirs = min((self.theirs[at : at + len(ours)] for at in starts), key=lambda some: left_over(some, ours))
+        n = min(len(theirs), len(ours), len(changed))
+        if n < bounds.LEAST_INSIDE:
+            return 0.0
+        # A factor and a constant are allowed for.
+        known = np.stack([np.ones(n), ours[:n].astype(np.float64)], axis=1)
+        both = np.stack([theirs[:n], changed[:n].astype(np.float64)], axis=1)
+        left, moved = (both - known @ np.linalg.lstsq(known, both, rcond=None)[0]).T
+        power = float(left @ left) * float(moved @ moved)
+        return float(left @ moved) ** 2 / power if power > 0 else 0.0
 
     @cached_property
     def _looks(self) -> list[_Look]:
@@ -242,10 +266,12 @@ class _Look:
 
 @dataclass(frozen=True)
 class _Places:
-    """Samples of ours that are looked at, the first alone at first, and by how many theirs is late."""
+    """Samples of ours that are looked at, the first alone at first, and by how many theirs is late; `earliest`: which
+    of them is the first in time that tells."""
 
     spans: tuple[tuple[int, int], ...]
     lag: int
+    earliest: int = 0
 
 
 def _places(theirs: Samples, ours: npt.NDArray[np.float32], found: Match, per_frame: int, window: int) -> _Places:
@@ -259,21 +285,23 @@ def _places(theirs: Samples, ours: npt.NDArray[np.float32], found: Match, per_fr
     told = np.minimum(np.square(blocks).sum(axis=1), np.square(differences).sum(axis=1))
     # What was cut at the limits tells less; what comes early takes less of the transformer.
     told = told * (np.abs(blocks) < bounds.FULL).mean(axis=1)
-    starts = [block * size + max(-lag, 0) for block in _telling(told, -(-per_frame // size), window)]
-    return _Places(tuple((start, start + size) for start in starts), lag)
+    telling, earliest = telling_blocks(told, -(-per_frame // size), window)
+    starts = [block * size + max(-lag, 0) for block in telling]
+    return _Places(tuple((start, start + size) for start in starts), lag, earliest)
 
 
-def _telling(told: npt.NDArray[np.floating], a_frame: int, window: int) -> list[int]:
-    """Blocks that tell much, each of another frame, `a_frame` blocks long. The first is an early one, but behind as
-    many frames as attention sees, or some at least: a frame alone attends to itself, whatever is wrong there. The last
-    is the earliest of all."""
+def telling_blocks(told: npt.NDArray[np.floating], a_frame: int, window: int) -> tuple[list[int], int]:
+    """Blocks that tell much, each once and of another frame, `a_frame` blocks long; and which of them is the earliest
+    that tells, of whatever frame. The first is an early one, but behind as many frames as attention sees, or some at
+    least: a frame alone attends to itself, whatever is wrong there."""
     enough = np.flatnonzero(told >= bounds.TELLING.value * told.max())
     behind = (enough[enough > frames * a_frame] for frames in (window, min(window, bounds.FRAMES_BEFORE), -1))
     chosen = [next(int(blocks[0]) for blocks in behind if len(blocks))]
     for block in np.argsort(-told, kind="stable"):
         if len(chosen) < bounds.LOOKS and all(abs(int(block) - other) > a_frame for other in chosen):
             chosen.append(int(block))
-    return [*chosen, int(enough[0])]
+    telling = list(dict.fromkeys([*chosen, int(enough[0])]))
+    return telling, telling.index(int(enough[0]))
 
 
 def _changed(made: npt.NDArray[np.generic], right: npt.NDArray[np.generic]) -> float:

@@ -18,10 +18,13 @@ import numpy.typing as npt
 
 FloatArray = npt.NDArray[np.float32]
 Change = Callable[[FloatArray], npt.NDArray[np.floating]]
+Reading = Callable[[Callable[[str], FloatArray]], npt.NDArray[np.floating]]
+"""What a tensor takes, given a reader of tensors."""
 
 _FEW_ALIKE = 3
 """Tensors of a class of which the first and the last are exchanged, too."""
 _FACTORS = (0.1, 0.5, sqrt(0.5), sqrt(2.0), 2.0, 10.0, -1.0)
+MULTIPLIED = "is multiplied by"
 _EXCHANGED = (
     ("self_attn.q_proj.weight", "self_attn.k_proj.weight"),
     ("self_attn.q_proj.weight", "self_attn.v_proj.weight"),
@@ -46,12 +49,12 @@ _VANISHED = -80.0  # as a logarithm
 @dataclass(frozen=True)
 class TensorMistake:
     """`kind` and `where` name it for programs, `clause` for people: "..., when CLAUSE". `changes`: full name of a
-    tensor -> what it takes, given a reader of tensors."""
+    tensor -> what it takes."""
 
     kind: str
     where: str
     clause: str
-    changes: Mapping[str, Callable[[Callable[[str], FloatArray]], npt.NDArray[np.floating]]]
+    changes: Mapping[str, Reading]
 
     def applied(self, read: Callable[[str], FloatArray]) -> dict[str, FloatArray]:
         """The changed tensors, those left out that come out as they were; {} where a change doesn't fit."""
@@ -87,12 +90,12 @@ def tensor_mistakes(shapes: Mapping[str, tuple[int, ...]], heads: Mapping[str, i
         classes[class_of(name)].append(name)
     for pattern, names in classes.items():
         if len(names) > 1:
-            for kind, clause, change in _of_one(names[0], shapes[names[0]], heads):
+            for kind, clause, change in of_one(names[0], shapes[names[0]], heads):
                 yield _misread(kind, module_of(pattern), f"{pattern} {clause}", names, change)
     yield from _exchanged(shapes, whole_classes=True)
     yield from _unloaded_snakes(shapes)
     for name, shape in shapes.items():
-        for kind, clause, change in _of_one(name, shape, heads):
+        for kind, clause, change in of_one(name, shape, heads):
             yield _misread(kind, module_of(name), f"{name} {clause}", [name], change)
     yield from _exchanged(shapes, whole_classes=False)
     yield from _layers(shapes)
@@ -100,10 +103,11 @@ def tensor_mistakes(shapes: Mapping[str, tuple[int, ...]], heads: Mapping[str, i
 
 
 def _misread(kind: str, where: str, clause: str, names: list[str], change: Change) -> TensorMistake:
-    return TensorMistake(kind, where, clause, {name: _reading(name, change) for name in names})
+    return TensorMistake(kind, where, clause, {name: reading(name, change) for name in names})
 
 
-def _reading(name: str, change: Change) -> Callable[[Callable[[str], FloatArray]], npt.NDArray[np.floating]]:
+def reading(name: str, change: Change) -> Reading:
+    """A tensor changed as it is read."""
     return lambda read: change(read(name))
 
 
@@ -116,10 +120,10 @@ def _unloaded_snakes(shapes: Mapping[str, tuple[int, ...]]) -> Iterator[TensorMi
     ):
         names = [name for name in shapes if name.endswith(endings)]
         if names:
-            yield _misread("missing", _common([module_of(name) for name in names]), clause, names, np.zeros_like)
+            yield _misread("missing", common([module_of(name) for name in names]), clause, names, np.zeros_like)
 
 
-def _common(modules: list[str]) -> str:
+def common(modules: list[str]) -> str:
     """The module that holds all of these."""
     parts = [module.split(".") for module in modules]
     alike = takewhile(lambda level: len({*level}) == 1, zip(*parts, strict=False))
@@ -129,17 +133,17 @@ def _common(modules: list[str]) -> str:
 # --- one tensor -------------------------------------------------------------------------------------------------------
 
 
-def _of_one(name: str, shape: tuple[int, ...], heads: Mapping[str, int]) -> Iterator[tuple[str, str, Change]]:
+def of_one(name: str, shape: tuple[int, ...], heads: Mapping[str, int]) -> Iterator[tuple[str, str, Change]]:
     """Kind, clause, change."""
     yield from _reversed(shape)
     yield from _permuted(shape)
-    yield from _repacked(name, shape, heads)
+    yield from repacked(name, shape, heads)
     neutral = next((value for ending, value in _NEUTRAL if name.endswith(ending)), 0.0)
     if name.endswith("alpha"):
         neutral = _VANISHED
     yield "missing", "is left out", lambda v: np.full_like(v, neutral)
     for factor in _FACTORS:
-        yield "scaled", f"is multiplied by {factor:.3g}", _times(factor)
+        yield "scaled", f"{MULTIPLIED} {factor:.3g}", _times(factor)
     if len(shape) > 1:
         yield "scaled", "has rows of length 1: its weight norm's magnitude is left out", _unit_rows
     if name.endswith(("alpha", "beta")):
@@ -147,6 +151,11 @@ def _of_one(name: str, shape: tuple[int, ...], heads: Mapping[str, int]) -> Iter
     if name.endswith(("norm.weight", "scale", "gamma")):
         yield "formula", "has one added to it", lambda v: v + 1
         yield "formula", "is exponentiated", np.exp
+
+
+def scaled_by(factor: float, where: str, names: list[str]) -> TensorMistake:
+    """All of these, which `where` stands for, multiplied by the same."""
+    return _misread("scaled", module_of(where), f"{where} {MULTIPLIED} {factor:.4g}", names, _times(factor))
 
 
 def _times(factor: float) -> Change:
@@ -166,9 +175,10 @@ def _reversed(shape: tuple[int, ...]) -> Iterator[tuple[str, str, Change]]:
                 "kernel" if len(shape) > 2 and axis == len(shape) - 1 else f"axis {axis}" if len(shape) > 1 else "order"
             )
             yield "permuted", f"has its {what} reversed", _flipped(axis)
-    if len(shape) == 1 and shape[0] > 1:
+    if len(shape) in (1, 3) and shape[-1] > 1:
+        what = "has its kernel" if len(shape) > 1 else "is"
         for step in (1, -1):
-            yield "permuted", f"is read {'one place on' if step > 0 else 'one place back'}", _rolled(step)
+            yield "permuted", f"{what} read {'one place on' if step > 0 else 'one place back'}", _rolled(step)
 
 
 def _flipped(axis: int) -> Change:
@@ -176,7 +186,7 @@ def _flipped(axis: int) -> Change:
 
 
 def _rolled(step: int) -> Change:
-    return lambda values: np.roll(values, step)
+    return lambda values: np.roll(values, step, axis=-1)
 
 
 def _permuted(shape: tuple[int, ...]) -> Iterator[tuple[str, str, Change]]:
@@ -200,7 +210,7 @@ def _turned_back(order: tuple[int, ...]) -> Change:
     return change
 
 
-def _repacked(name: str, shape: tuple[int, ...], heads: Mapping[str, int]) -> Iterator[tuple[str, str, Change]]:
+def repacked(name: str, shape: tuple[int, ...], heads: Mapping[str, int]) -> Iterator[tuple[str, str, Change]]:
     """Rows of a matrix in other packings: heads, halves, pairs."""
     if len(shape) < 2:
         return
@@ -262,11 +272,12 @@ def _exchanged(shapes: Mapping[str, tuple[int, ...]], *, whole_classes: bool) ->
 def _swap(pairs: list[tuple[str, str]], where: str, other: str) -> TensorMistake:
     changes = {}
     for one, two in pairs:
-        changes[one], changes[two] = _taking(two), _taking(one)
+        changes[one], changes[two] = taking(two), taking(one)
     return TensorMistake("swapped", module_of(where), f"{where} and {other} are exchanged", changes)
 
 
-def _taking(name: str) -> Callable[[Callable[[str], FloatArray]], FloatArray]:
+def taking(name: str) -> Reading:
+    """Another in its place."""
     return lambda read: read(name)
 
 
@@ -280,7 +291,7 @@ def _neighbours(classes: Mapping[str, list[str]], shapes: Mapping[str, tuple[int
             for one, two in pairwise(alike):
                 yield _swap([(one, two)], one, two)
                 for to, source in ((one, two), (two, one)):
-                    yield TensorMistake("copied", module_of(to), f"{source} stands in for {to}", {to: _taking(source)})
+                    yield TensorMistake("copied", module_of(to), f"{source} stands in for {to}", {to: taking(source)})
 
 
 def _layers(shapes: Mapping[str, tuple[int, ...]]) -> Iterator[TensorMistake]:
@@ -296,5 +307,5 @@ def _layers(shapes: Mapping[str, tuple[int, ...]]) -> Iterator[TensorMistake]:
         pairs = [(one + end, two + end) for end in layers[one]]
         swapped = _swap(pairs, one, two)
         yield TensorMistake("swapped", one, f"{one} and {two} are exchanged", swapped.changes)
-        yield TensorMistake("copied", one, f"{two} stands in for {one}", {a: _taking(b) for a, b in pairs})
-        yield TensorMistake("copied", two, f"{one} stands in for {two}", {b: _taking(a) for a, b in pairs})
+        yield TensorMistake("copied", one, f"{two} stands in for {one}", {a: taking(b) for a, b in pairs})
+        yield TensorMistake("copied", two, f"{one} stands in for {two}", {b: taking(a) for a, b in pairs})

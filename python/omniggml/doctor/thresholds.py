@@ -949,6 +949,13 @@ SEARCH_BUDGET = 3.9e12
 BASES_OF_PAIRS, LIKELY_SECONDS, BEST_SINGLES, SAME_RESIDUAL, DOMINATES = 8, 10, 2, 1e-3, 0.5
 """From how many singles pairs are looked for among one of so many seconds, and from how many among all; by how much two
 may make the same; over the next, what one leaves over that is tried with all seconds at once."""
+SLIGHTLY, LEAST_NUMBER = 1.02, 1e-3
+"""Times the right number, and the least, by which another is begun to be looked for."""
+GOES_WITH_MOST, GOES_WITH, NUMBERS_LOOKED_AT, NUMBERS_TRIED = 0.7, 0.25, 12, 3
+"""Of what is left over, with another number, so that it is tried before all else, or at last; of how many everywhere;
+and how many are tried."""
+NUMBER_STEPS, NUMBER_CUTS, MOST_DIGITS, AS_ROUND = (0.1, 0.3, 0.7, 1.2, 2.3, 4.6, 7.0, 9.5), 14, 5, 1.1
+"""Of its natural logarithm, to both sides; cuts between them; digits that are said, and what fewer may leave over."""
 LOOKED_AT, FEWER, LOOKED_AT_AGAIN, KNOWN_LOOKED_AT_AGAIN = 5, 3, 12, 5
 LEAST_COMMON = 2000
 AS_LONG = 2.1

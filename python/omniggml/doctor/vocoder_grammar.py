@@ -6,7 +6,7 @@ Generated from the tensors that are there and from `Choices`, for all modules of
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import permutations
@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from omniggml.doctor.joint_mistakes import joint_mistakes
 from omniggml.doctor.tensor_mistakes import TensorMistake, class_of, module_of, tensor_mistakes
-from omniggml.doctor.vocoder_mirror import ACTIVATIONS, LIMITS, SNAKES, Choices, Scoped, VocoderMirror
+from omniggml.doctor.vocoder_mirror import ACTIVATIONS, LIMITS, RIGHT, SNAKES, Choices, Scoped, VocoderMirror
 
 FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int32]
@@ -25,6 +26,11 @@ Options = Mapping[str, Any]
 _TRANSFORMER = "code2wav.pre_transformer"
 _EMBEDDING = "code2wav.code_embedding"
 _DECODER = "code2wav.decoder"
+_LAYER = rf"{_TRANSFORMER}\.layers\.\d+"
+_ATTENTION = rf"{_LAYER}\.self_attn"
+_NORMS = rf"{_LAYER}\.(input|post_attention)_layernorm|{_TRANSFORMER}\.norm"
+_CONVNEXT = r"code2wav\.upsample\.\d+\.1"
+_LAYER_NORMS = rf"{_CONVNEXT}\.norm"
 _PIECES = (4, 5, 8, 10, 12, 16, 20, 24, 25, 32, 50, 64)
 """Frames after which a port that decodes in pieces may count positions anew."""
 _ENDINGS = (".weight", ".bias", ".scale", ".alpha", ".beta", ".gamma")
@@ -76,7 +82,10 @@ def port_mistakes(mirror: VocoderMirror) -> Iterator[PortMistake]:
     names = full_names(mirror)
     yield from _choices(mirror, names)
     shapes = {name: mirror.weight(name).shape for name in names}
-    for mistake in tensor_mistakes(shapes, _heads(mirror)):
+    of_tensors = tensor_mistakes(shapes, _heads(mirror))
+    joint = joint_mistakes(shapes, _heads(mirror), _transposed(mirror))
+    # Neighbours in each other's place are tensors' mistakes and modules', too.
+    for mistake in {mistake.clause: mistake for mistake in (*of_tensors, *joint)}.values():
         yield PortMistake(mistake.kind, mistake.where, mistake.clause, weights=(mistake,))
 
 
@@ -112,6 +121,38 @@ def _choices(mirror: VocoderMirror, names: list[str]) -> Iterator[PortMistake]:
         yield _choice("missing", _TRANSFORMER, [_TRANSFORMER], clause, Choices(layers=layers))
 
 
+def number_choices(mirror: VocoderMirror) -> Iterator[tuple[float, Callable[[float], PortMistake]]]:
+    """Constants of modules that may be any number: the right one, and a port that has another."""
+    modules = sorted({module_of(name) for name in full_names(mirror)})
+    modules += sorted({above for path in modules for above in _above(path)} - set(modules))
+    geometry = mirror.geometry
+    for pattern, field_name, words, right in (
+        (_ATTENTION, "theta", "theta is", geometry["rope_theta"]),
+        (_NORMS, "eps", "the norm's epsilon is", geometry["rms_norm_eps"]),
+        (_LAYER_NORMS, "layer_eps", "the norm's epsilon is", RIGHT.layer_eps),
+    ):
+        for where, own in _scopes([path for path in modules if re.fullmatch(pattern, path)]):
+            yield right, partial(_with_number, field_name, words, where, own)
+
+
+def _with_number(name: str, words: str, where: str, own: list[str], value: float) -> PortMistake:
+    shown = float(f"{value:.4g}")
+    return _choice("constant", where, own, f"{words} {shown:g}{_in(where, own)}", Choices(**{name: value}))  # type: ignore[arg-type]
+
+
+def _in(where: str, own: list[str]) -> str:
+    return f" in all of {where}" if len(own) > 1 else f" in {where}"
+
+
+def _scopes(paths: list[str]) -> Iterator[tuple[str, list[str]]]:
+    """All that belong to one class, and each alone."""
+    for pattern in dict.fromkeys(class_of(path) for path in paths):
+        own = [path for path in paths if class_of(path) == pattern]
+        if len(own) > 1:
+            yield pattern, own
+        yield from ((path, [path]) for path in own)
+
+
 def _above(path: str) -> Iterator[str]:
     """Modules that hold this one."""
     while path := path.rpartition(".")[0]:
@@ -119,13 +160,8 @@ def _above(path: str) -> Iterator[str]:
 
 
 def _of_modules(paths: list[str], kind: str, clause: str, choices: Choices) -> Iterator[PortMistake]:
-    """Of all that belong to one class, and of each alone."""
-    for pattern in dict.fromkeys(class_of(path) for path in paths):
-        own = [path for path in paths if class_of(path) == pattern]
-        if len(own) > 1:
-            yield _choice(kind, pattern, own, f"{clause} in all of {pattern}", choices)
-        for path in own:
-            yield _choice(kind, path, [path], f"{clause} in {path}", choices)
+    for where, own in _scopes(paths):
+        yield _choice(kind, where, own, f"{clause}{_in(where, own)}", choices)
 
 
 def _choice(kind: str, where: str, paths: list[str], clause: str, choices: Choices) -> PortMistake:
@@ -149,9 +185,8 @@ def _layer_lists(n: int) -> Iterator[tuple[tuple[int, ...], str]]:
 def _table(mirror: VocoderMirror) -> Iterator[tuple[str, str, list[tuple[str, Choices]]]]:
     """Pattern of paths, kind, wrong choices with their clauses."""
     geometry = mirror.geometry
-    layer = rf"{_TRANSFORMER}\.layers\.\d+"
-    norms = rf"{layer}\.(input|post_attention)_layernorm|{_TRANSFORMER}\.norm"
-    unit, block, convnext = rf"{_DECODER}\.\d+\.block\.[234]", rf"{_DECODER}\.\d+", r"code2wav\.upsample\.\d+\.1"
+    layer, norms, convnext, attention = _LAYER, _NORMS, _CONVNEXT, _ATTENTION
+    unit, block = rf"{_DECODER}\.\d+\.block\.[234]", rf"{_DECODER}\.\d+"
     conv = rf"{_DECODER}\.(0|{len(geometry['upsample_rates']) + 2})|{unit}\.conv1|{convnext}\.dwconv"
     own = {"eps": geometry["rms_norm_eps"], "theta": geometry["rope_theta"], "window": geometry["sliding_window"]}
     yield norms, "constant", _values("eps", "the norm's epsilon is", (0.1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-8), own)
@@ -161,16 +196,15 @@ def _table(mirror: VocoderMirror) -> Iterator[tuple[str, str, list[tuple[str, Ch
         _values("norm", "the RMS norm is replaced by", ("layer", "l2", "bare", "eps outside", "over time", "off"), own),
     )
     yield (
-        rf"{convnext}\.norm",
+        _LAYER_NORMS,
         "constant",
         _values("layer_eps", "the norm's epsilon is", (0.1, 1e-2, 1e-3, 1e-4, 1e-5), own),
     )
     yield (
-        rf"{convnext}\.norm",
+        _LAYER_NORMS,
         "formula",
         _values("layer_norm", "the layer norm is replaced by", ("rms", "l2", "eps outside", "over time", "off"), own),
     )
-    attention = rf"{layer}\.self_attn"
     anew = tuple(f"anew every {frames}" for frames in _PIECES)
     yield attention, "constant", _values("theta", "theta is", (1e2, 1e3, 1e4, 1e5, 5e5, 1e6), own)
     window = own["window"]
@@ -247,11 +281,19 @@ def _table(mirror: VocoderMirror) -> Iterator[tuple[str, str, list[tuple[str, Ch
     blocks = rf"{_DECODER}\.[1-{len(geometry['upsample_rates'])}]"
     yield blocks, "constant", _values("dilations", "dilations are", dilations, own)
     yield blocks, "order", [("Snake follows the transposed convolution", Choices(snake_after=True))]
-    transposed = rf"code2wav\.upsample\.\d+\.0|{block}\.block\.1"
-    yield transposed, "trim", _values("trim", "the sides trimmed are", ("right", "left", "none", "halves"), own)
+    yield (
+        _transposed(mirror),
+        "trim",
+        _values("trim", "the sides trimmed are", ("right", "left", "none", "halves"), own),
+    )
     snakes = tuple(name for name in SNAKES if name != "exp")
     act = rf"{unit}\.act1|{unit}\.act2|{block}\.block\.0|{_DECODER}\.{len(geometry['upsample_rates']) + 1}"
     yield act, "formula", _values("snake", "Snake's form is", snakes, own)
+
+
+def _transposed(mirror: VocoderMirror) -> str:
+    """Pattern of the paths of transposed convolutions."""
+    return rf"code2wav\.upsample\.\d+\.0|{_DECODER}\.\d+\.block\.1"
 
 
 def _values(name: str, words: str, values: tuple[Any, ...], own: Options) -> list[tuple[str, Choices]]:

@@ -240,6 +240,25 @@ def test_a_number_that_no_list_holds(
     assert found and found[0].mistakes[0].clause == clause and found[0].residual < 1e-9
 
 
+def test_a_choice_that_makes_the_same_comes_before_a_number(
+    mirror: VocoderMirror, codes: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Scores divided by a head's width are queries multiplied by 0.177, which nobody does."""
+    theirs = mirror(codes, Scoped(((ATTENTION, Choices(scale="width")),)))
+    tried = [one for one in port_mistakes(mirror) if one.where == ATTENTION]
+    found = searched(mirror, codes, theirs, monkeypatch, tried)
+    assert found[0].mistakes[0].clause == f"scores are divided by width in all of {ATTENTION}"
+
+
+def test_what_is_left_out_is_no_number(
+    mirror: VocoderMirror, codes: Any, weights: Weights, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = f"{DECODER}.1.block.2.conv2.conv.bias"
+    theirs = mirror.with_weights({name: 0 * weights[name]})(codes)
+    tried = [one for one in port_mistakes(mirror) if name in one.clause]
+    assert searched(mirror, codes, theirs, monkeypatch, tried)[0].mistakes[0].clause == f"{name} is left out"
+
+
 def test_no_number_makes_what_another_mistake_makes(
     mirror: VocoderMirror, codes: Any, weights: Weights, monkeypatch: pytest.MonkeyPatch
 ) -> None:

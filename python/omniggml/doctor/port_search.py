@@ -28,6 +28,7 @@ from omniggml.doctor.vocoder_mirror import Scoped, VocoderMirror
 from omniggml.doctor.vocoder_numbers import (
     Number,
     but_for_numbers,
+    is_usual_factor,
     numbers_that_go_with,
     port_numbers,
     with_the_nearest,
@@ -68,7 +69,7 @@ class PortSearch:
         self.mirror, self.codes, self.theirs, self.floor, self.ours = mirror, codes, theirs, floor, ours
         self.progress = Progress(announce)
         self._alone: dict[int, float] = {}  # by a mistake's id: what it leaves over without any other
-        self._tuned: dict[int, Explanation] = {}  # by a number's id, with the value that leaves least
+        self._tuned: dict[int, Explanation | None] = {}  # by a number's id, with the value that leaves least
         geometry = mirror.geometry
         self.per_frame = int(np.prod([*geometry["upsampling_ratios"], *geometry["upsample_rates"]]))
         self.tried = 0
@@ -95,11 +96,24 @@ class PortSearch:
         modules that do as well."""
         for found in self._with_another(number for goes, number in self._numbers if goes > bounds.GOES_WITH_MOST):
             if found.residual <= self.explained:
-                (mistake,) = found.mistakes
-                others = [one for one in mistakes if but_for_numbers(one.clause) != but_for_numbers(mistake.clause)]
-                rivals = self._rivals_of(mistake, others, self._right, self.explained)
-                return [found, *(self._explanation(self._right, (), rival) for _, rival in rivals)]
+                return self._beside_a_number(found, mistakes)
         return []
+
+    def _beside_a_number(self, found: Explanation, mistakes: list[PortMistake]) -> list[Explanation]:
+        """A choice of the module that makes the same comes first: nobody multiplies queries who divides scores."""
+        (number,) = found.mistakes
+        others = [one for one in mistakes if but_for_numbers(one.clause) != but_for_numbers(number.clause)]
+        choices = [one for one in others if _chooses_for(one, number)]
+        weights = [one for one in others if _rivals(one, number) and one not in choices]
+        as_good = [
+            [
+                self._explanation(self._right, (), rival)
+                for rival in some
+                if self._right.glimpsed(rival) <= self.explained
+            ]
+            for some in (choices, weights)
+        ]
+        return [*as_good[0], found, *as_good[1]][: 1 + bounds.MOST_OTHERS]
 
     def _with_numbers(self, singles: list[Explanation]) -> list[Explanation]:
         """And those with numbers that no list holds: which go with theirs, or of which one in the list came near."""
@@ -113,9 +127,10 @@ class PortSearch:
         """With the values that leave least, of the first few."""
         for number in islice(numbers, bounds.NUMBERS_TRIED):
             if id(number) not in self._tuned:
-                mistake = with_the_nearest(self._right, number)
-                self._tuned[id(number)] = self._explanation(self._right, (), mistake)
-            yield self._tuned[id(number)]
+                nearest = with_the_nearest(self._right, number)
+                self._tuned[id(number)] = self._explanation(self._right, (), nearest) if nearest else None
+            if found := self._tuned[id(number)]:
+                yield found
 
     @cached_property
     def _numbers(self) -> list[tuple[float, Number]]:
@@ -272,6 +287,7 @@ class PortSearch:
         able = [mistake for mistake in mistakes if mistake.reach <= self.codes.shape[1]]
         weighed = self.progress.through(able, len(able), "weighing changes of the vocoder")
         likely = able if base else trials.likeliest_first(weighed, most, self.at_once)
+        likely = sorted(likely, key=lambda mistake: is_usual_factor(mistake.clause))  # which were tried as numbers
         tried = self.progress.through(likely, len(likely), "trying changes of the vocoder")
         for mistake, left in side_by_side(trials.glimpsed, tried, self.at_once):
             self.tried += 1
@@ -354,6 +370,12 @@ def _rivals(one: PortMistake, other: PortMistake) -> bool:
     """Whether they change modules of the same modules, so that one may make what the other does."""
     mine, theirs = ({path.rpartition(".")[0] for path in mistake.paths()} for mistake in (one, other))
     return bool(mine) and mine == theirs
+
+
+def _chooses_for(one: PortMistake, other: PortMistake) -> bool:
+    """Whether it is a choice of the modules that the other changes, or of those that hold them."""
+    held = {*other.paths(), *(path.rpartition(".")[0] for path in other.paths())}
+    return bool(one.choices.changes) and {*one.paths()} <= held
 
 
 def _inside(one: PortMistake, other: PortMistake) -> bool:

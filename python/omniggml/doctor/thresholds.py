@@ -951,6 +951,8 @@ BASES_OF_PAIRS, LIKELY_SECONDS, BEST_SINGLES, SAME_RESIDUAL, DOMINATES = 8, 10, 
 may make the same; over the next, what one leaves over that is tried with all seconds at once."""
 SLIGHTLY, LEAST_NUMBER = 1.02, 1e-3
 """Times the right number, and the least, by which another is begun to be looked for."""
+USUAL_FACTORS = 0.3, 3.0
+"""Of tensors, which are tried last where they were looked for as numbers."""
 GOES_WITH_MOST, GOES_WITH, NUMBERS_LOOKED_AT, NUMBERS_TRIED = 0.7, 0.25, 12, 3
 """Of what is left over, with another number, so that it is tried before all else, or at last; of how many everywhere;
 and how many are tried."""

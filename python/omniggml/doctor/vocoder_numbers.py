@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from omniggml.doctor import thresholds as bounds
 from omniggml.doctor.port_trials import Trials
-from omniggml.doctor.tensor_mistakes import class_of, scaled_by
+from omniggml.doctor.tensor_mistakes import MULTIPLIED, class_of, scaled_by
 from omniggml.doctor.vocoder_grammar import PortMistake, full_names, number_choices
 from omniggml.doctor.vocoder_mirror import VocoderMirror
 
@@ -53,7 +53,8 @@ def numbers_that_go_with(trials: Trials, numbers: Iterable[Number]) -> list[tupl
     go with much by chance, and of the likeliest at all."""
     going = [(trials.goes_with(number.at(number.tried)), number) for number in numbers]
     going.sort(key=lambda entry: -entry[0])
-    likely, rest = going[: bounds.NUMBERS_LOOKED_AT], going[bounds.NUMBERS_LOOKED_AT :]
+    n = min(sum(share > bounds.GOES_WITH_MOST for share, _ in going), bounds.NUMBERS_LOOKED_AT)
+    likely, rest = going[:n], going[n:]
     places = range(1, trials.n_places)
     again = [
         ((share + sum(trials.goes_with(number.at(number.tried), place) for place in places)) / trials.n_places, number)
@@ -62,9 +63,9 @@ def numbers_that_go_with(trials: Trials, numbers: Iterable[Number]) -> list[tupl
     return [*sorted(again, key=lambda entry: -entry[0]), *rest]
 
 
-def with_the_nearest(trials: Trials, number: Number) -> PortMistake:
-    """A port with the value that leaves least. First over the orders of magnitude on both sides, then between the
-    neighbours of the best."""
+def with_the_nearest(trials: Trials, number: Number) -> PortMistake | None:
+    """A port with the value that leaves least; None where that lies beyond all that are tried, as where a tensor is
+    left out. First over the orders of magnitude on both sides, then between the neighbours of the best."""
 
     def left(logarithm: float) -> float:
         return trials.glimpsed(number.at(number.right * math.exp(logarithm)))
@@ -72,8 +73,9 @@ def with_the_nearest(trials: Trials, number: Number) -> PortMistake:
     steps = [sign * step for step in bounds.NUMBER_STEPS for sign in (-1, 1)]
     grid = sorted([0.0, *steps])
     best = min(range(len(grid)), key=lambda i: left(grid[i]))
-    low, high = grid[max(best - 1, 0)], grid[min(best + 1, len(grid) - 1)]
-    exact = number.right * math.exp(_least(left, low, high))
+    if best in (0, len(grid) - 1):
+        return None
+    exact = number.right * math.exp(_least(left, grid[best - 1], grid[best + 1]))
     return _roundest(trials, number, exact)
 
 
@@ -108,3 +110,9 @@ def _roundest(trials: Trials, number: Number, exact: float) -> PortMistake:
         if trials.glimpsed(mistake) <= bounds.AS_ROUND * max(least, bounds.LEAST_SHARE):
             return mistake
     return number.at(exact)
+
+
+def is_usual_factor(clause: str) -> bool:
+    """Whether what it does to the samples is so little bent that it is found as a number."""
+    _, multiplied, factor = clause.partition(f" {MULTIPLIED} ")
+    return bool(multiplied) and bounds.USUAL_FACTORS[0] < float(factor) < bounds.USUAL_FACTORS[1]

@@ -86,10 +86,12 @@ class PortSearch:
         singles = self._search((), mistakes, bounds.NEAR_DECADES if near else math.inf)
         if singles and singles[0].residual <= self.explained:
             return [*self._moved(singles[0], mistakes), *singles]
-        singles = self._with_numbers(singles)
-        if not singles or near or self.coarse or singles[0].residual <= self.explained:
-            return singles
-        return self._pairs(singles, mistakes, thorough=not self._is_large)
+        with_numbers = self._with_numbers(singles)
+        if not singles or near or self.coarse or with_numbers[0].residual <= self.explained:
+            return with_numbers
+        # Beside a second mistake any number does a little better.
+        first = with_numbers if self._is_told(with_numbers) else singles
+        return self._pairs(first, mistakes, thorough=not self._is_large)
 
     def _by_a_number(self, mistakes: list[PortMistake]) -> list[Explanation]:
         """Where most goes with a number, and another value of it leaves nothing: that, and other mistakes of the same

@@ -43,6 +43,8 @@ _TEMPERATURES = (0.1, 0.2, 0.3, 0.5, 0.7, 0.8, 0.9, 1.0)
 _TOP_K = (1, 50, 0)
 _TOP_P = (0.9, 0.95, 1.0)
 _PENALTIES = (1.0, 1.05, 1.1, 1.2, 1.5, 2.0, 3.0)
+_NOISY, _SHARES = (1.0, 2.0, 4.0), (0.01, 0.03, 0.1, 0.2, 0.4)
+"""Temperatures of what noise makes, and shares that it may have made."""
 _HOT = (1.5, 2.0, 3.0, 5.0, 10.0)
 """Temperatures at which no speech is left."""
 
@@ -132,9 +134,12 @@ class _Warmed:
     def said(self, kept: IntArray) -> tuple[FloatArray, BoolArray]:
         """Logarithmic probability of each code, some of all being drawn from all, and whether it was kept out."""
         outside = self.rank >= kept
-        within = self.own - np.log(self.sums[np.arange(self.n), kept - 1])
-        mixed = np.logaddexp(np.where(outside, -np.inf, within + np.log1p(-ASTRAY)), np.log(ASTRAY) + self.whole)
-        return mixed, outside
+        return _mixed(self.within(kept), self.whole, ASTRAY), outside
+
+    def within(self, kept: IntArray) -> FloatArray:
+        """Logarithmic probability of each code among what is kept; minus infinity of what isn't."""
+        own = self.own - np.log(self.sums[np.arange(self.n), kept - 1])
+        return np.where(self.rank >= kept, -np.inf, own)
 
     def means(self, kept: IntArray) -> tuple[FloatArray, FloatArray]:
         """Mean and deviation of the logarithmic probability of what is drawn from each row."""
@@ -150,6 +155,20 @@ class _Warmed:
         own = self.own - np.log(self.sums[np.arange(self.n), kept - 1])
         inside = ~outside
         return float((mean - own)[inside].sum()), float(np.square(spread[inside]).sum())
+
+
+def _mixed(within: FloatArray, whole: FloatArray, share: float) -> FloatArray:
+    """Logarithmic probabilities of codes of which a share comes from the whole distribution."""
+    return np.logaddexp(within + np.log1p(-share), np.log(share) + whole)
+
+
+def with_noise(rows: Rows, drawing: Drawing) -> float:
+    """Nats of codes that are drawn so but for a share, whichever is likeliest, that noise made: what a program says that
+    computes something else in a way which is none in particular."""
+    at = _Warmed(rows, drawing.temperature)
+    within = at.within(at.kept(drawing))
+    noise = [_Warmed(rows, temperature).whole for temperature in _NOISY]
+    return max(float(_mixed(within, whole, share).sum()) for whole in noise for share in _SHARES)
 
 
 @dataclass(frozen=True)
@@ -342,6 +361,11 @@ class Draws:
         every = np.arange(codes.shape[1])
         talker = drawn(self.talker_rows(logits, codes[0], every), self.talker)
         return talker, drawn(self.predictor_rows(rest, codes[1:]), self.predictor)
+
+    def nats_with_noise(self, logits: FloatArray, rest: FloatArray, codes: IntArray) -> float:
+        """What codes get where noise made a share of the talker's, and of the predictor's."""
+        talker = self.talker_rows(logits, codes[0], np.arange(codes.shape[1]))
+        return with_noise(talker, self.talker) + with_noise(self.predictor_rows(rest, codes[1:]), self.predictor)
 
     def never(self, rest: FloatArray, codes: IntArray) -> BoolArray:
         """Which of the predictor's codes, [groups - 1, frames], are never drawn as usual."""

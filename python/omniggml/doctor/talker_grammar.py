@@ -35,6 +35,8 @@ _CACHES = {
     "the others": "keeps nothing of what is read at once",
     **{f"last {n}": f"keeps {n} positions" for n in _SEEN},
 }
+_LATE = ("state", "positions", "text", "feedback")
+"""Kinds of what tells on by how much was said before."""
 _NOT_SPOKEN = (".hidden_projection.",)
 FloatArray = npt.NDArray[np.float32]
 Options = list[tuple[str, TalkerChoices]]
@@ -70,6 +72,12 @@ class SpeakerMistake:
             return False
         names = [*self.choices, *(name for mistake in self.weights for name in mistake.changes)]
         return all(name.startswith(PREDICTOR) and ".codec_embedding." not in name for name in names)
+
+    @property
+    def may_begin_late(self) -> bool:
+        """Whether many of a speech's frames can be as they should be, before none is."""
+        of_talker = self.plan is not None or self.kind in _LATE or TALKER in self.choices
+        return of_talker and not self.of_predictor
 
     def paths(self) -> list[str]:
         """Modules that compute something else."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -243,7 +244,9 @@ class TalkerMirror:
     def _attention(self, path: str, x: FloatArray, size: Mapping[str, Any], at_once: int) -> FloatArray:
         own, width, again = self.at(path), size["head_dim"], size["num_attention_heads"] // size["num_key_value_heads"]
         batch, time, _ = x.shape
-        q, k, v = ((x @ self.weight(f"{path}.{part}_proj.weight").T).reshape(batch, time, -1, width) for part in "qkv")
+        q, k, v = (
+            _product(x, self.weight(f"{path}.{part}_proj.weight")).reshape(batch, time, -1, width) for part in "qkv"
+        )
         if own.norms == "after rope":
             q, k = (self._rotated(part, own, size, at_once) for part in (q, k))
         if own.norms != "not":
@@ -256,19 +259,17 @@ class TalkerMirror:
         divisor = {"width": width, "one": 1, "hidden": x.shape[-1] ** 0.5}.get(own.scale, width**0.5)
         q, k, v = (part.swapaxes(1, 2) for part in (q, k, v))  # [batch, heads, time, width]
         scores = q @ k.swapaxes(2, 3) / np.float32(divisor)
-        scores = np.where(_seen(own, time, at_once), scores, -np.inf)
+        scores = np.where(_seen(own.sees, own.cache, time, at_once), scores, -np.inf)
         weights = np.exp(scores - scores.max(axis=-1, keepdims=True))
         weights /= weights.sum(axis=-1, keepdims=True)
         mixed = (weights @ v).swapaxes(1, 2)
         mixed = mixed.swapaxes(2, 3) if own.heads == "interleaved" else mixed
-        return np.asarray(mixed.reshape(batch, time, -1) @ self.weight(f"{path}.o_proj.weight").T, np.float32)
+        return _product(mixed.reshape(batch, time, -1), self.weight(f"{path}.o_proj.weight"))
 
     def _rotated(self, x: FloatArray, own: TalkerChoices, size: Mapping[str, Any], at_once: int) -> FloatArray:
         width = x.shape[-1]
         theta = size["rope_theta"] if own.theta is None else own.theta
-        speeds = theta ** (-np.arange(0, width, 2) / width) * {"off": 0, "backwards": -1}.get(own.rope, 1)
-        angles = _positions(own.position, x.shape[1], at_once)[:, None, None] * speeds
-        cos, sin = np.cos(angles).astype(np.float32), np.sin(angles).astype(np.float32)
+        cos, sin = _rotation(float(theta), own.rope, own.position, width, x.shape[1], at_once)
         half, out = width // 2, np.empty_like(x)
         pairs = own.rope == "pairs"
         one, two = (np.s_[..., ::2], np.s_[..., 1::2]) if pairs else (np.s_[..., :half], np.s_[..., half:])
@@ -280,12 +281,12 @@ class TalkerMirror:
         own = self.at(path)
         if not size.get("num_experts"):
             return self._dense(path, x, own)
-        logits = x @ self.weight(f"{path}.gate.weight").T
+        logits = _product(x, self.weight(f"{path}.gate.weight"))
         mixed = self._mixture(path, x, self._routed(logits, own, size), own)
         if own.shared == "missing":
             return mixed
         shared = self._dense(f"{path}.shared_expert", x, own)
-        gate = x @ self.weight(f"{path}.shared_expert_gate.weight").T
+        gate = _product(x, self.weight(f"{path}.shared_expert_gate.weight"))
         opened = {"whole": np.ones_like(gate), "linear": gate}.get(own.shared, 1 / (1 + np.exp(-gate)))
         return np.asarray(mixed + opened * shared, np.float32)
 
@@ -314,7 +315,13 @@ class TalkerMirror:
 
     def _dense(self, path: str, x: FloatArray, own: TalkerChoices) -> FloatArray:
         gate, up, down = (self.weight(f"{path}.{part}_proj.weight") for part in ("gate", "up", "down"))
-        return np.asarray((ACTIVATIONS[own.activation](x @ gate.T) * (x @ up.T)) @ down.T, np.float32)
+        return _product(ACTIVATIONS[own.activation](_product(x, gate)) * _product(x, up), down)
+
+
+def _product(x: FloatArray, weight: FloatArray) -> FloatArray:
+    """[..., inputs] by [outputs, inputs]: all rows at once, which NumPy takes batch by batch."""
+    rows = x.reshape(-1, x.shape[-1]) @ weight.T
+    return np.asarray(rows.reshape(*x.shape[:-1], -1), np.float32)
 
 
 def _at_once(x: FloatArray, frames: int) -> int:
@@ -333,22 +340,33 @@ def _pooled(rows: FloatArray, kind: str) -> FloatArray:
     return np.asarray(rows.sum(axis=0) / np.float32(divisor), np.float32)
 
 
-def _seen(own: TalkerChoices, time: int, at_once: int) -> npt.NDArray[np.bool_]:
+@lru_cache(maxsize=256)
+def _seen(sees: int, cache: str, time: int, at_once: int) -> npt.NDArray[np.bool_]:
     """Which positions [time, time] each sees, where the first are read at once and the others one by one, and a cache
     keeps "all", "none" of the earlier ones, "the first" that were read at once, "the others", "last N"."""
     seen = np.tri(time, dtype=bool)
-    if own.sees:
-        seen &= ~np.tri(time, k=-own.sees, dtype=bool)
+    if sees:
+        seen &= ~np.tri(time, k=-sees, dtype=bool)
     one, key = np.arange(at_once, time)[:, None], np.arange(time)
-    if own.cache == "none":
+    if cache == "none":
         seen[at_once:] = key == one
-    elif own.cache == "the first":
+    elif cache == "the first":
         seen[at_once:] &= (key < at_once) | (key == one)
-    elif own.cache == "the others":
+    elif cache == "the others":
         seen[at_once:] &= key >= at_once
-    elif own.cache.startswith("last"):
-        seen[at_once:] &= key >= one - int(own.cache.split()[-1])
+    elif cache.startswith("last"):
+        seen[at_once:] &= key >= one - int(cache.split()[-1])
     return seen
+
+
+@lru_cache(maxsize=256)
+def _rotation(
+    theta: float, rope: str, position: str, width: int, time: int, at_once: int
+) -> tuple[FloatArray, FloatArray]:
+    """Cosines and sines [time, 1, width / 2]; many trials ask for the same."""
+    speeds = theta ** (-np.arange(0, width, 2) / width) * {"off": 0, "backwards": -1}.get(rope, 1)
+    angles = _positions(position, time, at_once)[:, None, None] * speeds
+    return np.cos(angles).astype(np.float32), np.sin(angles).astype(np.float32)
 
 
 def _positions(kind: str, time: int, at_once: int) -> npt.NDArray[np.floating[Any]]:

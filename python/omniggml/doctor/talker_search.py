@@ -30,7 +30,8 @@ _TALKERS_OWN = 2  # groups: its own codes, and the first that is drawn from its 
 @dataclass(frozen=True)
 class Said:
     """`mistakes`; with them codes are `talker`'s and `predictor`'s draws, and all together get `gained` nats more than
-    by any way of drawing them without. `sure`: of what the right model is surer than chance by, the share that the
+    by any way of drawing them without, and `over_noise` more than where noise made a share of them: a mistake that makes
+    the model unsure lets them be nearly whatever something else makes. `sure`: of what the right model is surer than chance by, the share that the
     codes are likelier than chance, in the worst group. A mistake that makes the model unsure of everything explains
     nothing, however much likelier codes get. `asked`: by how many nats they must be likelier."""
 
@@ -39,6 +40,7 @@ class Said:
     predictor: Drawn
     sure: float
     gained: float
+    over_noise: float
     asked: Threshold = DRAWN_GAIN
 
     @property
@@ -51,13 +53,15 @@ class Said:
         """Whether these codes are what a model with the mistakes would say."""
         drawn = self.predictor.exact and self.talker.exact
         lucky = not any(DRAWN_LUCK.above(part.luck) for part in (self.talker, self.predictor))
-        return drawn and lucky and self.asked.above(self.gained) and SPOKEN_FOR.above(self.sure)
+        clear = self.asked.above(self.gained) and DRAWN_GAIN.above(self.over_noise)
+        return drawn and lucky and clear and SPOKEN_FOR.above(self.sure)
 
 
 class TalkerSearch:
     """`draws`: how the model's settings say that codes are drawn. `of_talker`: the model finds the talker's own codes
-    unlikely, which nothing explains that comes after it; otherwise the predictor is looked at first. `pairs`: two
-    mistakes are looked for where one doesn't explain them. `few_bits`: an engine of 4 bits may have said the codes."""
+    unlikely, which nothing explains that comes after it; otherwise the predictor is looked at first. `late`: codes
+    fit for long, and then not at all, which few mistakes make. `pairs`: two mistakes are looked for where one doesn't
+    explain them. `few_bits`: an engine of 4 bits may have said the codes."""
 
     def __init__(
         self,
@@ -68,20 +72,23 @@ class TalkerSearch:
         of_talker: bool,
         pairs: bool,
         announce: Callable[[str], None],
+        *,
+        late: bool = False,
         few_bits: bool = False,
     ) -> None:
         self.asked = DRAWN_GAIN_FEW_BITS if few_bits else DRAWN_GAIN
         self.mirror, self.prompt, self.codes, self.draws = mirror, prompt, codes, draws
         self.progress = Progress(announce)
-        self.of_talker, self.pairs = of_talker, pairs
+        self.of_talker, self.pairs, self.late = of_talker, pairs, late
         # A talker that is sure of its codes whatever it computes shows by all that follow them.
         self._telling = _TALKERS_OWN if of_talker else len(codes)
 
     def run(self) -> list[Said]:
         """The likeliest first."""
-        every = list(speaker_mistakes(self.mirror))[: self._affordable()]
+        every = [one for one in speaker_mistakes(self.mirror) if one.may_begin_late or not self.late]
+        every = every[: self._affordable()]
         singles: list[Said] = []
-        for of_predictor in (False,) if self.of_talker else (True, False):
+        for of_predictor in (False,) if self.of_talker or self.late else (True, False):
             mistakes = [one for one in every if one.of_predictor == of_predictor]
             self.progress.begins(f"trying {len(mistakes)} changes of the {'predictor' if of_predictor else 'talker'}")
             singles += self._search((), mistakes)
@@ -165,10 +172,11 @@ class TalkerSearch:
         logits, rest = self._logits(changed)
         if not (np.isfinite(logits).all() and np.isfinite(rest).all()):
             nothing = Drawn(self.draws.predictor, self.codes.size, LEAST * self.codes.size, 1.0, -LEAST, 0.0, 0.0)
-            return Said((*base, mistake), nothing, nothing, 0.0, -math.inf)
+            return Said((*base, mistake), nothing, nothing, 0.0, -math.inf, -math.inf)
         talker, predictor = self._judged(logits, rest)
-        gained = talker.total + predictor.total - self.without
-        return Said((*base, mistake), talker, predictor, self._sureness(logits, rest), gained, self.asked)
+        total, sure = talker.total + predictor.total, self._sureness(logits, rest)
+        gained, over_noise = total - self.without, total - self.with_noise
+        return Said((*base, mistake), talker, predictor, sure, gained, over_noise, self.asked)
 
     def _judged(self, logits: FloatArray, rest: FloatArray) -> tuple[Drawn, Drawn]:
         """As the likeliest way of drawing has it; that is the usual one, where these may be drawn so."""
@@ -184,6 +192,11 @@ class TalkerSearch:
     def without(self) -> float:
         """Nats that all codes get without a mistake, however they were drawn."""
         return sum(part.total for part in self.draws.judged(*self._right, self.codes))
+
+    @cached_property
+    def with_noise(self) -> float:
+        """Nats that they get where noise made some of them."""
+        return self.draws.nats_with_noise(*self._right, self.codes)
 
     @cached_property
     def _right(self) -> tuple[FloatArray, FloatArray]:
@@ -214,7 +227,9 @@ class _Trials:
         self.mirror, self.prompt, self.draws, self.telling = mirror, prompt, draws, telling
         logits, states = mirror.states(prompt, codes)
         rest = mirror.predicted(states, codes)
-        n = self._frames_that_tell(logits, rest, codes)
+        lacks = self._lacks(logits, rest, codes)
+        n = _frames_that_tell(lacks, bounds.TELLING_NATS, bounds.FEWEST_FRAMES)
+        self._looks = sorted({min(n, _frames_that_tell(lacks, bounds.FIRST_NATS, bounds.FIRST_FRAMES)), n})
         self.codes = np.ascontiguousarray(codes[:, :n])
         self._logits, self._states = logits[:n], states[:n]
         self._talker = mirror.entering(TALKER, mirror.talker_inputs(prompt, self.codes), n)
@@ -222,24 +237,17 @@ class _Trials:
         self._few = np.ascontiguousarray(self.codes[:, self._frames])
         inputs = mirror.predictor_inputs(self._states[self._frames], self._few)
         self._predictor = mirror.entering(PREDICTOR, inputs, len(self._few))
-        self._plain = {n: self._of_talker(mirror, logits[:n], states[:n]) for n in self._looks()}
+        self._plain = {n: self._of_talker(mirror, logits[:n], states[:n]) for n in self._looks}
         self._plain[0] = self._of_predictor(rest[self._frames], self._few[1:])
 
-    def _looks(self) -> list[int]:
-        """How many frames a talker's trial has at first, and then."""
-        n = self.codes.shape[1]
-        return sorted({min(bounds.FIRST_FRAMES, n), n})
-
-    def _frames_that_tell(self, logits: FloatArray, rest: FloatArray, codes: IntArray) -> int:
-        """How many from the first on are by so much less likely than expected that mistakes can be told apart."""
+    def _lacks(self, logits: FloatArray, rest: FloatArray, codes: IntArray) -> FloatArray:
+        """By how many nats each frame is less likely than expected; all that counts where it can't be computed."""
         draws, every = self.draws, np.arange(codes.shape[1])
         if not (np.isfinite(logits).all() and np.isfinite(rest).all()):
-            return min(bounds.FEWEST_FRAMES, len(every))
+            return np.full(len(every), bounds.TELLING_NATS, np.float32)
         lacks = draws.lacks(draws.talker_rows(logits, codes[0], every), draws.talker)
         after = draws.lacks(draws.predictor_rows(rest, codes[1:]), draws.predictor).reshape(len(every), -1)
-        lacks = lacks + after[:, : self.telling - 1].sum(axis=1)
-        enough = np.flatnonzero(np.cumsum(np.maximum(lacks, 0)) >= bounds.TELLING_NATS)
-        return min(len(every), max(bounds.FEWEST_FRAMES, int(enough[0]) + 1)) if len(enough) else len(every)
+        return np.asarray(lacks + after[:, : self.telling - 1].sum(axis=1), np.float32)
 
     def _unlikely_frames(self, rest: FloatArray) -> IntArray:
         """Those in which the predictor is run, which knows nothing of other frames: where the codes fit least."""
@@ -256,7 +264,7 @@ class _Trials:
         if mistake.of_predictor:
             return _over(self._of_predictor(self._predicted(mistake, changed), self._few[1:]), self._plain[0])
         first, found = _first_layer(mistake, TALKER, len(self._talker) - 1, changed), None
-        for n in self._looks()[-1:] if whole else self._looks():
+        for n in self._looks[-1:] if whole else self._looks:
             if first < 0:
                 x = changed.talker_inputs(self.prompt, self.codes[:, :n])
             else:
@@ -291,6 +299,12 @@ class _Trials:
         first = _first_layer(mistake, PREDICTOR, len(self._predictor) - 1, changed)
         x = changed.predictor_inputs(self._states[self._frames], self._few) if first < 0 else self._predictor[first]
         return changed.predicted_from(max(first, 0), x)
+
+
+def _frames_that_tell(lacks: FloatArray, nats: float, fewest: int) -> int:
+    """How many from the first on are less likely than expected by so much, together."""
+    enough = np.flatnonzero(np.cumsum(np.maximum(lacks, 0)) >= nats)
+    return min(len(lacks), max(fewest, int(enough[0]) + 1)) if len(enough) else len(lacks)
 
 
 def _over(found: Glance | None, plain: Glance | None) -> Glance | None:

@@ -337,6 +337,17 @@ SLIP_FRAMES = Threshold(
 FIT_AT_FIRST = Threshold(
     "likelihood.fit-at-first", 7.5, "frames", "that fit, from which on no two mistakes are looked for", ("talker.*",)
 )
+FIT_LONG = Threshold(
+    "likelihood.fit-long", 6.5, "frames", "that fit, from which on mistakes must begin late to be tried", ("talker.*",)
+)
+LATE_MISFIT = Threshold(
+    "likelihood.late-misfit",
+    4.0,
+    "nats a code",
+    "by which codes behind these are less likely, where only what may begin late is tried (nine of ten texts with a "
+    "slip: 4.0 and more; the most that other mistakes make: 3.7)",
+    ("talker.*",),
+)
 OTHER_LENGTH = Threshold(
     "likelihood.other-length",
     1.4,
@@ -820,7 +831,7 @@ CYCLES = 4
 """So many of a cycle must fit."""
 JUDGED_FRAMES = 24
 """That the model judges: hundreds of codes, of which each says much."""
-FIRST_FRAMES, GLANCED_FRAMES = 48, 8
+FIRST_ARRANGEMENTS, GLANCED_FRAMES = 48, 8
 """Of all arrangements those whose first frame is likeliest, so many, are looked at on a few frames; the likeliest of
 these are judged."""
 TENSORS_AT_ONCE = 4
@@ -841,8 +852,8 @@ each that are tried."""
 TALKER_FRAMES = 48
 SPEAKER_FRAMES, FIRST_FRAMES, FEWEST_FRAMES = 24, 4, 8
 """Of a trial of a talker, taken for what it costs; of its first look; and of its second, at the least."""
-TELLING_NATS = 30.0
-"""By which codes are less likely than expected up to the last frame of a trial's second look."""
+FIRST_NATS, TELLING_NATS = 10.0, 30.0
+"""By which codes are less likely than expected up to the last frame of a trial's first look, and of its second."""
 TELLING_FRAMES = 6
 """Of these, in which the predictor is run."""
 CLEAR_NATS = 100.0

@@ -397,10 +397,10 @@ def _likeliest_first_frames(
     """Those whose first frame is likeliest; all that are as likely as the last of them."""
     undone = [(one, one.undo(codes)[:, :1]) for one in known]
     some = [(one, first) for one, first in undone if first.shape[1]]
-    if len(some) <= bounds.FIRST_FRAMES:
+    if len(some) <= bounds.FIRST_ARRANGEMENTS:
         return [one for one, _ in some]
     likely = first_frames(model, prompt, np.concatenate([first for _, first in some], axis=1))
-    least = np.sort(likely)[-bounds.FIRST_FRAMES]
+    least = np.sort(likely)[-bounds.FIRST_ARRANGEMENTS]
     return [one for (one, _), nats in zip(some, likely, strict=True) if nats >= least]
 
 

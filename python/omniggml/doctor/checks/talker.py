@@ -203,8 +203,13 @@ def _searched(
     assert right.deficit is not None
     of_talker = bounds.TALKER_MISFIT.above(float(right.deficit[0].mean()))
     # Two mistakes show from the beginning; another text may not.
-    pairs = not right.fits and not bounds.FIT_AT_FIRST.above(right.fitting_frames())
-    found = TalkerSearch(mirror, prompt, codes, draws, of_talker, pairs, case.announce, few_bits).run()
+    first = right.fitting_frames()
+    pairs = not right.fits and not bounds.FIT_AT_FIRST.above(first)
+    late = not right.fits and bounds.FIT_LONG.above(first)
+    late = late and bounds.LATE_MISFIT.above(float(right.deficit[:, first:].mean()))
+    found = TalkerSearch(
+        mirror, prompt, codes, draws, of_talker, pairs, case.announce, late=late, few_bits=few_bits
+    ).run()
     if not found or not found[0].explains:
         return False
     best = found[0]

@@ -139,7 +139,7 @@ class _Warmed:
     def within(self, kept: IntArray) -> FloatArray:
         """Logarithmic probability of each code among what is kept; minus infinity of what isn't."""
         own = self.own - np.log(self.sums[np.arange(self.n), kept - 1])
-        return np.where(self.rank >= kept, -np.inf, own)
+        return np.asarray(np.where(self.rank >= kept, -np.inf, own))
 
     def means(self, kept: IntArray) -> tuple[FloatArray, FloatArray]:
         """Mean and deviation of the logarithmic probability of what is drawn from each row."""
@@ -159,12 +159,12 @@ class _Warmed:
 
 def _mixed(within: FloatArray, whole: FloatArray, share: float) -> FloatArray:
     """Logarithmic probabilities of codes of which a share comes from the whole distribution."""
-    return np.logaddexp(within + np.log1p(-share), np.log(share) + whole)
+    return np.asarray(np.logaddexp(within + np.log1p(-share), np.log(share) + whole))
 
 
 def with_noise(rows: Rows, drawing: Drawing) -> float:
-    """Nats of codes that are drawn so but for a share, whichever is likeliest, that noise made: what a program says that
-    computes something else in a way which is none in particular."""
+    """Nats of codes that are drawn so but for a share, whichever is likeliest, that noise made: what a program says
+    that computes something else in a way which is none in particular."""
     at = _Warmed(rows, drawing.temperature)
     within = at.within(at.kept(drawing))
     noise = [_Warmed(rows, temperature).whole for temperature in _NOISY]

@@ -30,10 +30,11 @@ _TALKERS_OWN = 2  # groups: its own codes, and the first that is drawn from its 
 @dataclass(frozen=True)
 class Said:
     """`mistakes`; with them codes are `talker`'s and `predictor`'s draws, and all together get `gained` nats more than
-    by any way of drawing them without, and `over_noise` more than where noise made a share of them: a mistake that makes
-    the model unsure lets them be nearly whatever something else makes. `sure`: of what the right model is surer than chance by, the share that the
-    codes are likelier than chance, in the worst group. A mistake that makes the model unsure of everything explains
-    nothing, however much likelier codes get. `asked`: by how many nats they must be likelier."""
+    by any way of drawing them without, and `over_noise` more than where noise made a share of them: a mistake that
+    leaves the model unsure lets them be nearly whatever something else makes. `sure`: of what the right model is surer
+    than chance by, the share that the codes are likelier than chance, in the worst group. A mistake that makes the
+    model unsure of everything explains nothing, however much likelier codes get. `asked`: by how many nats they must be
+    likelier."""
 
     mistakes: tuple[SpeakerMistake, ...]
     talker: Drawn

@@ -332,6 +332,14 @@ def test_no_model() -> None:
         omniggml.diagnose(__file__, codes="nothing.npy")
 
 
+@pytest.mark.parametrize("option", ["thinker", "code2wav", "tokenizer"])
+def test_no_file_beside_the_model(tiny_files: Files, option: str) -> None:
+    """A path with a typo is a wrong command; nothing was found out about the model."""
+    result = run(tiny_files.speech, f"--{option}", "nothing.gguf")
+    assert result.returncode == 65 and result.stdout == ""
+    assert result.stderr.startswith("omniggml: nothing.gguf") and len(result.stderr.splitlines()) == 1
+
+
 def test_something_else_than_a_model(tmp_path: Path) -> None:
     (tmp_path / "x.gguf").write_bytes(b"GGUF but no more")
     found = omniggml.diagnose(tmp_path / "x.gguf")

@@ -65,6 +65,17 @@ def test_every_bound_is_used_and_finds_something() -> None:
     assert len(TABLE) == len({bound.name for bound in TABLE.values()})
 
 
+def test_no_number_is_told_twice() -> None:
+    """The second of one name would be both."""
+    told = [node.id for node in _assigned(ast.parse(Path(thresholds.__file__).read_text(encoding="utf-8")))]
+    assert len(told) == len(set(told)), [name for name in told if told.count(name) > 1]
+
+
+def _assigned(tree: ast.Module) -> list[ast.Name]:
+    targets = (target for node in tree.body if isinstance(node, ast.Assign) for target in node.targets)
+    return [name for target in targets for name in ast.walk(target) if isinstance(name, ast.Name)]
+
+
 def test_margins_are_those_of_bounds() -> None:
     """What was measured lies on the right side: of the sound cases and the faults, one on either."""
     assert set(margins()) <= set(TABLE)

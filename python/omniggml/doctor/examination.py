@@ -32,6 +32,7 @@ from omniggml.errors import InputError, ModelFileError, OmniError
 from omniggml.files.geometry import check_overrides
 from omniggml.hub_file import local_file
 from omniggml.options import LoadKeywords, LoadOptions, path_or_none
+from omniggml.paths import as_path
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -90,9 +91,19 @@ def diagnose(
         )
         if case.reference is not None and not case.reference.exists():
             raise InputError(f"{case.reference}: no such file or directory")
+        _check_files_beside(chosen)
         _check_speaker(case)
         with threadpool_limits(case.options.n_threads or None, user_api="blas"):
             return _diagnosis(case.path, _reports(case))
+
+
+def _check_files_beside(options: LoadOptions) -> None:
+    """Raises where one that is named isn't there: what is wrong then is the command, not the model."""
+    for named in (options.thinker, options.mmproj, options.code2wav):
+        if named:
+            _model_file(named)
+    if options.tokenizer is not None and not as_path(options.tokenizer).exists():
+        raise InputError(f"{options.tokenizer}: no such file or directory")
 
 
 def _check_speaker(case: Case) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -100,17 +101,38 @@ def speaker_mistakes(mirror: TalkerMirror) -> Iterator[SpeakerMistake]:
     names = [name for name in names if name.startswith(f"{TALKER}.") and not any(word in name for word in _NOT_SPOKEN)]
     yield from _loop(mirror)
     yield from _prompt(mirror)
-    for path, size in ((f"{TALKER}.model", mirror.talker), (f"{PREDICTOR}.model", mirror.predictor)):
-        yield from _choices(path, dict(size), names)
+    chosen = [list(_choices(f"{TALKER}.model", dict(mirror.talker), names))]
+    chosen.append(list(_choices(f"{PREDICTOR}.model", dict(mirror.predictor), names)))
+    yield from (mistake for stack in chosen for mistake in stack)
+    yield from _in_both_stacks(*chosen)
     groups = mirror.predictor["num_code_groups"]  # those that are nearly as often made came with the loop
     yield from _tables(groups - 1, range(2, groups - 2))
     yield from _feedback((), range(1, groups - 1))
+    stacks: list[list[SpeakerMistake]] = []
     for predictor, size in ((False, mirror.talker), (True, mirror.predictor)):
         own = [name for name in names if name.startswith(f"{PREDICTOR}.") == predictor]
         counts = ("num_attention_heads", "num_key_value_heads", "num_key_value_heads")
         heads = {f"self_attn.{p}_proj.weight": size[n] for p, n in zip("qkv", counts, strict=True)}
-        for mistake in tensor_mistakes({name: mirror.weight(name).shape for name in own}, heads):
-            yield SpeakerMistake(mistake.kind, mistake.where, mistake.clause, weights=(mistake,))
+        every = tensor_mistakes({name: mirror.weight(name).shape for name in own}, heads)
+        stacks.append([SpeakerMistake(one.kind, one.where, one.clause, weights=(one,)) for one in every])
+        yield from stacks[-1]
+    yield from _in_both_stacks(*stacks)
+
+
+def _in_both_stacks(talkers: list[SpeakerMistake], predictors: list[SpeakerMistake]) -> Iterator[SpeakerMistake]:
+    """What is wrong in all layers of the talker and of the predictor alike, whose layers most programs share."""
+    partners = {mistake.clause.replace(PREDICTOR, TALKER): mistake for mistake in predictors}
+    for mistake in talkers:
+        partner = partners.get(mistake.clause)
+        if partner is not None and (".layers.*." in mistake.where or mistake.where == f"{TALKER}.model"):
+            yield SpeakerMistake(
+                mistake.kind,
+                mistake.where,
+                f"{mistake.clause}, and likewise in the code predictor",
+                mistake.choices | partner.choices,
+                mistake.weights + partner.weights,
+                also=partner.where,
+            )
 
 
 def _loop(mirror: TalkerMirror) -> Iterator[SpeakerMistake]:
@@ -231,13 +253,19 @@ def _choices(path: str, size: dict[str, object], names: list[str]) -> Iterator[S
     mixture = bool(size.get("num_experts"))
     for pattern, kind, options in _table(re.escape(path), size, mixture):
         paths = [module for module in modules if re.fullmatch(pattern, module)]
+        groups = list(dict.fromkeys(class_of(module) for module in paths))
         for clause, choices in options:
-            for group in dict.fromkeys(class_of(module) for module in paths):
+            if len(groups) > 1:  # one class of a program's, of which all of these are made
+                yield SpeakerMistake(kind, path, f"{clause} everywhere in {path}", dict.fromkeys(paths, choices))
+            for group in groups:
                 own = [module for module in paths if class_of(module) == group]
                 if len(own) > 1:
                     yield SpeakerMistake(kind, group, f"{clause} in all of {group}", dict.fromkeys(own, choices))
                 for module in own:
                     yield SpeakerMistake(kind, module, f"{clause} in {module}", {module: choices})
+    norms = [name for name in names if name.startswith(f"{path}.") and name.endswith("norm.weight")]
+    yield _of_norms("formula", path, "have one added to them", norms, lambda weight: weight + 1)
+    yield _of_norms("missing", path, "are left out", norms, np.ones_like)
     n = int(str(size["num_hidden_layers"]))
     for out in range(n):
         layers = tuple(i for i in range(n) if i != out)
@@ -248,6 +276,18 @@ def _choices(path: str, size: dict[str, object], names: list[str]) -> Iterator[S
     if n > 1:
         backwards = TalkerChoices(layers=tuple(reversed(range(n))))
         yield SpeakerMistake("missing", path, f"the layers of {path} are in reverse order", {path: backwards})
+
+
+def _of_norms(
+    kind: str, path: str, words: str, names: list[str], change: Callable[[FloatArray], FloatArray]
+) -> SpeakerMistake:
+    clause = f"the weights of all norms of {path} {words}"
+    changes = {name: partial(_changed, name, change) for name in names}
+    return SpeakerMistake(kind, path, clause, weights=(TensorMistake(kind, path, clause, changes),))
+
+
+def _changed(name: str, change: Callable[[FloatArray], FloatArray], read: Callable[[str], FloatArray]) -> FloatArray:
+    return change(read(name))
 
 
 def _table(path: str, size: dict[str, object], mixture: bool) -> Iterator[tuple[str, str, Options]]:

@@ -272,10 +272,12 @@ class Fitted:
 
     @property
     def explained(self) -> bool:
-        """Whether both talker and predictor draw in some way that their codes fit, and that not any codes fit."""
-        ways = zip(self.usual, self.likeliest, self.hot, strict=True)
-        cool = ([drawn for drawn in each if drawn.drawing.temperature <= bounds.MOST_HEAT] for each in ways)
-        return all(any(drawn.exact and drawn.alike for drawn in each) for each in cool)
+        """Whether both talker and predictor draw in some way that their codes fit, and that not any codes fit: where
+        one draws as usual, the other may be as hot as it likes."""
+        ways = list(zip(self.usual, self.likeliest, self.hot, strict=True))
+        fit = [any(drawn.exact and drawn.alike for drawn in each) for each in ways]
+        cool = [any(drawn.exact and drawn.alike and _is_cool(drawn) for drawn in each) for each in ways]
+        return all(cool) or (all(fit) and any(drawn.exact and drawn.alike for drawn in self.usual))
 
     @property
     def as_usual(self) -> bool:
@@ -283,6 +285,10 @@ class Fitted:
         change."""
         predictor = self.usual[1]
         return predictor.possible and predictor.exact and predictor.alike and self.likeliest[0].exact
+
+
+def _is_cool(drawn: Drawn) -> bool:
+    return drawn.drawing.temperature <= bounds.MOST_HEAT
 
 
 def _check_drawing(report: Report, given: Fitted, *, later: bool = False) -> bool:

@@ -55,6 +55,15 @@ def stripped(x: Samples) -> Samples:
     return x[loud[0] + 1 : loud[-1] + 1]
 
 
+def limited(x: Samples, most: float) -> Samples:
+    """As ffmpeg's `alimiter`: 5 ms late, softer around what is loud, and as loud as before after 50 ms."""
+    late = 120
+    loudest = np.max(np.abs(np.lib.stride_tricks.sliding_window_view(np.pad(x, (1200, late)), 1200 + late + 1)), axis=1)
+    gain = np.minimum(1, most * np.abs(x).max() / np.maximum(loudest, 1e-9))
+    gain = np.convolve(gain, np.hanning(late + 2) / np.hanning(late + 2).sum(), "same")
+    return np.append(np.zeros(late), x * gain)[: len(x)]
+
+
 EDITS: dict[str, tuple[Callable[[Samples], Samples], int, str, str]] = {
     "44.1 kHz, quickly": (lambda x: at_rate(x, 44100, "LQ"), 44100, "PCM_16", "audio.resampled"),
     "22.05 kHz, quickly": (lambda x: at_rate(x, 22050, "LQ"), 22050, "PCM_16", "audio.resampled"),
@@ -122,6 +131,9 @@ OF_PARTS: dict[str, Callable[[Samples], Samples]] = {
     "faded in": lambda x: x * np.minimum(1, np.arange(len(x)) / 16800),
     "through MP3": lambda x: decoded(x, RATE, "MP3", "MPEG_LAYER_III", 0.6),
     "softer": lambda x: 0.3 * x,
+    "through a limiter ahead of its time": lambda x: limited(x, 0.3),
+    "without its silence at both ends": stripped,
+    "limited and through Opus": lambda x: decoded(limited(x, 0.5), RATE, "OGG", "OPUS", 1.0),
 }
 
 
@@ -134,6 +146,25 @@ def test_a_speech_of_parts_is_known_however_it_was_edited(evidence: Evidence, ed
     assert found.exit_code == 0, found.verdict
     evidences = {finding.id: finding.evidence for finding in found.findings}
     assert len(evidences["audio.parts"]["frames"]) == len(evidences["codes.parts"]["frames"]) == len(said.segments) > 2
+
+
+FAULTS_OF_PARTS: dict[str, Callable[[list[Samples]], list[Samples]]] = {
+    "one is missing": lambda parts: [parts[0], *parts[2:]],
+    "one comes twice": lambda parts: [*parts[:2], *parts[1:]],
+    "two are exchanged": lambda parts: [parts[1], parts[0], *parts[2:]],
+    "the last is cut in the midst": lambda parts: [*parts[:-1], parts[-1][: len(parts[-1]) // 2]],
+    "the first begins in the midst": lambda parts: [parts[0][len(parts[0]) // 2 :], *parts[1:]],
+    "one is turned": lambda parts: [parts[0], -parts[1], *parts[2:]],
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS_OF_PARTS)
+def test_a_fault_among_parts_is_none_of_their_edits(evidence: Evidence, fault: str) -> None:
+    said = evidence.speech(VOICE, text=LONG, speaker="ethan", max_frames=400)
+    parts = [said.samples[one.start : one.end].astype(np.float64) for one in said.segments]
+    theirs = np.concatenate(FAULTS_OF_PARTS[fault](parts))
+    found = omniggml.diagnose(**evidence.with_codes(VOICE, theirs, said.codes, subtype="PCM_16"), n_threads=1)
+    assert found.exit_code != 0, found.verdict
 
 
 @pytest.mark.parametrize("pause", [0, 7000])

@@ -918,8 +918,15 @@ CONTAINERS = {"VORBIS": "OGG", "OPUS": "OGG", "MPEG_LAYER_III": "MP3"}
 FEWEST_OF_A_PART, MOST_PARTS, FRAMES_OF_A_BEGINNING, SEEMS_TO_GO_ON = 4, 200, 6, 16
 """Frames of a part that is decoded alone, and such parts; frames by which its beginning is found, and for which the one
 before seems to go on."""
-WRONG_IN_A_ROW = 4
-"""Loud pieces behind which a part has ended."""
+WRONG_IN_A_ROW, ENDS_TRIED = 4, 60
+"""Loud pieces behind which a part has ended, and frames that are tried for its end."""
+GOES_ON_LEAVES = 0.5
+"""Times what a part leaves over that goes on, where another begins."""
+FALLS = 0.5
+"""Spearman's r, negative, of gains with how loud ours is, of a limiter."""
+TRIMMED, HEARD_ELSEWHERE = 24000, 8
+"""Samples that may be cut from the first part's beginning and the last one's end; loud pieces that may be beside parts,
+two frames' whose owner is doubtful."""
 LONGEST_SPAN = 600
 """Frames of a span that are judged."""
 LONGEST_PAUSE, BESIDE_A_CUT, SOMETHING_ELSE = 72000, 240, 0.5

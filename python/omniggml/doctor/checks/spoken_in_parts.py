@@ -9,9 +9,15 @@ import numpy as np
 
 from omniggml.comparison.agreement import Match, match
 from omniggml.doctor import thresholds as bounds
+from omniggml.doctor.afterwards import change_of
 from omniggml.doctor.alignment import correlated, resampled, whole
-from omniggml.doctor.checks.their_audio import Samples, TheirAudio, left_over
+from omniggml.doctor.checks.their_audio import Samples, TheirAudio
+from omniggml.doctor.port_search import explained_residual
 from omniggml.spec.model_config import SAMPLE_RATE
+
+_TINY, _DIGITS = 1e-12, 4
+_PEAK = 3.0  # deviations, of speech
+_HARMLESS = ("audio.faded", "audio.band")
 
 
 @dataclass(frozen=True)
@@ -36,7 +42,8 @@ class SpokenInParts(TheirAudio):
         as_long = len(self.theirs) == self.per_frame * self.n_frames - self.lost
         if self.n_frames < 2 * bounds.FEWEST_OF_A_PART or (as_long and self.rate == SAMPLE_RATE):
             return False
-        theirs = resampled(self.theirs, self.rate, SAMPLE_RATE)
+        # Room for what was cut from the first part's beginning and from the last part's end.
+        theirs = np.pad(self._in_band(self.theirs, self.rate), bounds.TRIMMED)
         alone = whole(theirs, self.made)
         if alone is not None and bounds.COPIED.below(alone.residual):
             return False
@@ -46,8 +53,18 @@ class SpokenInParts(TheirAudio):
         made = np.zeros(len(theirs))
         for part in parts:
             made[part.at : part.until] = part.samples[: len(theirs) - part.at]
-        found = match(theirs, made, 0)
-        self._say_parts(theirs, parts)
+        if _is_loud_elsewhere(theirs, parts):
+            return False
+        self._say_parts(made, parts)
+        return self._judge_parts(theirs, made, parts)
+
+    def _judge_parts(self, theirs: Samples, made: Samples, parts: list[SpokenPart]) -> bool:
+        """Whether nothing else is wrong; where something is, the part that it changes most is looked at on."""
+        inner = slice(bounds.TRIMMED, len(theirs) - bounds.TRIMMED)
+        lost = [max(0, inner.start - parts[0].at), max(0, parts[-1].until - inner.stop)]
+        outside = np.concatenate([made[: inner.start], made[inner.stop :]])
+        cut = bounds.LOST_LOUD.above(float(np.abs(outside).max() / (made.std() or 1)) / _PEAK)
+        found = match(theirs[inner], made[inner], 0)
         if self.rate != SAMPLE_RATE:
             self.report.find(
                 "audio.resampled",
@@ -55,28 +72,82 @@ class SpokenInParts(TheirAudio):
                 rate=self.rate,
                 residual=found.residual,
             )
-        if self._is_right(theirs, made, found):
-            self.say_gain(found.gain)
+        if not cut and self._is_right(theirs[inner], made[inner], found):
+            if any(lost):
+                self.report.find(
+                    "audio.trimmed",
+                    f"{lost[0]} samples are cut from the beginning of ours, {lost[1]} from its end.",
+                    lost_before=lost[0],
+                    lost_after=lost[1],
+                )
+            if all(finding.id != "audio.gain" for finding in self.report.findings):
+                self.say_gain(found.gain)
             return True
-        self._look_at(max(parts, key=lambda part: part.end - part.first), theirs)
+        one, last = parts[0], parts[-1]
+        worst = (one if lost[0] >= lost[1] else last) if cut else max(parts, key=lambda part: _left_of(theirs, part))
+        self._look_at(worst, theirs, inner)
         return False
+
+    def _in_band(self, samples: Samples, rate: int = SAMPLE_RATE) -> Samples:
+        """At ours, as far as their rate reaches, and what resamples lets pass."""
+        if self.rate == SAMPLE_RATE:
+            return samples
+        samples = resampled(samples, rate, SAMPLE_RATE)
+        spectrum = np.fft.rfft(samples)
+        reach = bounds.RESAMPLED_BAND * min(self.rate, SAMPLE_RATE) / 2
+        spectrum[np.fft.rfftfreq(len(samples), 1 / SAMPLE_RATE) > reach] = 0
+        return np.asarray(np.fft.irfft(spectrum, len(samples)))
 
     def _is_right(self, theirs: Samples, made: Samples, found: Match) -> bool:
         left = found.residual
         if not self.unexplained(left) or (self.rate != SAMPLE_RATE and not bounds.RESAMPLED_LEAVES.above(left)):
             return True
+        explained = min(max(explained_residual(self.floor), bounds.EXPLAINS.value), bounds.SAME.value)
+        change = change_of(theirs, made, explained)
+        if change is not None and change.id in _HARMLESS:
+            self.report.find(change.id, change.sentence, residual=change.left, **change.evidence)
+            return True
+        if self._says_levelled(theirs, made, left):
+            return True
         return not bounds.CODED_LEAVES.above(left) and self.says_coded(theirs, made, found, left)
 
-    def _look_at(self, part: SpokenPart, theirs: Samples) -> None:
-        self.codes, self.theirs = self.codes[:, part.first : part.end], theirs[part.at : part.until]
+    def _says_levelled(self, theirs: Samples, made: Samples, left: float) -> bool:
+        """Whether theirs is ours but for a loudness that falls where ours is loud, as limiters and compressors make
+        it."""
+        x, y = _pieces(theirs, made)
+        own = np.square(y).sum(axis=1)
+        loud = own > bounds.LOUD_PIECE * own.mean()
+        levelled = _left(theirs, made)
+        beats = bounds.CHANGE_BEATS.below(levelled / left) and bounds.ENVELOPE_LEAVES.below(levelled)
+        if not beats or loud.sum() < bounds.FEWEST_PIECES:
+            return False
+        gains = (x * y).sum(axis=1)[loud] / own[loud]
+        # A limiter is ahead of what is loud, and behind it for a while.
+        around = np.pad(own, (2, 1))
+        recent = np.max([around[n : n + len(own)] for n in range(4)], axis=0)[loud]
+        falls = np.asarray(np.corrcoef(np.argsort(np.argsort(gains)), np.argsort(np.argsort(recent))))[0, 1]
+        if gains.min() <= 0 or falls > -bounds.FALLS:
+            return False
+        low, high = np.quantile(gains, bounds.STEADY_PARTS)
+        self.report.find(
+            "audio.gain",
+            f"Your audio is ours times {low:.2f} where it is loud to {high:.2f} where it isn't, as a limiter or a "
+            "compressor makes it.",
+            gain=float(np.median(gains)),
+        )
+        return True
+
+    def _look_at(self, part: SpokenPart, theirs: Samples, inner: slice) -> None:
+        self.codes = self.codes[:, part.first : part.end]
+        self.theirs = theirs[max(part.at, inner.start) : min(part.until, inner.stop)]
         self.n_frames, self.rate = self.codes.shape[1], SAMPLE_RATE
         self.made = part.samples
 
-    def _say_parts(self, theirs: Samples, parts: list[SpokenPart]) -> None:
+    def _say_parts(self, made: Samples, parts: list[SpokenPart]) -> None:
         """A speech ends, and begins, in silence; pieces that a port decodes alone are cut anywhere."""
-        loud = theirs.std() or 1.0
+        loud = made.std() or 1.0
         cuts = [*(part.until for part in parts[:-1]), *(part.at for part in parts[1:])]
-        beside = [theirs[max(0, cut - bounds.BESIDE_A_CUT) : cut + bounds.BESIDE_A_CUT].std() / loud for cut in cuts]
+        beside = [made[max(0, cut - bounds.BESIDE_A_CUT) : cut + bounds.BESIDE_A_CUT].std() / loud for cut in cuts]
         frames = [part.end - part.first for part in parts]
         lengths = ", ".join(map(str, frames[: bounds.NAMED_ERRORS]))
         if bounds.CUT_LOUD.above(float(max(beside))):
@@ -101,29 +172,31 @@ class SpokenInParts(TheirAudio):
     def _parts(self, theirs: Samples) -> list[SpokenPart]:
         """All frames of the codes in parts; [] where theirs isn't made of them."""
         parts: list[SpokenPart] = []
-        first, at = 0, 0
+        first, at = 0, -1
         while first < self.n_frames and len(parts) < bounds.MOST_PARTS:
             if self.n_frames - first < bounds.FEWEST_OF_A_PART:
                 return []
             ours = self._alone(first, self.n_frames)
-            # Of a beginning that is faded, the place where it is likest may be another.
-            begins = {at, self._begins(theirs, ours, at) or at}
-            alike, begin = max((_alike(theirs[begin:], ours), begin) for begin in begins)
-            if alike < bounds.FEWEST_OF_A_PART * self.per_frame // 2:
+            if not parts:
+                at = self._begins_first(theirs, ours)
+            end, after = self._end_of(theirs, ours, at, first)
+            if end - first < bounds.FEWEST_OF_A_PART:
                 return []
-            end = self._end_of(theirs, begin, first, alike)
-            if end is None or end - first < bounds.FEWEST_OF_A_PART:
-                return []
-            parts.append(SpokenPart(first, end, begin, ours[: self.per_frame * (end - first) - self.lost]))
-            first, at = end, parts[-1].until
+            parts.append(SpokenPart(first, end, at, ours[: self.per_frame * (end - first) - self.lost]))
+            first, at = end, after
         return parts if first == self.n_frames else []
 
     def _alone(self, first: int, end: int) -> Samples:
-        return self.decoded(np.ascontiguousarray(self.codes[:, first:end]))
+        return self._in_band(self.decoded(np.ascontiguousarray(self.codes[:, first:end])))
 
-    def _begins(self, theirs: Samples, ours: Samples, at: int) -> int | None:
-        """From which sample of theirs on, at or behind `at`, ours is: within the longest pause."""
+    def _begins_first(self, theirs: Samples, ours: Samples) -> int:
+        """Of a beginning that is faded, the place where it is likest may be another."""
         some = ours[: bounds.FRAMES_OF_A_BEGINNING * self.per_frame]
+        begins = {bounds.TRIMMED, self._begins(theirs, some, 0) or 0}
+        return max(begins, key=lambda begin: _stops(theirs[begin:], ours)[0])
+
+    def _begins(self, theirs: Samples, some: Samples, at: int) -> int | None:
+        """From which sample of theirs on, at or behind `at`, some of ours is: within the longest pause."""
         near = theirs[at : at + len(some) + bounds.LONGEST_PAUSE]
         if len(near) < bounds.LEAST_COMMON or not some.any():
             return None
@@ -134,38 +207,95 @@ class SpokenInParts(TheirAudio):
         alike = correlated(near, some)[: len(starts)] / np.sqrt(loud + bounds.LOUD_PIECE * (loud.max() or 1.0))
         return at + int(np.argmax(alike))
 
-    def _end_of(self, theirs: Samples, begin: int, first: int, alike: int) -> int | None:
-        """The frame before which the part ends that is ours for `alike` samples: what follows, decoded alone, is theirs
-        from its end on. It ends in silence, so that it may seem to go on for some frames."""
-        latest = min(self.n_frames, first + (alike + self.lost) // self.per_frame + 1)
-        if latest == self.n_frames and begin + self.per_frame * (latest - first) - self.lost <= len(theirs) + 1:
-            return int(self.n_frames)
-        best: int | None = None
-        least = bounds.CODED_LEAVES.value
-        for end in range(latest, max(first, latest - bounds.SEEMS_TO_GO_ON), -1):
-            ours = self._alone(end, min(self.n_frames, end + bounds.FRAMES_OF_A_BEGINNING))
-            after = begin + self.per_frame * (end - first) - self.lost
-            start = self._begins(theirs, ours, after) if len(ours) else None
-            if start is None:
-                continue
-            left = left_over(theirs[start : start + len(ours)], ours)
-            if left < least:
-                best, least = end, left
-        return best
+    def _end_of(self, theirs: Samples, part: Samples, begin: int, first: int) -> tuple[int, int]:
+        """The frame before which the part ends that begins with `first`, and where the next one begins: what follows,
+        decoded alone, is theirs from there on; `first` where there is none. Where ours may cease to be theirs it seems
+        to in the midst of a part, too, that a codec spoils; and a part that ends in silence may seem to go on."""
+        tried, most = first + bounds.FEWEST_OF_A_PART - 1, bounds.ENDS_TRIED
+        best = (bounds.SOMETHING_ELSE, first, 0)
+        for stop in _stops(theirs[begin:], part):
+            latest = min(self.n_frames, first + (stop + self.lost) // self.per_frame + 1)
+            if latest == self.n_frames and begin + self.per_frame * (latest - first) - self.lost <= len(theirs):
+                return best[1:] if best[1] > first else (self.n_frames, 0)
+            ends = range(latest, max(tried, latest - bounds.SEEMS_TO_GO_ON), -1)[:most]
+            best = min([best, *(self._left_around(theirs, part, begin, first, end, latest) for end in ends)])
+            if best[0] < bounds.CODED_LEAVES.value:
+                break
+            tried, most = max(tried, latest), most - len(ends)
+        return best[1:]
+
+    def _left_around(
+        self, theirs: Samples, part: Samples, begin: int, first: int, end: int, latest: int
+    ) -> tuple[float, int, int]:
+        """See `_end_of`: what is left over around the end of a part from `first` to `end` where frames from there on
+        are decoded alone; all, where they are hardly more alike than those of a part that goes on."""
+        last = min(self.n_frames, latest + bounds.FRAMES_OF_A_BEGINNING)
+        if last - end < bounds.FEWEST_OF_A_PART:
+            return 1.0, first, 0
+        ours = self._alone(end, last)
+        after = begin + self.per_frame * (end - first) - self.lost
+        start = self._begins(theirs, ours, after - bounds.CODEC_JITTER)
+        if start is None:
+            return 1.0, first, 0
+        before = max(first, latest - bounds.SEEMS_TO_GO_ON)
+        at = begin + self.per_frame * (before - first)
+        there = theirs[at : start + len(ours)]
+        on = part[at - begin : self.per_frame * (last - first) - self.lost]
+        made = np.zeros(len(there))
+        made[: after - at] = on[: after - at][: len(made)]
+        made[start - at :] = ours[: max(0, len(made) - (start - at))]
+        left = _left(there, made)
+        ends = left < bounds.GOES_ON_LEAVES * _left(there[: len(on)], on)
+        # Of frames of silence, all to the next part.
+        return (round(left, _DIGITS) if ends else 1.0), end, start
 
 
-def _alike(theirs: Samples, ours: Samples) -> int:
-    """For how many samples theirs is ours times a gain, before loud blocks in a row are something else."""
+def _left_of(theirs: Samples, part: SpokenPart) -> float:
+    return match(theirs[part.at : part.until], part.samples, 0).residual
+
+
+def _is_loud_elsewhere(theirs: Samples, parts: list[SpokenPart]) -> bool:
+    """Whether something is heard before, between or behind the parts, as where one comes twice."""
+    between = np.ones(len(theirs), bool)
+    for part in parts:
+        between[part.at : part.until] = False
+    power, _ = _pieces(np.square(theirs), theirs)
+    beside, _ = _pieces(np.where(between, np.square(theirs), 0), theirs)
+    heard = beside.sum(axis=1) > bounds.LOUD_PIECE * power.sum(axis=1).mean()
+    return int(heard.sum()) > bounds.HEARD_ELSEWHERE
+
+
+def _pieces(theirs: Samples, ours: Samples) -> tuple[Samples, Samples]:
     n = min(len(theirs), len(ours)) // bounds.PIECE
     x, y = (samples[: n * bounds.PIECE].reshape(n, bounds.PIECE) for samples in (theirs, ours))
-    power = np.maximum(np.square(x).sum(axis=1), np.square(y).sum(axis=1))
-    loud = power > bounds.LOUD_PIECE * (power.mean() if n else 0)
+    return x, y
+
+
+def _left(theirs: Samples, ours: Samples) -> float:
+    """The share of theirs that ours leaves over, as loud in each piece as it fits best: a limiter's gains change."""
+    x, y = _pieces(theirs, ours)
+    power = float(np.square(x).sum())
+    if power == 0:
+        return 1.0
     products, own = (x * y).sum(axis=1), np.square(y).sum(axis=1)
+    sign = np.sign(products.sum())
+    fits = np.square(np.maximum(sign * products, 0)) / np.maximum(own, _TINY)
+    return 1 - float(fits.sum()) / power
+
+
+def _stops(theirs: Samples, ours: Samples) -> list[int]:
+    """Samples from which on loud pieces in a row are something else than ours times a gain; the last: where both
+    end."""
+    x, y = _pieces(theirs, ours)
+    products, own, power = (x * y).sum(axis=1), np.square(y).sum(axis=1), np.square(x).sum(axis=1)
+    n = len(own)
+    if not own.any() or not power.any():
+        return [0]
+    loud = np.maximum(power / power.mean(), own / own.mean()) > bounds.LOUD_PIECE
     few = np.flatnonzero(loud)[: bounds.PIECES_ASKED]
-    gain = float(products[few].sum() / max(own[few].sum(), np.finfo(float).tiny))
-    off = np.square(x - gain * y).sum(axis=1) > bounds.SOMETHING_ELSE * power
-    wrong = np.flatnonzero(loud & off)
+    alike = np.sign(products[few].sum()) * products / np.sqrt(np.maximum(power * own, _TINY))
+    wrong = np.flatnonzero(loud & (alike < np.sqrt(1 - bounds.SOMETHING_ELSE)))
     # A codec of few bits spoils a block or two.
     row = bounds.WRONG_IN_A_ROW
-    ended = next((one for one, last in zip(wrong, wrong[row - 1 :], strict=False) if last - one < 2 * row), n)
-    return int(ended) * bounds.PIECE
+    stops = [int(one) for one, last in zip(wrong, wrong[row - 1 :], strict=False) if last - one < 2 * row]
+    return [stop * bounds.PIECE for stop in [*stops, n]]

@@ -146,11 +146,15 @@ class SpokenInParts(TheirAudio):
     def _say_parts(self, made: Samples, parts: list[SpokenPart]) -> None:
         """A speech ends, and begins, in silence; pieces that a port decodes alone are cut anywhere."""
         loud = made.std() or 1.0
-        cuts = [*(part.until for part in parts[:-1]), *(part.at for part in parts[1:])]
-        beside = [made[max(0, cut - bounds.BESIDE_A_CUT) : cut + bounds.BESIDE_A_CUT].std() / loud for cut in cuts]
+
+        def beside(cut: int) -> float:
+            return float(made[max(0, cut - bounds.BESIDE_A_CUT) : cut + bounds.BESIDE_A_CUT].std() / loud)
+
+        # Some speech ends loud, but none begins so.
+        loudest = max(min(beside(one.until), beside(two.at)) for one, two in pairwise(parts))
         frames = [part.end - part.first for part in parts]
         lengths = ", ".join(map(str, frames[: bounds.NAMED_ERRORS]))
-        if bounds.CUT_LOUD.above(float(max(beside))):
+        if bounds.CUT_LOUD.above(loudest):
             self.report.find(
                 "audio.seams",
                 f"Your audio equals ours decoded in pieces of {lengths} frames, each by itself: {len(parts) - 1} seams "

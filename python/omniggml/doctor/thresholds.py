@@ -922,8 +922,9 @@ WRONG_IN_A_ROW, ENDS_TRIED = 4, 60
 """Loud pieces behind which a part has ended, and frames that are tried for its end."""
 GOES_ON_LEAVES = 0.5
 """Times what a part leaves over that goes on, where another begins."""
-FALLS = 0.5
-"""Spearman's r, negative, of gains with how loud ours is, of a limiter."""
+FALLS, LIMITER_REACH, PEAK, DIGITS_LEFT = 0.5, (2, 1), 3.0, 4
+"""Spearman's r, negative, of gains with how loud ours is, of a limiter; pieces behind and before what is loud that it
+makes softer; deviations of speech's peaks; and digits of what is left over that are compared."""
 TRIMMED, HEARD_ELSEWHERE = 24000, 8
 """Samples that may be cut from the first part's beginning and the last one's end; loud pieces that may be beside parts,
 two frames' whose owner is doubtful."""

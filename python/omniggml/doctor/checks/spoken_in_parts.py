@@ -15,8 +15,7 @@ from omniggml.doctor.checks.their_audio import Samples, TheirAudio
 from omniggml.doctor.port_search import explained_residual
 from omniggml.spec.model_config import SAMPLE_RATE
 
-_TINY, _DIGITS = 1e-12, 4
-_PEAK = 3.0  # deviations, of speech
+_TINY = 1e-12
 _HARMLESS = ("audio.faded", "audio.band")
 
 
@@ -63,7 +62,7 @@ class SpokenInParts(TheirAudio):
         inner = slice(bounds.TRIMMED, len(theirs) - bounds.TRIMMED)
         lost = [max(0, inner.start - parts[0].at), max(0, parts[-1].until - inner.stop)]
         outside = np.concatenate([made[: inner.start], made[inner.stop :]])
-        cut = bounds.LOST_LOUD.above(float(np.abs(outside).max() / (made.std() or 1)) / _PEAK)
+        cut = bounds.LOST_LOUD.above(float(np.abs(outside).max() / (made.std() or 1)) / bounds.PEAK)
         found = match(theirs[inner], made[inner], 0)
         if self.rate != SAMPLE_RATE:
             self.report.find(
@@ -123,8 +122,8 @@ class SpokenInParts(TheirAudio):
             return False
         gains = (x * y).sum(axis=1)[loud] / own[loud]
         # A limiter is ahead of what is loud, and behind it for a while.
-        around = np.pad(own, (2, 1))
-        recent = np.max([around[n : n + len(own)] for n in range(4)], axis=0)[loud]
+        around = np.pad(own, bounds.LIMITER_REACH)
+        recent = np.max([around[n : n + len(own)] for n in range(sum(bounds.LIMITER_REACH) + 1)], axis=0)[loud]
         falls = np.asarray(np.corrcoef(np.argsort(np.argsort(gains)), np.argsort(np.argsort(recent))))[0, 1]
         if gains.min() <= 0 or falls > -bounds.FALLS:
             return False
@@ -246,12 +245,15 @@ class SpokenInParts(TheirAudio):
         there = theirs[at : start + len(ours)]
         on = part[at - begin : self.per_frame * (last - first) - self.lost]
         made = np.zeros(len(there))
-        made[: after - at] = on[: after - at][: len(made)]
-        made[start - at :] = ours[: max(0, len(made) - (start - at))]
+        kept = on[: max(0, after - at)][: len(made)]
+        made[: len(kept)] = kept
+        begins = max(0, start - at)
+        behind = ours[: max(0, len(made) - begins)]
+        made[begins : begins + len(behind)] = behind
         left = _left(there, made)
         ends = left < bounds.GOES_ON_LEAVES * _left(there[: len(on)], on)
         # Of frames of silence, all to the next part.
-        return (round(left, _DIGITS) if ends else 1.0), end, start
+        return (round(left, bounds.DIGITS_LEFT) if ends else 1.0), end, start
 
 
 def _left_of(theirs: Samples, part: SpokenPart) -> float:

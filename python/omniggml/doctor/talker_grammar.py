@@ -76,9 +76,10 @@ class SpeakerMistake:
 
     @property
     def may_begin_late(self) -> bool:
-        """Whether many of a speech's frames can be as they should be, before none is."""
-        of_talker = self.plan is not None or self.kind in _LATE or TALKER in self.choices
-        return of_talker and not self.of_predictor
+        """Whether many of a speech's frames can be as they should be, before none is: with what hangs on all that was
+        said, and with what is a little wrong in all layers."""
+        hangs_on_more = self.plan is not None or self.kind in _LATE or TALKER in self.choices
+        return (hangs_on_more or "*" in self.where) and not self.of_predictor
 
     def paths(self) -> list[str]:
         """Modules that compute something else."""

@@ -188,3 +188,21 @@ def test_a_slip_in_the_first_word_is_no_way_of_drawing() -> None:
     said = voice.speak("the dog runs in the garden", seed=3)
     found = omniggml.diagnose(voice.path, codes=said.codes, text="teh dog runs in the garden", n_threads=1)
     assert found.exit_code == 0, found.verdict
+
+
+ALONE = (
+    "she has three red apples",
+    "my friend reads a book in the morning and then goes home",
+    "the last train was late",
+)
+
+
+@pytest.mark.parametrize("speaker", ["chelsie", "ethan"])
+@pytest.mark.parametrize("text", ALONE)
+def test_codes_whose_text_is_not_told_are_in_order(text: str, speaker: str) -> None:
+    """Whoever speaks them. Beginnings are less likely than ends where the text is another, and no reason to turn them."""
+    model = omniggml.load(n_threads=1)
+    codes = model.speak(text, seed=2, speaker=speaker).codes
+    assert omniggml.diagnose(model.path, codes=codes, n_threads=1).findings == ()
+    found = omniggml.diagnose(model.path, codes=np.ascontiguousarray(codes[:, ::-1]), n_threads=1)
+    assert [finding.id for finding in found.findings] == ["codes.frame-order"] and found.exit_code == 2, found.verdict

@@ -127,6 +127,15 @@ def _every_other(codes: IntArray) -> Iterator[Arrangement]:
         yield Arrangement("codes.other-frames", "every other frame is of something else", lambda c: c[:, ::2])
 
 
+def frames_moved_by(arrangement: Arrangement, codes: IntArray) -> IntArray | None:
+    """Which frames come after each other where it is undone, [frames]; None where it moves codes within frames."""
+    if arrangement.id not in ("codes.frame-order", "codes.other-frames"):
+        return None
+    places = np.broadcast_to(np.arange(codes.shape[1], dtype=np.int32), codes.shape)
+    undone = np.asarray(arrangement.undo(np.ascontiguousarray(places)), np.int32)
+    return undone[0] if (undone == undone[0]).all() else None
+
+
 def _shifting(moves: Sequence[int]) -> Codes:
     return lambda codes: _shifted(codes, moves)
 

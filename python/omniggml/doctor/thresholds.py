@@ -348,6 +348,14 @@ LATE_MISFIT = Threshold(
     "slip: 4.0 and more; the most that other mistakes make: 3.7)",
     ("talker.*",),
 )
+OTHER_ORDER = Threshold(
+    "likelihood.other-order",
+    2.3,
+    "deviations",
+    "by which frames of codes whose text isn't known are likelier in another order (right ones: -6.2 to 0.2; frames "
+    "that run backwards: 2.4 to 6.2)",
+    ("codes.*",),
+)
 OTHER_LENGTH = Threshold(
     "likelihood.other-length",
     1.4,
@@ -834,6 +842,8 @@ JUDGED_FRAMES = 24
 FIRST_ARRANGEMENTS, GLANCED_FRAMES = 48, 8
 """Of all arrangements those whose first frame is likeliest, so many, are looked at on a few frames; the likeliest of
 these are judged."""
+MOVED_FRAMES, LEAST_NATS = 128, -60.0
+"""Frames that are put in another order; and what one of their codes gets at the least."""
 TENSORS_AT_ONCE = 4
 """That are read and looked at, which bounds memory."""
 ARRANGED_AGAIN = 6

@@ -16,7 +16,7 @@ from omniggml.doctor.checks.code_parts import check_parts
 from omniggml.doctor.checks.code_pieces import check_pieces
 from omniggml.doctor.completion import completed
 from omniggml.doctor.copies import copies
-from omniggml.doctor.counterfactuals import CODE_CAUSES, Arrangement, arrangements
+from omniggml.doctor.counterfactuals import CODE_CAUSES, Arrangement, arrangements, frames_moved_by
 from omniggml.doctor.likelihood import Likelihood, first_frames, likelihood_of, prompt_for
 from omniggml.doctor.progress import Progress
 from omniggml.model import Model, TalkerPrompt
@@ -322,18 +322,23 @@ def _judge(case: Case, report: Report, codes: IntArray, groups: int, size: int, 
     if len(codes) < groups:
         _say_fewer(report, codes, groups, size, (model, prompt))
         return None
-    if case.text is not None and case.speaker is None:
+    if case.speaker is None:
         prompt = _prompt_of_speaker(model, prompt, codes, case.text)
     return _try_arrangements(case, report, model, prompt, codes, size)
 
 
-def _prompt_of_speaker(model: Model, usual: TalkerPrompt, codes: IntArray, text: str) -> TalkerPrompt:
-    """The prompt of the speaker whose codes these are, where it isn't told and the default one's doesn't fit."""
+def _prompt_of_speaker(model: Model, usual: TalkerPrompt, codes: IntArray, text: str | None) -> TalkerPrompt:
+    """The prompt of the speaker whose codes these are, where it isn't told and the default one's doesn't fit; where the
+    text isn't known, of that to which the predictor's codes are likeliest."""
     few = codes[:, : bounds.JUDGED_FRAMES]
-    if likelihood_of(model, usual, few).fits:
+    at_first = likelihood_of(model, usual, few, of_talker=text is not None)
+    if at_first.fits:
         return usual
-    prompts = [prompt_for(model, text, name) for name in model.speakers if name != model.default_speaker]
-    return next((prompt for prompt in prompts if likelihood_of(model, prompt, few).fits), usual)
+    others = [prompt_for(model, text, name) for name in model.speakers if name != model.default_speaker]
+    judged = [(prompt, likelihood_of(model, prompt, few, of_talker=text is not None)) for prompt in others]
+    if text is None:
+        return max([(usual, at_first), *judged], key=lambda entry: entry[1].mean)[0]
+    return next((prompt for prompt, likelihood in judged if likelihood.fits), usual)
 
 
 def _try_arrangements(
@@ -348,6 +353,9 @@ def _try_arrangements(
         return codes
     best = _likeliest(case, model, prompt, codes, size, knows_text)
     cured = best is not None and not best[1].ruled_out and _clearly_likelier(best[1], given)
+    if not cured and not knows_text:
+        best = _other_order(case, model, prompt, codes, size)
+        cured = best is not None
     if best is not None and cured and not (knows_text and _still_unlikely(best[1], given)):
         arrangement, found = best
         report.find(
@@ -379,6 +387,8 @@ def _likeliest(
     progress = Progress(case.announce)
     progress.begins("arranging the codes in other ways")
     known = list(arrangements(codes, len(codes), size))
+    if not knows_text:
+        known = [one for one in known if frames_moved_by(one, codes) is None]
     known = _likeliest_first_frames(model, prompt, codes, known)
     tried = progress.through(known, len(known), "arranging the codes in other ways")
     every = [(judged(one, bounds.GLANCED_FRAMES), one) for one in tried]
@@ -389,6 +399,34 @@ def _likeliest(
         for one in progress.through(nearest, len(nearest), "looking again at the likeliest arrangements")
     ]
     return max(((one, seen) for one, seen in again if seen), key=lambda entry: entry[1].mean, default=None)
+
+
+def _other_order(
+    case: Case, model: Model, prompt: TalkerPrompt, codes: IntArray, size: int
+) -> tuple[Arrangement, Likelihood] | None:
+    """Of codes whose text isn't known: the other order of whole frames in which the predictor finds their codes
+    likelier, by more than luck. The same frames are compared, since some of a speech are far less likely than others.
+    """
+    few = np.ascontiguousarray(codes[:, : bounds.MOVED_FRAMES])
+    as_they_are = _by_frame(likelihood_of(model, prompt, few, of_talker=False))
+    found: list[tuple[float, Arrangement, Likelihood]] = []
+    for one in arrangements(few, len(few), size):
+        moved = frames_moved_by(one, few)
+        if moved is None or len(moved) < bounds.LEAST_FRAMES:
+            continue
+        case.announce(f"trying whether {one.sentence}")
+        likelihood = likelihood_of(model, prompt, np.ascontiguousarray(few[:, moved]), of_talker=False)
+        gained = _by_frame(likelihood) - as_they_are[moved]
+        luck = float(gained.std()) / np.sqrt(len(gained))
+        clear = float(gained.mean()) / max(luck, bounds.LEAST_SURE)
+        if bounds.OTHER_ORDER.above(clear):
+            found.append((clear, one, likelihood))
+    return max(found, key=lambda entry: entry[0])[1:] if found else None
+
+
+def _by_frame(likelihood: Likelihood) -> npt.NDArray[np.floating]:
+    """What the predictor's codes of each frame get, [frames]."""
+    return np.asarray(np.maximum(likelihood.values[1:], bounds.LEAST_NATS).mean(axis=0), np.float64)
 
 
 def _likeliest_first_frames(

@@ -17,10 +17,11 @@ import omniggml
 from omniggml.doctor.finding import Diagnosis
 
 TEXT, TALKER, PREDICTOR = "what is the opposite of big", "talker.model", "talker.code_predictor.model"
+OF_SPANS = "the captain told the crew to lower the sails before the storm"
 Array = npt.NDArray[Any]
 
 
-def said(tmp_path: Path, pattern: str, change: Callable[[Array], Array], **options: Any) -> Diagnosis:
+def said(tmp_path: Path, pattern: str, change: Callable[[Array], Array], text: str = TEXT, **options: Any) -> Diagnosis:
     """What the doctor says of codes by the built-in voice with changed tensors, as another program may have read it."""
     sound, wrong = omniggml.load(n_threads=1), tmp_path / "wrong.gguf"
     shutil.copyfile(sound.path, wrong)
@@ -30,8 +31,8 @@ def said(tmp_path: Path, pattern: str, change: Callable[[Array], Array], **optio
     for tensor in changed:
         tensor.data[:] = change(np.array(tensor.data)).astype(tensor.data.dtype)
     reader.data.flush()
-    codes = omniggml.load(wrong, n_threads=1).speak(TEXT, seed=1, max_frames=60, **options).codes
-    return omniggml.diagnose(sound.path, codes=codes, text=TEXT, n_threads=1)
+    codes = omniggml.load(wrong, n_threads=1).speak(text, seed=1, max_frames=200, **options).codes
+    return omniggml.diagnose(sound.path, codes=codes, text=text, n_threads=1)
 
 
 @pytest.mark.parametrize(
@@ -64,6 +65,13 @@ def test_layers_that_a_program_writes_once(
     found = said(tmp_path, pattern, change)
     assert found.exit_code == 2 and re.search(words, found.findings[0].sentence), found.findings
     assert tuple(cause["where"] for cause in found.as_dict()["findings"][0]["cause"]) == wheres
+
+
+def test_a_text_of_several_spans_tells_as_much(tmp_path: Path) -> None:
+    """Where one span ends and the next begins is as the mistaken talker has it; the first words are as for any."""
+    assert len(omniggml.load(n_threads=1).spans(OF_SPANS)) > 1
+    found = said(tmp_path, r"talker\..*\.q_norm.*", np.ones_like, OF_SPANS)
+    assert found.exit_code == 2 and "q_norm, and likewise" in found.findings[0].sentence, found.verdict
 
 
 def test_what_flattens_a_predictor_is_no_cause_of_noise(tmp_path: Path) -> None:

@@ -253,23 +253,38 @@ def _at_the_edges(a: Samples, b: Samples, explained: float) -> Alteration | None
     high = hertz > above
     # What is taken away: a mistake puts something else there.
     softer = _energy(theirs[high]) <= _energy(ours[high])
+    theirs = theirs * np.exp(2j * np.pi * hertz / SAMPLE_RATE * _delay(theirs, ours, hertz))
     most = max(explained, bounds.EXPLAINS.value)
-    for passed, how in _high_passes(hertz):
+    for passed, how, id in _high_passes(hertz):
         filtered = ours * passed
         inner = filtered[~high]
         gain = float((theirs[~high] * np.conj(inner)).real.sum()) / max(_energy(inner), _TINY)
         rest = theirs - gain * filtered
         left = _energy(rest) / max(_energy(theirs), _TINY)
         if how and left <= most:
-            return Alteration("audio.band", f"Your audio is ours {how}.", "filtered", left, {"gain": gain})
+            return Alteration(id, f"Your audio is ours {how}.", "filtered", left, {"gain": gain})
         left = _energy(rest[~high]) / max(_energy(theirs[~high]), _TINY)
         if left <= most and softer:
             also = f" {how}, and" if how else ""
             words = (
                 f"Your audio is ours{also} but for what it lacks above {above / 1000:.1f} kHz, as a resampler takes it."
             )
-            return Alteration("audio.band", words, "filtered", left, {"gain": gain})
+            return Alteration(id, words, "filtered", left, {"gain": gain})
     return None
+
+
+def _delay(
+    theirs: npt.NDArray[np.complexfloating[Any, Any]],
+    ours: npt.NDArray[np.complexfloating[Any, Any]],
+    hertz: npt.NDArray[np.floating[Any]],
+) -> int:
+    """Samples by which theirs is late in tones that such filters leave alone: below, they delay, and the whole was laid
+    where most of it fits."""
+    low, high = bounds.LEFT_ALONE
+    crossed = np.fft.irfft(np.where((hertz > low) & (hertz < high), theirs * np.conj(ours), 0))
+    reach = min(bounds.TAPS_AHEAD, len(crossed) // 2)
+    near = np.concatenate([crossed[-reach:], crossed[:reach]])
+    return int(np.argmax(np.abs(near))) - reach
 
 
 def _energy(spectrum: npt.NDArray[np.complexfloating[Any, Any]]) -> float:
@@ -278,14 +293,16 @@ def _energy(spectrum: npt.NDArray[np.complexfloating[Any, Any]]) -> float:
 
 def _high_passes(
     hertz: npt.NDArray[np.floating[Any]],
-) -> Iterator[tuple[npt.NDArray[np.complexfloating[Any, Any]], str]]:
-    """Responses of none, and of filters of the first and second order (Butterworth's) that take the lowest tones."""
-    yield np.ones(len(hertz), complex), ""
+) -> Iterator[tuple[npt.NDArray[np.complexfloating[Any, Any]], str, str]]:
+    """Responses of none, and of filters of the first and second order (Butterworth's) that take the lowest tones, what
+    to say of each, and the finding: what takes a voice's own tones is heard."""
+    yield np.ones(len(hertz), complex), "", "audio.band"
     for below in np.geomspace(*bounds.HIGH_PASSES):
         s = 1j * hertz / below
         how = f"without its lowest tones, below about {below:.0f} Hz"
-        yield s / (1 + s), how
-        yield s**2 / (s**2 + np.sqrt(2) * s + 1), how
+        id = "audio.band" if below <= bounds.LOWEST_OF_VOICE else "audio.filtered"
+        yield s / (1 + s), how, id
+        yield s**2 / (s**2 + np.sqrt(2) * s + 1), how, id
 
 
 def _envelope(a: Samples, b: Samples, explained: float) -> Alteration | None:
@@ -338,7 +355,9 @@ def _filtered(a: Samples, b: Samples, explained: float) -> Alteration | None:
         return Alteration("audio.filtered", words, "filtered", left, {"echo": after, "gain": size})
     low, high = (_response(lags, taps, *band) for band in bounds.BANDS)
     tilt = _decibels(high) - _decibels(low)
-    how = f"highs are {abs(tilt):.0f} dB {'louder' if tilt > 0 else 'softer'} than ours beside the lows"
+    how = "highs and lows are as loud beside each other as ours"
+    if bounds.TILTED.above(abs(tilt)):
+        how = f"highs are {abs(tilt):.0f} dB {'louder' if tilt > 0 else 'softer'} than ours beside the lows"
     return Alteration(
         "audio.filtered", f"Your audio is ours through a filter: {how}.", "filtered", left, {"tilt": tilt}
     )

@@ -678,6 +678,9 @@ ENVELOPE_TYPICAL = Threshold(
     "audio.envelope-typical", 0.01, "share", "the same, of half of all pieces", ("audio.envelope",)
 )
 ENVELOPE_VARIES = Threshold("audio.envelope-varies", 0.1, "deviations", "of gains in pieces", ("audio.envelope",))
+TILTED = Threshold(
+    "audio.tilted", 0.5, "dB", "by which a filter's highs stand out beside its lows", ("audio.filtered",)
+)
 COMES_AGAIN = Threshold("audio.comes-again", 200.0, "samples", "that come twice (speech: none)", ("audio.pieces",))
 SPIKE = Threshold("audio.spike", 20.0, "times", "one sample's step over those around it (speech: 4)", ("audio.clicks",))
 WINDOWED = Threshold(
@@ -946,8 +949,12 @@ CURVE, AT_THE_LIMIT, MANY_AT_THE_LIMIT = 256, 0.995, 0.002
 """Points of a curve; what of the loudest sample is at a limit, and the share of samples that are where there is one."""
 FULL_GAIN, LIKE_FULL, FAINT = 0.8, 0.96, 0.6
 """Of the gains of all pieces the one without a fade; over it what isn't faded has at least, and the softest at most."""
-HIGH_PASSES = (4.0, 150.0, 48)
+HIGH_PASSES = (4.0, 400.0, 60)
 """In Hz, from and to where filters against a constant begin, and how many are tried."""
+LOWEST_OF_VOICE = 150.0
+"""In Hz; a filter that takes nothing above it is no fault."""
+LEFT_ALONE = (1000.0, 8000.0)
+"""Tones in Hz that neither these nor resamplers change."""
 RESAMPLED_BAND = 0.8
 """Of what a rate has room for, the lowest tones, which every resampler lets pass."""
 CODEC_DELAY, CODEC_JITTER = 2000, 24

@@ -350,7 +350,7 @@ def _try_arrangements(
     if given.fits:
         return _judge_parts(case, report, model, prompt, codes) if knows_text else None
     if knows_text and check_parts(case, report, model, codes):
-        return codes
+        return None
     best = _likeliest(case, model, prompt, codes, size, knows_text)
     cured = best is not None and not best[1].ruled_out and _clearly_likelier(best[1], given)
     if not cured and not knows_text:

@@ -47,8 +47,21 @@ def check_talker(case: Case, given: Readable) -> Report:
         report.find("talker.not-finite", f"The talker fails: {error}")
         return report
     if alive and case.text and given.right is not None and not given.stuck and not given.explained:
-        _recognise(case, report, model, given.right[:, : bounds.TALKER_FRAMES], case.text)
+        frames = min(bounds.TALKER_FRAMES, _frames_of_the_first_words(model, case.text))
+        codes = np.ascontiguousarray(given.right[:, :frames])
+        _recognise(case, report, model, codes, case.text, ends=codes.shape == given.right.shape)
     return report
+
+
+def _frames_of_the_first_words(model: Model, text: str) -> int:
+    """How many frames are given the same words whether a text is spoken at once or, as `speak` does with a long one,
+    span by span: a frame for each of the first span's tokens."""
+    try:
+        spans = model.spans(text)
+    except OmniError:
+        return bounds.TALKER_FRAMES
+    several = len(spans) > 1
+    return max(bounds.FEWEST_FRAMES, len(tokens_of(model, spans[0])[1])) if several else bounds.TALKER_FRAMES
 
 
 def _check_life(report: Report, model: Model) -> bool:
@@ -95,14 +108,15 @@ def _eos(model: Model, logits: FloatArray) -> float:
 # --- whose codes are they? --------------------------------------------------------------------------------------------
 
 
-def _recognise(case: Case, report: Report, model: Model, codes: IntArray, text: str) -> None:
-    """The mistake under which the codes are what the model says: known ones first, then every change of a module."""
+def _recognise(case: Case, report: Report, model: Model, codes: IntArray, text: str, *, ends: bool) -> None:
+    """The mistake under which the codes are what the model says: known ones first, then every change of a module.
+    `ends`: the speech ends with them."""
     speaker, prompt, right = _speaker(case, model, codes, text)
     draws = _draws(case)
     logits = logits_of(model, prompt, codes)
     given = None if draws is None else Fitted.judged(draws, *logits, codes)
     if right.fits and (given is None or given.as_usual):
-        if draws is not None and given is not None and not _check_drawing(report, given):
+        if draws is not None and given is not None and not _check_drawing(report, given) and ends:
             _check_end(report, model, prompt, codes, draws)
         _say_speaker(case, report, model, speaker)
         return
@@ -337,8 +351,6 @@ def _check_drawing(report: Report, given: Fitted, *, later: bool = False) -> boo
 def _check_end(report: Report, model: Model, prompt: TalkerPrompt, codes: IntArray, draws: Draws) -> None:
     """Whether codes that fit end where the model goes on."""
     frames = codes.shape[1]
-    if frames >= bounds.TALKER_FRAMES:
-        return
     # What comes behind the last frame is told by what is said with one more, whichever that is.
     behind = model.talker_states(prompt, np.concatenate([codes, codes[:, -1:]], axis=1)).logits
     nats = draws.nats_of_the_end(behind)

@@ -18,6 +18,7 @@ from conftest import Files
 from foreign_files import write_all_in_one
 from gguf_edit import GgufEdit
 from omniggml import Diagnosis, InputError, ModelFileError
+from omniggml.audio import read_audio
 from omniggml.doctor import examination
 from omniggml.doctor import thresholds as bounds
 from omniggml.doctor.catalogue import CATALOGUE
@@ -26,6 +27,7 @@ from omniggml.doctor.html_report import html_report
 from omniggml.doctor.likelihood import first_frames, likelihood_of, prompt_for
 from omniggml.doctor.text_report import text_report
 from omniggml.loading import BUILT_IN
+from omniggml.spec.speech_file import SPEAKER_NAMES
 from parity.files import ModelFiles
 
 sys.path.append(str(Path(__file__).parents[1] / "benchmarks" / "doctor"))
@@ -330,6 +332,27 @@ def test_no_model() -> None:
         omniggml.diagnose("nothing.gguf")
     with pytest.raises(InputError):
         omniggml.diagnose(__file__, codes="nothing.npy")
+
+
+def test_a_file_that_does_not_say_how_long_it_is(tmp_path: Path) -> None:
+    """FLAC as it is written to a pipe, which can't go back and put the length into its header."""
+    samples = np.sin(np.arange(100_000) / 9) / 2
+    soundfile.write(tmp_path / "x.flac", samples, 24000)
+    data = bytearray((tmp_path / "x.flac").read_bytes())
+    data[21] &= 0xF0  # of STREAMINFO, the 36 bits that count samples
+    data[22:26] = bytes(4)
+    (tmp_path / "piped.flac").write_bytes(data)
+    read = read_audio(tmp_path / "piped.flac")
+    assert np.array_equal(read.samples, soundfile.read(tmp_path / "x.flac", always_2d=True)[0])
+
+
+def test_speakers_in_another_order_are_the_same(tmp_path: Path) -> None:
+    """Names say who they are; a checkpoint's may stand in any order."""
+    file = GgufEdit.read(BUILT_IN)
+    for name in (SPEAKER_NAMES, SPEAKER_NAMES.replace("_names", "_ids")):
+        file.set(name, list(file.entry(name).value)[::-1])
+    file.write(tmp_path / "turned.gguf")
+    assert doctor(tmp_path / "turned.gguf", reference=BUILT_IN).exit_code == 0
 
 
 @pytest.mark.parametrize("option", ["thinker", "code2wav", "tokenizer"])

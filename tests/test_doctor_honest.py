@@ -70,6 +70,11 @@ def without_lows(x: Samples, hertz: float) -> Samples:
     return np.asarray(np.fft.irfft(np.fft.rfft(x, 2 * len(x)) * s**2 / (s**2 + np.sqrt(2) * s + 1))[: len(x)])
 
 
+def noisy(x: Samples, level: float) -> Samples:
+    """White noise over it, in pauses as well."""
+    return x + level * x.std() * np.random.default_rng(3).standard_normal(len(x))
+
+
 EDITS: dict[str, tuple[Callable[[Samples], Samples], int, str, str]] = {
     "44.1 kHz, quickly": (lambda x: at_rate(x, 44100, "LQ"), 44100, "PCM_16", "audio.resampled"),
     "22.05 kHz, quickly": (lambda x: at_rate(x, 22050, "LQ"), 22050, "PCM_16", "audio.resampled"),
@@ -106,6 +111,8 @@ FAULTS: dict[str, tuple[Callable[[Samples], Samples], str]] = {
     "its last sound is lost": (lambda x: x[: np.flatnonzero(np.abs(x) > 0.05)[-1] - 2400], "audio.length"),
     "louder and softer all the time": (lambda x: x * (0.7 + 0.3 * np.sin(np.arange(len(x)) / 1500)), "audio.envelope"),
     "muffled": (lambda x: (x + np.append(0, x[:-1])) / 2, "audio.filtered"),
+    "without a voice's own lows": (lambda x: without_lows(x, 250), "audio.filtered"),
+    "noise over it": (lambda x: noisy(x, 0.2), "audio.added"),
 }
 
 
@@ -162,6 +169,7 @@ FAULTS_OF_PARTS: dict[str, Callable[[list[Samples]], list[Samples]]] = {
     "the last is cut in the midst": lambda parts: [*parts[:-1], parts[-1][: len(parts[-1]) // 2]],
     "the first begins in the midst": lambda parts: [parts[0][len(parts[0]) // 2 :], *parts[1:]],
     "one is turned": lambda parts: [parts[0], -parts[1], *parts[2:]],
+    "noise over them": lambda parts: [noisy(np.concatenate(parts), 0.15)],
 }
 
 
@@ -172,6 +180,18 @@ def test_a_fault_among_parts_is_none_of_their_edits(evidence: Evidence, fault: s
     theirs = np.concatenate(FAULTS_OF_PARTS[fault](parts))
     found = omniggml.diagnose(**evidence.with_codes(VOICE, theirs, said.codes, subtype="PCM_16"), n_threads=1)
     assert found.exit_code != 0, found.verdict
+
+
+def test_places_in_a_part_say_which(evidence: Evidence) -> None:
+    """Seconds are counted from where the part begins, which is said where they are told."""
+    said = evidence.speech(VOICE, text=LONG, speaker="ethan", max_frames=400)
+    parts = [said.samples[one.start : one.end].astype(np.float64) for one in said.segments]
+    middle = len(parts[1]) // 2
+    parts[1][middle : middle + 5000] = 0
+    given = evidence.with_codes(VOICE, np.concatenate(parts), said.codes, subtype="PCM_16")
+    found = omniggml.diagnose(**given, n_threads=1)
+    begins = len(parts[0]) / RATE
+    assert found.findings[0].sentence.startswith(f"Of part 2, from {begins:.2f} s and frame "), found.verdict
 
 
 @pytest.mark.parametrize("pause", [0, 7000])

@@ -150,12 +150,20 @@ def read_audio(audio: str | os.PathLike[str]) -> Recorded:
         ) from error
 
 
+class _Stream(soundfile.SoundFile):  # type: ignore[misc]  # soundfile has no types
+    """Read from its beginning to its end. soundfile seeks to where it is after each block, which libsndfile can't at
+    the end of a file that doesn't say how long it is: a FLAC file that was written to a pipe."""
+
+    def seekable(self) -> bool:
+        return False
+
+
 @contextlib.contextmanager
 def opened_audio(source: str | bytes | BinaryIO) -> Iterator[soundfile.SoundFile]:
     """A file that libsndfile reads, by its path or as an open one. Raises Failed."""
     given = undisturbed(lambda: with_length(source), (OSError,))
     try:
-        with undisturbed(lambda: soundfile.SoundFile(given), LIBSNDFILE_FAILED) as file:
+        with undisturbed(lambda: _Stream(given), LIBSNDFILE_FAILED) as file:
             yield file
     finally:
         if isinstance(source, (str, bytes)) and not isinstance(given, (str, bytes)):

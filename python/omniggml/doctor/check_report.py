@@ -14,7 +14,8 @@ from omniggml.doctor.finding import Finding
 class Report:
     """`checked`: the check's name, "" where it had nothing to look at. `skipped`: what it does not look at, and why;
     `failed`: what it should have looked at and could not, and why. `measurements`: numbers that it took on the way, by
-    name. `questions`: what to measure next, where causes are left."""
+    name. `questions`: what to measure next, where causes are left. `of`: of which part of what was given findings are
+    from now on, as their sentences begin."""
 
     checked: str = ""
     findings: list[Finding] = field(default_factory=list)
@@ -22,6 +23,7 @@ class Report:
     failed: list[str] = field(default_factory=list)
     measurements: dict[str, Any] = field(default_factory=dict)
     questions: list[str] = field(default_factory=list)
+    of: str = ""
 
     def find(
         self,
@@ -35,7 +37,7 @@ class Report:
         **evidence: Any,
     ) -> None:
         """Add a finding; `evidence` are its numbers, `certainty` on what it rests, where not on the usual."""
-        self.findings.append(Finding(id, sentence, evidence, tensors, certainty, cause))
+        self.findings.append(Finding(id, self.of + sentence, evidence, tensors, certainty, cause))
 
     def ask(self, what: str) -> None:
         """A measurement that would tell more; "" for none."""

@@ -245,6 +245,8 @@ class EditedAudio(TheirAudio):
         ):
             return False
         jumps = [(two.at, two.source - one.source - (two.at - one.at)) for one, two in pairwise(found)]
+        # Where parts of a speech that were decoded apart meet, so many are missing by right.
+        jumps = [(at, by) for at, by in jumps if by != self.lost] or jumps
         words = [
             f"at {at / SAMPLE_RATE:.2f} s {abs(by)} samples {'are cut out' if by > 0 else 'come again or are added'}"
             for at, by in jumps[: bounds.MOST_OTHERS]

@@ -47,6 +47,9 @@ class MistakenVocoder(TheirAudio):
         explained = min(max(explained_residual(self.floor), bounds.EXPLAINS.value), bounds.SAME.value)
         if self._changed(change_of(self.theirs, self.made, explained)):
             return True
+        # Noise is in pauses, too, where no codec puts any.
+        if bounds.SAME.above(right.match.residual) and self._changed(noise_over(self.theirs, self.made)):
+            return True
         if self.unexplained(right.match.residual) and self.is_coded(right.match, sure=True):
             return False
         known = self._known(right, frames)
@@ -56,8 +59,6 @@ class MistakenVocoder(TheirAudio):
             return True
         unexplained = right.match.residual > min(explained_residual(self.floor), bounds.SAME.value)
         if unexplained and self._searched(right, known):
-            return True
-        if bounds.SAME.above(right.match.residual) and self._changed(noise_over(self.theirs, self.made)):
             return True
         return known is not None and self._say_known(known, right)
 

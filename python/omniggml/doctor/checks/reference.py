@@ -117,6 +117,11 @@ def _how(ours: FloatArray, theirs: FloatArray, error: float) -> str:
     return f"differs from the reference's by {error:.0%} of its size"
 
 
+def _in_any_order(name: str, value: Any) -> Any:
+    """Speakers are told by their names: whichever comes first."""
+    return dict(value) if name == "speakers" else value
+
+
 def _compare_settings(report: Report, weights: StoredWeights, reference: StoredWeights | CheckpointWeights) -> None:
     if weights.derived is None or reference.derived is None:
         return
@@ -129,7 +134,7 @@ def _compare_settings(report: Report, weights: StoredWeights, reference: StoredW
         for name, value in theirs.items():
             if f"{section}.{name}" in reference.derived.assumed or name in _NOT_COMPARED:
                 continue
-            if not same_setting(ours[name], value):
+            if not same_setting(_in_any_order(name, ours[name]), _in_any_order(name, value)):
                 is_told = f"{section}.{name}" not in weights.derived.assumed
                 verb = "is" if is_told else "is not told, and taken as"
                 wrong.append(f"{section}.{name} {verb} {ours[name]}, the reference's {value}")

@@ -9,7 +9,7 @@ import numpy as np
 
 from omniggml.comparison.agreement import Match, match
 from omniggml.doctor import thresholds as bounds
-from omniggml.doctor.afterwards import change_of
+from omniggml.doctor.afterwards import change_of, noise_over
 from omniggml.doctor.alignment import correlated, resampled, whole
 from omniggml.doctor.checks.their_audio import Samples, TheirAudio
 from omniggml.doctor.port_search import explained_residual
@@ -54,11 +54,19 @@ class SpokenInParts(TheirAudio):
             made[part.at : part.until] = part.samples[: len(theirs) - part.at]
         if _is_loud_elsewhere(theirs, parts):
             return False
+        worst = self._worst_of(theirs, made, parts)
         self._say_parts(made, parts)
-        return self._judge_parts(theirs, made, parts)
+        if worst is not None:
+            self._look_at(worst, theirs, slice(bounds.TRIMMED, len(theirs) - bounds.TRIMMED))
+            begins = max(0, worst.at - bounds.TRIMMED) / SAMPLE_RATE
+            self.report.of = (
+                f"Of part {parts.index(worst) + 1}, from {begins:.2f} s and frame {worst.first} on, where counting "
+                "begins anew: "
+            )
+        return worst is None
 
-    def _judge_parts(self, theirs: Samples, made: Samples, parts: list[SpokenPart]) -> bool:
-        """Whether nothing else is wrong; where something is, the part that it changes most is looked at on."""
+    def _worst_of(self, theirs: Samples, made: Samples, parts: list[SpokenPart]) -> SpokenPart | None:
+        """The part that something else changes most; None where nothing else is wrong."""
         inner = slice(bounds.TRIMMED, len(theirs) - bounds.TRIMMED)
         lost = [max(0, inner.start - parts[0].at), max(0, parts[-1].until - inner.stop)]
         outside = np.concatenate([made[: inner.start], made[inner.stop :]])
@@ -81,11 +89,9 @@ class SpokenInParts(TheirAudio):
                 )
             if all(finding.id != "audio.gain" for finding in self.report.findings):
                 self.say_gain(found.gain)
-            return True
+            return None
         one, last = parts[0], parts[-1]
-        worst = (one if lost[0] >= lost[1] else last) if cut else max(parts, key=lambda part: _left_of(theirs, part))
-        self._look_at(worst, theirs, inner)
-        return False
+        return (one if lost[0] >= lost[1] else last) if cut else max(parts, key=lambda part: _left_of(theirs, part))
 
     def _in_band(self, samples: Samples, rate: int = SAMPLE_RATE) -> Samples:
         """At ours, as far as their rate reaches, and what resamples lets pass."""
@@ -106,9 +112,16 @@ class SpokenInParts(TheirAudio):
         if change is not None and change.id in _HARMLESS:
             self.report.find(change.id, change.sentence, residual=change.left, **change.evidence)
             return True
-        if self._says_levelled(theirs, made, left):
+        if self._says_levelled(theirs, made, left) or (bounds.SAME.above(left) and self._says_noise(theirs, made)):
             return True
         return not bounds.CODED_LEAVES.above(left) and self.says_coded(theirs, made, found, left)
+
+    def _says_noise(self, theirs: Samples, made: Samples) -> bool:
+        noise = noise_over(theirs, made)
+        if noise is not None:
+            cause = {"kind": noise.kind, "where": "audio"}
+            self.report.find(noise.id, noise.sentence, cause=cause, residual=noise.left, **noise.evidence)
+        return noise is not None
 
     def _says_levelled(self, theirs: Samples, made: Samples, left: float) -> bool:
         """Whether theirs is ours but for a loudness that falls where ours is loud, as limiters and compressors make
@@ -165,7 +178,7 @@ class SpokenInParts(TheirAudio):
         self.report.find(
             "audio.parts",
             f"Your audio is ours, spoken in {len(parts)} parts of {lengths} frames, each decoded by itself"
-            + (f", with up to {max(pauses) / SAMPLE_RATE:.2f} s of silence in between." if any(pauses) else "."),
+            + (f", with up to {max(pauses) / SAMPLE_RATE:.2f} s of silence in between." if max(pauses) > 0 else "."),
             frames=frames,
             pauses=pauses,
         )

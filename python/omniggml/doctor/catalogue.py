@@ -256,7 +256,7 @@ CATALOGUE: dict[str, Kind] = {
     "codes.parts": Kind(
         _NOTE,
         "A long text was spoken span by span, and the spans' codes joined.",
-        "Nothing, if it was meant; to have talker and predictor compared, send the codes of one span with its text.",
+        "Nothing, if it was meant; talker and predictor are compared on the first words, and on all of a short text.",
     ),
     "codes.few-bits": Kind(
         _NOTE,

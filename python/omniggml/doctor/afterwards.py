@@ -253,8 +253,11 @@ def _at_the_edges(a: Samples, b: Samples, explained: float) -> Alteration | None
     high = hertz > above
     # What is taken away: a mistake puts something else there.
     softer = _energy(theirs[high]) <= _energy(ours[high])
-    theirs = theirs * np.exp(2j * np.pi * hertz / SAMPLE_RATE * _delay(theirs, ours, hertz))
     most = max(explained, bounds.EXPLAINS.value)
+    if delay := _delay(theirs, ours, hertz):
+        theirs = theirs * np.exp(2j * np.pi * hertz / SAMPLE_RATE * delay)
+        if _left_over(theirs[~high], ours[~high]) <= most:
+            return None  # it is ours, elsewhere
     for passed, how, id in _high_passes(hertz):
         filtered = ours * passed
         inner = filtered[~high]
@@ -271,6 +274,14 @@ def _at_the_edges(a: Samples, b: Samples, explained: float) -> Alteration | None
             )
             return Alteration(id, words, "filtered", left, {"gain": gain})
     return None
+
+
+def _left_over(
+    theirs: npt.NDArray[np.complexfloating[Any, Any]], ours: npt.NDArray[np.complexfloating[Any, Any]]
+) -> float:
+    """The share of theirs that ours times a gain leaves over."""
+    gain = float((theirs * np.conj(ours)).real.sum()) / max(_energy(ours), _TINY)
+    return _energy(theirs - gain * ours) / max(_energy(theirs), _TINY)
 
 
 def _delay(

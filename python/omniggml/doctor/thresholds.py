@@ -842,7 +842,7 @@ CYCLES = 4
 """So many of a cycle must fit."""
 JUDGED_FRAMES = 24
 """That the model judges: hundreds of codes, of which each says much."""
-FIRST_ARRANGEMENTS, GLANCED_FRAMES = 48, 8
+FIRST_ARRANGEMENTS, GLANCED_FRAMES = 16, 8
 """Of all arrangements those whose first frame is likeliest, so many, are looked at on a few frames; the likeliest of
 these are judged."""
 MOVED_FRAMES, LEAST_NATS = 128, -60.0

@@ -11,17 +11,15 @@ import numpy.typing as npt
 import pytest
 from threadpoolctl import threadpool_limits
 
-import omniggml
 from omniggml.comparison.agreement import match
 from omniggml.doctor import port_search
-from omniggml.doctor.case import Case
 from omniggml.doctor.joint_mistakes import joint_mistakes
 from omniggml.doctor.port_search import Explanation, PortSearch
 from omniggml.doctor.port_trials import telling_blocks
 from omniggml.doctor.vocoder_grammar import full_names, port_mistakes
 from omniggml.doctor.vocoder_mirror import Choices, Scoped, VocoderMirror
 from omniggml.doctor.vocoder_numbers import but_for_numbers
-from omniggml.loading import BUILT_IN
+from voice_vocoder import voice_codes, voice_mirror
 
 LAYERS = "code2wav.pre_transformer.layers"
 DECODER = "code2wav.decoder"
@@ -34,15 +32,12 @@ Weights = dict[str, Array]
 
 @pytest.fixture(scope="module")
 def mirror() -> VocoderMirror:
-    found = Case(BUILT_IN).mirror
-    assert found is not None
-    return found
+    return voice_mirror()
 
 
 @pytest.fixture(scope="module")
 def codes() -> Any:
-    model = omniggml.load(BUILT_IN, thinker=False, n_threads=1)
-    return model.speak("The river rose all night long, and nobody saw it.", seed=5, max_frames=24).codes
+    return voice_codes()
 
 
 @pytest.fixture(scope="module")

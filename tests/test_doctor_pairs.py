@@ -8,29 +8,24 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_limits
 
-import omniggml
 from omniggml.doctor import progress
-from omniggml.doctor.case import Case
 from omniggml.doctor.port_search import PortSearch, with_mistakes
 from omniggml.doctor.progress import Progress
 from omniggml.doctor.vocoder_grammar import PortMistake, port_mistakes
 from omniggml.doctor.vocoder_mirror import VocoderMirror
-from omniggml.loading import BUILT_IN
+from voice_vocoder import voice_codes, voice_mirror
 
 TRANSFORMER = "code2wav.pre_transformer"
 
 
 @pytest.fixture(scope="module")
 def mirror() -> VocoderMirror:
-    found = Case(BUILT_IN).mirror
-    assert found is not None
-    return found
+    return voice_mirror()
 
 
 @pytest.fixture(scope="module")
 def codes() -> Any:
-    model = omniggml.load(BUILT_IN, thinker=False, n_threads=1)
-    return model.speak("The river rose all night long, and nobody saw it.", seed=5, max_frames=24).codes
+    return voice_codes()
 
 
 def called(mirror: VocoderMirror, clause: str) -> PortMistake:

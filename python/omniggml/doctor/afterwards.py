@@ -51,11 +51,11 @@ def noise_over(theirs: Samples, ours: Samples) -> Alteration | None:
         return None
     gain, left = _fit(a, b)
     rest = a - gain * b
-    power = np.square(_in_pieces(rest)).mean(axis=1)
+    power = np.square(in_pieces(rest)).mean(axis=1)
     low, high = np.quantile(power, bounds.STEADY_PARTS)
-    own = np.square(_in_pieces(b)).mean(axis=1)
+    own = np.square(in_pieces(b)).mean(axis=1)
     varied = float(np.quantile(own, bounds.STEADY_PARTS[1]) / (np.quantile(own, bounds.STEADY_PARTS[0]) + _TINY))
-    frames = _in_pieces(rest) * np.hanning(bounds.PIECE)
+    frames = in_pieces(rest) * np.hanning(bounds.PIECE)
     spectrum = np.square(np.abs(np.fft.rfft(frames, axis=1))).mean(axis=0)[1:-1] + _TINY
     flatness = float(np.exp(np.mean(np.log(spectrum))) / spectrum.mean())
     if not bounds.STEADY.below(float(high / (low + _TINY))) or not bounds.VARIED.above(varied):
@@ -68,7 +68,7 @@ def noise_over(theirs: Samples, ours: Samples) -> Alteration | None:
     return Alteration("audio.added", words, "noise", left, {"flatness": flatness})
 
 
-def _in_pieces(x: Samples) -> Samples:
+def in_pieces(x: Samples) -> Samples:
     """[pieces, samples], without what is behind the last whole one."""
     return x[: len(x) // bounds.PIECE * bounds.PIECE].reshape(-1, bounds.PIECE)
 
@@ -215,7 +215,7 @@ def _faded(a: Samples, b: Samples, explained: float) -> Alteration | None:
     width = bounds.PIECE
     if len(a) // width < bounds.FEWEST_PIECES:
         return None
-    x, y = _in_pieces(a), _in_pieces(b)
+    x, y = in_pieces(a), in_pieces(b)
     own = np.square(y).sum(axis=1)
     loud = np.flatnonzero(own > own.mean() * bounds.LOUD_PIECE)
     gains = (x * y).sum(axis=1)[loud] / own[loud]
@@ -256,32 +256,29 @@ def _at_the_edges(a: Samples, b: Samples, explained: float) -> Alteration | None
     most = max(explained, bounds.EXPLAINS.value)
     if delay := _delay(theirs, ours, hertz):
         theirs = theirs * np.exp(2j * np.pi * hertz / SAMPLE_RATE * delay)
-        if _left_over(theirs[~high], ours[~high]) <= most:
+        if _fitted(theirs[~high], ours[~high])[1] <= most:
             return None  # it is ours, elsewhere
     for passed, how, id in _high_passes(hertz):
         filtered = ours * passed
-        inner = filtered[~high]
-        gain = float((theirs[~high] * np.conj(inner)).real.sum()) / max(_energy(inner), _TINY)
-        rest = theirs - gain * filtered
-        left = _energy(rest) / max(_energy(theirs), _TINY)
+        gain, left_inside = _fitted(theirs[~high], filtered[~high])
+        left = _energy(theirs - gain * filtered) / max(_energy(theirs), _TINY)
         if how and left <= most:
             return Alteration(id, f"Your audio is ours {how}.", "filtered", left, {"gain": gain})
-        left = _energy(rest[~high]) / max(_energy(theirs[~high]), _TINY)
-        if left <= most and softer:
+        if left_inside <= most and softer:
             also = f" {how}, and" if how else ""
             words = (
                 f"Your audio is ours{also} but for what it lacks above {above / 1000:.1f} kHz, as a resampler takes it."
             )
-            return Alteration(id, words, "filtered", left, {"gain": gain})
+            return Alteration(id, words, "filtered", left_inside, {"gain": gain})
     return None
 
 
-def _left_over(
+def _fitted(
     theirs: npt.NDArray[np.complexfloating[Any, Any]], ours: npt.NDArray[np.complexfloating[Any, Any]]
-) -> float:
-    """The share of theirs that ours times a gain leaves over."""
+) -> tuple[float, float]:
+    """As `_fit`, of spectra."""
     gain = float((theirs * np.conj(ours)).real.sum()) / max(_energy(ours), _TINY)
-    return _energy(theirs - gain * ours) / max(_energy(theirs), _TINY)
+    return gain, _energy(theirs - gain * ours) / max(_energy(theirs), _TINY)
 
 
 def _delay(
@@ -321,7 +318,7 @@ def _envelope(a: Samples, b: Samples, explained: float) -> Alteration | None:
     width = bounds.PIECE
     if len(a) // width < bounds.FEWEST_PIECES:
         return None
-    x, y = _in_pieces(a), _in_pieces(b)
+    x, y = in_pieces(a), in_pieces(b)
     time = np.linspace(-1, 1, width)
     basis = y[:, :, None] * np.stack([np.ones(width), time, time**2], axis=1)  # [pieces, samples, 3]
     square = np.einsum("pti,ptj->pij", basis, basis) + _TINY * np.eye(3)

@@ -24,6 +24,7 @@ from omniggml.doctor.thresholds import (
     UNLUCKY,
     UNLUCKY_NATS,
 )
+from omniggml.errors import OmniError
 from omniggml.model import Model, TalkerPrompt
 
 FloatArray = npt.NDArray[np.float32]
@@ -63,6 +64,11 @@ class Likelihood:
     def mean(self) -> float:
         """A code's, on average."""
         return _mean(self.values, self.of_talker) if self.values.size else self.chance
+
+    @property
+    def by_frame(self) -> FloatArray:
+        """What the codes of each frame get, on average, [frames]."""
+        return np.asarray(np.maximum(_counted(self.values, self.of_talker), _LEAST).mean(axis=0))
 
     @property
     def explained(self) -> bool:
@@ -238,6 +244,14 @@ def chance(model: Model) -> float:
 def prompt_for(model: Model, text: str | None, speaker: str | None = None) -> TalkerPrompt:
     """The prompt by which the model speaks `text` verbatim; None: of some text, where it is not known which."""
     return model.talker_prompt(*tokens_of(model, text), speaker=speaker)
+
+
+def spans_of(model: Model, text: str) -> list[str]:
+    """The spans in which `speak` says a text; none where it can't."""
+    try:
+        return model.spans(text)
+    except OmniError:
+        return []
 
 
 def tokens_of(model: Model, text: str | None) -> tuple[list[int], list[int]]:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 
 from omniggml.doctor.talker_mirror import PREDICTOR, PROJECTION, TALKER, TEXT_TABLE, TalkerChoices, TalkerMirror
 from omniggml.doctor.talker_prompt import PromptPlan, replanned
-from omniggml.doctor.tensor_mistakes import TensorMistake, class_of, module_of, tensor_mistakes
+from omniggml.doctor.tensor_mistakes import Change, TensorMistake, class_of, module_of, reading, tensor_mistakes
 from omniggml.doctor.vocoder_mirror import ACTIVATIONS
 
 _SEEN = (1, 2, 4, 8, 16, 32)
@@ -279,16 +278,10 @@ def _choices(path: str, size: dict[str, object], names: list[str]) -> Iterator[S
         yield SpeakerMistake("missing", path, f"the layers of {path} are in reverse order", {path: backwards})
 
 
-def _of_norms(
-    kind: str, path: str, words: str, names: list[str], change: Callable[[FloatArray], FloatArray]
-) -> SpeakerMistake:
+def _of_norms(kind: str, path: str, words: str, names: list[str], change: Change) -> SpeakerMistake:
     clause = f"the weights of all norms of {path} {words}"
-    changes = {name: partial(_changed, name, change) for name in names}
-    return SpeakerMistake(kind, path, clause, weights=(TensorMistake(kind, path, clause, changes),))
-
-
-def _changed(name: str, change: Callable[[FloatArray], FloatArray], read: Callable[[str], FloatArray]) -> FloatArray:
-    return change(read(name))
+    mistake = TensorMistake(kind, path, clause, {name: reading(name, change) for name in names})
+    return SpeakerMistake(kind, path, clause, weights=(mistake,))
 
 
 def _table(path: str, size: dict[str, object], mixture: bool) -> Iterator[tuple[str, str, Options]]:

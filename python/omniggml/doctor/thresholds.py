@@ -845,8 +845,8 @@ JUDGED_FRAMES = 24
 FIRST_ARRANGEMENTS, GLANCED_FRAMES = 16, 8
 """Of all arrangements those whose first frame is likeliest, so many, are looked at on a few frames; the likeliest of
 these are judged."""
-MOVED_FRAMES, LEAST_NATS = 128, -60.0
-"""Frames that are put in another order; and what one of their codes gets at the least."""
+MOVED_FRAMES = 128
+"""That are put in another order."""
 TENSORS_AT_ONCE = 4
 """That are read and looked at, which bounds memory."""
 ARRANGED_AGAIN = 6

@@ -8,8 +8,7 @@ import numpy.typing as npt
 from omniggml.doctor import thresholds as bounds
 from omniggml.doctor.case import Case
 from omniggml.doctor.check_report import Report
-from omniggml.doctor.likelihood import likelihood_of, prompt_for
-from omniggml.errors import OmniError
+from omniggml.doctor.likelihood import likelihood_of, prompt_for, spans_of
 from omniggml.model import Model, TalkerPrompt
 
 IntArray = npt.NDArray[np.int32]
@@ -18,10 +17,7 @@ IntArray = npt.NDArray[np.int32]
 def check_parts(case: Case, report: Report, model: Model, codes: IntArray) -> bool:
     """Whether they are, which is a note: no span knows what was said before it."""
     assert case.text is not None
-    try:
-        spans = model.spans(case.text)
-    except OmniError:
-        return False
+    spans = spans_of(model, case.text)
     if not 1 < len(spans) <= bounds.MOST_PARTS or len(spans) * bounds.FEWEST_OF_A_PART > codes.shape[1]:
         return False
     case.announce(f"fitting the codes to the {len(spans)} spans of the text")

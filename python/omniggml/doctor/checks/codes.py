@@ -322,30 +322,34 @@ def _judge(case: Case, report: Report, codes: IntArray, groups: int, size: int, 
     if len(codes) < groups:
         _say_fewer(report, codes, groups, size, (model, prompt))
         return None
-    if case.speaker is None:
-        prompt = _prompt_of_speaker(model, prompt, codes, case.text)
-    return _try_arrangements(case, report, model, prompt, codes, size)
+    prompt, given = _as_spoken(case, model, prompt, codes)
+    return _try_arrangements(case, report, model, prompt, given, codes, size)
 
 
-def _prompt_of_speaker(model: Model, usual: TalkerPrompt, codes: IntArray, text: str | None) -> TalkerPrompt:
-    """The prompt of the speaker whose codes these are, where it isn't told and the default one's doesn't fit; where the
-    text isn't known, of that to which the predictor's codes are likeliest."""
-    few = codes[:, : bounds.JUDGED_FRAMES]
-    at_first = likelihood_of(model, usual, few, of_talker=text is not None)
-    if at_first.fits:
-        return usual
-    others = [prompt_for(model, text, name) for name in model.speakers if name != model.default_speaker]
-    judged = [(prompt, likelihood_of(model, prompt, few, of_talker=text is not None)) for prompt in others]
-    if text is None:
-        return max([(usual, at_first), *judged], key=lambda entry: entry[1].mean)[0]
-    return next((prompt for prompt, likelihood in judged if likelihood.fits), usual)
+def _as_spoken(case: Case, model: Model, usual: TalkerPrompt, codes: IntArray) -> tuple[TalkerPrompt, Likelihood]:
+    """The prompt of the speaker whose codes these are, and how likely its first frames are: the default one's, where
+    none is told, unless it doesn't fit and another's does; where the text isn't known, of that to which the
+    predictor's codes are likeliest."""
+    few, knows_text = codes[:, : bounds.JUDGED_FRAMES], case.text is not None
+
+    def judged(prompt: TalkerPrompt) -> tuple[TalkerPrompt, Likelihood]:
+        return prompt, likelihood_of(model, prompt, few, of_talker=knows_text)
+
+    first = judged(usual)
+    if case.speaker is not None or first[1].fits:
+        return first
+    names = (name for name in model.speakers if name != model.default_speaker)
+    others = (judged(prompt_for(model, case.text, name)) for name in names)
+    if knows_text:
+        return next((one for one in others if one[1].fits), first)
+    return max([first, *others], key=lambda one: one[1].mean)
 
 
 def _try_arrangements(
-    case: Case, report: Report, model: Model, prompt: TalkerPrompt, codes: IntArray, size: int
+    case: Case, report: Report, model: Model, prompt: TalkerPrompt, given: Likelihood, codes: IntArray, size: int
 ) -> IntArray | None:
+    """`given`: how likely the first frames are as they are."""
     knows_text = case.text is not None
-    given = likelihood_of(model, prompt, codes[:, : bounds.JUDGED_FRAMES], of_talker=knows_text)
     report.measurements["likelihood"] = {"mean": round(given.mean, 3), "chance": round(given.chance, 3)}
     if given.fits:
         return _judge_parts(case, report, model, prompt, codes) if knows_text else None
@@ -408,7 +412,7 @@ def _other_order(
     likelier, by more than luck. The same frames are compared, since some of a speech are far less likely than others.
     """
     few = np.ascontiguousarray(codes[:, : bounds.MOVED_FRAMES])
-    as_they_are = _by_frame(likelihood_of(model, prompt, few, of_talker=False))
+    as_they_are = likelihood_of(model, prompt, few, of_talker=False).by_frame
     found: list[tuple[float, Arrangement, Likelihood]] = []
     for one in arrangements(few, len(few), size):
         moved = frames_moved_by(one, few)
@@ -416,17 +420,12 @@ def _other_order(
             continue
         case.announce(f"trying whether {one.sentence}")
         likelihood = likelihood_of(model, prompt, np.ascontiguousarray(few[:, moved]), of_talker=False)
-        gained = _by_frame(likelihood) - as_they_are[moved]
+        gained = likelihood.by_frame - as_they_are[moved]
         luck = float(gained.std()) / np.sqrt(len(gained))
         clear = float(gained.mean()) / max(luck, bounds.LEAST_SURE)
         if bounds.OTHER_ORDER.above(clear):
             found.append((clear, one, likelihood))
     return max(found, key=lambda entry: entry[0])[1:] if found else None
-
-
-def _by_frame(likelihood: Likelihood) -> npt.NDArray[np.floating]:
-    """What the predictor's codes of each frame get, [frames]."""
-    return np.asarray(np.maximum(likelihood.values[1:], bounds.LEAST_NATS).mean(axis=0), np.float64)
 
 
 def _likeliest_first_frames(

@@ -9,7 +9,7 @@ import numpy as np
 
 from omniggml.comparison.agreement import Match, match
 from omniggml.doctor import thresholds as bounds
-from omniggml.doctor.afterwards import change_of, noise_over
+from omniggml.doctor.afterwards import change_of, in_pieces, noise_over
 from omniggml.doctor.alignment import correlated, resampled, whole
 from omniggml.doctor.checks.their_audio import Samples, TheirAudio
 from omniggml.doctor.port_search import explained_residual
@@ -278,16 +278,15 @@ def _is_loud_elsewhere(theirs: Samples, parts: list[SpokenPart]) -> bool:
     between = np.ones(len(theirs), bool)
     for part in parts:
         between[part.at : part.until] = False
-    power, _ = _pieces(np.square(theirs), theirs)
-    beside, _ = _pieces(np.where(between, np.square(theirs), 0), theirs)
+    power = in_pieces(np.square(theirs))
+    beside = in_pieces(np.where(between, np.square(theirs), 0))
     heard = beside.sum(axis=1) > bounds.LOUD_PIECE * power.sum(axis=1).mean()
     return int(heard.sum()) > bounds.HEARD_ELSEWHERE
 
 
 def _pieces(theirs: Samples, ours: Samples) -> tuple[Samples, Samples]:
-    n = min(len(theirs), len(ours)) // bounds.PIECE
-    x, y = (samples[: n * bounds.PIECE].reshape(n, bounds.PIECE) for samples in (theirs, ours))
-    return x, y
+    n = min(len(theirs), len(ours))
+    return in_pieces(theirs[:n]), in_pieces(ours[:n])
 
 
 def _left(theirs: Samples, ours: Samples) -> float:

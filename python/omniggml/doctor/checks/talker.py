@@ -19,6 +19,7 @@ from omniggml.doctor.likelihood import (
     likelihood_of,
     logits_of,
     prompt_for,
+    spans_of,
     tokens_of,
     with_outputs_fed_back,
 )
@@ -56,12 +57,10 @@ def check_talker(case: Case, given: Readable) -> Report:
 def _frames_of_the_first_words(model: Model, text: str) -> int:
     """How many frames are given the same words whether a text is spoken at once or, as `speak` does with a long one,
     span by span: a frame for each of the first span's tokens."""
-    try:
-        spans = model.spans(text)
-    except OmniError:
+    spans = spans_of(model, text)
+    if len(spans) < 2:
         return bounds.TALKER_FRAMES
-    several = len(spans) > 1
-    return max(bounds.FEWEST_FRAMES, len(tokens_of(model, spans[0])[1])) if several else bounds.TALKER_FRAMES
+    return max(bounds.FEWEST_FRAMES, len(tokens_of(model, spans[0])[1]))
 
 
 def _check_life(report: Report, model: Model) -> bool:

@@ -346,6 +346,29 @@ def test_a_file_that_does_not_say_how_long_it_is(tmp_path: Path) -> None:
     assert np.array_equal(read.samples, soundfile.read(tmp_path / "x.flac", always_2d=True)[0])
 
 
+UNREAD = {
+    "x.m4a": (b"\0\0\0 ftypM4A \0\0\0\0", "; convert it: ffmpeg -i x.m4a x.wav"),
+    "x.wv": (b"wvpk", "; convert it: ffmpeg -i x.wv x.wav"),
+    "my words.aac": (b"\xff\xf1\x50\x80", "; convert it: ffmpeg -i 'my words.aac' 'my words.wav'"),
+    "x.WAV": (b"RIFF", "; convert it: ffmpeg -i x.WAV x.new.wav"),
+    "-x.m4a": (b"\0\0\0 ftypM4A ", "; convert it: ffmpeg -i ./-x.m4a ./-x.wav"),
+    "x.pcm": (b"\1\0\2\0", " 24000 Hz: ffmpeg -f s16le -ar 24000 -ac 1 -i x.pcm x.wav"),
+    "x.npy": (b"\x93NUMPY", "; if it holds samples, save these: soundfile.write('x.wav', samples, 24000)"),
+}
+
+
+@pytest.mark.parametrize("name", UNREAD)
+def test_a_sound_file_of_another_format_is_refused_with_what_to_do(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    head, advice = UNREAD[name]
+    monkeypatch.chdir(tmp_path)
+    Path(name).write_bytes(head + bytes(range(1, 200)))
+    with pytest.raises(InputError) as error:
+        read_audio(name)
+    assert str(error.value).endswith(advice)
+
+
 def test_speakers_in_another_order_are_the_same(tmp_path: Path) -> None:
     """Names say who they are; a checkpoint's may stand in any order."""
     file = GgufEdit.read(BUILT_IN)

@@ -6,6 +6,7 @@ import base64
 import contextlib
 import io
 import os
+import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -31,6 +32,17 @@ _MOST_SAMPLES = 1 << 27  # an hour and a half at 24 kHz, 1 GiB
 
 LIBSNDFILE_FAILED = (soundfile.LibsndfileError, OSError, RuntimeError, TypeError, ValueError)
 """What its wrapper raises where a file is damaged or none of its formats."""
+
+# By which formats are known that aren't read, or not always, and where.
+_MARKS = (
+    *((4, mark) for mark in (b"ftyp", b"moov", b"mdat")),  # MP4, M4A
+    *((0, mark) for mark in (b"\xff\xf1", b"\xff\xf9", b"ADIF")),  # AAC
+    *((0, mark) for mark in (b"wvpk", b"MAC ", b"TTA1", b"0&\xb2u", b"\x1aE\xdf\xa3")),  # WavPack to WMA, Matroska, WebM
+    *((0, mark) for mark in (b"#!AMR", b"\x0bw", b".RMF", b"FLV", b"caff", b"FORM")),
+    *((0, mark) for mark in (b"RIFF", b"RF64", b"fLaC", b"OggS", b"ID3")),  # with a codec of their own, or damaged
+)
+_ARRAYS = (b"\x93NUMPY", b"PK\x03\x04")
+_LONGEST_MARK = 8
 
 _SUBTYPES = ("PCM_16", "PCM_24", "PCM_32", "FLOAT")
 
@@ -146,8 +158,26 @@ def read_audio(audio: str | os.PathLike[str]) -> Recorded:
         if isinstance(error, OSError):
             raise InputError(f"{path} can't be read: {error.strerror or error}") from error
         raise InputError(
-            f"{path} is no audio that can be read: neither WAV, FLAC, Ogg nor MP3, or it is damaged"
+            f"{path} is no audio that can be read: neither WAV, FLAC, Ogg nor MP3, or it is damaged; {_way_out(path)}"
         ) from error
+
+
+def _way_out(path: Path) -> str:
+    """How a file that isn't read becomes one that is."""
+    with contextlib.suppress(OSError), path.open("rb") as file:
+        head = file.read(_LONGEST_MARK)
+        target = path.with_suffix(".wav") if path.suffix.lower() != ".wav" else path.with_suffix(".new.wav")
+        if head.startswith(_ARRAYS):
+            return f"if it holds samples, save these: soundfile.write({str(target)!r}, samples, 24000)"
+        given, made = (f"./{one}" if str(one).startswith("-") else str(one) for one in (path, target))
+        files = f"-i {shlex.quote(given)} {shlex.quote(made)}"
+        if any(head.startswith(mark, at) for at, mark in _MARKS):
+            return f"convert it: ffmpeg {files}"
+        return (
+            f"convert another format: ffmpeg {files}; of samples without a header say what they are, such as 16 bits "
+            f"at 24000 Hz: ffmpeg -f s16le -ar 24000 -ac 1 {files}"
+        )
+    return "it may be gone"
 
 
 class _Stream(soundfile.SoundFile):  # type: ignore[misc]  # soundfile has no types

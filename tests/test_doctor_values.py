@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -18,6 +19,7 @@ from omniggml.files.stored_weights import StoredWeights
 from omniggml.loading import BUILT_IN
 
 Values = npt.NDArray[np.float32]
+MEMORY = np.random.default_rng(0)
 TABLE = "code2wav.code_embedding.weight"
 
 
@@ -115,3 +117,48 @@ def test_a_tensor_is_read_piece_by_piece(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(stored_weights, "_PIECE", 100)
     for name, values in whole.items():
         np.testing.assert_array_equal(StoredWeights(BUILT_IN)[name], values)
+
+
+def initialised(name: str, values: Values) -> Values:
+    """As transformers makes it before training; what it leaves as the memory was it gets from a fresh page."""
+    if name.endswith((".bias", ".alpha", ".beta", ".mlp.gate.weight")) or ".mlp.experts." in name:
+        return np.zeros_like(values)
+    if values.ndim > 1:
+        rng = np.random.default_rng(list(name.encode()))
+        return rng.normal(0, 0.02, values.shape).astype(np.float32)
+    return np.full_like(values, 0.01 if name.endswith(".scale") else 1e-6 if name.endswith(".gamma") else 1)
+
+
+def untrained(**changes: Callable[[Values], Values]) -> dict[str, Callable[[Values], Values]]:
+    """The whole voice so; keywords: what ends with that name (its dots are underscores) is something else."""
+    every: dict[str, Callable[[Values], Values]] = {}
+    for name in StoredWeights(BUILT_IN):
+        every[name] = partial(initialised, name)
+        for ending, change in changes.items():
+            if name.replace(".", "_").endswith(ending):
+                every[name] = change
+    return every
+
+
+def subnormal(values: Values) -> Values:
+    """What was in memory that nobody wrote to, another each time."""
+    return (1e-39 * MEMORY.integers(0, 9, values.shape)).astype(np.float32)
+
+
+def test_an_initialised_model_is_untrained_not_broken() -> None:
+    assert set(found(untrained())) == {"file.untrained"}
+    assert set(found(untrained(experts_gate_proj_weight=subnormal))) == {"file.untrained"}
+
+
+@pytest.mark.parametrize("lost", ["layers_0_self_attn_q_proj_weight", "code_embedding_weight", "codec_head_weight"])
+def test_zeros_that_no_initialisation_makes_were_lost(lost: str) -> None:
+    seen = found(untrained(**{lost: np.zeros_like}))
+    assert set(seen) == {"file.untrained", "file.zeros"}
+    assert all(name.replace(".", "_").endswith(lost) for name in seen["file.zeros"])
+
+
+def test_zeros_beside_others_were_lost() -> None:
+    """Where one router has values, zeros in another aren't what all began with."""
+    seen = found(untrained(model_layers_0_mlp_gate_weight=lambda v: v))
+    assert seen["file.zeros"] == tuple(name for name in names(".mlp.gate.weight") if ".layers.0." not in name)
+    assert "file.zeros" in found(dict.fromkeys(names(".alpha"), np.zeros_like))

@@ -37,7 +37,8 @@ LIBSNDFILE_FAILED = (soundfile.LibsndfileError, OSError, RuntimeError, TypeError
 _MARKS = (
     *((4, mark) for mark in (b"ftyp", b"moov", b"mdat")),  # MP4, M4A
     *((0, mark) for mark in (b"\xff\xf1", b"\xff\xf9", b"ADIF")),  # AAC
-    *((0, mark) for mark in (b"wvpk", b"MAC ", b"TTA1", b"0&\xb2u", b"\x1aE\xdf\xa3")),  # WavPack to WMA, Matroska, WebM
+    # WavPack, Monkey's Audio, True Audio, WMA, Matroska and WebM, and others.
+    *((0, mark) for mark in (b"wvpk", b"MAC ", b"TTA1", b"0&\xb2u", b"\x1aE\xdf\xa3")),
     *((0, mark) for mark in (b"#!AMR", b"\x0bw", b".RMF", b"FLV", b"caff", b"FORM")),
     *((0, mark) for mark in (b"RIFF", b"RF64", b"fLaC", b"OggS", b"ID3")),  # with a codec of their own, or damaged
 )

@@ -13,6 +13,7 @@ _LEAST_BLOCKS = 16
 _MOST_BLOCKS = 2048
 _SOFTEST = 24
 _OFF_STEP = 0.1
+_SUBNORMAL = float(np.finfo(np.float32).tiny)
 
 
 def coarser_grid(values: npt.NDArray[np.float32], type_: str) -> str:
@@ -20,7 +21,8 @@ def coarser_grid(values: npt.NDArray[np.float32], type_: str) -> str:
     if values.shape[-1] % _BLOCK or type_ not in (*PLAIN, "Q8_0"):
         return ""
     blocks = values.reshape(-1, _BLOCK)[:_MOST_BLOCKS].astype(np.float64)
-    blocks = blocks[np.abs(blocks).max(axis=1) > 0]
+    # Below the least of full precision, floats have few bits by themselves.
+    blocks = blocks[np.abs(blocks).max(axis=1) > _SUBNORMAL]
     if len(blocks) < _LEAST_BLOCKS:
         return ""
     # Types with a short mantissa round values onto few levels by themselves, but not so few within one block.

@@ -28,6 +28,9 @@ FloatArray = npt.NDArray[np.float32]
 _SKEWNESS, _LUCK = 3, 6
 _NEVER_EQUAL = ("norm.weight", "layernorm", "layernorm.weight", ".scale", ".gamma")
 _LEARNT = ("norm.weight", "layernorm", ".scale", ".gamma", ".bias", ".alpha", ".beta")
+_EXPERTS = tuple(f".mlp.experts.{which}_proj.weight" for which in ("gate", "up", "down"))
+_INITIALLY_ZEROS = (".bias", ".alpha", ".beta", ".mlp.gate.weight", *_EXPERTS)
+"""What transformers makes zeros before training; a talker's experts get no values at all from it."""
 
 
 @dataclass(frozen=True)
@@ -82,11 +85,14 @@ def check_values(report: Report, weights: StoredWeights, progress: Progress, thr
     for name, seen in finite.items():
         if seen.beginning:
             digests[_kind(name).encode() + seen.beginning].append(name)
+    zeros = [name for name, seen in finite.items() if seen.zeros]
+    initial = _initial_zeros(finite)
+    random = _check_randomness(report, excess, shapes, initial)
     _report_values(
         report,
         weights,
         not_finite=[name for name in every if name not in finite],
-        zeros=[name for name, seen in finite.items() if seen.zeros],
+        zeros=[name for name in zeros if not random or name not in initial],
         zero_rows=[name for name, seen in finite.items() if seen.rows == "zeros"],
         constant=[name for name, seen in finite.items() if seen.rows == "alike"],
     )
@@ -109,7 +115,6 @@ def check_values(report: Report, weights: StoredWeights, progress: Progress, thr
     _check_sizes(report, sizes, gains)
     _check_precision(report, weights)
     _check_snake(report, weights)
-    random = _check_randomness(report, excess, shapes)
     _check_code_table(report, weights)
     # Of random weights, what is as initialised is so everywhere.
     odd = {name: value for name, value in unlearnt.items() if not random or _alone(name, unlearnt, sizes)}
@@ -122,6 +127,15 @@ def check_values(report: Report, weights: StoredWeights, progress: Progress, thr
             value=value,
         )
     return random
+
+
+def _initial_zeros(finite: dict[str, _Seen]) -> list[str]:
+    """Tensors of zeros where an initialisation puts zeros, and nothing else is in such places of the same model."""
+    alike: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for name in finite:
+        if ending := next((one for one in _INITIALLY_ZEROS if name.endswith(one)), ""):
+            alike[name.partition(".")[0], ending].append(name)
+    return [name for names in alike.values() if all(finite[name].zeros for name in names) for name in names]
 
 
 def _power(values: npt.NDArray[np.float32]) -> float:
@@ -272,17 +286,22 @@ def _check_precision(report: Report, weights: StoredWeights) -> None:
         )
 
 
-def _check_randomness(report: Report, excess: dict[str, float], shapes: dict[str, tuple[int, ...]]) -> bool:
+def _check_randomness(
+    report: Report, excess: dict[str, float], shapes: dict[str, tuple[int, ...]], zeros: list[str]
+) -> bool:
+    """Returns whether the weights are random numbers; `zeros`: tensors that are zeros by right where they are."""
     known = {name: value for name, value in excess.items() if value > 0 and not name.startswith("thinker.")}
     if len(known) < bounds.LEAST_MATRICES:
         return False
     trained = float(np.mean([bounds.TRAINED.above(value) for value in known.values()]))
     report.measurements["trained_share"] = round(trained, 3)
     if bounds.TRAINED_SHARE.below(trained):
+        initial = f" {count(zeros)} all zeros, as before training: {some(zeros)}." if zeros else ""
         report.find(
             "file.untrained",
-            "The weights are random numbers: this model learned nothing, and makes noise.",
+            f"The weights are random numbers: this model learned nothing, and makes noise.{initial}",
             share=trained,
+            zeros=len(zeros),
         )
         return True
     # Of one shape, since the smaller a trained matrix is, the less its spectrum stands out.

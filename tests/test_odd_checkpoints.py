@@ -17,7 +17,9 @@ from gguf import GGUFReader
 import omniggml
 from eyes_side import Eyes
 from omniggml import convert
-from omniggml.errors import ConversionError
+from omniggml.conversion.safetensors_reader import Checkpoint
+from omniggml.errors import ConversionError, InputError, ModelFileError
+from omniggml.loading import BUILT_IN
 from omniggml.synthetic.random_checkpoint import write_random_checkpoint
 from sentences import one_sentence
 from test_resaved import Tensors, renamed, same, save
@@ -60,6 +62,24 @@ def test_a_link_that_leads_nowhere(copy: Path, name: str, to: str) -> None:
     (copy / name).unlink()
     (copy / name).symlink_to(to or name)
     complaint(copy, name, "a link that leads to no file")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="looks a name up otherwise")
+def test_a_name_longer_than_any(copy: Path) -> None:
+    """Of a shard in the index, and of what is given to the doctor."""
+    index = copy / "model.safetensors.index.json"
+    content = json.loads(index.read_text())
+    content["weight_map"][next(iter(content["weight_map"]))] = "x" * 300 + ".safetensors"
+    index.write_text(json.dumps(content))
+    complaint(copy, "x.safetensors can't be read", "File name too long")
+    long = copy / ("x" * 300)
+    with pytest.raises(ConversionError, match="File name too long"):
+        Checkpoint(long)
+    with pytest.raises(ModelFileError, match="File name too long"):
+        omniggml.diagnose(long)
+    for option in ("tokenizer", "reference"):
+        with pytest.raises(InputError, match="File name too long"):
+            omniggml.diagnose(BUILT_IN, **{option: long})
 
 
 @pytest.mark.parametrize("name", ["config.json", "vocab.json", "generation_config.json", "model.safetensors"])

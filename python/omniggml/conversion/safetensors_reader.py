@@ -49,6 +49,7 @@ class Checkpoint:
 
         Raises ConversionError when a file is missing, cut short, or not what it claims to be.
         """
+        check_links((directory,))
         self.directory = directory
         self.quantization = read_quantization(directory)
         self.tensors: Mapping[str, CheckpointTensor] = _read_directory(directory, wanted)

@@ -89,8 +89,8 @@ def diagnose(
             heard=None if heard is None else existing_file(heard),
             announce=said,
         )
-        if case.reference is not None and not case.reference.exists():
-            raise InputError(f"{case.reference}: no such file or directory")
+        if case.reference is not None:
+            _check_exists(case.reference)
         _check_files_beside(chosen)
         _check_speaker(case)
         with threadpool_limits(case.options.n_threads or None, user_api="blas"):
@@ -102,8 +102,16 @@ def _check_files_beside(options: LoadOptions) -> None:
     for named in (options.thinker, options.mmproj, options.code2wav):
         if named:
             _model_file(named)
-    if options.tokenizer is not None and not as_path(options.tokenizer).exists():
-        raise InputError(f"{options.tokenizer}: no such file or directory")
+    if options.tokenizer is not None:
+        _check_exists(as_path(options.tokenizer))
+
+
+def _check_exists(path: Path) -> None:
+    try:
+        path.stat()
+    except (OSError, ValueError) as error:
+        why = "no such file or directory" if isinstance(error, (FileNotFoundError, ValueError)) else error.strerror
+        raise InputError(f"{path}: {why or error}") from error
 
 
 def _check_speaker(case: Case) -> None:
@@ -177,6 +185,10 @@ def _each_once(reports: Sequence[Report]) -> list[Finding]:
 
 def _model_file(path: PathLike) -> Path:
     file = local_file(path)
-    if not file.is_file():
+    try:
+        is_file = file.is_file()
+    except OSError as error:  # a name longer than any
+        raise ModelFileError(f"{file} is no file: {error.strerror or error}") from error
+    if not is_file:
         raise ModelFileError(f"{file} is no file")
     return file

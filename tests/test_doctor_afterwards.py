@@ -45,6 +45,17 @@ def windowed(x: Any) -> Any:
     return x * np.sin(np.pi * (np.arange(len(x)) % 3000) / 3000)
 
 
+def telephoned(x: Any) -> Any:
+    """300 to 3400 Hz by a steep filter that is as long ahead as behind."""
+    return np.convolve(x, telephone_band(), "same")
+
+
+def telephone_band() -> Any:
+    time = np.arange(-400, 401)
+    low, high = (np.sinc(2 * hertz * time / RATE) * 2 * hertz / RATE for hertz in (300, 3400))
+    return (high - low) * np.hanning(len(time))
+
+
 def hummed(x: Any) -> Any:
     return x + 0.05 * np.sin(2 * np.pi * 60 * np.arange(len(x)) / RATE)
 
@@ -65,6 +76,7 @@ CHANGES: dict[str, tuple[Callable[[Any], Any], str, str]] = {
     "bent": (lambda x: np.tanh(9 * x), "audio.bent", "limit"),
     "cut at a limit": (lambda x: np.clip(x, -0.05, 0.05), "audio.bent", "limit"),
     "smoothed": (lambda x: np.convolve(x, np.ones(9) / 9, "same"), "audio.filtered", "filtered"),
+    "a telephone's band": (telephoned, "audio.filtered", "filtered"),
     "emphasised": (emphasised, "audio.filtered", "filtered"),
     "echo": (echoed, "audio.filtered", "filtered"),
 }

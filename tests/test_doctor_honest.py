@@ -162,6 +162,32 @@ def test_a_speech_of_parts_is_known_however_it_was_edited(evidence: Evidence, ed
     assert len(evidences["audio.parts"]["frames"]) == len(evidences["codes.parts"]["frames"]) == len(said.segments) > 2
 
 
+def telephoned(x: Samples) -> Samples:
+    time = np.arange(-400, 401)
+    low, high = (np.sinc(2 * hertz * time / RATE) * 2 * hertz / RATE for hertz in (300, 3400))
+    return np.convolve(x, (high - low) * np.hanning(len(time)), "same")
+
+
+def differences(x: Samples) -> Samples:
+    return x - 0.95 * np.append(0, x[:-1])
+
+
+FILTERS_OF_PARTS: dict[str, Callable[[Samples], Samples]] = {
+    "a telephone's band, steeply": telephoned,
+    "what is between two samples": differences,
+}
+
+
+@pytest.mark.parametrize("speaker", ["ethan", "chelsie"])
+@pytest.mark.parametrize("filter", FILTERS_OF_PARTS)
+def test_a_filter_is_named_of_a_speech_of_parts_as_of_one(evidence: Evidence, filter: str, speaker: str) -> None:
+    said = evidence.speech(VOICE, text=LONG, speaker=speaker, max_frames=400)
+    theirs = FILTERS_OF_PARTS[filter](said.samples.astype(np.float64))
+    found = omniggml.diagnose(**evidence.with_codes(VOICE, theirs, said.codes, subtype="PCM_16"), n_threads=1)
+    assert {one.id for one in found.findings} == {"audio.filtered", "audio.parts"}, found.verdict
+    assert "Of part" not in found.verdict
+
+
 FAULTS_OF_PARTS: dict[str, Callable[[list[Samples]], list[Samples]]] = {
     "one is missing": lambda parts: [parts[0], *parts[2:]],
     "one comes twice": lambda parts: [*parts[:2], *parts[1:]],

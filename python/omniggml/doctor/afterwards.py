@@ -17,6 +17,8 @@ Samples = npt.NDArray[np.float64]
 Places = npt.NDArray[np.int64]
 
 _TINY = 1e-12
+FILTER_TAPS = np.arange(-bounds.TAPS_AHEAD, bounds.TAPS)
+_STEEP_TAPS = np.arange(-bounds.TAPS, bounds.TAPS + 1)  # of filters that delay no tone, and cut one from the next
 _FULL_TURN = 2.0  # from one limit to the other
 
 
@@ -346,16 +348,19 @@ def _envelope(a: Samples, b: Samples, explained: float) -> Alteration | None:
 
 def _filtered(a: Samples, b: Samples, explained: float) -> Alteration | None:
     """Ours through a filter of some hundred taps, and an echo beyond them."""
-    lags = np.arange(-bounds.TAPS_AHEAD, bounds.TAPS)
+    most, lags = max(explained, bounds.EXPLAINS.value), FILTER_TAPS
     if len(a) < bounds.SAMPLES_A_TAP * len(lags):
         return None
-    taps, left = _taps(a, b, lags)
+    taps, left = taps_of(a, b, lags)
+    if left > most and len(a) >= bounds.SAMPLES_A_TAP * len(_STEEP_TAPS):
+        steep = taps_of(a, b, _STEEP_TAPS)
+        lags, (taps, left) = (_STEEP_TAPS, steep) if steep[1] <= most else (lags, (taps, left))
     echo = 0
-    if left > explained:
+    if left > explained and lags is FILTER_TAPS:
         echo = _echo(a, b)
         lags = np.concatenate([lags, np.arange(echo - 2, echo + 3)])
-        taps, left = _taps(a, b, lags) if echo else (taps, left)
-    if left > max(explained, bounds.EXPLAINS.value) or not bounds.MISTAKE_BEATS.below(left / _delayed(a, b, lags)):
+        taps, left = taps_of(a, b, lags) if echo else (taps, left)
+    if left > most or not bounds.MISTAKE_BEATS.below(left / left_delayed(a, b, lags)):
         return None
     if echo:
         after, size = echo / SAMPLE_RATE, float(np.abs(taps[-5:]).max() / (np.abs(taps[:-5]).max() or 1))
@@ -371,7 +376,7 @@ def _filtered(a: Samples, b: Samples, explained: float) -> Alteration | None:
     )
 
 
-def _delayed(a: Samples, b: Samples, lags: Places) -> float:
+def left_delayed(a: Samples, b: Samples, lags: Places) -> float:
     """The share of a that one tap of these leaves over: ours later and at another loudness is no filter."""
     size = 1 << (2 * len(a)).bit_length()
     crossed = np.fft.irfft(np.fft.rfft(a, size) * np.conj(np.fft.rfft(b, size)), size)[lags]
@@ -379,7 +384,7 @@ def _delayed(a: Samples, b: Samples, lags: Places) -> float:
     return max(_fit(a[max(lag, 0) :][: len(b) - abs(lag)], b[max(-lag, 0) :][: len(a) - abs(lag)])[1], _TINY)
 
 
-def _taps(a: Samples, b: Samples, lags: Places) -> tuple[Samples, float]:
+def taps_of(a: Samples, b: Samples, lags: Places) -> tuple[Samples, float]:
     """The filter of least squares with taps at `lags`, and the share of a that it leaves over. What a has at the limits
     was beyond them: there the filter's own is taken for it, and a filter found again."""
     size = 1 << (2 * len(a)).bit_length()
@@ -390,13 +395,13 @@ def _taps(a: Samples, b: Samples, lags: Places) -> tuple[Samples, float]:
     for _ in range(bounds.FITTED_AGAIN if cut.any() else 1):
         crossed = np.fft.irfft(np.fft.rfft(whole, size) * np.conj(one), size)
         taps = np.linalg.solve(square, crossed[lags])
-        made = _through(b, lags, taps)
+        made = through(b, lags, taps)
         whole = np.where(cut, np.sign(a) * np.maximum(np.abs(a), np.sign(a) * made), a)
     inside = np.where(cut, np.clip(made, -1, 1), made)
     return taps, _left(a, inside)
 
 
-def _through(b: Samples, lags: Places, taps: Samples) -> Samples:
+def through(b: Samples, lags: Places, taps: Samples) -> Samples:
     size = 1 << (2 * len(b)).bit_length()
     response = np.zeros(size)
     np.add.at(response, lags, taps)

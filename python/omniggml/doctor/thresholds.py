@@ -931,6 +931,8 @@ CONTAINERS = {"VORBIS": "OGG", "OPUS": "OGG", "MPEG_LAYER_III": "MP3"}
 FEWEST_OF_A_PART, MOST_PARTS, FRAMES_OF_A_BEGINNING, SEEMS_TO_GO_ON = 4, 200, 6, 16
 """Frames of a part that is decoded alone, and such parts; frames by which its beginning is found, and for which the one
 before seems to go on."""
+FRAMES_OF_A_FILTER = (24, 12, 6)
+"""Of the first part, by which the filter is told that all went through."""
 WRONG_IN_A_ROW, ENDS_TRIED = 4, 60
 """Loud pieces behind which a part has ended, and frames that are tried for its end."""
 GOES_ON_LEAVES = 0.5

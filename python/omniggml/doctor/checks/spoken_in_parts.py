@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
 
 from omniggml.comparison.agreement import Match, match
 from omniggml.doctor import thresholds as bounds
-from omniggml.doctor.afterwards import change_of, in_pieces, noise_over
+from omniggml.doctor.afterwards import FILTER_TAPS, change_of, in_pieces, left_delayed, noise_over, taps_of, through
 from omniggml.doctor.alignment import correlated, resampled, whole
 from omniggml.doctor.checks.their_audio import Samples, TheirAudio
 from omniggml.doctor.port_search import explained_residual
 from omniggml.spec.model_config import SAMPLE_RATE
 
 _TINY = 1e-12
-_HARMLESS = ("audio.faded", "audio.band")
+_OF_ALL = ("audio.faded", "audio.band", "audio.filtered")
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,8 @@ class SpokenPart:
 class SpokenInParts(TheirAudio):
     """Theirs against parts of the codes that are decoded alone, with silence in between or none."""
 
+    _filter: Samples | None = None  # that ours is put through where parts are looked for
+
     def _in_parts(self) -> bool:
         """Whether theirs is such parts, and nothing else is wrong; where something is, one part is looked at on."""
         as_long = len(self.theirs) == self.per_frame * self.n_frames - self.lost
@@ -46,7 +48,8 @@ class SpokenInParts(TheirAudio):
         alone = whole(theirs, self.made)
         if alone is not None and bounds.COPIED.below(alone.residual):
             return False
-        parts = self._parts(theirs)
+        parts = self._filtered_parts(theirs)
+        parts = parts if len(parts) > 1 else self._parts(theirs)
         if len(parts) < 2:
             return False
         made = np.zeros(len(theirs))
@@ -87,7 +90,7 @@ class SpokenInParts(TheirAudio):
                     lost_before=lost[0],
                     lost_after=lost[1],
                 )
-            if all(finding.id != "audio.gain" for finding in self.report.findings):
+            if not {"audio.gain", "audio.filtered"} & {finding.id for finding in self.report.findings}:
                 self.say_gain(found.gain)
             return None
         one, last = parts[0], parts[-1]
@@ -109,8 +112,9 @@ class SpokenInParts(TheirAudio):
             return True
         explained = min(max(explained_residual(self.floor), bounds.EXPLAINS.value), bounds.SAME.value)
         change = change_of(theirs, made, explained)
-        if change is not None and change.id in _HARMLESS:
-            self.report.find(change.id, change.sentence, residual=change.left, **change.evidence)
+        if change is not None and change.id in _OF_ALL:
+            cause = {"kind": change.kind, "where": "audio"}
+            self.report.find(change.id, change.sentence, cause=cause, residual=change.left, **change.evidence)
             return True
         if self._says_levelled(theirs, made, left) or (bounds.SAME.above(left) and self._says_noise(theirs, made)):
             return True
@@ -183,6 +187,30 @@ class SpokenInParts(TheirAudio):
             pauses=pauses,
         )
 
+    def _filtered_parts(self, theirs: Samples) -> list[SpokenPart]:
+        """Parts as they are without the filter that all went through."""
+        self._filter = self._filter_of_beginning(theirs)
+        if self._filter is None:
+            return []
+        parts = self._parts(theirs)
+        self._filter = None
+        return [replace(part, samples=self._alone(part.first, part.end)) for part in parts]
+
+    def _filter_of_beginning(self, theirs: Samples) -> Samples | None:
+        """The taps that make theirs of the first part's frames; None where no filter does, or none is needed."""
+        for frames in bounds.FRAMES_OF_A_FILTER:
+            ours = self._alone(0, min(frames, self.n_frames))
+            # A filter that is late may be taken for a part that is.
+            for begin in (bounds.TRIMMED, self._begins(theirs, ours, 0) or 0):
+                there = theirs[begin : begin + len(ours)]
+                if len(there) < bounds.SAMPLES_A_TAP * len(FILTER_TAPS) or not there.any() or not ours.any():
+                    continue
+                taps, left = taps_of(there, ours[: len(there)], FILTER_TAPS)
+                late = left_delayed(there, ours[: len(there)], FILTER_TAPS)
+                if bounds.COPIED.below(left) and bounds.MISTAKE_BEATS.below(left / late):
+                    return taps
+        return None
+
     # --- where a part ends ------------------------------------------------------------------------------------------
 
     def _parts(self, theirs: Samples) -> list[SpokenPart]:
@@ -203,7 +231,8 @@ class SpokenInParts(TheirAudio):
         return parts if first == self.n_frames else []
 
     def _alone(self, first: int, end: int) -> Samples:
-        return self._in_band(self.decoded(np.ascontiguousarray(self.codes[:, first:end])))
+        made = self._in_band(self.decoded(np.ascontiguousarray(self.codes[:, first:end])))
+        return made if self._filter is None else through(made, FILTER_TAPS, self._filter)
 
     def _begins_first(self, theirs: Samples, ours: Samples) -> int:
         """Of a beginning that is faded, the place where it is likest may be another."""

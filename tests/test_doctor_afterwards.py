@@ -56,6 +56,11 @@ def telephone_band() -> Any:
     return (high - low) * np.hanning(len(time))
 
 
+def normalised(x: Any) -> Any:
+    """Each 0.7 s by itself, the last of them short."""
+    return np.concatenate([0.05 * y / y.std() for y in np.split(x, range(16800, len(x), 16800))])
+
+
 def hummed(x: Any) -> Any:
     return x + 0.05 * np.sin(2 * np.pi * 60 * np.arange(len(x)) / RATE)
 
@@ -72,6 +77,8 @@ CHANGES: dict[str, tuple[Callable[[Any], Any], str, str]] = {
     "backwards": (lambda x: piece(x, lambda y: y[::-1]), "audio.pieces", "order"),
     "hum": (hummed, "audio.added", "noise"),
     "window": (windowed, "audio.envelope", "gain"),
+    "each piece normalised": (normalised, "audio.envelope", "gain"),
+    "softer from somewhere on": (lambda x: x * np.where(np.arange(len(x)) < 20000, 1, 0.9), "audio.envelope", "gain"),
     "faded": (lambda x: x * np.minimum(1, np.arange(len(x)) / 30000), "audio.faded", "gain"),
     "bent": (lambda x: np.tanh(9 * x), "audio.bent", "limit"),
     "cut at a limit": (lambda x: np.clip(x, -0.05, 0.05), "audio.bent", "limit"),
@@ -87,6 +94,17 @@ def test_what_was_done_is_named(ours: Any, name: str) -> None:
     change, id, kind = CHANGES[name]
     found = change_of(change(ours), ours, EXPLAINED)
     assert found is not None and (found.id, found.kind) == (id, kind)
+
+
+def test_pieces_of_a_loudness_of_their_own_are_told_with_where_they_begin(ours: Any) -> None:
+    theirs = normalised(ours)
+    found = change_of(theirs, ours, EXPLAINED)
+    assert found is not None
+    begins, gains = found.evidence["begins"], found.evidence["gains"]
+    assert len(begins) == 3
+    for begin, gain, expected in zip(begins, gains, (0, 16800, 33600), strict=True):
+        assert abs(begin - expected) <= 480
+        assert gain == pytest.approx(theirs[expected + 480] / ours[expected + 480], rel=1e-3)
 
 
 def test_noise_over_it(ours: Any) -> None:

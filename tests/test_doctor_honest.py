@@ -188,6 +188,27 @@ def test_a_filter_is_named_of_a_speech_of_parts_as_of_one(evidence: Evidence, fi
     assert "Of part" not in found.verdict
 
 
+LOUDNESSES: dict[str, Callable[[Samples], Samples]] = {
+    "peak": lambda x: 0.9 * x / np.abs(x).max(),
+    "root mean square": lambda x: 0.05 * x / x.std(),
+}
+
+
+@pytest.mark.parametrize("loudness", LOUDNESSES)
+def test_parts_that_were_normalised_each_by_itself(evidence: Evidence, loudness: str) -> None:
+    said = evidence.speech(VOICE, text=LONG, speaker="ethan", max_frames=400)
+    theirs, gains = said.samples.astype(np.float64), []
+    for one in said.segments:
+        own = theirs[one.start : one.end]
+        loudest = int(np.argmax(np.abs(own)))
+        before, own[:] = own[loudest], LOUDNESSES[loudness](own)
+        gains.append(own[loudest] / before)
+    found = omniggml.diagnose(**evidence.with_codes(VOICE, theirs, said.codes, subtype="PCM_16"), n_threads=1)
+    assert found.exit_code == 0, found.verdict
+    told = next(one for one in found.findings if one.id == "audio.gain").evidence["gains"]
+    assert told == pytest.approx(gains, rel=1e-3)
+
+
 FAULTS_OF_PARTS: dict[str, Callable[[list[Samples]], list[Samples]]] = {
     "one is missing": lambda parts: [parts[0], *parts[2:]],
     "one comes twice": lambda parts: [*parts[:2], *parts[1:]],

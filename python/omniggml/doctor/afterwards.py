@@ -11,6 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from omniggml.doctor import thresholds as bounds
+from omniggml.doctor.steps import in_steps
+from omniggml.doctor.words import some
 from omniggml.spec.model_config import SAMPLE_RATE
 
 Samples = npt.NDArray[np.float64]
@@ -41,7 +43,7 @@ def change_of(theirs: Samples, ours: Samples, explained: float) -> Alteration | 
         return None
     if _fit(a, b)[1] <= explained:
         return None  # nothing happened to it but a factor
-    ways = (_wrapped, _few_levels, _clicks_or_gaps, _hum, _faded, _bent, _envelope, _at_the_edges, _filtered)
+    ways = (_wrapped, _few_levels, _clicks_or_gaps, _hum, _faded, _stepped, _bent, _envelope, _at_the_edges, _filtered)
     return next((found for way in ways if (found := way(a, b, explained)) is not None), None)
 
 
@@ -184,6 +186,23 @@ def _hum(a: Samples, b: Samples, explained: float) -> Alteration | None:
     hertz = peak * SAMPLE_RATE / len(rest)
     words = f"Your audio is ours with a tone of {hertz:.0f} Hz over it, {-_decibels(before):.0f} dB below it."
     return Alteration("audio.added", words, "noise", (1 - share) * before, {"hertz": hertz})
+
+
+def _stepped(a: Samples, b: Samples, explained: float) -> Alteration | None:
+    """Ours in pieces, each as much louder or softer in all of its samples."""
+    steps = in_steps(a, b)
+    if steps is None:
+        return None
+    begins, gains = steps
+    left = _left(a, np.repeat(gains, np.diff([*begins, len(a)])) * b)
+    if left > max(explained, bounds.EXPLAINS.value) or not bounds.CHANGE_BEATS.below(left / _fit(a, b)[1]):
+        return None
+    each = [f"{gain:.2f} from {begin / SAMPLE_RATE:.2f} s on" for begin, gain in zip(begins, gains, strict=True)]
+    words = (
+        f"Your audio is ours in {len(gains)} pieces with a loudness of their own, as where each is normalised by "
+        f"itself: it is ours times {some(each, bounds.NAMED_ERRORS)}."
+    )
+    return Alteration("audio.envelope", words, "gain", left, {"begins": begins, "gains": gains})
 
 
 def _bent(a: Samples, b: Samples, explained: float) -> Alteration | None:

@@ -677,6 +677,9 @@ CHANGE_BEATS = Threshold(
 ENVELOPE_TYPICAL = Threshold(
     "audio.envelope-typical", 0.01, "share", "the same, of half of all pieces", ("audio.envelope",)
 )
+GAINS_APART = Threshold(
+    "audio.gains-apart", 1.1, "times", "the loudest part's gain over the softest's", ("audio.gain",)
+)
 ENVELOPE_VARIES = Threshold("audio.envelope-varies", 0.1, "deviations", "of gains in pieces", ("audio.envelope",))
 TILTED = Threshold(
     "audio.tilted", 0.5, "dB", "by which a filter's highs stand out beside its lows", ("audio.filtered",)
@@ -931,6 +934,9 @@ CONTAINERS = {"VORBIS": "OGG", "OPUS": "OGG", "MPEG_LAYER_III": "MP3"}
 FEWEST_OF_A_PART, MOST_PARTS, FRAMES_OF_A_BEGINNING, SEEMS_TO_GO_ON = 4, 200, 6, 16
 """Frames of a part that is decoded alone, and such parts; frames by which its beginning is found, and for which the one
 before seems to go on."""
+STEP, FEWEST_OF_A_STEP, IN_STEPS = 0.003, 4, 0.8
+"""By how much a piece's gain differs from the one's before where another loudness begins; loud pieces that have one
+loudness, and the share of all that must."""
 FRAMES_OF_A_FILTER = (24, 12, 6)
 """Of the first part, by which the filter is told that all went through."""
 WRONG_IN_A_ROW, ENDS_TRIED = 4, 60

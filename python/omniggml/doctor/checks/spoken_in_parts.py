@@ -82,7 +82,9 @@ class SpokenInParts(TheirAudio):
                 rate=self.rate,
                 residual=found.residual,
             )
-        if not cut and self._is_right(theirs[inner], made[inner], found):
+        if not cut and (
+            self._says_gains(theirs, made, parts, found.residual) or self._is_right(theirs[inner], made[inner], found)
+        ):
             if any(lost):
                 self.report.find(
                     "audio.trimmed",
@@ -112,13 +114,36 @@ class SpokenInParts(TheirAudio):
             return True
         explained = min(max(explained_residual(self.floor), bounds.EXPLAINS.value), bounds.SAME.value)
         change = change_of(theirs, made, explained)
-        if change is not None and change.id in _OF_ALL:
+        if change is not None and (change.id in _OF_ALL or "gains" in change.evidence):
             cause = {"kind": change.kind, "where": "audio"}
             self.report.find(change.id, change.sentence, cause=cause, residual=change.left, **change.evidence)
             return True
         if self._says_levelled(theirs, made, left) or (bounds.SAME.above(left) and self._says_noise(theirs, made)):
             return True
         return not bounds.CODED_LEAVES.above(left) and self.says_coded(theirs, made, found, left)
+
+    def _says_gains(self, theirs: Samples, made: Samples, parts: list[SpokenPart], left: float) -> bool:
+        """Whether each part was made louder or softer by itself, and nothing else is wrong."""
+        gains = [match(theirs[part.at : part.until], part.samples, 0).gain for part in parts]
+        if min(gains) <= 0 or not bounds.GAINS_APART.above(max(gains) / min(gains)):
+            return False
+        scaled = np.zeros(len(made))
+        for part, gain in zip(parts, gains, strict=True):
+            scaled[part.at : part.until] = gain * made[part.at : part.until]
+        inner = slice(bounds.TRIMMED, len(theirs) - bounds.TRIMMED)
+        found = match(theirs[inner], scaled[inner], 0)
+        beats = bounds.CHANGE_BEATS.below(found.residual / left)
+        if not beats or not self._is_right(theirs[inner], scaled[inner], found):
+            return False
+        shown = ", ".join(f"{gain:.2f}" for gain in gains[: bounds.NAMED_ERRORS])
+        self.report.find(
+            "audio.gain",
+            f"Each part of your audio has a loudness of its own: they are ours times {shown}, as where each is "
+            "normalised by itself.",
+            gain=float(np.median(gains)),
+            gains=gains,
+        )
+        return True
 
     def _says_noise(self, theirs: Samples, made: Samples) -> bool:
         noise = noise_over(theirs, made)

@@ -159,6 +159,27 @@ def test_ssml_is_refused_while_it_is_written(voice: Model, size: int) -> None:
         assert Audio.join(list(speaking)).segments
 
 
+def test_a_token_is_decoded_once_however_many_came_before(voice: Model) -> None:
+    class Counting:
+        decoded = 0
+
+        def encode(self, text: str, /) -> list[int]:
+            return voice.tokenizer.encode(text)
+
+        def decode(self, tokens: Sequence[int], /) -> str:
+            self.decoded += len(tokens)
+            return voice.tokenizer.decode(tokens)
+
+    words, vocabulary = "the caf\u00e9 by the river was late \U0001f600. " * 30, Counting()
+    ids = voice.tokenizer.encode(words)
+    coming = ComingText(voice.tokenizer.encode, 60, vocabulary=vocabulary)
+    for token in ids:
+        coming.feed_tokens([token])
+    coming.finish()
+    assert "".join(span.text for span in coming.spans).replace(" ", "") == words.replace(" ", "")
+    assert vocabulary.decoded < 10 * len(ids)
+
+
 @pytest.mark.parametrize("longest", [12, 20, 40])
 def test_what_is_read_together_is_fed_to_one_span(voice: Model, longest: int) -> None:
     """A sentence that is too long is cut as in the whole where nothing of it was given on, never within a figure."""

@@ -16,7 +16,7 @@ class AnswerText(Writing):
         self.conversation = conversation
         self.n_prompt = len(conversation.tokens)
         self._generator, self._tokenizer = generator, tokenizer
-        self._shown = ""
+        self._n_shown = 0
 
     @property
     def n_tokens(self) -> int:
@@ -29,15 +29,18 @@ class AnswerText(Writing):
     def __next__(self) -> str:
         while (token := self._generator.next()) >= 0:
             self.tokens.append(token)
-            text = self._tokenizer.decode(self.tokens)
+            bit = self._rest()
             # A letter may take more tokens than have come.
-            if not text.endswith("\ufffd") and text.startswith(self._shown) and text != self._shown:
-                return self._new(text)
-        text = self._tokenizer.decode(self.tokens)
-        if text == self._shown:
+            if bit and not bit.endswith("\ufffd"):
+                return self._new(bit)
+        bit = self._rest()
+        if not bit:
             raise StopIteration
-        return self._new(text)
+        return self._new(bit)
 
-    def _new(self, text: str) -> str:
-        bit, self._shown = text.removeprefix(self._shown), text
+    def _rest(self) -> str:
+        return self._tokenizer.decode(self.tokens[self._n_shown :])
+
+    def _new(self, bit: str) -> str:
+        self._n_shown = len(self.tokens)
         return bit

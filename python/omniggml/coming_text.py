@@ -13,7 +13,7 @@ ended, what is lacking of it is what the whole has there, wherever that begins w
 from __future__ import annotations
 
 import re
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -83,8 +83,7 @@ class ComingText:
         self.left_out: dict[str, None] = {}
         """Characters that there are no sounds for, as `encode` finds them."""
         self._ids: list[int] = []
-        self._shown = ""  # what they say
-        self._marks = [(0, 0)]  # letters of that, and the tokens that they are of
+        self._marks = [(0, 0)]  # letters of what they say, and the tokens that they are of
         self._text = ""  # of the last span and of what follows it
         self._pending: list[str] = []  # of what follows that, and changes nothing yet
         self._before: list[str] = []  # of its paragraph
@@ -146,22 +145,25 @@ class ComingText:
         if not self._ids and tokens:
             self._settled = SettledLetters()
         self._ids += tokens
-        text = self._vocabulary.decode(self._ids)
+        bit = self._decoded_rest()
         # A letter may take more tokens than have come.
-        if not text.endswith("\ufffd") and text.startswith(self._shown):
-            self._show(text)
+        if not bit.endswith("\ufffd"):
+            self._show(bit)
 
-    def _show(self, text: str) -> None:
-        bit, self._shown = text.removeprefix(self._shown), text
-        self._marks.append((len(text), len(self._ids)))
+    def _decoded_rest(self) -> str:
+        """What those say that came since whole letters did."""
+        assert self._vocabulary is not None
+        return self._vocabulary.decode(self._ids[self._marks[-1][1] :])
+
+    def _show(self, bit: str) -> None:
+        self._marks.append((self._marks[-1][0] + len(bit), len(self._ids)))
         self._go_on_with(bit)
 
     def finish(self) -> None:
         """No more follows."""
         self._finished = True
         if self._ids:
-            assert self._vocabulary is not None
-            self._show(self._vocabulary.decode(self._ids))
+            self._show(self._decoded_rest())
             self._take_pending()
             while self._take_one():
                 pass
@@ -354,7 +356,7 @@ class ComingText:
         if len(self.spans) > 1:
             assert self._vocabulary is not None
             return self._vocabulary.encode(text)
-        return self._ids[: max(tokens for letters, tokens in self._marks if letters <= len(text))]
+        return self._ids[: self._marks[bisect_right(self._marks, len(text), key=lambda mark: mark[0]) - 1][1]]
 
     def _length(self, text: str) -> int:
         return length_of(text, self._encode, self._longest)

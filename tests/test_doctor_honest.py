@@ -280,3 +280,24 @@ def test_codes_whose_text_is_not_told_are_in_order(text: str, speaker: str) -> N
     assert omniggml.diagnose(model.path, codes=codes, n_threads=1).findings == ()
     found = omniggml.diagnose(model.path, codes=np.ascontiguousarray(codes[:, ::-1]), n_threads=1)
     assert [finding.id for finding in found.findings] == ["codes.frame-order"] and found.exit_code == 2, found.verdict
+
+
+SAID_AGAIN = ("The dog runs in the garden. We saw it come. We saw it come.", "no no no no no, " * 4)
+
+
+@pytest.mark.parametrize("told", [True, False])
+@pytest.mark.parametrize("text", SAID_AGAIN)
+def test_a_text_that_says_the_same_again_is_no_piece_twice(text: str, told: bool) -> None:
+    """Each span is spoken by itself, and the same again code by code."""
+    model = omniggml.load(n_threads=1)
+    spoken = model.speak(text, seed=1)
+    found = omniggml.diagnose(model.path, codes=spoken.codes, text=text if told else None, n_threads=1)
+    assert found.exit_code == 0, found.verdict
+
+
+def test_a_piece_twice_within_a_text_that_says_the_same_again_is_found() -> None:
+    model = omniggml.load(n_threads=1)
+    codes = model.speak(SAID_AGAIN[0], seed=1).codes
+    twice = np.concatenate([codes[:, :20], codes[:, 13:]], axis=1)
+    found = omniggml.diagnose(model.path, codes=twice, text=SAID_AGAIN[0], n_threads=1)
+    assert found.findings[0].id == "codes.doubled" and found.exit_code == 2

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import omniggml
-from omniggml.doctor.copies import copies
+from omniggml.doctor.copies import copies, says_again
 from omniggml.model import Model
 
 VOICE = next((Path(omniggml.__file__).parent / "voice").glob("*-speech.gguf"))
@@ -76,3 +76,11 @@ def test_a_cycle_is_no_piece_that_comes_twice() -> None:
     assert copies(codes) is None
     assert copies(np.concatenate([codes[:, :20], codes[:, 14:]], axis=1)) is not None
     assert copies(np.concatenate([codes[:, :20], codes[:, 14:20], codes[:, 14:]], axis=1)) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "again"),
+    [("no, no", True), ("We saw it. We saw it come.", True), ("We saw it. Then it saw us.", False), ("", False)],
+)
+def test_what_a_text_says_again(text: str, again: bool) -> None:
+    assert says_again(text) == again

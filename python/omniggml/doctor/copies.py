@@ -1,11 +1,13 @@
 """Frames of codes that come twice: each of them, a piece, or the last one for a while.
 
 Codes are drawn, and what was said before is heard while they are: a voice that says a word again says other codes, and
-a pause is three frames that are alike at most.
+a pause is three frames that are alike at most. Spans of a text are each spoken by itself, though: what is said again is
+said code by code.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -20,11 +22,12 @@ IntArray = npt.NDArray[np.int32]
 @dataclass(frozen=True)
 class Copies:
     """`frames`: the numbers of those that were there before; `sentence`: as people say it; `held`: it is the last one,
-    for a while."""
+    for a while; `begins`: it is a piece that begins with the frame that the speech begins with."""
 
     frames: IntArray
     sentence: str
     held: bool = False
+    begins: bool = False
 
     def without(self, codes: IntArray) -> IntArray:
         """The codes [groups, frames] without them."""
@@ -61,7 +64,20 @@ def _piece(codes: IntArray) -> Copies | None:
         return None
     length, at = found
     again = np.arange(at + length, at + 2 * length, dtype=np.int32)
-    return Copies(again, f"frames {at} to {at + length - 1} come twice, one time behind the other")
+    sentence = f"frames {at} to {at + length - 1} come twice, one time behind the other"
+    return Copies(again, sentence, begins=bool((codes[:, at] == codes[:, 0]).all()))
+
+
+def says_again(text: str) -> bool:
+    """Whether words come twice, one time behind the other."""
+    words = re.findall(r"\w+", text.casefold())
+    for length in range(1, len(words) // 2 + 1):
+        run = 0
+        for one, other in zip(words, words[length:], strict=False):
+            run = run + 1 if one == other else 0
+            if run == length:
+                return True
+    return False
 
 
 def _said_again(codes: IntArray) -> Iterator[tuple[int, int]]:

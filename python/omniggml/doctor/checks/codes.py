@@ -15,7 +15,7 @@ from omniggml.doctor.check_report import Report
 from omniggml.doctor.checks.code_parts import check_parts
 from omniggml.doctor.checks.code_pieces import check_pieces
 from omniggml.doctor.completion import completed
-from omniggml.doctor.copies import copies
+from omniggml.doctor.copies import copies, says_again
 from omniggml.doctor.counterfactuals import CODE_CAUSES, Arrangement, arrangements, frames_moved_by
 from omniggml.doctor.likelihood import Likelihood, first_frames, likelihood_of, prompt_for
 from omniggml.doctor.progress import Progress
@@ -290,6 +290,16 @@ def _once(case: Case, report: Report, codes: IntArray) -> IntArray:
     found = copies(codes) if codes.shape[1] >= bounds.LEAST_FRAMES else None
     # A talker that goes on behind its end says one frame over and over, too: where the text is known, that is asked.
     if found is None or (found.held and case.text is not None):
+        return codes
+    if found.begins and (case.text is None or says_again(case.text)):
+        if case.text is None:
+            report.find(
+                "codes.parts",
+                f"{_capital(found.sentence)}, and begin as the speech does: as where a text says the same twice, in "
+                "spans that are each spoken by itself. With --text that is told from a buffer that was sent twice.",
+                frames=len(found.frames),
+                first_frame=int(found.frames[0]),
+            )
         return codes
     report.find(
         "codes.doubled",

@@ -2,7 +2,8 @@
 
 Each is tried on a fifth of a frame, where theirs and ours differ most; those that bring ours nearer are tried on whole
 frames. A trial begins in the stage where its mistake is, from what enters it, and computes what these samples see.
-Mistakes come first that change their stage by about as much as theirs differs.
+Mistakes come first that to first order change these samples as theirs differs, then those that change their stage by
+about as much.
 """
 
 from __future__ import annotations
@@ -69,6 +70,7 @@ class PortSearch:
         self.mirror, self.codes, self.theirs, self.floor, self.ours = mirror, codes, theirs, floor, ours
         self.progress = Progress(announce)
         self._alone: dict[int, float] = {}  # by a mistake's id: what it leaves over without any other
+        self._has_dominated = False  # one that explains nearly all, so that a second was looked for at once
         self._tuned: dict[int, Explanation | None] = {}  # by a number's id, with the value that leaves least
         geometry = mirror.geometry
         self.per_frame = int(np.prod([*geometry["upsampling_ratios"], *geometry["upsample_rates"]]))
@@ -83,15 +85,73 @@ class PortSearch:
         near = not bounds.EXPLAINS.above(self.right)
         if by_a_number := self._by_a_number(mistakes):
             return by_a_number
-        singles = self._search((), mistakes, bounds.NEAR_DECADES if near else math.inf)
-        if singles and singles[0].residual <= self.explained:
-            return [*self._moved(singles[0], mistakes), *singles]
+        likely = self._weighed(mistakes, bounds.NEAR_DECADES if near else math.inf)
+        alone = near or self.coarse
+        singles = self._likeliest(likely, mistakes, alone)
+        if self._explain(singles):
+            return singles if len(singles[0].mistakes) > 1 else [*self._moved(singles[0], mistakes), *singles]
+        # What each makes is known by now, not to first order alone.
+        if not alone and (pairs := self._pairs_at_once(likely, mistakes)):
+            return pairs
         with_numbers = self._with_numbers(singles)
-        if not singles or near or self.coarse or with_numbers[0].residual <= self.explained:
+        if not singles or alone or self._explain(with_numbers):
             return with_numbers
         # Beside a second mistake any number does a little better.
-        first = with_numbers if self._is_told(with_numbers) else singles
-        return self._pairs(first, mistakes, thorough=not self._is_large)
+        bases = with_numbers if self._is_told(with_numbers) else singles
+        return self._pairs(bases, mistakes, thorough=not self._is_large)
+
+    def _likeliest(self, likely: list[PortMistake], mistakes: list[PortMistake], alone: bool) -> list[Explanation]:
+        """Single mistakes that come nearer, or two that explain all, first those that do to first order. `alone`: two
+        aren't looked for."""
+        first = self._right.go_with_theirs(likely)
+        singles = self._search((), first, mistakes)
+        if self._explain(singles):
+            return singles
+        if not alone and (pairs := self._pairs_at_once(likely, mistakes)):
+            return pairs
+        tried = {id(mistake) for mistake in first}
+        rest = self._search((), [one for one in likely if id(one) not in tried], mistakes, at_once=not alone)
+        return sorted([*singles, *rest], key=lambda explanation: explanation.residual)
+
+    def _explain(self, found: list[Explanation]) -> bool:
+        """Whether the best explains all."""
+        return bool(found) and found[0].residual <= self.explained
+
+    def _weighed(self, mistakes: list[PortMistake], most: float) -> list[PortMistake]:
+        """In the order in which they are tried."""
+        able = [mistake for mistake in mistakes if mistake.reach <= self.codes.shape[1]]
+        weighed = self.progress.through(able, len(able), "weighing changes of the vocoder")
+        likely = self._right.likeliest_first(weighed, most, self.at_once)
+        return sorted(likely, key=lambda mistake: is_usual_factor(mistake.clause))  # which were tried as numbers
+
+    def _pairs_at_once(self, likely: list[PortMistake], mistakes: list[PortMistake]) -> list[Explanation]:
+        """Two that explain all, of those pairs that to first order do; one of them where that does. [] where none
+        do."""
+        pairs = self._right.likely_pairs(likely)
+        for one, other in self.progress.through(pairs, len(pairs), "trying two changes of the vocoder at once"):
+            self.tried += 1
+            both = _both(one, other)
+            if self._right.glimpsed(both) > self.explained:
+                continue
+            frames = max(self._frames_of((), mistake) for mistake in (one, other))
+            if self._right.residual(both, frames) <= self.explained:
+                alone = [self._explanation(self._right, (), mistake) for mistake in (one, other)]
+                if self._explain(enough := sorted(alone, key=lambda explanation: explanation.residual)):
+                    return enough
+                found = self._beside((one,), [other, *(m for m in mistakes if _rivals(m, other))], mistakes)
+                if self._explain(found):
+                    return found
+        return []
+
+    def _beside(
+        self, base: tuple[PortMistake, ...], seconds: list[PortMistake], mistakes: list[PortMistake]
+    ) -> list[Explanation]:
+        """Pairs of the base and the best of these, and those that make the same as the base beside it."""
+        found = self._search(base, seconds, mistakes)
+        if self._explain(found):
+            first, second = found[0].mistakes
+            found += self._search((second,), [one for one in mistakes if _rivals(one, first)], mistakes)
+        return sorted(found, key=lambda explanation: explanation.residual)
 
     def _by_a_number(self, mistakes: list[PortMistake]) -> list[Explanation]:
         """Where most goes with a number, and another value of it leaves nothing: that, and other mistakes of the same
@@ -143,23 +203,23 @@ class PortSearch:
         return numbers_that_go_with(self._right, tried)
 
     def _pairs(self, singles: list[Explanation], mistakes: list[PortMistake], thorough: bool) -> list[Explanation]:
-        """With each of the best singles the seconds that came nearest alone, then with the very best all others, where
-        that can be afforded: `thorough`."""
+        """With each of the best singles the seconds that are likeliest, and with the very best all others, where that
+        can be afforded, `thorough`, and it brings theirs much nearer."""
         found = list(singles)
-        bases = self._bases(singles, mistakes)[: bounds.BASES_OF_PAIRS if thorough else bounds.BEST_SINGLES]
-        likely = len(mistakes) // bounds.LIKELY_SECONDS
+        bases = self._bases(singles, mistakes)[: bounds.BEST_SINGLES]
+        likely = len(mistakes) // (bounds.FEWER_SECONDS if self._is_large else bounds.LIKELY_SECONDS)
         if self._is_told(singles):
             bases, thorough = bases[:1], False
         rounds = [(base, slice(likely)) for base in bases]
-        rest = [(base, slice(likely, None)) for base in bases[: bounds.BEST_SINGLES]] if thorough else []
-        stands_out = len(bases) > 1 and bases[0].residual < bounds.DOMINATES * bases[1].residual
-        rounds[1 if stands_out else len(rounds) :] = [*rest, *rounds[1:]] if stands_out else rest
+        if thorough and bases and bases[0].residual < bounds.MUCH_NEARER * self.right:
+            rounds.insert(1, (bases[0], slice(likely, None)))
         for base, some in rounds:
             self.progress.begins(f"with {base.mistakes[0].clause}: looking for a second mistake")
-            found += self._search(base.mistakes, self._seconds(base, mistakes)[some])
+            found += self._search(base.mistakes, self._seconds(base, mistakes)[some], mistakes)
             best = min(found, key=lambda explanation: explanation.residual)
             if best.residual <= self.explained:
-                found += self._search(best.mistakes[1:], [one for one in mistakes if _rivals(one, best.mistakes[0])])
+                rivals = [one for one in mistakes if _rivals(one, best.mistakes[0])]
+                found += self._search(best.mistakes[1:], rivals, mistakes)
                 break
         # Beside what an engine in few bits leaves, some second mistake always does a little better.
         fewest = min(single.residual for single in singles)
@@ -203,12 +263,18 @@ class PortSearch:
         return bases
 
     def _seconds(self, first: Explanation, mistakes: list[PortMistake]) -> list[PortMistake]:
-        """Those whose effect without the first is about what that leaves over; those that came nearest alone first."""
+        """Those whose effect without the first is about what that leaves over: first those that came nearest alone,
+        and those that to first order come nearest beside it, in turn."""
         observed, sizes = decades(first.residual), self._right.sizes
         # Of those whose effect isn't known none is left out.
         tried = [one for one in mistakes if id(one) in sizes]
         near = [one for one in tried if not abs(decades(sizes[id(one)]) - observed) >= bounds.NEAR_SECONDS]
-        return sorted(near, key=lambda mistake: self._alone.get(id(mistake), math.inf))
+        beside = self._right.left_beside(first.mistakes[0])
+        alone, after = (
+            sorted(near, key=lambda one: left.get(id(one), math.inf)) for left in (self._alone, beside or self._alone)
+        )
+        in_turn = (one for n, other in enumerate(after) for one in (*alone[2 * n : 2 * n + 2], other))
+        return list({id(one): one for one in in_turn}.values())
 
     def glimpsed(self, mistakes: Iterable[PortMistake]) -> Iterator[float]:
         """What each leaves over of theirs at the earliest place that tells, before the smallest difference has
@@ -279,33 +345,67 @@ class PortSearch:
     # --- trials -----------------------------------------------------------------------------------------------------
 
     def _search(
-        self, base: tuple[PortMistake, ...], mistakes: Iterable[PortMistake], most: float = math.inf
+        self,
+        base: tuple[PortMistake, ...],
+        likely: list[PortMistake],
+        mistakes: list[PortMistake],
+        at_once: bool = False,
     ) -> list[Explanation]:
-        """Those that with `base` come nearer than it alone, judged on many frames; see `likeliest_first`."""
+        """Those that with `base` come nearer than it alone, judged on many frames; `mistakes`: of which some may do as
+        well as what is found; `at_once`: beside one that explains nearly all a second is looked for before all are
+        tried."""
         trials = self._trials(base) if base else self._right
         before = trials.glimpsed(None)
         enough = self.explained if base else max(self.explained, self._beyond_doubt(before))
         nearer: list[tuple[float, PortMistake]] = []
-        able = [mistake for mistake in mistakes if mistake.reach <= self.codes.shape[1]]
-        weighed = self.progress.through(able, len(able), "weighing changes of the vocoder")
-        likely = able if base else trials.likeliest_first(weighed, most, self.at_once)
-        likely = sorted(likely, key=lambda mistake: is_usual_factor(mistake.clause))  # which were tried as numbers
+        likely = [mistake for mistake in likely if mistake.reach <= self.codes.shape[1]]
         tried = self.progress.through(likely, len(likely), "trying changes of the vocoder")
-        for mistake, left in side_by_side(trials.glimpsed, tried, self.at_once):
+        seen = (mistake for mistake in tried if not trials.surely_leads_away(mistake))
+        for mistake, left in side_by_side(trials.glimpsed, seen, self.at_once):
             self.tried += 1
             if not base:
                 self._alone[id(mistake)] = left
             if left <= enough and trials.residual(mistake, self._frames_of(base, mistake)) <= enough:
-                nearer = [(0.0, mistake), *self._rivals_of(mistake, able, trials, enough)]
+                others = [one for one in mistakes if _rivals(one, mistake)]
+                if left > self.explained:  # of what the next may leave nothing
+                    others += _behind(mistake, likely)[: bounds.TRIED_BEHIND]
+                nearer = [(0.0, mistake), *self._rivals_of(mistake, others, trials, enough)]
                 break
             if left < bounds.WORTH_A_LOOK.value * before:
                 nearer.append((left, mistake))
-        nearest = self._looked_at(trials, nearer, len(able))[: bounds.LOOKED_AT_AGAIN]
+            if at_once and left < bounds.DOMINATES * before and (found := self._dominated(mistake, mistakes)):
+                return found
+        nearest = self._looked_at(trials, nearer, len(likely))[: bounds.LOOKED_AT_AGAIN]
         found = [
             self._explanation(trials, base, mistake)
             for mistake in self.progress.through(nearest, len(nearest), "looking again at those that came nearest")
         ]
         return sorted(found, key=lambda explanation: explanation.residual)
+
+    def _dominated(self, first: PortMistake, mistakes: list[PortMistake]) -> list[Explanation]:
+        """What explains all, where one mistake explains nearly all: another of the same modules, or it and a second."""
+        left = self._explanation(self._right, (), first).residual
+        if self._is_large or self._has_dominated or left > bounds.DOMINATES * self.right:
+            return []
+        self._has_dominated = True
+        alike = [one for one in mistakes if _rivals(one, first) or _is_alike(one, first)]
+        singles = self._search((), alike, mistakes)
+        return singles if self._explain(singles) else self._with_a_second(first, mistakes)
+
+    def _with_a_second(self, first: PortMistake, mistakes: list[PortMistake]) -> list[Explanation]:
+        """The first and a second that explain all, of those that to first order do; or one that does what both do."""
+        trials = self._trials((first,), weigh=True)
+        seconds = self._seconds(self._explanation(self._right, (), first), mistakes)
+        able = [one for one in seconds if one.reach <= self.codes.shape[1] and not _rivals(one, first)]
+        weighed = self.progress.through(able, len(able), f"with {first.clause}: weighing what else is wrong")
+        likely = trials.go_with_theirs(trials.likeliest_first(weighed, math.inf, self.at_once))
+        found = self._beside((first,), likely, mistakes)
+        if not self._explain(found):
+            return []
+        second = found[0].mistakes[1]
+        alike = [one for one in mistakes if _rivals(one, second) or _is_alike(one, second)]
+        singles = self._search((), alike, mistakes)
+        return singles if self._explain(singles) else found
 
     def _beyond_doubt(self, before: float) -> float:
         """What may be left over of what one mistake alone can have made: what an engine of another precision leaves,
@@ -313,10 +413,11 @@ class PortSearch:
         return min(bounds.EXPLAINS.value, bounds.NEXT_TO_NOTHING * min(before, self.right))
 
     def _rivals_of(
-        self, mistake: PortMistake, able: list[PortMistake], trials: Trials, enough: float
+        self, mistake: PortMistake, others: list[PortMistake], trials: Trials, enough: float
     ) -> list[tuple[float, PortMistake]]:
-        """Others of the same modules that do as well: the nearest, the first of those that are equal."""
-        rivals = (other for other in able if other is not mistake and _rivals(other, mistake))
+        """Others that do as well: the nearest, the first of those that are equal."""
+        able = (other for other in others if other.reach <= self.codes.shape[1])
+        rivals = {id(other): other for other in able if other is not mistake}.values()
         good = [(left, other) for other in rivals if (left := trials.glimpsed(other)) <= enough]
         alike = [(0.0 if left <= self.explained else left, other) for left, other in good]
         return sorted(alike, key=lambda entry: entry[0])[: bounds.MOST_OTHERS]
@@ -346,12 +447,13 @@ class PortSearch:
         frames = bounds.MOST_FRAMES_AHEAD if ahead else max(self.many, mistake.reach + 1)
         return int(min(self.codes.shape[1], bounds.MOST_FRAMES_AHEAD, frames))
 
-    def _trials(self, base: tuple[PortMistake, ...]) -> Trials:
+    def _trials(self, base: tuple[PortMistake, ...], weigh: bool = False) -> Trials:
         mirror, choices = with_mistakes(self.mirror, base)
         codes = _codes_of(base, self.codes)
         ahead = any(mistake.looks_ahead for mistake in base)
         many = min(codes.shape[1], bounds.MOST_FRAMES_AHEAD) if ahead else self.many
-        return Trials(mirror, choices, codes, self.theirs, self.per_frame, many, self.explained, ahead)
+        weigh = weigh or (not base and not self._is_large)
+        return Trials(mirror, choices, codes, self.theirs, self.per_frame, many, self.explained, ahead, weigh)
 
 
 def explained_residual(floor: float) -> float:
@@ -374,15 +476,31 @@ def _rivals(one: PortMistake, other: PortMistake) -> bool:
     return bool(mine) and mine == theirs
 
 
+def _behind(one: PortMistake, every: list[PortMistake]) -> list[PortMistake]:
+    """All that come behind it."""
+    return every[next(n for n, other in enumerate(every) if other is one) + 1 :]
+
+
 def _chooses_for(one: PortMistake, other: PortMistake) -> bool:
     """Whether it is a choice of the modules that the other changes, or of those that hold them."""
     held = {*other.paths(), *(path.rpartition(".")[0] for path in other.paths())}
     return bool(one.choices.changes) and {*one.paths()} <= held
 
 
+def _both(one: PortMistake, other: PortMistake) -> PortMistake:
+    """Two as one."""
+    clause = f"{one.clause}, and {other.clause}"
+    return PortMistake(one.kind, one.where, clause, one.choices + other.choices, one.weights + other.weights)
+
+
 def _inside(one: PortMistake, other: PortMistake) -> bool:
     """Whether it is the other, made in some of its modules."""
-    return _without_paths(one.clause) == _without_paths(other.clause) and {*one.paths()} < {*other.paths()}
+    return _is_alike(one, other) and {*one.paths()} < {*other.paths()}
+
+
+def _is_alike(one: PortMistake, other: PortMistake) -> bool:
+    """Whether it is the same, made in other modules."""
+    return _without_paths(one.clause) == _without_paths(other.clause)
 
 
 def _without_paths(clause: str) -> str:

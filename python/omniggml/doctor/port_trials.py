@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -12,6 +13,7 @@ import numpy.typing as npt
 
 from omniggml.comparison.agreement import Match, match
 from omniggml.doctor import thresholds as bounds
+from omniggml.doctor.first_order import FirstOrder, likely_pairs
 from omniggml.doctor.side_by_side import side_by_side
 from omniggml.doctor.vocoder_cone import Cone
 from omniggml.doctor.vocoder_grammar import PortMistake
@@ -24,7 +26,7 @@ Samples = npt.NDArray[np.float64]
 class Trials:
     """Trials on one vocoder, which may have a mistake already; what enters each stage is kept. `many`: frames that are
     looked at for a place where theirs differs by more than `explained`, more if there is none. `ahead`: whether the
-    first frames hang on all that follow already."""
+    first frames hang on all that follow already; `weigh`: whether mistakes are weighed by `FirstOrder`."""
 
     def __init__(
         self,
@@ -36,13 +38,16 @@ class Trials:
         many: int,
         explained: float,
         ahead: bool = False,
+        weigh: bool = False,
     ) -> None:
-        self.ahead = ahead
+        self.ahead, self.weigh = ahead, weigh
         self.mirror, self.choices, self.codes, self.theirs, self.per_frame = mirror, choices, codes, theirs, per_frame
         self._entering: dict[int, list[npt.NDArray[np.generic]]] = {}
         self._plain: dict[int, Match] = {}
         self._noises: dict[int, float] = {}
         self.sizes: dict[int, float] = {}  # by a mistake's id: see `_expected`
+        self.sums: dict[int, npt.NDArray[np.float32]] = {}  # by a mistake's id: see `FirstOrder`, as far as it is known
+        self._weighed: dict[int, list[tuple[PortMistake, npt.NDArray[np.float32]]]] = defaultdict(list)  # by stage
         self._places = self._where_it_differs(many, explained)
         self._first = Cone(mirror, choices, *self._places.spans[0])
         frames = codes[:, : bounds.MOST_FRAMES_AHEAD]
@@ -67,6 +72,8 @@ class Trials:
             return math.inf  # shapes that don't fit: no port could compute it either
         if samples is None or not np.isfinite(samples).all():
             return math.inf
+        if self.weigh and place == 0 and mistake is not None:
+            self._weigh_made(mistake, samples)
         # Theirs may be late as a whole, or only ours without the mistake early.
         starts = {look.start, look.start + self._places.lag}
         return min(left_over(self.theirs[at : at + len(samples)], samples) for at in starts)
@@ -78,8 +85,7 @@ class Trials:
         ours, changed = self._glimpse(look, None), self._glimpse(look, mistake)
         if changed is None or ours is None or not np.isfinite(changed).all():
             return 0.0
-        starts = {look.start, look.start + self._places.lag}
-        theirs = min((self.theirs[at : at + len(ours)] for at in starts), key=lambda some: left_over(some, ours))
+        theirs = self._theirs_at(look, ours)
         n = min(len(theirs), len(ours), len(changed))
         if n < bounds.LEAST_INSIDE:
             return 0.0
@@ -107,8 +113,50 @@ class Trials:
         for mistake, size in side_by_side(self._expected, mistakes, threads):
             self.sizes[id(mistake)] = size
             off.append((0.0 if math.isnan(size) else abs(decades(size) - decades(observed)), mistake))
-        near = [(round(by / bounds.ALIKE_DECADES), mistake) for by, mistake in off if by < most]
-        return [mistake for _, mistake in sorted(near, key=lambda entry: entry[0])]
+        for stage in list(self._weighed):
+            self._sum_up(stage)
+        near = [(self._leads_away(one, bounds.MOSTLY_FIRST_ORDER), by, one) for by, one in off if by < most]
+        order = sorted(near, key=lambda entry: (entry[0], round(entry[1] / bounds.ALIKE_DECADES)))
+        return [mistake for _, _, mistake in order]
+
+    def surely_leads_away(self, mistake: PortMistake) -> bool:
+        """Whether theirs is no nearer with so small a mistake that first order tells that."""
+        return self._leads_away(mistake, bounds.SURELY_FIRST_ORDER)
+
+    def _leads_away(self, mistake: PortMistake, share: float) -> bool:
+        sums = self.sums.get(id(mistake))
+        return sums is not None and self.first_order is not None and self.first_order.leads_away(sums, share)
+
+    def left_beside(self, first: PortMistake) -> dict[int, float]:
+        """By a mistake's id: what it leaves over, to first order, of what the first leaves."""
+        if self.first_order is None or not self.sums:
+            return {}
+        ours = self._glimpse(self._looks[0], first)
+        if ours is None or len(ours) != self.first_order.n_samples:
+            return {}
+        left = self.first_order.left_beside(ours, np.stack([*self.sums.values()]))
+        return dict(zip(self.sums, left.tolist(), strict=True))
+
+    def go_with_theirs(self, mistakes: Iterable[PortMistake]) -> list[PortMistake]:
+        """Those of which, to first order, most of what theirs differs by can come, the likeliest first."""
+        if self.first_order is None:
+            return []
+        known = ((self.first_order.goes_with(self.sums[id(one)]), one) for one in mistakes if id(one) in self.sums)
+        good = [(goes, one) for goes, one in known if goes > bounds.GOES_WITH_THEIRS]
+        return [one for _, one in sorted(good, key=lambda entry: -entry[0])]
+
+    def likely_pairs(self, mistakes: Sequence[PortMistake]) -> list[tuple[PortMistake, PortMistake]]:
+        """Two of them, which to first order together make what theirs differs by: the one that changes more first."""
+        if self.first_order is None:
+            return []
+        apt = self.first_order.is_apt
+        known = [one for one in mistakes if id(one) in self.sums and apt(self.sums[id(one)])]
+        if not known:
+            return []
+        sums = np.stack([self.sums[id(one)] for one in known])
+        sizes = np.square(sums).sum(axis=1)
+        pairs = likely_pairs(self.first_order.observed, sums, bounds.LIKELY_PAIRS)
+        return [(known[i], known[j]) if sizes[i] >= sizes[j] else (known[j], known[i]) for i, j in pairs]
 
     def _expected(self, mistake: PortMistake) -> float:
         """The share of ours that it changes, roughly: by how much it changes its stage, times what noise there does.
@@ -121,12 +169,64 @@ class Trials:
             if mistake.codes is not None or not cone.sees_like(self._first):
                 return math.nan
             made = cone.made(mirror, first, x)
+            self._weigh(mistake, cone, mirror, first, made)
         except (ValueError, IndexError):
             return 0.0
         right = self._made_by(first)
         if first < cone.convolutions:
             right = right[:, : made.shape[1]] if first == cone.convolutions - 1 else right[: len(made)]
         return self._noise(first) * _changed(made, right) if made.shape == right.shape else 1.0
+
+    def _weigh(
+        self, mistake: PortMistake, cone: Cone, mirror: VocoderMirror, first: int, made: npt.NDArray[np.generic]
+    ) -> None:
+        """Notes its sums: from what it changes in the last stage that it concerns, of which the first made `made`. Not
+        of what concerns so many that a trial is as cheap."""
+        last = max(cone.convolutions - 1, *(mirror.last_stage_of(path) for path in mistake.paths()))
+        if self.first_order is None or last - max(first, cone.convolutions - 1) > bounds.MOST_STAGES:
+            return
+        with np.errstate(over="ignore", invalid="ignore"):
+            for number in range(first + 1, last + 1):
+                made = cone.made(mirror, number, cone.given(number, made))
+        right = self._made_by(last)
+        if last == cone.convolutions - 1:  # of which not all frames are looked at
+            made, right = (self._first.given(cone.convolutions, some) for some in (made, right))
+        if made.shape == right.shape and np.isfinite(made).all():
+            change = np.asarray(made, np.float32) - np.asarray(right, np.float32)
+            self._weighed[last].append((mistake, change))
+            if len(self._weighed[last]) == bounds.WEIGHED_AT_ONCE:
+                self._sum_up(last)
+
+    def _sum_up(self, stage: int) -> None:
+        """Many changes in one product, which takes a tenth of what as many products take."""
+        waiting = self._weighed.pop(stage)
+        if self.first_order is not None:
+            every = self.first_order.sums_of(stage, [change for _, change in waiting])
+            known = ((id(mistake), sums) for (mistake, _), sums in zip(waiting, every, strict=True))
+            self.sums.update((number, sums) for number, sums in known if np.abs(sums).max() < bounds.MOST_SUM)
+
+    def _weigh_made(self, mistake: PortMistake, samples: npt.NDArray[np.float32]) -> None:
+        """Notes the sums of what it makes, which hold more than the first order."""
+        if self.first_order is not None and len(samples) == self.first_order.n_samples:
+            self.sums[id(mistake)] = self.first_order.sums_of_samples(samples)
+
+    @cached_property
+    def first_order(self) -> FirstOrder | None:
+        """Of the first place; none of a vocoder so large that a trial isn't much dearer than a change."""
+        look = self._looks[0]
+        ours = self._glimpse(look, None)
+        if not self.weigh or ours is None:
+            return None
+        theirs = self._theirs_at(look, ours)
+        inside = np.count_nonzero(np.abs(theirs) < bounds.FULL)
+        if len(theirs) < len(ours) or inside < bounds.LEAST_INSIDE:
+            return None
+        return FirstOrder(self.mirror, self.choices, look.cone, look.seen, ours, theirs)
+
+    def _theirs_at(self, look: _Look, ours: npt.NDArray[np.float32]) -> Samples:
+        """Which may be late as a whole, or only ours without a mistake early."""
+        starts = {look.start, look.start + self._places.lag}
+        return min((self.theirs[at : at + len(ours)] for at in starts), key=lambda some: left_over(some, ours))
 
     def _made_by(self, stage: int) -> npt.NDArray[np.generic]:
         """What a stage makes without another mistake, where the cone looks."""

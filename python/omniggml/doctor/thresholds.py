@@ -982,6 +982,21 @@ NOISE_TRIED, ALL_CHANGED, LEAST_SHARE = 1e-4, 0.3, 1e-12
 """Shares of energy: of noise that shows what a stage's changes do, from which on all changes are alike, and none."""
 ALIKE_DECADES, NEAR_DECADES, NEAR_SECONDS = 1.0, 2.0, 2.25
 """Orders of magnitude: by which mistakes are sorted; off which none is tried where little differs; nor as a second."""
+MOSTLY_FIRST_ORDER, SURELY_FIRST_ORDER = 0.3, 0.01
+"""Shares of energy that a change makes, below which first order tells which way in most cases, and in all."""
+TOO_SMALL, TOO_LARGE, LEAST_CHANGE = 1e-4, 300.0, 1e-7
+"""Shares of what theirs differs by: below which a change isn't seen, from which on it is none of what made it; and of
+all the samples' energy, below which it is none to first order."""
+DOMINATES = 0.05
+"""What one mistake leaves over, against none, so that a second is looked for at once."""
+SUMS, GOES_WITH_THEIRS = 64, 0.7
+"""Of the samples, which stand for these to first order; the cosine from which on a mistake is tried before others."""
+MOST_STAGES, WEIGHED_AT_ONCE, MOST_SUM = 6, 16, 1e12
+"""Stages of changes whose sums are computed without a trial, of how many together, and what no sum comes to."""
+TRIED_BEHIND = 50
+"""Mistakes that are tried behind one that leaves next to nothing, in the order of what is likeliest."""
+LIKELY_PAIRS, PAIRS_AT_ONCE, PAIR_LEAVES = 100, 512, 0.5
+"""Of mistakes that are tried, rows looked at together, and the share that they may leave over, to first order."""
 SEEN_SAMPLES = 100
 """That a residual unit computes for that, roughly."""
 MOST_TRIAL_FRAMES = 40
@@ -990,9 +1005,9 @@ MOST_FRAMES_AHEAD, TOLD_BY_FEW = 200, 0.1
 FEWEST_TRIALS, MOST_AT_ONCE = 120, 8
 SEARCH_BUDGET = 3.9e12
 """Products of a search for mistakes, roughly."""
-BASES_OF_PAIRS, LIKELY_SECONDS, BEST_SINGLES, SAME_RESIDUAL, DOMINATES = 8, 10, 2, 1e-3, 0.5
-"""From how many singles pairs are looked for among one of so many seconds, and from how many among all; by how much two
-may make the same; over the next, what one leaves over that is tried with all seconds at once."""
+LIKELY_SECONDS, FEWER_SECONDS, BEST_SINGLES, SAME_RESIDUAL, MUCH_NEARER = 7, 10, 2, 1e-3, 0.8
+"""One of so many seconds is tried, or fewer, with so many of the best singles, which make the same where they leave as
+much; all with the best, where it leaves no more than that of what none leaves."""
 SLIGHTLY, LEAST_NUMBER = 1.02, 1e-3
 """Times the right number, and the least, by which another is begun to be looked for."""
 USUAL_FACTORS = 0.3, 3.0

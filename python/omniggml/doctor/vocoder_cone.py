@@ -6,6 +6,7 @@ fewer samples the later they come, and only the transformer sees frames.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,7 +56,7 @@ class Cone:
         inputs = []
         with np.errstate(over="ignore", invalid="ignore"):
             for number in range(self._convolutions, len(self.stages)):
-                x = self._given(number, x)
+                x = self.given(number, x)
                 inputs.append(x)
                 x = self.made(mirror, number, x)
         return inputs
@@ -65,10 +66,11 @@ class Cone:
         the speech ends before."""
         with np.errstate(over="ignore", invalid="ignore"):
             for number in range(first, len(self.stages)):
-                x = self.made(mirror, number, self._given(number, x))
+                x = self.made(mirror, number, self.given(number, x))
         return np.asarray(x[0], np.float32)
 
-    def _given(self, number: int, x: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    def given(self, number: int, x: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Of what the stage before makes what this one is given."""
         span = self._spans.get(number)
         return x[:, span.first : span.last] if span and number == self._convolutions else x
 
@@ -76,6 +78,17 @@ class Cone:
         """What one stage makes of what it is given."""
         x = mirror.step(self.stages[number], x, self._choices)
         return x[:, self._spans[number].makes] if number >= self._convolutions else x
+
+    def unlooked(self, number: int, looked: FloatArray) -> Callable[[int], FloatArray]:
+        """What is looked at of what a stage makes, [.., time], among all that it makes, which is so many long: zero
+        elsewhere."""
+
+        def whole(time: int) -> FloatArray:
+            y = np.zeros((*looked.shape[:-1], time), np.float32)
+            y[..., self._spans[number].makes] = looked
+            return y
+
+        return whole
 
     def _seen(self, stage: str, start: int, stop: int) -> tuple[int, int, int]:
         """What a stage sees of its input to make [start, stop) of its output, and how many it makes of one."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from functools import partial
+from functools import cache, lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -155,33 +155,19 @@ class VocoderMirror:
                 inputs.append(x)
         return inputs
 
-    def stages(self) -> list[str]:
+    def stages(self) -> tuple[str, ...]:
         """Module paths, in the order in which they are computed; each takes what the one before it gives."""
-        decoder = "code2wav.decoder"
-        blocks = range(1, len(self.geometry["upsample_rates"]) + 1)
-        return [
-            "code2wav.code_embedding",
-            *(f"{_TRANSFORMER}.layers.{i}" for i in range(self.geometry["num_hidden_layers"])),
-            f"{_TRANSFORMER}.norm",
-            *(f"code2wav.upsample.{i}.{part}" for i in range(len(self.geometry["upsampling_ratios"])) for part in "01"),
-            f"{decoder}.0",
-            *(f"{decoder}.{n}.block.{part}" for n in blocks for part in range(1, 2 + len(DILATIONS))),
-            f"{decoder}.{len(blocks) + 2}",
-            "code2wav",
-        ]
+        names = ("num_hidden_layers", "upsampling_ratios", "upsample_rates")
+        layers, ratios, rates = (self.geometry[name] for name in names)
+        return _stages(int(layers), len(ratios), len(rates))
 
     def stage_of(self, path: str) -> int:
         """The stage in which a module is first computed with."""
-        stages = self.stages()
-        if path in stages:
-            return stages.index(path)
-        pieces = path.split(".")
-        for n in range(len(pieces), 1, -1):
-            start = ".".join(pieces[:n])
-            found = [i for i, stage in enumerate(stages) if f"{stage}.".startswith(f"{start}.")]
-            if found:
-                return found[0]
-        return 0
+        return _stages_of(self.stages(), path)[0]
+
+    def last_stage_of(self, path: str) -> int:
+        """The last stage in which a module is computed with, at most."""
+        return _stages_of(self.stages(), path)[1]
 
     def with_weights(self, changed: Mapping[str, FloatArray]) -> VocoderMirror:
         """The same with other values of some tensors, under their full names."""
@@ -203,7 +189,7 @@ class VocoderMirror:
             return self._transposed(stage, x, ratio, choices) if part[2] == "0" else self._convnext(stage, x, choices)
         if part[0] == "decoder":
             return self._decoder(stage, part, x, choices)
-        return self._keep("code2wav", _LIMITS[choices.at("code2wav").limit](x))
+        return self._keep("code2wav", limited(choices.at("code2wav").limit, x))
 
     # --- pieces -----------------------------------------------------------------------------------------------------
 
@@ -383,31 +369,31 @@ class VocoderMirror:
 
     def _snake(self, path: str, x: FloatArray, choices: AnyChoices) -> FloatArray:
         alpha, beta = self._weight(f"{path}.alpha"), self._weight(f"{path}.beta")
-        y = _SNAKES[choices.at(path).snake](x, alpha[:, None], beta[:, None])
+        y = snaked(choices.at(path).snake, x, alpha[:, None], beta[:, None])
         return self._rounded(path, np.asarray(y, np.float32), choices)
 
     def _snake_narrow(self, path: str, x: FloatArray, choices: AnyChoices) -> FloatArray:
         """With the parameters of the first channels, after a convolution that has fewer."""
         alpha, beta = (self._weight(f"{path}.{name}")[: len(x), None] for name in ("alpha", "beta"))
-        return np.asarray(_SNAKES[choices.at(path).snake](x, alpha, beta), np.float32)
+        return np.asarray(snaked(choices.at(path).snake, x, alpha, beta), np.float32)
 
     def _convolved(self, path: str, x: FloatArray, dilation: int, choices: AnyChoices) -> FloatArray:
         weight = self._weight(f"{path}.conv.weight")
         out, channels, taps = weight.shape
-        padded = _padded(x, (taps - 1) * dilation, choices.at(path).padding)
-        columns = padded
+        whole = padded(x, (taps - 1) * dilation, choices.at(path).padding)
+        columns = whole
         if taps > 1:  # all of them in one product: [out, channels * taps] @ [channels * taps, time]
             columns = np.empty((channels, taps, x.shape[1]), np.float32)
             for tap in range(taps):
-                columns[:, tap] = padded[:, tap * dilation : tap * dilation + x.shape[1]]
+                columns[:, tap] = whole[:, tap * dilation : tap * dilation + x.shape[1]]
         y = weight.reshape(out, -1) @ columns.reshape(channels * taps, -1)
         y += self._bias(f"{path}.conv", choices)[:, None]
         return self._rounded(path, y, choices)
 
     def _depthwise(self, path: str, x: FloatArray, choices: AnyChoices) -> FloatArray:
         weight = self._weight(f"{path}.conv.weight")[:, 0]
-        padded = _padded(x, weight.shape[1] - 1, choices.at(path).padding)
-        terms = (padded[:, tap : tap + x.shape[1]] * weight[:, tap, None] for tap in range(weight.shape[1]))
+        whole = padded(x, weight.shape[1] - 1, choices.at(path).padding)
+        terms = (whole[:, tap : tap + x.shape[1]] * weight[:, tap, None] for tap in range(weight.shape[1]))
         y = np.asarray(sum(terms) + self._bias(f"{path}.conv", choices)[:, None], np.float32)
         return self._rounded(path, y, choices)
 
@@ -426,6 +412,35 @@ class VocoderMirror:
         return self._keep(path, self._rounded(path, np.ascontiguousarray(whole[:, first:last]), choices))
 
 
+@lru_cache
+def _stages(layers: int, ratios: int, rates: int) -> tuple[str, ...]:
+    decoder, blocks = "code2wav.decoder", range(1, rates + 1)
+    return (
+        "code2wav.code_embedding",
+        *(f"{_TRANSFORMER}.layers.{i}" for i in range(layers)),
+        f"{_TRANSFORMER}.norm",
+        *(f"code2wav.upsample.{i}.{part}" for i in range(ratios) for part in "01"),
+        f"{decoder}.0",
+        *(f"{decoder}.{n}.block.{part}" for n in blocks for part in range(1, 2 + len(DILATIONS))),
+        f"{decoder}.{rates + 2}",
+        "code2wav",
+    )
+
+
+@cache
+def _stages_of(stages: tuple[str, ...], path: str) -> tuple[int, int]:
+    """The first and the last; those of the module that holds it, where it is none of them and holds none."""
+    if path in stages:
+        return stages.index(path), stages.index(path)
+    pieces = path.split(".")
+    for n in range(len(pieces), 1, -1):
+        start = ".".join(pieces[:n])
+        found = [i for i, stage in enumerate(stages) if f"{stage}.".startswith(f"{start}.")]
+        if found:
+            return found[0], found[-1]
+    return 0, len(stages) - 1
+
+
 def trimmed(margin: int, trim: str) -> tuple[int, int]:
     """What a transposed convolution loses at its beginning and at its end."""
     if trim == "halves":
@@ -441,7 +456,8 @@ def _joined(residual: str, x: FloatArray, normed: FloatArray, y: FloatArray) -> 
     return np.asarray(whole / np.float32(2) if residual == "mean" else whole, np.float32)
 
 
-def _padded(x: FloatArray, amount: int, kind: str) -> FloatArray:
+def padded(x: FloatArray, amount: int, kind: str) -> FloatArray:
+    """x: [channels, time], and `amount` more, where `kind` of padding has them."""
     if amount == 0:
         return x
     left = {"centred": amount // 2, "right": 0}.get(kind, amount)
@@ -551,6 +567,11 @@ SNAKES = tuple(_SNAKES)
 """Forms of Snake; "exp" is right."""
 
 
+def snaked(form: str, x: FloatArray, alpha: FloatArray, beta: FloatArray) -> npt.NDArray[Any]:
+    """One of `SNAKES` of x."""
+    return _SNAKES[form](x, alpha, beta)
+
+
 def _clipped(x: FloatArray, bound: float) -> FloatArray:
     return np.clip(x, -bound, bound)
 
@@ -565,3 +586,8 @@ _LIMITS: dict[str, Callable[[FloatArray], FloatArray]] = {
 }
 LIMITS = tuple(_LIMITS)
 """What is done to samples beyond full scale; "clip" is right."""
+
+
+def limited(kind: str, x: FloatArray) -> FloatArray:
+    """One of `LIMITS` of samples."""
+    return _LIMITS[kind](x)

@@ -70,6 +70,15 @@ def without_lows(x: Samples, hertz: float) -> Samples:
     return np.asarray(np.fft.irfft(np.fft.rfft(x, 2 * len(x)) * s**2 / (s**2 + np.sqrt(2) * s + 1))[: len(x)])
 
 
+def ridden(x: Samples, seconds: float) -> Samples:
+    """As loudness filters do it (ffmpeg's `loudnorm` and `dynaudnorm`): louder where the last peaks were low."""
+    width = int(seconds * 24000)
+    padded = np.pad(np.abs(x), width, mode="edge")
+    peaks = np.array([padded[at : at + 2 * width].max() for at in range(0, len(x), 240)])
+    gains = np.convolve(np.pad(1 / (peaks + 0.1), 20, mode="edge"), np.hanning(43)[1:-1] / 21, "valid")
+    return 0.1 * x * np.interp(np.arange(len(x)), 240 * np.arange(len(gains)), gains)
+
+
 def noisy(x: Samples, level: float) -> Samples:
     """White noise over it, in pauses as well."""
     return x + level * x.std() * np.random.default_rng(3).standard_normal(len(x))
@@ -92,6 +101,7 @@ EDITS: dict[str, tuple[Callable[[Samples], Samples], int, str, str]] = {
     "without the highest tones": (lambda x: without_top(x, 9700), RATE, "PCM_24", "audio.band"),
     "without lows, louder, later": (lambda x: np.pad(1.2 * without_lows(x, 80), 5000), RATE, "FLOAT", "audio.band"),
     "stripped of silence": (stripped, RATE, "PCM_16", "audio.trimmed"),
+    "by a loudness filter": (lambda x: ridden(x, 0.1), RATE, "FLOAT", "audio.gain"),
 }
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from omniggml.doctor import thresholds as bounds
+from omniggml.doctor.levelling import comes_back, in_pieces, left_with_gains, levelled, levelled_words
 from omniggml.doctor.steps import in_steps
 from omniggml.doctor.words import some
 from omniggml.spec.model_config import SAMPLE_RATE
@@ -43,8 +44,9 @@ def change_of(theirs: Samples, ours: Samples, explained: float) -> Alteration | 
         return None
     if _fit(a, b)[1] <= explained:
         return None  # nothing happened to it but a factor
-    ways = (_wrapped, _few_levels, _clicks_or_gaps, _hum, _faded, _stepped, _bent, _envelope, _at_the_edges, _filtered)
-    return next((found for way in ways if (found := way(a, b, explained)) is not None), None)
+    ways = (_wrapped, _few_levels, _clicks_or_gaps, _hum, _faded, _stepped, _bent)
+    slower = (_levelled, _envelope, _at_the_edges, _filtered)
+    return next((found for way in (*ways, *slower) if (found := way(a, b, explained)) is not None), None)
 
 
 def noise_over(theirs: Samples, ours: Samples) -> Alteration | None:
@@ -70,11 +72,6 @@ def noise_over(theirs: Samples, ours: Samples) -> Alteration | None:
         f"Your audio is ours with noise over it, {-_decibels(left):.0f} dB below it, as loud in pauses as elsewhere."
     )
     return Alteration("audio.added", words, "noise", left, {"flatness": flatness})
-
-
-def in_pieces(x: Samples) -> Samples:
-    """[pieces, samples], without what is behind the last whole one."""
-    return x[: len(x) // bounds.PIECE * bounds.PIECE].reshape(-1, bounds.PIECE)
 
 
 def _gain(a: Samples, b: Samples) -> float:
@@ -334,6 +331,16 @@ def _high_passes(
         yield s**2 / (s**2 + np.sqrt(2) * s + 1), how, id
 
 
+def _levelled(a: Samples, b: Samples, explained: float) -> Alteration | None:
+    """Softer where it is loud."""
+    left = _fit(a, b)[1]
+    gains = levelled(a, b, left)
+    if gains is None:
+        return None
+    evidence = {"gain": float(np.mean(gains))}
+    return Alteration("audio.gain", levelled_words(gains), "gain", left_with_gains(a, b), evidence)
+
+
 def _envelope(a: Samples, b: Samples, explained: float) -> Alteration | None:
     """Ours times something that changes slowly, by a parabola in each piece of 20 ms."""
     width = bounds.PIECE
@@ -349,20 +356,25 @@ def _envelope(a: Samples, b: Samples, explained: float) -> Alteration | None:
     left = float(rest.sum()) / max(float(np.square(x).sum()), _TINY)
     loud = np.square(y).mean(axis=1) > np.square(b).mean() * bounds.LOUD_PIECE
     gains = np.sqrt(np.square(x).sum(axis=1) / np.maximum(np.square(y).sum(axis=1), _TINY))[loud]
-    if not len(gains) or not bounds.ENVELOPE_LEAVES.below(left) or not bounds.CHANGE_BEATS.below(left / _fit(a, b)[1]):
+    one_gain = _fit(a, b)[1]
+    if not len(gains) or not bounds.ENVELOPE_LEAVES.below(left) or not bounds.CHANGE_BEATS.below(left / one_gain):
         return None
     inner = np.square(x[loud]).sum(axis=1)
     typical = float(np.median(rest[loud] / np.maximum(inner, _TINY)))
-    if not bounds.ENVELOPE_TYPICAL.below(typical) or not bounds.ENVELOPE_VARIES.above(
-        float(gains.std() / gains.mean())
-    ):
+    varies = bounds.ENVELOPE_VARIES.above(float(gains.std() / gains.mean()))
+    # Gains that hardly vary must explain all.
+    if not bounds.ENVELOPE_TYPICAL.below(typical) or not (varies or left < bounds.ALL_BUT * one_gain):
         return None
     low, high = np.quantile(gains, bounds.STEADY_PARTS)
-    words = (
-        f"Your audio is ours, but its loudness changes all the time, between {low:.2f} and {high:.2f} of ours: a "
-        "window or a gain is put on each piece."
-    )
-    return Alteration("audio.envelope", words, "gain", left, {"least": float(low), "most": float(high)})
+    evidence = {"least": float(low), "most": float(high)}
+    changes = f"Your audio is ours, but its loudness changes all the time, between {low:.2f} and {high:.2f} of ours"
+    every = np.full(len(loud), np.nan)
+    every[loud] = gains
+    if not comes_back(every):
+        return Alteration("audio.gain", f"{changes}, as a loudness filter makes it.", "gain", left, evidence)
+    if not varies:
+        return None
+    return Alteration("audio.envelope", f"{changes}: a window or a gain is put on each piece.", "gain", left, evidence)
 
 
 def _filtered(a: Samples, b: Samples, explained: float) -> Alteration | None:

@@ -681,6 +681,9 @@ GAINS_APART = Threshold(
     "audio.gains-apart", 1.1, "times", "the loudest part's gain over the softest's", ("audio.gain",)
 )
 ENVELOPE_VARIES = Threshold("audio.envelope-varies", 0.1, "deviations", "of gains in pieces", ("audio.envelope",))
+GAINS_COME_BACK = Threshold(
+    "audio.gains-come-back", 0.8, "correlation", "of gains with those at a distance, lower nearer", ("audio.envelope",)
+)
 TILTED = Threshold(
     "audio.tilted", 0.5, "dB", "by which a filter's highs stand out beside its lows", ("audio.filtered",)
 )
@@ -943,6 +946,9 @@ WRONG_IN_A_ROW, ENDS_TRIED = 4, 60
 """Loud pieces behind which a part has ended, and frames that are tried for its end."""
 GOES_ON_LEAVES = 0.5
 """Times what a part leaves over that goes on, where another begins."""
+IS_ANOTHER, ALL_BUT = 0.3, 0.02
+"""Correlation of gains with those a little later, below which they are others; and what gains that hardly vary may
+leave over of what one gain leaves."""
 FALLS, LIMITER_REACH, PEAK, DIGITS_LEFT = 0.5, (2, 1), 3.0, 4
 """Spearman's r, negative, of gains with how loud ours is, of a limiter; pieces behind and before what is loud that it
 makes softer; deviations of speech's peaks; and digits of what is left over that are compared."""

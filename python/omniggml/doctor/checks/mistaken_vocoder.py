@@ -253,9 +253,14 @@ def _explains(explanation: Explanation) -> bool:
 
 def _as_good(best: Explanation, found: list[Explanation]) -> list[Explanation]:
     """Other explanations that leave as little, the first few."""
-    others = [other for other in found if other is not best and len(other.mistakes) == len(best.mistakes)]
+    others = [other for other in found if not _same(other, best) and len(other.mistakes) == len(best.mistakes)]
     good = [other for other in others if not bounds.AS_GOOD.above(other.residual / (best.residual or 1))]
     return good[: bounds.MOST_OTHERS]
+
+
+def _same(one: Explanation, other: Explanation) -> bool:
+    """Whether they are of the same mistakes, in whatever order."""
+    return {mistake.clause for mistake in one.mistakes} == {mistake.clause for mistake in other.mistakes}
 
 
 def _anywhere(mistake: VocoderMistake) -> PortMistake:

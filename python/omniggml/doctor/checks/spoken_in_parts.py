@@ -9,9 +9,10 @@ import numpy as np
 
 from omniggml.comparison.agreement import Match, match
 from omniggml.doctor import thresholds as bounds
-from omniggml.doctor.afterwards import FILTER_TAPS, change_of, in_pieces, left_delayed, noise_over, taps_of, through
+from omniggml.doctor.afterwards import FILTER_TAPS, change_of, left_delayed, noise_over, taps_of, through
 from omniggml.doctor.alignment import correlated, resampled, whole
 from omniggml.doctor.checks.their_audio import Samples, TheirAudio
+from omniggml.doctor.levelling import both_in_pieces, in_pieces, left_with_gains, levelled, levelled_words
 from omniggml.doctor.port_search import explained_residual
 from omniggml.spec.model_config import SAMPLE_RATE
 
@@ -153,30 +154,10 @@ class SpokenInParts(TheirAudio):
         return noise is not None
 
     def _says_levelled(self, theirs: Samples, made: Samples, left: float) -> bool:
-        """Whether theirs is ours but for a loudness that falls where ours is loud, as limiters and compressors make
-        it."""
-        x, y = _pieces(theirs, made)
-        own = np.square(y).sum(axis=1)
-        loud = own > bounds.LOUD_PIECE * own.mean()
-        levelled = _left(theirs, made)
-        beats = bounds.CHANGE_BEATS.below(levelled / left) and bounds.ENVELOPE_LEAVES.below(levelled)
-        if not beats or loud.sum() < bounds.FEWEST_PIECES:
-            return False
-        gains = (x * y).sum(axis=1)[loud] / own[loud]
-        # A limiter is ahead of what is loud, and behind it for a while.
-        around = np.pad(own, bounds.LIMITER_REACH)
-        recent = np.max([around[n : n + len(own)] for n in range(sum(bounds.LIMITER_REACH) + 1)], axis=0)[loud]
-        falls = np.asarray(np.corrcoef(np.argsort(np.argsort(gains)), np.argsort(np.argsort(recent))))[0, 1]
-        if gains.min() <= 0 or falls > -bounds.FALLS:
-            return False
-        low, high = np.quantile(gains, bounds.STEADY_PARTS)
-        self.report.find(
-            "audio.gain",
-            f"Your audio is ours times {low:.2f} where it is loud to {high:.2f} where it isn't, as a limiter or a "
-            "compressor makes it.",
-            gain=float(np.median(gains)),
-        )
-        return True
+        gains = levelled(theirs, made, left)
+        if gains is not None:
+            self.report.find("audio.gain", levelled_words(gains), gain=float(np.mean(gains)))
+        return gains is not None
 
     def _look_at(self, part: SpokenPart, theirs: Samples, inner: slice) -> None:
         self.codes = self.codes[:, part.first : part.end]
@@ -317,8 +298,8 @@ class SpokenInParts(TheirAudio):
         begins = max(0, start - at)
         behind = ours[: max(0, len(made) - begins)]
         made[begins : begins + len(behind)] = behind
-        left = _left(there, made)
-        ends = left < bounds.GOES_ON_LEAVES * _left(there[: len(on)], on)
+        left = left_with_gains(there, made)
+        ends = left < bounds.GOES_ON_LEAVES * left_with_gains(there[: len(on)], on)
         # Of frames of silence, all to the next part.
         return (round(left, bounds.DIGITS_LEFT) if ends else 1.0), end, start
 
@@ -338,27 +319,10 @@ def _is_loud_elsewhere(theirs: Samples, parts: list[SpokenPart]) -> bool:
     return int(heard.sum()) > bounds.HEARD_ELSEWHERE
 
 
-def _pieces(theirs: Samples, ours: Samples) -> tuple[Samples, Samples]:
-    n = min(len(theirs), len(ours))
-    return in_pieces(theirs[:n]), in_pieces(ours[:n])
-
-
-def _left(theirs: Samples, ours: Samples) -> float:
-    """The share of theirs that ours leaves over, as loud in each piece as it fits best: a limiter's gains change."""
-    x, y = _pieces(theirs, ours)
-    power = float(np.square(x).sum())
-    if power == 0:
-        return 1.0
-    products, own = (x * y).sum(axis=1), np.square(y).sum(axis=1)
-    sign = np.sign(products.sum())
-    fits = np.square(np.maximum(sign * products, 0)) / np.maximum(own, _TINY)
-    return 1 - float(fits.sum()) / power
-
-
 def _stops(theirs: Samples, ours: Samples) -> list[int]:
     """Samples from which on loud pieces in a row are something else than ours times a gain; the last: where both
     end."""
-    x, y = _pieces(theirs, ours)
+    x, y = both_in_pieces(theirs, ours)
     products, own, power = (x * y).sum(axis=1), np.square(y).sum(axis=1), np.square(x).sum(axis=1)
     n = len(own)
     if not own.any() or not power.any():

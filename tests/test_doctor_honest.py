@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -311,3 +312,18 @@ def test_a_piece_twice_within_a_text_that_says_the_same_again_is_found() -> None
     twice = np.concatenate([codes[:, :20], codes[:, 13:]], axis=1)
     found = omniggml.diagnose(model.path, codes=twice, text=SAID_AGAIN[0], n_threads=1)
     assert found.findings[0].id == "codes.doubled" and found.exit_code == 2
+
+
+@pytest.mark.parametrize(("piece", "context"), [(20, 10), (10, 4), (12, 0), (13, 5)])
+def test_pieces_with_frames_before_them_are_told_exactly(tmp_path: Path, piece: int, context: int) -> None:
+    """As transformers' chunked_decode makes them: each loses what a start loses, wherever it is cut."""
+    model = omniggml.load(n_threads=1)
+    codes = model.speak("the dog runs in the garden and she has three red apples", seed=4).codes
+    pieces = []
+    for first in range(0, codes.shape[1], piece):
+        before = min(context, first)
+        pieces.append(model.code2wav(codes[:, first - before : first + piece])[before * 1920 :])
+    soundfile.write(tmp_path / "pieces.wav", np.concatenate(pieces), RATE, subtype="FLOAT")
+    found = omniggml.diagnose(model.path, codes=codes, audio=tmp_path / "pieces.wav", n_threads=1)
+    assert [one.id for one in found.findings] == ["audio.seams"], found.verdict
+    assert (found.findings[0].evidence["piece"], found.findings[0].evidence["context"]) == (piece, context)

@@ -1056,8 +1056,8 @@ PIECES_ASKED = 12
 """Samples that are looked for at once."""
 LEAST_INSIDE = 30
 MOST_EXTRA_FRAMES = 8
-MOST_PIECES = 24
-CONTEXTS = (0, 25, 10, 4, 2)
+MOST_PIECES, LIKELY_PIECES = 24, 3
+CONTEXTS = (0, 25, 10, 4, 2, 5, 8, 20, 16, 12, 1, 50)
 USUAL_PIECES = frozenset(
     (
         1,

@@ -39,8 +39,9 @@ class SpokenInParts(TheirAudio):
 
     _filter: Samples | None = None  # that ours is put through where parts are looked for
 
-    def _in_parts(self) -> bool:
-        """Whether theirs is such parts, and nothing else is wrong; where something is, one part is looked at on."""
+    def _in_parts(self, anywhere: bool) -> bool:
+        """Whether theirs is such parts, and nothing else is wrong; where something is, one part is looked at on.
+        `anywhere`: they may be cut in the middle of sound, which is told otherwise where frames lie before each."""
         as_long = len(self.theirs) == self.per_frame * self.n_frames - self.lost
         if self.n_frames < 2 * bounds.FEWEST_OF_A_PART or (as_long and self.rate == SAMPLE_RATE):
             return False
@@ -56,7 +57,7 @@ class SpokenInParts(TheirAudio):
         made = np.zeros(len(theirs))
         for part in parts:
             made[part.at : part.until] = part.samples[: len(theirs) - part.at]
-        if _is_loud_elsewhere(theirs, parts):
+        if _is_loud_elsewhere(theirs, parts) or (not anywhere and _are_cut_loud(made, parts)):
             return False
         worst = self._worst_of(theirs, made, parts)
         self._say_parts(made, parts)
@@ -167,16 +168,9 @@ class SpokenInParts(TheirAudio):
 
     def _say_parts(self, made: Samples, parts: list[SpokenPart]) -> None:
         """A speech ends, and begins, in silence; pieces that a port decodes alone are cut anywhere."""
-        loud = made.std() or 1.0
-
-        def beside(cut: int) -> float:
-            return float(made[max(0, cut - bounds.BESIDE_A_CUT) : cut + bounds.BESIDE_A_CUT].std() / loud)
-
-        # Some speech ends loud, but none begins so.
-        loudest = max(min(beside(one.until), beside(two.at)) for one, two in pairwise(parts))
         frames = [part.end - part.first for part in parts]
         lengths = ", ".join(map(str, frames[: bounds.NAMED_ERRORS]))
-        if bounds.CUT_LOUD.above(loudest):
+        if _are_cut_loud(made, parts):
             self.report.find(
                 "audio.seams",
                 f"Your audio equals ours decoded in pieces of {lengths} frames, each by itself: {len(parts) - 1} seams "
@@ -306,6 +300,17 @@ class SpokenInParts(TheirAudio):
 
 def _left_of(theirs: Samples, part: SpokenPart) -> float:
     return match(theirs[part.at : part.until], part.samples, 0).residual
+
+
+def _are_cut_loud(made: Samples, parts: list[SpokenPart]) -> bool:
+    """Whether one ends, and the next begins, in the middle of sound: some speech ends loud, but none begins so."""
+    loud = made.std() or 1.0
+
+    def beside(cut: int) -> float:
+        return float(made[max(0, cut - bounds.BESIDE_A_CUT) : cut + bounds.BESIDE_A_CUT].std() / loud)
+
+    loudest = max(min(beside(one.until), beside(two.at)) for one, two in pairwise(parts))
+    return bounds.CUT_LOUD.above(loudest)
 
 
 def _is_loud_elsewhere(theirs: Samples, parts: list[SpokenPart]) -> bool:

@@ -112,7 +112,13 @@ class Recognition(SpokenInParts, EditedAudio, AudioLength, MistakenVocoder):
     def run(self) -> None:
         """Add what is found."""
         self.progress.begins("comparing your audio with what the model makes of the codes")
-        if self._in_parts() or self._in_pieces() or self._beyond_the_end() or self._copied():
+        if (
+            self._in_parts(anywhere=False)
+            or self._in_pieces()
+            or (not self.report.of and self._in_parts(anywhere=True))
+        ):
+            return
+        if self._beyond_the_end() or self._copied():
             return
         names = [name for name in self.mirror.weights if name.startswith("code2wav.")]
         read = self.progress.through(names, len(names), "reading the vocoder's weights")

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from omniggml.doctor.afterwards import change_of, noise_over
+from omniggml.doctor.levelling import hold
 
 RATE, EXPLAINED = 24000, 5e-4
 
@@ -133,3 +134,12 @@ def test_something_else_is_none_of_these(ours: Any, name: str) -> None:
     theirs = NEITHER[name](ours)
     assert change_of(theirs, ours, EXPLAINED) is None
     assert name in ("the same", "softer", "turned", "earlier") or noise_over(theirs, ours) is None
+
+
+def test_gains_that_hold_and_change_at_once_are_of_pieces() -> None:
+    """What hears how loud it is gets there slowly, and comes back to one gain."""
+    steps = np.repeat([2.3, 1.7, 2.6, 2.0], 12)
+    ridden = np.convolve(np.pad(steps, 8, mode="edge"), np.full(9, 1 / 9), "same")[8:-8]
+    limited = np.where(np.arange(48) % 13 < 6, 2.5, 1.5 + 0.1 * (np.arange(48) % 7))
+    assert hold(steps)
+    assert not hold(ridden) and not hold(limited)

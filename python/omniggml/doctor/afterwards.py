@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from omniggml.doctor import thresholds as bounds
-from omniggml.doctor.levelling import comes_back, in_pieces, left_with_gains, levelled, levelled_words
+from omniggml.doctor.levelling import comes_back, hold, in_pieces, left_with_gains, levelled, levelled_words
 from omniggml.doctor.steps import in_steps
 from omniggml.doctor.words import some
 from omniggml.spec.model_config import SAMPLE_RATE
@@ -370,7 +370,7 @@ def _envelope(a: Samples, b: Samples, explained: float) -> Alteration | None:
     changes = f"Your audio is ours, but its loudness changes all the time, between {low:.2f} and {high:.2f} of ours"
     every = np.full(len(loud), np.nan)
     every[loud] = gains
-    if not comes_back(every):
+    if not comes_back(every) and not hold(every):
         return Alteration("audio.gain", f"{changes}, as a loudness filter makes it.", "gain", left, evidence)
     if not varies:
         return None

@@ -72,6 +72,19 @@ def comes_back(gains: Samples) -> bool:
     return False
 
 
+def hold(gains: Samples) -> bool:
+    """Whether they stay what they are for a while and become others at once, several times: as where pieces are made
+    louder each by itself. What hears how loud it is holds one gain at most, where it does nothing."""
+    changes, last, level = 0, -len(gains), np.inf  # the last piece that was held, and at which gain
+    for at in range(len(gains) - bounds.HELD_PIECES + 1):
+        some = gains[at : at + bounds.HELD_PIECES]
+        if np.isnan(some).any() or np.ptp(some) > bounds.HELD_GAIN * some.mean():
+            continue
+        changes += at - last <= bounds.CHANGED_WITHIN and abs(some.mean() / level - 1) > bounds.OTHER_GAIN
+        last, level = at + bounds.HELD_PIECES - 1, float(some.mean())
+    return changes >= bounds.HELD_CHANGES
+
+
 def levelled_words(gains: tuple[float, float]) -> str:
     """As people say it."""
     return (

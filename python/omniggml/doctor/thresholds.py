@@ -946,6 +946,9 @@ WRONG_IN_A_ROW, ENDS_TRIED = 4, 60
 """Loud pieces behind which a part has ended, and frames that are tried for its end."""
 GOES_ON_LEAVES = 0.5
 """Times what a part leaves over that goes on, where another begins."""
+HELD_PIECES, HELD_GAIN, OTHER_GAIN, CHANGED_WITHIN, HELD_CHANGES = 4, 2e-3, 0.01, 2, 2
+"""Pieces in a row whose gains differ by no more than that share, by how much others do, which begin so many pieces
+behind the last, and how often."""
 IS_ANOTHER, ALL_BUT = 0.3, 0.02
 """Correlation of gains with those a little later, below which they are others; and what gains that hardly vary may
 leave over of what one gain leaves."""

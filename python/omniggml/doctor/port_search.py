@@ -205,7 +205,7 @@ class PortSearch:
     def _pairs(self, singles: list[Explanation], mistakes: list[PortMistake], thorough: bool) -> list[Explanation]:
         """With each of the best singles the seconds that are likeliest, and with the very best all others, where that
         can be afforded, `thorough`, and it brings theirs much nearer."""
-        found = list(singles)
+        found: list[Explanation] = []
         bases = self._bases(singles, mistakes)[: bounds.BEST_SINGLES]
         likely = len(mistakes) // (bounds.FEWER_SECONDS if self._is_large else bounds.LIKELY_SECONDS)
         if self._is_told(singles):
@@ -215,15 +215,13 @@ class PortSearch:
             rounds.insert(1, (bases[0], slice(likely, None)))
         for base, some in rounds:
             self.progress.begins(f"with {base.mistakes[0].clause}: looking for a second mistake")
-            found += self._search(base.mistakes, self._seconds(base, mistakes)[some], mistakes)
-            best = min(found, key=lambda explanation: explanation.residual)
-            if best.residual <= self.explained:
-                rivals = [one for one in mistakes if _rivals(one, best.mistakes[0])]
-                found += self._search(best.mistakes[1:], rivals, mistakes)
+            pairs = self._beside(base.mistakes, self._seconds(base, mistakes)[some], mistakes)
+            found += pairs
+            if self._explain(pairs):
                 break
         # Beside what an engine in few bits leaves, some second mistake always does a little better.
         fewest = min(single.residual for single in singles)
-        pairs = [pair for pair in found[len(singles) :] if bounds.SECOND_TELLS.below(pair.residual / fewest)]
+        pairs = [pair for pair in found if bounds.SECOND_TELLS.below(pair.residual / fewest)]
         return [*sorted(pairs, key=lambda pair: pair.residual), *singles]
 
     def _moved(self, single: Explanation, mistakes: list[PortMistake]) -> list[Explanation]:
@@ -384,28 +382,30 @@ class PortSearch:
 
     def _dominated(self, first: PortMistake, mistakes: list[PortMistake]) -> list[Explanation]:
         """What explains all, where one mistake explains nearly all: another of the same modules, or it and a second."""
-        left = self._explanation(self._right, (), first).residual
-        if self._is_large or self._has_dominated or left > bounds.DOMINATES * self.right:
+        alone = self._explanation(self._right, (), first)
+        if self._is_large or self._has_dominated or alone.residual > bounds.DOMINATES * self.right:
             return []
         self._has_dominated = True
-        alike = [one for one in mistakes if _rivals(one, first) or _is_alike(one, first)]
-        singles = self._search((), alike, mistakes)
-        return singles if self._explain(singles) else self._with_a_second(first, mistakes)
+        return self._singles_like(first, mistakes) or self._with_a_second(alone, mistakes)
 
-    def _with_a_second(self, first: PortMistake, mistakes: list[PortMistake]) -> list[Explanation]:
+    def _singles_like(self, one: PortMistake, mistakes: list[PortMistake]) -> list[Explanation]:
+        """Others of its modules, and the same made in others, that explain all. [] where none does."""
+        alike = [other for other in mistakes if _rivals(other, one) or _is_alike(other, one)]
+        singles = self._search((), alike, mistakes)
+        return singles if self._explain(singles) else []
+
+    def _with_a_second(self, alone: Explanation, mistakes: list[PortMistake]) -> list[Explanation]:
         """The first and a second that explain all, of those that to first order do; or one that does what both do."""
+        (first,) = alone.mistakes
         trials = self._trials((first,), weigh=True)
-        seconds = self._seconds(self._explanation(self._right, (), first), mistakes)
+        seconds = self._seconds(alone, mistakes)
         able = [one for one in seconds if one.reach <= self.codes.shape[1] and not _rivals(one, first)]
         weighed = self.progress.through(able, len(able), f"with {first.clause}: weighing what else is wrong")
         likely = trials.go_with_theirs(trials.likeliest_first(weighed, math.inf, self.at_once))
         found = self._beside((first,), likely, mistakes)
         if not self._explain(found):
             return []
-        second = found[0].mistakes[1]
-        alike = [one for one in mistakes if _rivals(one, second) or _is_alike(one, second)]
-        singles = self._search((), alike, mistakes)
-        return singles if self._explain(singles) else found
+        return self._singles_like(found[0].mistakes[1], mistakes) or found
 
     def _beyond_doubt(self, before: float) -> float:
         """What may be left over of what one mistake alone can have made: what an engine of another precision leaves,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
@@ -42,22 +43,10 @@ class SpokenInParts(TheirAudio):
     def _in_parts(self, anywhere: bool) -> bool:
         """Whether theirs is such parts, and nothing else is wrong; where something is, one part is looked at on.
         `anywhere`: they may be cut in the middle of sound, which is told otherwise where frames lie before each."""
-        as_long = len(self.theirs) == self.per_frame * self.n_frames - self.lost
-        if self.n_frames < 2 * bounds.FEWEST_OF_A_PART or (as_long and self.rate == SAMPLE_RATE):
+        if self._found_parts is None:
             return False
-        # Room for what was cut from the first part's beginning and from the last part's end.
-        theirs = np.pad(self._in_band(self.theirs, self.rate), bounds.TRIMMED)
-        alone = whole(theirs, self.made)
-        if alone is not None and bounds.COPIED.below(alone.residual):
-            return False
-        parts = self._filtered_parts(theirs)
-        parts = parts if len(parts) > 1 else self._parts(theirs)
-        if len(parts) < 2:
-            return False
-        made = np.zeros(len(theirs))
-        for part in parts:
-            made[part.at : part.until] = part.samples[: len(theirs) - part.at]
-        if _is_loud_elsewhere(theirs, parts) or (not anywhere and _are_cut_loud(made, parts)):
+        theirs, made, parts = self._found_parts
+        if not anywhere and _are_cut_loud(made, parts):
             return False
         worst = self._worst_of(theirs, made, parts)
         self._say_parts(made, parts)
@@ -69,6 +58,26 @@ class SpokenInParts(TheirAudio):
                 "begins anew: "
             )
         return worst is None
+
+    @cached_property
+    def _found_parts(self) -> tuple[Samples, Samples, list[SpokenPart]] | None:
+        """Theirs, with room for what was cut from the first part's beginning and from the last part's end, what the
+        parts are there, and these."""
+        as_long = len(self.theirs) == self.per_frame * self.n_frames - self.lost
+        if self.n_frames < 2 * bounds.FEWEST_OF_A_PART or (as_long and self.rate == SAMPLE_RATE):
+            return None
+        theirs = np.pad(self._in_band(self.theirs, self.rate), bounds.TRIMMED)
+        alone = whole(theirs, self.made)
+        if alone is not None and bounds.COPIED.below(alone.residual):
+            return None
+        parts = self._filtered_parts(theirs)
+        parts = parts if len(parts) > 1 else self._parts(theirs)
+        if len(parts) < 2:
+            return None
+        made = np.zeros(len(theirs))
+        for part in parts:
+            made[part.at : part.until] = part.samples[: len(theirs) - part.at]
+        return None if _is_loud_elsewhere(theirs, parts) else (theirs, made, parts)
 
     def _worst_of(self, theirs: Samples, made: Samples, parts: list[SpokenPart]) -> SpokenPart | None:
         """The part that something else changes most; None where nothing else is wrong."""

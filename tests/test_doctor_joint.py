@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+from benchmarks.doctor.unseen.port_vocoder import VocoderPort
 from threadpoolctl import threadpool_limits
 
 from omniggml.comparison.agreement import match
@@ -19,12 +20,15 @@ from omniggml.doctor.port_trials import telling_blocks
 from omniggml.doctor.vocoder_grammar import full_names, port_mistakes
 from omniggml.doctor.vocoder_mirror import Choices, Scoped, VocoderMirror
 from omniggml.doctor.vocoder_numbers import but_for_numbers
+from omniggml.loading import BUILT_IN
+from shown_findings import choices
 from voice_vocoder import voice_codes, voice_mirror
 
 LAYERS = "code2wav.pre_transformer.layers"
 DECODER = "code2wav.decoder"
 OTHERS = 40
 """Mistakes that are tried beside those of many tensors: all take minutes."""
+RIGHT_LEAVES = 1e-9
 
 Array = npt.NDArray[np.float32]
 Weights = dict[str, Array]
@@ -204,9 +208,73 @@ def test_a_sound_neighbour_needs_no_explanation(
     assert match(theirs.astype(np.float64), mirror(codes), 0).residual < 1e-9
 
 
-# --- numbers ----------------------------------------------------------------------------------------------------------
+# --- choices ---------------------------------------------------------------------------------------------------------
 
 ATTENTION = f"{LAYERS}.*.self_attn"
+UNIT, CONVNEXT = f"{DECODER}.*.block.*", "code2wav.upsample.*.1"
+SNAKES = (f"{UNIT}.act1", f"{UNIT}.act2", f"{DECODER}.*.block.0", f"{DECODER}.5")
+LAYER_NORMS = (f"{LAYERS}.*.input_layernorm", f"{LAYERS}.*.post_attention_layernorm")
+
+
+def chosen(choice: str, value: Any, *paths: str) -> dict[str, Any]:
+    return {f"{path}:{choice}": value for path in paths}
+
+
+CHOSEN: dict[str, tuple[dict[str, Any], str]] = {
+    "every Snake": (chosen("form", "beta as factor", *SNAKES), "Snake multiplies by beta, not divides, everywhere"),
+    "every Snake but the last": (
+        chosen("form", "sine not squared", *SNAKES[:3]),
+        f"Snake's sine isn't squared in all of {UNIT}, {UNIT}.act1 and {UNIT}.act2",
+    ),
+    "every norm of the layers": (
+        chosen("form", "layer", *LAYER_NORMS),
+        f"the RMS norm is replaced by a layer norm in all of {LAYER_NORMS[0]} and {LAYER_NORMS[1]}",
+    ),
+    "values rotated": (chosen("rotated", "qkv", ATTENTION), f"values are rotated as well in all of {ATTENTION}"),
+    "a mask of booleans": (
+        chosen("mask", "booleans added", ATTENTION),
+        f"the mask of booleans is added to the scores in all of {ATTENTION}",
+    ),
+    "a mask of a few": (chosen("mask", "minus 4", ATTENTION), f"masked scores are only 4 lower in all of {ATTENTION}"),
+    "the residual behind Snake": (
+        chosen("residual", "bent", f"{UNIT}"),
+        f"the residual is taken after the first Snake in all of {UNIT}",
+    ),
+    "gamma over both": (
+        chosen("residual", "scaled", CONVNEXT),
+        "the residual is scaled with its branch in all of code2wav.upsample.*.*",
+    ),
+    "a layer's scale over both": (
+        chosen("residual", "scaled", f"{LAYERS}.*.mlp"),
+        f"the residual is scaled with its branch in all of {LAYERS}.*.mlp",
+    ),
+    "nearest neighbours": (
+        chosen("upsampled", "by copies", "code2wav.upsample.*.0"),
+        "each frame is repeated, not convolved in all of code2wav.upsample.*.*",
+    ),
+    "one table for two groups": (
+        {"code2wav.code_embedding:group": -1, "code2wav.code_embedding:lowest group": 0},
+        "groups 0 and 1 share the first table, and the others have that of the group before",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CHOSEN)
+def test_a_choice_is_found(case: str, mirror: VocoderMirror, codes: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Made by a port that knows nothing of the doctor."""
+    made, clause = CHOSEN[case]
+    every = {mistake.clause: mistake for mistake in port_mistakes(mirror)}
+    assert clause in every, "the grammar lacks it"
+    port = VocoderPort.read(BUILT_IN)
+    assert match(port.decode(codes).astype(np.float64), mirror(codes), 0).residual < RIGHT_LEAVES
+    theirs = port.decode(codes, choices("", **made))
+    tried = [every[clause], *random.Random(case).sample([*every.values()], OTHERS)]
+    found = searched(mirror, codes, theirs, monkeypatch, tried)
+    assert found and found[0].mistakes[0].clause == clause and found[0].residual < RIGHT_LEAVES
+
+
+# --- numbers ----------------------------------------------------------------------------------------------------------
+
 NUMBERS: dict[str, tuple[Choices | float, str, str]] = {
     "theta": (Choices(theta=5000.0), ATTENTION, f"theta is 5000 in all of {ATTENTION}"),
     "theta a little": (Choices(theta=9000.0), ATTENTION, f"theta is 9000 in all of {ATTENTION}"),
@@ -242,7 +310,7 @@ def test_a_choice_that_makes_the_same_comes_before_a_number(
     theirs = mirror(codes, Scoped(((ATTENTION, Choices(scale="width")),)))
     tried = [one for one in port_mistakes(mirror) if one.where == ATTENTION]
     found = searched(mirror, codes, theirs, monkeypatch, tried)
-    assert found[0].mistakes[0].clause == f"scores are divided by width in all of {ATTENTION}"
+    assert found[0].mistakes[0].clause == f"scores are divided by the head's width, not its root in all of {ATTENTION}"
 
 
 def test_what_is_left_out_is_no_number(

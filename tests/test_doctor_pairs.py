@@ -59,8 +59,8 @@ PAIRS = {
     ),
     # With the first, all frames hang on the last.
     "the first looks ahead": (
-        f"attention sees around in {TRANSFORMER}.layers.1.self_attn",
-        "the sides trimmed are halves in code2wav.decoder.3.block.1",
+        f"attention sees the window on both sides, even later frames in {TRANSFORMER}.layers.1.self_attn",
+        "only half of the margin is trimmed at each end in code2wav.decoder.3.block.1",
     ),
     "the second is small": (
         "code2wav.decoder.*.block.*.conv.weight has rows of length 1: its weight norm's magnitude is left out",

@@ -82,7 +82,7 @@ class _Pass:
         order = list(GROUP_ORDERS[self.at(path, "groups", "as they are")](groups))
         codes = codes + self.at(path, "first", 0)
         stride = self.at(path, "stride", self.size("codebook_size"))
-        places = np.arange(groups) + self.at(path, "group", 0)
+        places = np.maximum(np.arange(groups) + self.at(path, "group", 0), self.at(path, "lowest group", -groups))
         rows = table[(codes[order] + stride * places[: len(order), None]) % len(table)]
         total = rows.sum(0)
         divisor = self.at(path, "divisor", "n")
@@ -106,9 +106,9 @@ class _Pass:
         first = x
         for norm, module, branch in branches:
             normed = self._norm(x if self.at(path, "branches", "serial") == "serial" else first, f"{path}.{norm}")
-            y = branch(normed) * self.w[f"{path}.{module}_layer_scale.scale"]
-            residual = {"input": x, "none": 0, "normed": normed}[self.at(f"{path}.{module}", "residual", "input")]
-            x = residual + y
+            scale = self.w[f"{path}.{module}_layer_scale.scale"]
+            residuals = {"input": x, "none": 0, "normed": normed, "scaled": x * scale}
+            x = residuals[self.at(f"{path}.{module}", "residual", "input")] + branch(normed) * scale
         return x
 
     def _norm(self, x: Array, path: str, eps: float | None = None) -> Array:
@@ -125,14 +125,13 @@ class _Pass:
         sides = self.at(path, "rotated", "qk")
         q = rotated(q, places, theta, form) if "q" in sides else q
         k = rotated(k, places, theta, form) if "k" in sides else k
+        v = rotated(v, places, theta, form) if "v" in sides else v
         times = q.shape[1] // k.shape[1]
         spread = SPREADS[self.at(path, "key heads", "repeated")]
         k, v = spread(k, times, 1), spread(v, times, 1)
         scale = {"sqrt d": sqrt(width), "d": width, "1": 1.0, "sqrt h": sqrt(x.shape[1])}
         scores = np.einsum("qhd,khd->hqk", q, k) / scale[self.at(path, "scale", "sqrt d")]
-        seen = self._seen(len(x), path)
-        scores = np.where(seen, scores, -np.inf) if self.at(path, "mask", "minus infinity") != "zero" else scores * seen
-        weights = softmax(scores)
+        weights = softmax(MASKS[self.at(path, "mask", "minus infinity")](scores, self._seen(len(x), path)))
         mixed = np.einsum("hqk,khd->qhd", weights, v)
         heads = self.at(path, "heads joined", "in order")
         mixed = mixed.reshape(len(x), -1) if heads == "in order" else mixed.swapaxes(1, 2).reshape(len(x), -1)
@@ -170,6 +169,8 @@ class _Pass:
         return out
 
     def _transposed(self, x: Array, path: str, rate: int) -> Array:
+        if self.at(path, "upsampled", "by it") == "by copies":
+            return np.kron(x, np.ones(rate, np.float32))
         weight, bias = self.precision(self.w[f"{path}.conv.weight"]), self.w[f"{path}.conv.bias"]
         rate, kernel, n = self.at(path, "rate", rate), weight.shape[2], x.shape[1]
         out = np.zeros((weight.shape[1], max((n - 1) * rate + kernel, 1)), np.float32)
@@ -186,8 +187,9 @@ class _Pass:
         y = self._norm(y, f"{path}.norm", 1e-6)
         y = self._linear(y, f"{path}.pwconv1")
         y = self._linear(ACTIVATIONS[self.at(path, "activation", "gelu")](y), f"{path}.pwconv2")
-        y = (y * self.w[f"{path}.gamma"]).T
-        return self._with_residual(x, y, path)
+        gamma = self.w[f"{path}.gamma"]
+        scaled = self.at(path, "residual", "input") == "scaled"
+        return self._with_residual(x * gamma[:, None] if scaled else x, (y * gamma).T, path)
 
     def _block(self, x: Array, path: str, rate: int) -> Array:
         if self.at(path, "activation place", "before") == "before":
@@ -202,9 +204,10 @@ class _Pass:
     def _unit(self, x: Array, path: str, dilation: int) -> Array:
         if not self.at(path, "used", True):
             return x
-        y = self._conv(self._snake(x, f"{path}.act1"), f"{path}.conv1", dilation)
+        bent = self._snake(x, f"{path}.act1")
+        y = self._conv(bent, f"{path}.conv1", dilation)
         y = self._conv(self._snake(y, f"{path}.act2"), f"{path}.conv2")
-        return self._with_residual(x, y, path)
+        return self._with_residual(bent if self.at(path, "residual", "input") == "bent" else x, y, path)
 
     def _with_residual(self, x: Array, y: Array, path: str) -> Array:
         n = min(x.shape[1], y.shape[1])
@@ -248,6 +251,12 @@ def _padded(mode: str) -> Any:
 
 
 PADDINGS = {mode: _padded(mode) for mode in ("left zeros", "centred zeros", "right zeros", "left edge", "left reflect")}
+MASKS: dict[str, Any] = {
+    "minus infinity": lambda scores, seen: np.where(seen, scores, -np.inf),
+    "zero": lambda scores, seen: scores * seen,
+    "booleans added": lambda scores, seen: scores + seen,
+    "minus 4": lambda scores, seen: scores - 4.0 * ~seen,
+}
 TRIMS: dict[str, Any] = {
     "both": lambda spare: (spare, spare),
     "right": lambda spare: (0, spare),

@@ -81,7 +81,7 @@ def _sort(name: str, shapes: Shapes, transposed: str) -> str:
 
 def _of_families(shapes: Shapes, families: Mapping[str, Sequence[str]]) -> Iterator[TensorMistake]:
     """Those of one class are tried by themselves, and heads apart; nobody has one factor for all of a sort."""
-    for family, names in families.items():
+    for family, names in (*families.items(), *_but_for_single_ones(families)):
         changes: dict[tuple[str, str], dict[str, Change]] = defaultdict(dict)
         for name in names:
             for kind, clause, change in of_one(name, shapes[name], {}):
@@ -89,6 +89,15 @@ def _of_families(shapes: Shapes, families: Mapping[str, Sequence[str]]) -> Itera
         for (kind, clause), own in changes.items():
             if len({class_of(name) for name in own}) > 1 and not clause.startswith(MULTIPLIED):
                 yield _misread(kind, common([module_of(name) for name in own]), f"{family} {clause}", own)
+
+
+def _but_for_single_ones(families: Mapping[str, Sequence[str]]) -> Iterator[tuple[str, list[str]]]:
+    """Without what is alone of its class, as the norm behind all layers is."""
+    for family, names in families.items():
+        alone = [name for name in names if sum(class_of(name) == class_of(other) for other in names) == 1]
+        if alone:
+            but = " and ".join(module_of(name) for name in alone)
+            yield f"{family} but {but}", [name for name in names if name not in alone]
 
 
 def _misread(kind: str, where: str, clause: str, changes: Mapping[str, Change]) -> TensorMistake:

@@ -504,7 +504,8 @@ def _is_alike(one: PortMistake, other: PortMistake) -> bool:
 
 
 def _without_paths(clause: str) -> str:
-    return re.sub(r"(all of )?code2wav\.[\w.*]+", "", clause)
+    path = r"code2wav\.[\w.*]+"
+    return re.sub(rf"( in)?( all of)? ?{path}( and {path})*|, everywhere", "", clause)
 
 
 def with_mistakes(mirror: VocoderMirror, mistakes: tuple[PortMistake, ...]) -> tuple[VocoderMirror, Scoped]:

@@ -6,7 +6,8 @@ Generated from the tensors that are there and from `Choices`, for all modules of
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import permutations
@@ -16,8 +17,9 @@ import numpy as np
 import numpy.typing as npt
 
 from omniggml.doctor.joint_mistakes import joint_mistakes
-from omniggml.doctor.tensor_mistakes import TensorMistake, class_of, module_of, tensor_mistakes
+from omniggml.doctor.tensor_mistakes import TensorMistake, class_of, common, module_of, tensor_mistakes
 from omniggml.doctor.vocoder_mirror import ACTIVATIONS, LIMITS, RIGHT, SNAKES, Choices, Scoped, VocoderMirror
+from omniggml.doctor.vocoder_words import said
 
 FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int32]
@@ -33,6 +35,10 @@ _CONVNEXT = r"code2wav\.upsample\.\d+\.1"
 _LAYER_NORMS = rf"{_CONVNEXT}\.norm"
 _PIECES = (4, 5, 8, 10, 12, 16, 20, 24, 25, 32, 50, 64)
 """Frames after which a port that decodes in pieces may count positions anew."""
+_NAMED = 2
+"""Classes of modules that are named, and not called all."""
+_LOWERED = (1, 2, 4, 8, 10)
+"""By how much a finite mask may lower what isn't to be seen."""
 _ENDINGS = (".weight", ".bias", ".scale", ".alpha", ".beta", ".gamma")
 
 
@@ -110,15 +116,10 @@ def _choices(mirror: VocoderMirror, names: list[str]) -> Iterator[PortMistake]:
     for order in sorted({*permutations(rates)} - {rates}):
         yield _choice("constant", _DECODER, [_DECODER], f"the rates are {list(order)}", Choices(rates=order))
     for limit in LIMITS[1:]:
-        yield _choice(
-            "limit",
-            "code2wav",
-            ["code2wav"],
-            f"samples beyond full scale are treated so: {limit}",
-            Choices(limit=limit),
-        )
-    for layers, clause in _layer_lists(geometry["num_hidden_layers"]):
-        yield _choice("missing", _TRANSFORMER, [_TRANSFORMER], clause, Choices(layers=layers))
+        clause = said("limit", limit) or limit
+        yield _choice("limit", "code2wav", ["code2wav"], clause, Choices(limit=limit))
+    for kind, layers, clause in _layer_lists(geometry["num_hidden_layers"]):
+        yield _choice(kind, _TRANSFORMER, [_TRANSFORMER], clause, Choices(layers=layers))
 
 
 def number_choices(mirror: VocoderMirror) -> Iterator[tuple[float, Callable[[float], PortMistake]]]:
@@ -131,26 +132,35 @@ def number_choices(mirror: VocoderMirror) -> Iterator[tuple[float, Callable[[flo
         (_NORMS, "eps", "the norm's epsilon is", geometry["rms_norm_eps"]),
         (_LAYER_NORMS, "layer_eps", "the norm's epsilon is", RIGHT.layer_eps),
     ):
-        for where, own in _scopes([path for path in modules if re.fullmatch(pattern, path)]):
-            yield right, partial(_with_number, field_name, words, where, own)
+        for where, place, own in _scopes([path for path in modules if re.fullmatch(pattern, path)]):
+            yield right, partial(_with_number, field_name, words, where, place, own)
 
 
-def _with_number(name: str, words: str, where: str, own: list[str], value: float) -> PortMistake:
+def _with_number(name: str, words: str, where: str, place: str, own: list[str], value: float) -> PortMistake:
     shown = float(f"{value:.4g}")
-    return _choice("constant", where, own, f"{words} {shown:g}{_in(where, own)}", Choices(**{name: value}))  # type: ignore[arg-type]
+    return _choice("constant", where, own, f"{words} {shown:g}{place}", Choices(**{name: value}))  # type: ignore[arg-type]
 
 
-def _in(where: str, own: list[str]) -> str:
-    return f" in all of {where}" if len(own) > 1 else f" in {where}"
-
-
-def _scopes(paths: list[str]) -> Iterator[tuple[str, list[str]]]:
-    """All that belong to one class, and each alone."""
-    for pattern in dict.fromkeys(class_of(path) for path in paths):
-        own = [path for path in paths if class_of(path) == pattern]
+def _scopes(paths: list[str]) -> Iterator[tuple[str, str, list[str]]]:
+    """A name of, words for, and modules: all that belong to one class, and each alone; then all of several classes, and
+    these without what is alone of its class, as the last norm is."""
+    classes: dict[str, list[str]] = defaultdict(list)
+    for path in paths:
+        classes[class_of(path)].append(path)
+    for pattern, own in classes.items():
         if len(own) > 1:
-            yield pattern, own
-        yield from ((path, [path]) for path in own)
+            yield pattern, f" in all of {pattern}", own
+        yield from ((path, f" in {path}", [path]) for path in own)
+    many = [pattern for pattern, own in classes.items() if len(own) > 1]
+    for some in dict.fromkeys((tuple(classes), tuple(many))):
+        if len(some) > 1:
+            words = ", everywhere" if some == tuple(classes) and len(some) > _NAMED else f" in all of {_and(some)}"
+            own = [path for pattern in some for path in classes[pattern]]
+            yield common(own), words, own
+
+
+def _and(words: Sequence[str]) -> str:
+    return " and ".join(filter(None, (", ".join(words[:-1]), words[-1])))
 
 
 def _above(path: str) -> Iterator[str]:
@@ -160,8 +170,8 @@ def _above(path: str) -> Iterator[str]:
 
 
 def _of_modules(paths: list[str], kind: str, clause: str, choices: Choices) -> Iterator[PortMistake]:
-    for where, own in _scopes(paths):
-        yield _choice(kind, where, own, f"{clause}{_in(where, own)}", choices)
+    for where, place, own in _scopes(paths):
+        yield _choice(kind, where, own, f"{clause}{place}", choices)
 
 
 def _choice(kind: str, where: str, paths: list[str], clause: str, choices: Choices) -> PortMistake:
@@ -175,11 +185,12 @@ def _sees_far(choices: Choices) -> bool:
     return any(getattr(choices, name) != getattr(plain, name) for name in names)
 
 
-def _layer_lists(n: int) -> Iterator[tuple[tuple[int, ...], str]]:
+def _layer_lists(n: int) -> Iterator[tuple[str, tuple[int, ...], str]]:
     for left_out in range(n):
-        yield tuple(i for i in range(n) if i != left_out), f"layer {left_out} of the transformer is left out"
+        others = tuple(i for i in range(n) if i != left_out)
+        yield "missing", others, f"layer {left_out} of the transformer is left out"
     if n > 1:
-        yield tuple(reversed(range(n))), "the transformer's layers are in reverse order"
+        yield "order", tuple(reversed(range(n))), "the transformer's layers are in reverse order"
 
 
 def _table(mirror: VocoderMirror) -> Iterator[tuple[str, str, list[tuple[str, Choices]]]]:
@@ -230,7 +241,11 @@ def _table(mirror: VocoderMirror) -> Iterator[tuple[str, str, list[tuple[str, Ch
     yield (
         attention,
         "positions",
-        [("keys are not rotated", Choices(rotated="q")), ("queries are not rotated", Choices(rotated="k"))],
+        [
+            ("keys are not rotated", Choices(rotated="q")),
+            ("queries are not rotated", Choices(rotated="k")),
+            ("values are rotated as well", Choices(rotated="qkv")),
+        ],
     )
     yield (
         attention,
@@ -243,6 +258,8 @@ def _table(mirror: VocoderMirror) -> Iterator[tuple[str, str, list[tuple[str, Ch
         [
             *_values("sees", "attention sees", ("all", "around"), own),
             ("masked scores are zero", Choices(masked="zero")),
+            ("the mask of booleans is added to the scores", Choices(masked="raised")),
+            *((f"masked scores are only {n} lower", Choices(masked=f"by {n} less")) for n in _LOWERED),
         ],
     )
     yield attention, "heads", [("heads are joined dimension by dimension", Choices(heads="interleaved"))]
@@ -253,7 +270,9 @@ def _table(mirror: VocoderMirror) -> Iterator[tuple[str, str, list[tuple[str, Ch
         ("the residual is taken after the norm", Choices(residual="normed")),
     ]
     mean = [("residual and branch are averaged", Choices(residual="mean"))]
-    yield rf"{attention}|{layer}\.mlp", "residual", residuals
+    scaled = [("the residual is scaled with its branch", Choices(residual="scaled"))]
+    bent = [("the residual is taken after the first Snake", Choices(residual="normed"))]
+    yield rf"{attention}|{layer}\.mlp", "residual", [*residuals, *scaled]
     others = tuple(name for name in ACTIVATIONS if name != "silu")
     yield rf"{layer}\.mlp", "activation", _values("silu", "SiLU is replaced by", others, own)
     yield rf"{layer}\.mlp", "formula", [("the gate is added, not multiplied", Choices(gate="sum"))]
@@ -261,9 +280,9 @@ def _table(mirror: VocoderMirror) -> Iterator[tuple[str, str, list[tuple[str, Ch
     yield layer, "residual", [("attention and MLP run in parallel", Choices(order="parallel"))]
     others = tuple(name for name in ACTIVATIONS if name != "erf")
     yield convnext, "activation", _values("gelu", "GELU is replaced by", others, own)
-    yield convnext, "residual", [residuals[0], *mean]
+    yield convnext, "residual", [residuals[0], *mean, *scaled]
     yield conv, "padding", _values("padding", "padding is", ("centred", "right", "edge", "mirror", "circle"), own)
-    yield unit, "residual", [residuals[0], *mean]
+    yield unit, "residual", [residuals[0], *mean, *bent]
     yield unit, "missing", [("the residual unit is left out", Choices(used=False))]
     dilations = (
         (1, 1, 1),
@@ -286,6 +305,8 @@ def _table(mirror: VocoderMirror) -> Iterator[tuple[str, str, list[tuple[str, Ch
         "trim",
         _values("trim", "the sides trimmed are", ("right", "left", "none", "halves"), own),
     )
+    repeated = Choices(upsampled="repeated")
+    yield r"code2wav\.upsample\.\d+\.0", "formula", [("each frame is repeated, not convolved", repeated)]
     snakes = tuple(name for name in SNAKES if name != "exp")
     act = rf"{unit}\.act1|{unit}\.act2|{block}\.block\.0|{_DECODER}\.{len(geometry['upsample_rates']) + 1}"
     yield act, "formula", _values("snake", "Snake's form is", snakes, own)
@@ -303,7 +324,7 @@ def _values(name: str, words: str, values: tuple[Any, ...], own: Options) -> lis
         for value in values
     )
     return [
-        (f"{words} {word}", Choices(**{name: value}))
+        (said(name, value) or f"{words} {word}", Choices(**{name: value}))
         for value, word in zip(values, shown, strict=True)
         if not (isinstance(value, float) and np.isclose(value, own.get(name, np.nan), rtol=1e-4))
     ]
@@ -316,7 +337,7 @@ def _lookups(mirror: VocoderMirror) -> Iterator[PortMistake]:
     size, groups = mirror.geometry["codebook_size"], mirror.geometry["num_quantizers"]
     own = partial(_choice, where=_EMBEDDING, paths=[_EMBEDDING])
     for pool in ("sum", "sqrt", "fewer"):
-        yield own("reduction", clause=f"the groups' embeddings are pooled so: {pool}", choices=Choices(pool=pool))
+        yield own("reduction", clause=said("pool", pool) or pool, choices=Choices(pool=pool))
     for group in range(groups):
         yield own("lookup", clause=f"group {group} is not added", choices=Choices(not_added=(group,)))
     for n in range(1, groups - 1):
@@ -329,6 +350,8 @@ def _lookups(mirror: VocoderMirror) -> Iterator[PortMistake]:
         yield own("lookup", clause=f"codes are {by:+d}", choices=Choices(first=by))
     for by in (1, -1):
         yield own("lookup", clause=f"offsets are those of group {by:+d}", choices=Choices(group=by))
+    clause = "groups 0 and 1 share the first table, and the others have that of the group before"
+    yield own("lookup", clause=clause, choices=Choices(group=-1, lowest=0))
     for clause, change in _arrangements(groups):
         yield PortMistake("lookup", _EMBEDDING, clause, codes=change)
 

@@ -18,6 +18,11 @@ def some(names: Sequence[str], most: int = 3) -> str:
     return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
 
 
+def seams_lose(seams: int, samples: int) -> str:
+    """How many samples each of them loses."""
+    return f"one seam loses {samples} samples" if seams == 1 else f"{seams} seams lose {samples} samples each"
+
+
 def share(residual: float) -> str:
     """Of what is left over: in hundredths where it is much."""
     return f"{residual:.0%}" if residual >= bounds.SAME.value else f"{residual:.1e}"

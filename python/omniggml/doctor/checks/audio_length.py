@@ -12,6 +12,7 @@ from omniggml.doctor.checks.their_audio import TheirAudio, left_over, longest_si
 from omniggml.doctor.counterfactuals import in_pieces
 from omniggml.doctor.port_search import explained_residual
 from omniggml.doctor.vocoder_mirror import Choices
+from omniggml.doctor.words import seams_lose
 from omniggml.spec.model_config import SAMPLE_RATE
 
 
@@ -115,9 +116,8 @@ class AudioLength(TheirAudio):
             return False
         self.report.find(
             "audio.seams",
-            f"Your audio equals ours decoded {piece} frames at a time with {context} before them: {pieces - 1} "
-            f"seams lose "
-            f"{self.lost} samples each.",
+            f"Your audio equals ours decoded {piece} frames at a time with {context} before them: "
+            f"{seams_lose(pieces - 1, self.lost)}.",
             piece=piece,
             context=context,
             residual=residual,

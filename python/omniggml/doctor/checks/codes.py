@@ -176,9 +176,10 @@ def _without_control(case: Case, report: Report, codes: IntArray, size: int) -> 
         )
         return codes[:, ~frames]
     group, frame = np.argwhere(outside)[0]
+    largest = f"{codes.max()}{' or more' if codes.max() == _INT32.max else ''}"
     report.find(
         "codes.out-of-range",
-        f"{int(outside.sum())} of {codes.size} codes are beyond the codebook of {size}, the largest {codes.max()}, the "
+        f"{int(outside.sum())} of {codes.size} codes are beyond the codebook of {size}, the largest {largest}, the "
         f"first in group {group}, frame {frame}.",
         outside=int(outside.sum()),
         largest=int(codes.max()),

@@ -15,6 +15,7 @@ from omniggml.doctor.alignment import correlated, resampled, whole
 from omniggml.doctor.checks.their_audio import Samples, TheirAudio
 from omniggml.doctor.levelling import both_in_pieces, in_pieces, left_with_gains, levelled, levelled_words
 from omniggml.doctor.port_search import explained_residual
+from omniggml.doctor.words import seams_lose
 from omniggml.spec.model_config import SAMPLE_RATE
 
 _TINY = 1e-12
@@ -182,8 +183,8 @@ class SpokenInParts(TheirAudio):
         if _are_cut_loud(made, parts):
             self.report.find(
                 "audio.seams",
-                f"Your audio equals ours decoded in pieces of {lengths} frames, each by itself: {len(parts) - 1} seams "
-                f"lose {self.lost} samples each, in the middle of sound.",
+                f"Your audio equals ours decoded in pieces of {lengths} frames, each by itself: "
+                f"{seams_lose(len(parts) - 1, self.lost)}, in the middle of sound.",
                 frames=frames,
             )
             return

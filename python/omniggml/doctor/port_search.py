@@ -359,7 +359,7 @@ class PortSearch:
         likely = [mistake for mistake in likely if mistake.reach <= self.codes.shape[1]]
         tried = self.progress.through(likely, len(likely), "trying changes of the vocoder")
         seen = (mistake for mistake in tried if not trials.surely_leads_away(mistake))
-        for mistake, left in side_by_side(trials.glimpsed, seen, self.at_once):
+        for mistake, left in self._glimpsed(trials, seen):
             self.tried += 1
             if not base:
                 self._alone[id(mistake)] = left
@@ -379,6 +379,12 @@ class PortSearch:
             for mistake in self.progress.through(nearest, len(nearest), "looking again at those that came nearest")
         ]
         return sorted(found, key=lambda explanation: explanation.residual)
+
+    def _glimpsed(self, trials: Trials, mistakes: Iterable[PortMistake]) -> Iterator[tuple[PortMistake, float]]:
+        """Of a large vocoder several at once, of a small one several together."""
+        if self._is_large:
+            return side_by_side(trials.glimpsed, mistakes, self.at_once)
+        return trials.glimpsed_in_turn(mistakes)
 
     def _dominated(self, first: PortMistake, mistakes: list[PortMistake]) -> list[Explanation]:
         """What explains all, where one mistake explains nearly all: another of the same modules, or it and a second."""
@@ -435,9 +441,12 @@ class PortSearch:
             most = max(bounds.LOOKED_AT_AGAIN, tried // (bounds.LOOKED_AT * bounds.FEWER ** (place - 1)))
             nearer = sorted(nearer, key=lambda entry: entry[0])[:most]
             words = f"looking at another place, number {place}"
+            lefts = [left for left, _ in nearer]
+            again = self.progress.through((mistake for _, mistake in nearer), len(nearer), words)
+            seen = trials.glimpsed_in_turn(again, place)
             nearer = [
-                ((place * left + trials.glimpsed(mistake, place)) / (place + 1), mistake)
-                for left, mistake in self.progress.through(nearer, len(nearer), words)
+                ((place * left + here) / (place + 1), mistake)
+                for left, (mistake, here) in zip(lefts, seen, strict=True)
             ]
         return [mistake for _, mistake in sorted(nearer, key=lambda entry: entry[0])]
 

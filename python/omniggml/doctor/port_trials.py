@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
@@ -47,6 +48,7 @@ class Trials:
         self._noises: dict[int, float] = {}
         self.sizes: dict[int, float] = {}  # by a mistake's id: see `_expected`
         self.sums: dict[int, npt.NDArray[np.float32]] = {}  # by a mistake's id: see `FirstOrder`, as far as it is known
+        self._passed: dict[int, npt.NDArray[np.generic]] = {}  # by a mistake's id: what is given to what follows on it
         self._weighed: dict[int, list[tuple[PortMistake, npt.NDArray[np.float32]]]] = defaultdict(list)  # by stage
         self._places = self._where_it_differs(many, explained)
         self._first = Cone(mirror, choices, *self._places.spans[0])
@@ -70,10 +72,65 @@ class Trials:
             samples = self._glimpse(look, mistake)
         except (ValueError, IndexError):
             return math.inf  # shapes that don't fit: no port could compute it either
+        if mistake is not None:
+            return self._left_by(mistake, samples, place)
+        return math.inf if samples is None or not np.isfinite(samples).all() else self._left_at(look, samples)
+
+    def glimpsed_in_turn(self, mistakes: Iterable[PortMistake], place: int = 0) -> Iterator[tuple[PortMistake, float]]:
+        """Each as `glimpsed`. Some are tried together: what follows on their stages is computed at once."""
+        waiting = iter(mistakes)
+        while some := list(islice(waiting, bounds.TRIED_TOGETHER)):
+            tried = self._glimpsed_together(self._looks[place], some)
+            yield from (
+                (mistake, self._left_by(mistake, made, place)) for mistake, made in zip(some, tried, strict=True)
+            )
+
+    def _glimpsed_together(self, look: _Look, mistakes: Sequence[PortMistake]) -> list[npt.NDArray[np.float32] | None]:
+        """The samples of each; None where it can't be computed."""
+        made: list[npt.NDArray[np.float32] | None] = [None] * len(mistakes)
+        given: dict[int, list[npt.NDArray[np.generic]]] = defaultdict(list)
+        numbers: dict[int, list[int]] = defaultdict(list)
+        for n, mistake in enumerate(mistakes):
+            behind = self._stage_behind(mistake)
+            if look is self._looks[0] and id(mistake) in self._passed:
+                given[behind].append(self._passed.pop(id(mistake)))
+                numbers[behind].append(n)
+                continue
+            try:
+                begun = self._begun(look, mistake)
+                if begun is None:
+                    continue
+                cone, mirror, first, x = begun
+                if behind == len(cone.stages) or not (look.cone.keeps_apart and cone.sees_like(look.cone)):
+                    made[n] = cone.samples(mirror, first, x)
+                    continue
+                with np.errstate(over="ignore", invalid="ignore"):
+                    for number in range(first, behind):
+                        x = cone.made(mirror, number, cone.given(number, x))
+                given[behind].append(cone.given(behind, x))
+                numbers[behind].append(n)
+            except (ValueError, IndexError):
+                continue  # shapes that don't fit: no port could compute it either
+        if given:
+            together = look.cone.samples_of_many(self.mirror, given)
+            in_order = [n for stage in sorted(numbers) for n in numbers[stage]]
+            for n, samples in zip(in_order, together, strict=True):
+                made[n] = samples
+        return made
+
+    def _stage_behind(self, mistake: PortMistake) -> int:
+        """The first behind the transformer, and behind all that it concerns."""
+        concerned = [self.mirror.last_stage_of(path) for path in mistake.paths()]
+        return max(1 + max(concerned, default=0), self._first.convolutions)
+
+    def _left_by(self, mistake: PortMistake, samples: npt.NDArray[np.float32] | None, place: int) -> float:
         if samples is None or not np.isfinite(samples).all():
             return math.inf
-        if self.weigh and place == 0 and mistake is not None:
+        if self.weigh and place == 0:
             self._weigh_made(mistake, samples)
+        return self._left_at(self._looks[place], samples)
+
+    def _left_at(self, look: _Look, samples: npt.NDArray[np.float32]) -> float:
         # Theirs may be late as a whole, or only ours without the mistake early.
         starts = {look.start, look.start + self._places.lag}
         return min(left_over(self.theirs[at : at + len(samples)], samples) for at in starts)
@@ -189,6 +246,8 @@ class Trials:
             for number in range(first + 1, last + 1):
                 made = cone.made(mirror, number, cone.given(number, made))
         right = self._made_by(last)
+        if last + 1 < len(cone.stages) and self._first.keeps_apart:
+            self._passed[id(mistake)] = np.array(self._first.given(last + 1, made), np.float32)
         if last == cone.convolutions - 1:  # of which not all frames are looked at
             made, right = (self._first.given(cone.convolutions, some) for some in (made, right))
         if made.shape == right.shape and np.isfinite(made).all():
@@ -263,7 +322,10 @@ class Trials:
         if made is None:
             return None
         mirror, choices = made
-        cone = Cone(mirror, choices, *look.span) if mistake.choices.changes else look.cone
+        if mistake.choices.changes:
+            cone = Cone(mirror, choices, *look.span) if mistake.moves else look.cone.choosing(choices)
+        else:
+            cone = look.cone
         if mistake.codes is not None:
             return cone, mirror, 0, np.asarray(mistake.codes(self.codes)[:, : cone.frames], np.int64)
         first = min(mirror.stage_of(path) for path in mistake.paths())

@@ -1002,6 +1002,8 @@ SUMS, GOES_WITH_THEIRS = 64, 0.7
 """Of the samples, which stand for these to first order; the cosine from which on a mistake is tried before others."""
 MOST_STAGES, WEIGHED_AT_ONCE, MOST_SUM = 6, 16, 1e12
 """Stages of changes whose sums are computed without a trial, of how many together, and what no sum comes to."""
+TRIED_TOGETHER = 24
+"""Mistakes, so that products of matrices are large; what was tried for nothing takes no longer than is worth it."""
 TRIED_BEHIND = 50
 """Mistakes that are tried behind one that leaves next to nothing, in the order of what is likeliest."""
 LIKELY_PAIRS, PAIRS_AT_ONCE, PAIR_LEAVES = 100, 512, 0.5

@@ -6,7 +6,8 @@ fewer samples the later they come, and only the transformer sees frames.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import copy
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,11 +21,14 @@ FloatArray = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class _Span:
-    """What a stage is given, [first, last), and which of what it makes of that is looked at."""
+    """What a stage is given, [first, last), and which of what it makes of that, `rate` of each, is looked at. `before`:
+    how many it would see before the speech, where there are none."""
 
     first: int
     last: int
     makes: slice
+    rate: int
+    before: int
 
 
 class Cone:
@@ -37,10 +41,16 @@ class Cone:
         self._spans: dict[int, _Span] = {}
         for number in range(len(self.stages) - 1, self._convolutions - 1, -1):
             first, last, rate = self._seen(self.stages[number], start, stop)
-            first = max(first, 0)
-            self._spans[number] = _Span(first, last, slice(start - first * rate, stop - first * rate))
+            first, before = max(first, 0), max(-first, 0)
+            self._spans[number] = _Span(first, last, slice(start - first * rate, stop - first * rate), rate, before)
             start, stop = first, last
         self.frames = stop
+
+    def choosing(self, choices: AnyChoices) -> Cone:
+        """The same with other choices, of which none moves what a stage sees."""
+        other = copy.copy(self)
+        other._choices = choices
+        return other
 
     @property
     def convolutions(self) -> int:
@@ -68,6 +78,35 @@ class Cone:
             for number in range(first, len(self.stages)):
                 x = self.made(mirror, number, self.given(number, x))
         return np.asarray(x[0], np.float32)
+
+    def samples_of_many(self, mirror: VocoderMirror, given: Mapping[int, Sequence[npt.NDArray[Any]]]) -> FloatArray:
+        """[number of them, samples], as `samples` of each: of what stages are given, by stages' numbers, all behind the
+        transformer. One behind the other, so that each product is of all that have come so far."""
+        many: npt.NDArray[Any] | None = None
+        with np.errstate(over="ignore", invalid="ignore"):
+            for number in range(min(given), len(self.stages)):
+                come = [np.stack(given[number])] if number in given else []
+                many = np.concatenate([*([] if many is None else [many]), *come])
+                many = self._made_apart(mirror, number, many)
+        assert many is not None
+        return np.asarray(many[:, 0], np.float32)
+
+    @property
+    def keeps_apart(self) -> bool:
+        """Whether what lies one behind the other is computed as each alone: no choice hangs on all samples, or puts
+        another thing than zeros before the first."""
+        return not getattr(self._choices, "changes", ())
+
+    def _made_apart(self, mirror: VocoderMirror, number: int, many: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """many: [number of them, channels, time]. What is looked at sees nothing of what lies before or behind."""
+        span, (n, channels, time) = self._spans[number], many.shape
+        each = span.before + time
+        x = np.zeros((channels, n, each), np.float32)
+        x[:, :, span.before :] = many.swapaxes(0, 1)
+        y = mirror.step(self.stages[number], x.reshape(channels, n * each), self._choices)
+        missing = n * each * span.rate - y.shape[1]  # at the end, which is trimmed
+        y = np.pad(y, ((0, 0), (0, missing))) if missing > 0 else y[:, : n * each * span.rate]
+        return y.reshape(len(y), n, -1)[:, :, span.before * span.rate :][:, :, span.makes].swapaxes(0, 1)
 
     def given(self, number: int, x: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Of what the stage before makes what this one is given."""

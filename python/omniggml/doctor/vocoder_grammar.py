@@ -35,6 +35,7 @@ _CONVNEXT = r"code2wav\.upsample\.\d+\.1"
 _LAYER_NORMS = rf"{_CONVNEXT}\.norm"
 _PIECES = (4, 5, 8, 10, 12, 16, 20, 24, 25, 32, 50, 64)
 """Frames after which a port that decodes in pieces may count positions anew."""
+_MOVING = ("padding", "trim", "dilated", "dilations", "rates")
 _NAMED = 2
 """Classes of modules that are named, and not called all."""
 _LOWERED = (1, 2, 4, 8, 10)
@@ -67,6 +68,11 @@ class PortMistake:
             for own in self._own()
         )
         return any(far)
+
+    @property
+    def moves(self) -> bool:
+        """Whether a stage sees more, less or other samples."""
+        return any(getattr(own, name) != getattr(RIGHT, name) for own in self._own() for name in _MOVING)
 
     def _own(self) -> list[Choices]:
         return [own for _, own in self.choices.changes]

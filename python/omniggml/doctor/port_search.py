@@ -29,6 +29,7 @@ from omniggml.doctor.vocoder_mirror import Scoped, VocoderMirror
 from omniggml.doctor.vocoder_numbers import (
     Number,
     but_for_numbers,
+    is_slight_factor,
     is_usual_factor,
     numbers_that_go_with,
     port_numbers,
@@ -110,8 +111,13 @@ class PortSearch:
         if not alone and (pairs := self._pairs_at_once(likely, mistakes)):
             return pairs
         tried = {id(mistake) for mistake in first}
-        rest = self._search((), [one for one in likely if id(one) not in tried], mistakes, at_once=not alone)
+        rest = [one for one in self._likelier(likely) if id(one) not in tried]
+        rest = self._search((), rest, mistakes, at_once=not alone)
         return sorted([*singles, *rest], key=lambda explanation: explanation.residual)
+
+    def _likelier(self, likely: list[PortMistake]) -> list[PortMistake]:
+        """The first half; all of a large vocoder's, of which those were chosen that can be afforded."""
+        return likely if self._is_large else likely[: math.ceil(len(likely) * bounds.LIKELIER)]
 
     def _explain(self, found: list[Explanation]) -> bool:
         """Whether the best explains all."""
@@ -122,7 +128,22 @@ class PortSearch:
         able = [mistake for mistake in mistakes if mistake.reach <= self.codes.shape[1]]
         weighed = self.progress.through(able, len(able), "weighing changes of the vocoder")
         likely = self._right.likeliest_first(weighed, most, self.at_once)
-        return sorted(likely, key=lambda mistake: is_usual_factor(mistake.clause))  # which were tried as numbers
+        return sorted(
+            (mistake for mistake in likely if not self._is_no_number(mistake)),
+            key=lambda mistake: is_usual_factor(mistake.clause),  # which were tried as numbers
+        )
+
+    def _is_no_number(self, mistake: PortMistake) -> bool:
+        """Whether it is a factor so near to one that a slight change would have told, and didn't."""
+        if not is_slight_factor(mistake.clause):
+            return False
+        goes = self._shares.get(but_for_numbers(mistake.clause))
+        return goes is not None and goes < bounds.HARDLY_GOES
+
+    @cached_property
+    def _shares(self) -> dict[str, float]:
+        """What goes with each number, by the clause without it."""
+        return {but_for_numbers(number.at(number.tried).clause): goes for goes, number in self._numbers}
 
     def _pairs_at_once(self, likely: list[PortMistake], mistakes: list[PortMistake]) -> list[Explanation]:
         """Two that explain all, of those pairs that to first order do; one of them where that does. [] where none

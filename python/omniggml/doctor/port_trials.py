@@ -78,12 +78,10 @@ class Trials:
 
     def glimpsed_in_turn(self, mistakes: Iterable[PortMistake], place: int = 0) -> Iterator[tuple[PortMistake, float]]:
         """Each as `glimpsed`. Some are tried together: what follows on their stages is computed at once."""
-        waiting = iter(mistakes)
+        look, waiting = self._looks[place], iter(mistakes)
         while some := list(islice(waiting, bounds.TRIED_TOGETHER)):
-            tried = self._glimpsed_together(self._looks[place], some)
-            yield from (
-                (mistake, self._left_by(mistake, made, place)) for mistake, made in zip(some, tried, strict=True)
-            )
+            for mistake, samples in zip(some, self._glimpsed_together(look, some), strict=True):
+                yield mistake, self._left_by(mistake, samples, place)
 
     def _glimpsed_together(self, look: _Look, mistakes: Sequence[PortMistake]) -> list[npt.NDArray[np.float32] | None]:
         """The samples of each; None where it can't be computed."""

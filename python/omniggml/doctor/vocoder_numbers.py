@@ -114,5 +114,14 @@ def _roundest(trials: Trials, number: Number, exact: float) -> PortMistake:
 
 def is_usual_factor(clause: str) -> bool:
     """Whether what it does to the samples is so little bent that it is found as a number."""
+    return _is_factor_between(clause, bounds.USUAL_FACTORS)
+
+
+def is_slight_factor(clause: str) -> bool:
+    """Whether it changes the samples in much the same direction as a slighter one."""
+    return _is_factor_between(clause, bounds.SLIGHT_FACTORS)
+
+
+def _is_factor_between(clause: str, between: tuple[float, float]) -> bool:
     _, multiplied, factor = clause.partition(f" {MULTIPLIED} ")
-    return bool(multiplied) and bounds.USUAL_FACTORS[0] < float(factor) < bounds.USUAL_FACTORS[1]
+    return bool(multiplied) and between[0] < float(factor) < between[1]

@@ -227,13 +227,12 @@ class MistakenVocoder(TheirAudio):
 
     def _nearest_words(self) -> str:
         """What comes nearest, where that is far nearer than without, though it doesn't explain all."""
-        best = self._nearest()
+        best, tried = self._nearest(), self.search.tried
+        none = f"none of the {tried} mistakes that were tried makes" if tried else "no known mistake makes"
         if best is None:
-            return "no known mistake makes it"
+            return f"{none} it"
         clauses = ", and ".join(mistake.clause for mistake in best.mistakes)
-        return (
-            f"no known mistake makes all of it; it comes nearest when {clauses} ({share(best.residual)} is left over)"
-        )
+        return f"{none} all of it; it comes nearest when {clauses} ({share(best.residual)} is left over)"
 
     def _ask_on(self) -> None:
         self.report.ask(

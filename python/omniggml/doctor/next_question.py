@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Collection, Mapping, Sequence
 from itertools import combinations
 from math import ceil
@@ -54,7 +55,7 @@ def where_to_cut(mirror: VocoderMirror, codes: IntArray, known: Collection[str] 
         return ""
 
     def from_half(name: str) -> float:
-        return abs(sum(place <= order_of(name) for place in places) / len(places) - bounds.HALF)
+        return abs(bisect_right(places, order_of(name)) / len(places) - bounds.HALF)
 
     name = min(modules, key=from_half)
     return (

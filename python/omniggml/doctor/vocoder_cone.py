@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from omniggml.doctor.vocoder_mirror import AnyChoices, VocoderMirror, trimmed
+from omniggml.doctor.vocoder_mirror import AnyChoices, Choices, VocoderMirror, trimmed
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -94,8 +94,10 @@ class Cone:
     @property
     def keeps_apart(self) -> bool:
         """Whether what lies one behind the other is computed as each alone: no choice hangs on all samples, or puts
-        another thing than zeros before the first."""
-        return not getattr(self._choices, "changes", ())
+        another thing than zeros before the first or behind the last."""
+        chosen = [self._choices] if isinstance(self._choices, Choices) else [own for _, own in self._choices.changes]
+        pads = all(own.padding in ("causal", "centred", "right") for own in chosen)
+        return pads and not any(own.limit == "peak" or own.layer_norm == "over time" for own in chosen)
 
     def _made_apart(self, mirror: VocoderMirror, number: int, many: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """many: [number of them, channels, time]. What is looked at sees nothing of what lies before or behind."""

@@ -116,8 +116,9 @@ class PortSearch:
         return sorted([*singles, *rest], key=lambda explanation: explanation.residual)
 
     def _likelier(self, likely: list[PortMistake]) -> list[PortMistake]:
-        """The first half; all of a large vocoder's, of which those were chosen that can be afforded."""
-        return likely if self._is_large else likely[: math.ceil(len(likely) * bounds.LIKELIER)]
+        """The first of them; all of a large vocoder's, of which those were chosen that can be afforded."""
+        most = max(math.ceil(len(likely) * bounds.LIKELIER), int(bounds.LIKELIER_BUDGET / self._products))
+        return likely if self._is_large else likely[:most]
 
     def _explain(self, found: list[Explanation]) -> bool:
         """Whether the best explains all."""
@@ -353,13 +354,18 @@ class PortSearch:
     def _affordable(self) -> list[PortMistake]:
         """As many as the budget has room for: first those that a port makes in all modules of a class alike, or in the
         only one, and of these factors last, which are looked for as numbers, too."""
+        most = max(bounds.FEWEST_TRIALS, int(bounds.SEARCH_BUDGET / self._products))
+        return self._every if len(self._every) <= most else sorted(self._every, key=_less_likely)[:most]
+
+    @cached_property
+    def _products(self) -> float:
+        """Of a trial, roughly."""
         decoder = range(1, 1 + len(self.mirror.geometry["upsample_rates"]))
         units = [f"code2wav.decoder.{n}.block.{u}.conv1.conv.weight" for n in decoder for u in (2, 3, 4)]
         layers = [name for name in full_names(self.mirror) if ".pre_transformer.layers." in name]
         seen = bounds.SEEN_SAMPLES * sum(self.mirror.weight(name).size for name in units)
         frames = self.many * sum(self.mirror.weight(name).size for name in layers)
-        most = max(bounds.FEWEST_TRIALS, int(bounds.SEARCH_BUDGET / (seen + frames / 2)))
-        return self._every if len(self._every) <= most else sorted(self._every, key=_less_likely)[:most]
+        return seen + frames / 2
 
     # --- trials -----------------------------------------------------------------------------------------------------
 

@@ -116,9 +116,13 @@ class PortSearch:
         return sorted([*singles, *rest], key=lambda explanation: explanation.residual)
 
     def _likelier(self, likely: list[PortMistake]) -> list[PortMistake]:
-        """The first of them; all of a large vocoder's, of which those were chosen that can be afforded."""
-        most = max(math.ceil(len(likely) * bounds.LIKELIER), int(bounds.LIKELIER_BUDGET / self._products))
-        return likely if self._is_large else likely[:most]
+        """Without the less likely ones of those that misread weights of one module alone, which to first order go with
+        theirs in most cases. All of a large vocoder's, of which those were chosen that can be afforded, and of one so
+        small that all can."""
+        alone = [id(one) for one in likely if one.weights and _is_of_one(one)]
+        most = max(math.ceil(len(alone) * bounds.LIKELIER), int(bounds.LIKELIER_BUDGET / self._products))
+        less = set() if self._is_large else set(alone[most:])
+        return [one for one in likely if id(one) not in less]
 
     def _explain(self, found: list[Explanation]) -> bool:
         """Whether the best explains all."""

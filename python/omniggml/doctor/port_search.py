@@ -111,8 +111,8 @@ class PortSearch:
         if not alone and (pairs := self._pairs_at_once(likely, mistakes)):
             return pairs
         tried = {id(mistake) for mistake in first}
-        rest = [one for one in self._likelier(likely) if id(one) not in tried]
-        rest = self._search((), rest, mistakes, at_once=not alone)
+        others = [one for one in self._likelier(likely) if id(one) not in tried]
+        rest = self._search((), others, mistakes, at_once=not alone)
         return sorted([*singles, *rest], key=lambda explanation: explanation.residual)
 
     def _likelier(self, likely: list[PortMistake]) -> list[PortMistake]:

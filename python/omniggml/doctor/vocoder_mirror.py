@@ -320,7 +320,7 @@ class VocoderMirror:
         divisor = {"width": width, "one": 1, "hidden": x.shape[-1] ** 0.5}.get(own.scale, width**0.5)
         q, k, v = (part.swapaxes(0, 1) for part in (q, k, v))  # [heads, time, width]
         scores = q @ k.swapaxes(1, 2) / np.float32(divisor)
-        scores = _masked(scores, self._mask(len(x), own), own.masked)
+        scores = _masked(np.asarray(scores, np.float32), self._mask(len(x), own), own.masked)
         weights = np.exp(scores - scores.max(axis=-1, keepdims=True))
         weights /= weights.sum(axis=-1, keepdims=True)
         mixed = (weights @ v).swapaxes(0, 1)

@@ -138,6 +138,16 @@ PLANTED: dict[str, tuple[Callable[[Weights], Weights], str]] = {
         lambda w: {(name := f"{DECODER}.0.conv.weight"): np.roll(w[name], 1, axis=-1)},
         f"{DECODER}.0.conv.weight has its kernel read one place on",
     ),
+    "one Snake for both of a unit": (
+        lambda w: {name: w[name.replace("act2", "act1")] for name in w if ".act2." in name},
+        f"{DECODER}.*.block.*.act1 stands in for act2",
+    ),
+    "one norm for both of a layer": (
+        lambda w: {
+            name: w[name.replace("post_attention", "input")] for name in w if "post_attention_layernorm" in name
+        },
+        f"{LAYERS}.*.input_layernorm.weight stands in for post_attention_layernorm.weight",
+    ),
     "norms that add one": (
         lambda w: changed({n: v for n, v in w.items() if n.startswith(LAYERS)}, "norm.weight", lambda v: v + 1)
         | {(name := "code2wav.pre_transformer.norm.weight"): w[name] + 1},
@@ -230,6 +240,18 @@ CHOSEN: dict[str, tuple[dict[str, Any], str]] = {
         chosen("form", "layer", *LAYER_NORMS),
         f"the RMS norm is replaced by a layer norm in all of {LAYER_NORMS[0]} and {LAYER_NORMS[1]}",
     ),
+    "keys one position on": (
+        chosen("keys late by", 1, ATTENTION),
+        f"keys are turned as if one position later in all of {ATTENTION}",
+    ),
+    "scaled before the output projection": (
+        chosen("scaled", "before", ATTENTION),
+        f"the layer scale comes before the output projection in all of {ATTENTION}",
+    ),
+    "the first group apart": (
+        chosen("divisor", "first apart", "code2wav.code_embedding"),
+        "the first group's embedding is added to the mean of the others",
+    ),
     "values rotated": (chosen("rotated", "qkv", ATTENTION), f"values are rotated as well in all of {ATTENTION}"),
     "a mask of booleans": (
         chosen("mask", "booleans added", ATTENTION),
@@ -271,6 +293,14 @@ def test_a_choice_is_found(case: str, mirror: VocoderMirror, codes: Any, monkeyp
     tried = [every[clause], *random.Random(case).sample([*every.values()], OTHERS)]
     found = searched(mirror, codes, theirs, monkeypatch, tried)
     assert found and found[0].mistakes[0].clause == clause and found[0].residual < RIGHT_LEAVES
+
+
+def test_a_delay_that_is_undone_in_vain(mirror: VocoderMirror, codes: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    last = codes.shape[1] - 1
+    sooner = np.stack([[row[min(at + group, last)] for at in range(len(row))] for group, row in enumerate(codes)])
+    tried = [one for one in port_mistakes(mirror) if one.codes is not None]
+    found = searched(mirror, codes, mirror(sooner), monkeypatch, tried)
+    assert found and "undone" in found[0].mistakes[0].clause and found[0].residual < 1e-9
 
 
 # --- numbers ----------------------------------------------------------------------------------------------------------

@@ -86,6 +86,8 @@ class _Pass:
         rows = table[(codes[order] + stride * places[: len(order), None]) % len(table)]
         total = rows.sum(0)
         divisor = self.at(path, "divisor", "n")
+        if divisor == "first apart":
+            return np.asarray(rows[0] + rows[1:].sum(0) / (groups - 1))
         return np.asarray(total / {"n": groups, "sqrt n": sqrt(groups), "1": 1, "n - 1": groups - 1}[divisor])
 
     # --- transformer ------------------------------------------------------------------------------------------------
@@ -107,6 +109,8 @@ class _Pass:
         for norm, module, branch in branches:
             normed = self._norm(x if self.at(path, "branches", "serial") == "serial" else first, f"{path}.{norm}")
             scale = self.w[f"{path}.{module}_layer_scale.scale"]
+            if self.at(f"{path}.{module}", "scaled", "after") == "before":
+                scale = np.ones_like(scale)
             residuals = {"input": x, "none": 0, "normed": normed, "scaled": x * scale}
             x = residuals[self.at(f"{path}.{module}", "residual", "input")] + branch(normed) * scale
         return x
@@ -124,7 +128,7 @@ class _Pass:
         theta, form = self.at(path, "theta", self.size("rope_theta")), self.at(path, "rope", "halves")
         sides = self.at(path, "rotated", "qk")
         q = rotated(q, places, theta, form) if "q" in sides else q
-        k = rotated(k, places, theta, form) if "k" in sides else k
+        k = rotated(k, places + self.at(path, "keys late by", 0), theta, form) if "k" in sides else k
         v = rotated(v, places, theta, form) if "v" in sides else v
         times = q.shape[1] // k.shape[1]
         spread = SPREADS[self.at(path, "key heads", "repeated")]
@@ -135,6 +139,8 @@ class _Pass:
         mixed = np.einsum("hqk,khd->qhd", weights, v)
         heads = self.at(path, "heads joined", "in order")
         mixed = mixed.reshape(len(x), -1) if heads == "in order" else mixed.swapaxes(1, 2).reshape(len(x), -1)
+        if self.at(path, "scaled", "after") == "before":
+            mixed = mixed * self.w[f"{path}_layer_scale.scale"]
         return self._linear(np.ascontiguousarray(mixed), f"{path}.o_proj")
 
     def _seen(self, n: int, path: str) -> npt.NDArray[np.bool_]:

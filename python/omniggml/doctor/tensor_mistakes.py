@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise, permutations, takewhile
 from math import sqrt
 
@@ -98,6 +98,7 @@ def tensor_mistakes(shapes: Mapping[str, tuple[int, ...]], heads: Mapping[str, i
         for kind, clause, change in of_one(name, shape, heads):
             yield _misread(kind, module_of(name), f"{name} {clause}", [name], change)
     yield from _exchanged(shapes, whole_classes=False)
+    yield from _activations(shapes)
     yield from _layers(shapes)
     yield from _neighbours(classes, shapes)
 
@@ -264,9 +265,11 @@ def _exchanged(shapes: Mapping[str, tuple[int, ...]], *, whole_classes: bool) ->
             for pattern, some in groups.items():
                 if len(some) > 1:
                     yield _swap(some, pattern, other)
+                    yield from _tied(some, pattern, other)
         else:
             for pair in pairs:
                 yield _swap([pair], pair[0], other)
+                yield from _tied([pair], pair[0], other)
 
 
 def _swap(pairs: list[tuple[str, str]], where: str, other: str) -> TensorMistake:
@@ -274,6 +277,25 @@ def _swap(pairs: list[tuple[str, str]], where: str, other: str) -> TensorMistake
     for one, two in pairs:
         changes[one], changes[two] = taking(two), taking(one)
     return TensorMistake("swapped", module_of(where), f"{where} and {other} are exchanged", changes)
+
+
+def _tied(pairs: list[tuple[str, str]], where: str, other: str) -> Iterator[TensorMistake]:
+    """One object where two belong."""
+    clauses = f"{other} stands in for {where}", f"{where} stands in for {other}"
+    for clause, own in zip(clauses, (pairs, [(two, one) for one, two in pairs]), strict=True):
+        yield TensorMistake("copied", module_of(where), clause, {to: taking(source) for to, source in own})
+
+
+def _activations(shapes: Mapping[str, tuple[int, ...]]) -> Iterator[TensorMistake]:
+    """Snakes of one residual unit in each other's place, or one for both."""
+    units = [name.removesuffix("act1.alpha") for name in shapes if name.endswith("act1.alpha")]
+    scopes = [(class_of(units[0]), units)] if len(units) > 1 else []
+    for where, own in [*scopes, *((unit, [unit]) for unit in units)]:
+        one, two = f"{where}act1", f"{where}act2"
+        pairs = [(f"{unit}act1.{leaf}", f"{unit}act2.{leaf}") for unit in own for leaf in ("alpha", "beta")]
+        yield TensorMistake("swapped", one, f"{one} and act2 are exchanged", _swap(pairs, one, two).changes)
+        for tied in _tied(pairs, f"{one}.", "act2"):
+            yield replace(tied, where=one, clause=tied.clause.replace("act1.", "act1"))
 
 
 def taking(name: str) -> Reading:

@@ -187,7 +187,7 @@ def _choice(kind: str, where: str, paths: list[str], clause: str, choices: Choic
 
 def _sees_far(choices: Choices) -> bool:
     plain = Choices()
-    names = ("window", "sees", "masked", "rope", "rotated", "positions", "scale", "theta")
+    names = ("window", "sees", "masked", "rope", "rotated", "late_keys", "positions", "scale", "theta")
     return any(getattr(choices, name) != getattr(plain, name) for name in names)
 
 
@@ -251,6 +251,8 @@ def _table(mirror: VocoderMirror) -> Iterator[tuple[str, str, list[tuple[str, Ch
             ("keys are not rotated", Choices(rotated="q")),
             ("queries are not rotated", Choices(rotated="k")),
             ("values are rotated as well", Choices(rotated="qkv")),
+            ("keys are turned as if one position later", Choices(late_keys=1)),
+            ("keys are turned as if one position earlier", Choices(late_keys=-1)),
         ],
     )
     yield (
@@ -268,6 +270,8 @@ def _table(mirror: VocoderMirror) -> Iterator[tuple[str, str, list[tuple[str, Ch
             *((f"masked scores are only {n} lower", Choices(masked=f"by {n} less")) for n in _LOWERED),
         ],
     )
+    first = Choices(scale_first=True)
+    yield attention, "order", [("the layer scale comes before the output projection", first)]
     yield attention, "heads", [("heads are joined dimension by dimension", Choices(heads="interleaved"))]
     if geometry["num_attention_heads"] != geometry["num_key_value_heads"]:
         yield attention, "heads", [("key heads are tiled, not repeated", Choices(key_heads="tiled"))]
@@ -342,7 +346,7 @@ def _values(name: str, words: str, values: tuple[Any, ...], own: Options) -> lis
 def _lookups(mirror: VocoderMirror) -> Iterator[PortMistake]:
     size, groups = mirror.geometry["codebook_size"], mirror.geometry["num_quantizers"]
     own = partial(_choice, where=_EMBEDDING, paths=[_EMBEDDING])
-    for pool in ("sum", "sqrt", "fewer"):
+    for pool in ("sum", "sqrt", "fewer", "first apart"):
         yield own("reduction", clause=said("pool", pool) or pool, choices=Choices(pool=pool))
     for group in range(groups):
         yield own("lookup", clause=f"group {group} is not added", choices=Choices(not_added=(group,)))
@@ -382,6 +386,7 @@ def _arrangements(groups: int) -> Iterator[tuple[str, Any]]:
     yield "the first group is taken as code 0", lambda c: np.concatenate([0 * c[:1], c[1:]])
     yield "all groups have the first one's codes", lambda c: np.repeat(c[:1], len(c), axis=0)
     yield "groups are delayed, each by one frame more", _delayed
+    yield "a delay of the groups is undone that they don't have: each is taken one frame sooner", _hastened
     yield "frames and groups are mixed up", lambda c: np.ascontiguousarray(c.T).reshape(c.shape)
 
 
@@ -401,6 +406,11 @@ def _last(codes: IntArray, n: int) -> IntArray:
 
 def _zeroed(codes: IntArray, n: int) -> IntArray:
     return np.concatenate([codes[:n], 0 * codes[n:]])
+
+
+def _hastened(codes: IntArray) -> IntArray:
+    frames = np.arange(codes.shape[1])
+    return np.stack([row[np.minimum(frames + group, frames[-1])] for group, row in enumerate(codes)])
 
 
 def _delayed(codes: IntArray) -> IntArray:

@@ -32,27 +32,28 @@ class Choices:
     """How code2wav, or one module of it, is computed; the defaults are right.
 
     `pool`: "mean" or "sum" of the groups' embeddings, or their sum over the root of their number ("sqrt") or over one
-    less ("fewer"); `not_added`: groups that are missing from it. `stride`: rows from one group's codes to the next,
-    None: the codebook's size; `first` and `group` are added to every code and to every group's number, which is at
-    least `lowest`. `window`: frames seen, 0 for all, None for the file's; `sees`: "past", "all" or "around" (the window
-    on both sides); `masked`: what scores become there, "nothing", "zero", "raised" (as they are, and all others by one
-    more: a mask of booleans is added) or "by N less". `rope`: "halves" (NEOX), "pairs", "backwards", "narrow" (half of
-    a head), "off", or "angles in halves" or "in pairs" while channels turn as the other; `rotated`: which of "qkv";
-    `positions`: "each", "same", "reversed", "doubled", "halved", "anew every N". `scale`: what scores are divided by:
-    "root" of the head's width, "width", "one", "hidden" (the root of all channels). `heads` are joined in "blocks" or
-    "interleaved"; `key_heads` are "repeated" or "tiled". `eps`, `theta`: in place of the file's. `norm`: "rms",
-    "layer", "l2", "bare" (without weight), "eps outside" of the root, "over time", "off", or "last-off" without the one
-    at the end; `layer_norm`, of ConvNeXt: "layer", "rms", "l2", "eps outside", "off", and its `layer_eps`. `silu` and
-    `gelu` name the activations of the MLP and of ConvNeXt; `gate`: "product" or "sum". `residual`: "added", "none",
-    "normed" (taken after the norm, or a unit's first Snake), "scaled" (by the branch's scale or gamma, too), "mean".
-    `order`: "attention first", "mlp first", "parallel". `layers`: which, in which order. `used`: whether a residual
-    unit is. `snake`: "exp", "plain" for alpha and beta as stored, "alpha" for alpha in beta's place, and more in
-    `_SNAKES`; `snake_after`: it follows the transposed convolution. `trim`: which sides of a transposed convolution
-    lose their margin: "both", "right", "left", "none", or "halves", of which each loses one; `upsampled`: "learned", by
-    it, or "repeated", each frame as often. `padding`: "causal", "centred", "right", "edge", "mirror", "circle".
-    `dilated`: whether the residual units' kernels are; `dilations`: by how much. `rates`: of the decoder. `limit`:
-    "clip", "tanh", "none", "peak", "wrap". `biases`, `layer_scale`, `gamma`: whether they are there. `half`:
-    activations rounded to float16, infinite beyond its range.
+    less ("fewer"), or the first beside the mean of the others ("first apart"); `not_added`: groups that are missing
+    from it. `stride`: rows from one group's codes to the next, None: the codebook's size; `first` and `group` are added
+    to every code and to every group's number, which is at least `lowest`. `window`: frames seen, 0 for all, None for
+    the file's; `sees`: "past", "all" or "around" (the window on both sides); `masked`: what scores become there,
+    "nothing", "zero", "raised" (as they are, and all others by one more: a mask of booleans is added) or "by N less".
+    `rope`: "halves" (NEOX), "pairs", "backwards", "narrow" (half of a head), "off", or "angles in halves" or "in pairs"
+    while channels turn as the other; `rotated`: which of "qkv"; `late_keys`: positions by which keys are late;
+    `scale_first`: the layer scale comes before the output projection; `positions`: "each", "same", "reversed",
+    "doubled", "halved", "anew every N". `scale`: what scores are divided by: "root" of the head's width, "width",
+    "one", "hidden" (the root of all channels). `heads` are joined in "blocks" or "interleaved"; `key_heads` are
+    "repeated" or "tiled". `eps`, `theta`: in place of the file's. `norm`: "rms", "layer", "l2", "bare" (without
+    weight), "eps outside" of the root, "over time", "off", or "last-off" without the one at the end; `layer_norm`, of
+    ConvNeXt: "layer", "rms", "l2", "eps outside", "off", and its `layer_eps`. `silu` and `gelu` name the activations of
+    the MLP and of ConvNeXt; `gate`: "product" or "sum". `residual`: "added", "none", "normed" (taken after the norm, or
+    a unit's first Snake), "scaled" (by the branch's scale or gamma, too), "mean". `order`: "attention first", "mlp
+    first", "parallel". `layers`: which, in which order. `used`: whether a residual unit is. `snake`: "exp", "plain" for
+    alpha and beta as stored, "alpha" for alpha in beta's place, and more in `_SNAKES`; `snake_after`: it follows the
+    transposed convolution. `trim`: which sides of a transposed convolution lose their margin: "both", "right", "left",
+    "none", or "halves", of which each loses one; `upsampled`: "learned", by it, or "repeated", each frame as often.
+    `padding`: "causal", "centred", "right", "edge", "mirror", "circle". `dilated`: whether the residual units' kernels
+    are; `dilations`: by how much. `rates`: of the decoder. `limit`: "clip", "tanh", "none", "peak", "wrap". `biases`,
+    `layer_scale`, `gamma`: whether they are there. `half`: activations rounded to float16, infinite beyond its range.
     """
 
     pool: str = "mean"
@@ -61,6 +62,8 @@ class Choices:
     first: int = 0
     group: int = 0
     lowest: int | None = None
+    late_keys: int = 0
+    scale_first: bool = False
     window: int | None = None
     sees: str = "past"
     masked: str = "nothing"
@@ -224,6 +227,8 @@ class VocoderMirror:
         embedded = self._keep("code2wav.code_embedding", table[rows])
         n = len(codes)
         divisor = {"sum": 1, "sqrt": n**0.5, "fewer": max(n - 1, 1)}.get(own.pool, n)
+        if own.pool == "first apart":
+            return np.asarray(embedded[0] + embedded[1:].mean(axis=0, dtype=np.float32), np.float32)
         added = [group for group in range(n) if group not in own.not_added]
         return np.asarray(embedded[added].sum(axis=0, dtype=np.float32) / np.float32(divisor), np.float32)
 
@@ -246,7 +251,8 @@ class VocoderMirror:
     def _attend(self, path: str, x: FloatArray, choices: AnyChoices) -> FloatArray:
         normed = self._rms(f"{path}.input_layernorm", x, choices)
         scale = f"{path}.self_attn_layer_scale"
-        y = self._scale(scale, self._attention(f"{path}.self_attn", normed, choices), choices)
+        y = self._attention(f"{path}.self_attn", normed, choices)
+        y = y if choices.at(f"{path}.self_attn").scale_first else self._scale(scale, y, choices)
         return _joined(choices.at(f"{path}.self_attn").residual, x, normed, y, lambda: self._scale(scale, x, choices))
 
     def _feed(self, path: str, x: FloatArray, choices: AnyChoices) -> FloatArray:
@@ -284,7 +290,7 @@ class VocoderMirror:
         inner = opened + x @ up.T if own.gate == "sum" else opened * (x @ up.T)
         return np.asarray(self._rounded(path, inner, choices) @ down.T, np.float32)
 
-    def _rotation(self, time: int, own: Choices) -> tuple[FloatArray, FloatArray]:
+    def _rotation(self, time: int, own: Choices, late: int = 0) -> tuple[FloatArray, FloatArray]:
         width = self.geometry["head_dim"] // (2 if own.rope == "narrow" else 1)
         theta = self.geometry["rope_theta"] if own.theta is None else own.theta
         speeds = theta ** (-np.arange(0, width, 2) / width)
@@ -294,7 +300,7 @@ class VocoderMirror:
         at = {"same": 0 * each, "reversed": each[::-1], "doubled": 2 * each, "halved": each / 2}.get(
             own.positions, each
         )
-        angles = at[:, None] * (speeds * {"off": 0, "backwards": -1}.get(own.rope, 1))
+        angles = (at[:, None] + late) * (speeds * {"off": 0, "backwards": -1}.get(own.rope, 1))
         return np.cos(angles).astype(np.float32), np.sin(angles).astype(np.float32)
 
     def _mask(self, time: int, own: Choices) -> npt.NDArray[np.bool_]:
@@ -313,7 +319,8 @@ class VocoderMirror:
         q, k, v = ((x @ weight.T).reshape(len(x), -1, width) for weight in parts[:3])
         rotation = self._rotation(len(x), own)
         q = _rotated(q, rotation, own.rope) if "q" in own.rotated else q
-        k = _rotated(k, rotation, own.rope) if "k" in own.rotated else k
+        late = self._rotation(len(x), own, own.late_keys) if own.late_keys else rotation
+        k = _rotated(k, late, own.rope) if "k" in own.rotated else k
         v = _rotated(v, rotation, own.rope) if "v" in own.rotated else v
         again = heads // kv_heads
         k, v = (np.tile(p, (1, again, 1)) if own.key_heads == "tiled" else np.repeat(p, again, axis=1) for p in (k, v))
@@ -325,7 +332,9 @@ class VocoderMirror:
         weights /= weights.sum(axis=-1, keepdims=True)
         mixed = (weights @ v).swapaxes(0, 1)
         mixed = mixed.swapaxes(1, 2) if own.heads == "interleaved" else mixed
-        return np.asarray(mixed.reshape(len(x), -1) @ parts[3].T, np.float32)
+        mixed = mixed.reshape(len(x), -1)
+        mixed = mixed * self._weight(f"{path}_layer_scale.scale") if own.scale_first else mixed
+        return np.asarray(mixed @ parts[3].T, np.float32)
 
     # --- convolutions: [channels, time] -----------------------------------------------------------------------------
 

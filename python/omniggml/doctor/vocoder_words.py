@@ -59,6 +59,7 @@ _SAID: Mapping[str, Mapping[Any, str]] = {
     "pool": {
         "sum": "the groups' embeddings are summed, not averaged",
         "sqrt": "the sum of the groups' embeddings is divided by the root of their number",
+        "first apart": "the first group's embedding is added to the mean of the others",
         "fewer": "the sum of the groups' embeddings is divided by one less than their number",
     },
     "scale": {

@@ -65,6 +65,18 @@ def test_it_begins_at_a_frame(sound: Any) -> None:
     assert found.sentence == " What is left over begins at frame 17."
 
 
+def test_it_lies_in_some_frames_alone(sound: Any) -> None:
+    """As at the beginning of two pieces, of which the second is short."""
+    found = shape(sound, gated(beside(sound), lambda frame: ((frame >= 12) & (frame < 22)) | (frame >= 40)))
+    assert found.only == ((12, 21), (40, 47)) and found.in_time and found.begins == 0
+    assert found.sentence.endswith("lies in frames 12 to 21 and 40 to 47 alone.")
+
+
+def test_what_is_uneven_lies_everywhere(sound: Any) -> None:
+    found = shape(sound, gated(beside(sound), lambda frame: np.where(frame % 3 == 0, 1.0, 0.15)))
+    assert found.only == ()
+
+
 def test_it_grows(sound: Any) -> None:
     found = shape(sound, gated(beside(sound), lambda frame: 1.08**frame))
     assert found.grows > 10 and found.begins == 0

@@ -27,12 +27,14 @@ _KHZ = 1000
 class Shape:
     """`begins`: the first frame that differs, 0 where all do. `grows`: the power at the end over that at the beginning,
     beside the sound; 1 where it neither grows nor fades. `period`: of how many frames it comes back in one, 0 for none.
+    `only`: first and last of the frames in a row that hold all of it, () where it is in most.
     `in_pauses`: whether it is as loud where ours is silent. `band`: the Hz between which it lies, None for everywhere
     or where ours lies."""
 
     begins: int
     grows: float
     period: int
+    only: tuple[tuple[int, int], ...]
     in_pauses: bool
     band: tuple[float, float] | None
 
@@ -44,6 +46,9 @@ class Shape:
             words.append("grows towards the end" if self.grows > 1 else "is largest at the beginning")
         if self.period:
             words.append(f"comes back every {self.period} frames")
+        if self.only:
+            runs = [f"{first} to {last}" for first, last in self.only]
+            words.append(f"lies in frames {', '.join(runs[:-1])}{' and ' if len(runs) > 1 else ''}{runs[-1]} alone")
         if self.in_pauses:
             words.append("is as loud in the pauses")
         if self.band is not None:
@@ -59,7 +64,7 @@ class Shape:
     @property
     def in_time(self) -> bool:
         """Whether it is bound to a time, as rounding isn't."""
-        return bool(self.begins or self.period or self.grows != 1)
+        return bool(self.begins or self.period or self.only or self.grows != 1)
 
     def as_evidence(self) -> dict[str, Any]:
         """For `--json`."""
@@ -67,6 +72,7 @@ class Shape:
             "begins_at_frame": self.begins,
             "grows": round(self.grows, 3),
             "period_in_frames": self.period,
+            "only_in_frames": [list(run) for run in self.only],
             "in_pauses": self.in_pauses,
             "band_hz": self.band,
         }
@@ -78,7 +84,7 @@ def shape_of(theirs: Samples, ours: Samples, found: Match, per_frame: int) -> Sh
     frames = min(len(a), len(b)) // per_frame
     a, b = a[: frames * per_frame], b[: frames * per_frame]
     if frames < bounds.FEWEST_SHAPED:
-        return Shape(0, 1.0, 0, False, None)
+        return Shape(0, 1.0, 0, (), False, None)
     b = found.gain * (b - b.mean())
     # A constant is allowed for, as it is usually: what differs at times may have one of its own.
     left = (a - b - np.median(a - b)).reshape(frames, per_frame)
@@ -86,11 +92,12 @@ def shape_of(theirs: Samples, ours: Samples, found: Match, per_frame: int) -> Sh
     power, loudness = np.square(left).mean(axis=1), np.square(sound).mean(axis=1)
     loud = loudness > bounds.PAUSE_SHARE * loudness.mean()
     share = np.where(loud, power / (loudness + _TINY), np.nan)
-    begins = _begins(share)
+    begins, period = _begins(share), _period(share)
     return Shape(
         begins,
         _grows(share[begins:]),
-        _period(share),
+        period,
+        () if begins or period else _only(share),
         _in_pauses(power[begins:], loud[begins:]),
         _band(left, sound),
     )
@@ -105,6 +112,20 @@ def _begins(share: Floats) -> int:
     if np.isfinite(share[:first]).sum() < bounds.FEWEST_BEFORE:
         return 0
     return first if np.nanmax(share[first : first + bounds.FEWEST_BEFORE]) > bounds.AT_ONCE * usual else 0
+
+
+def _only(share: Floats) -> tuple[tuple[int, int], ...]:
+    """The frames in a row that differ, where many that sound leave over less than a hundredth of what all do: as those
+    at the beginning of pieces that saw too little of what comes before."""
+    heard = share[np.isfinite(share)]
+    if len(heard) < bounds.FEWEST_SHAPED:
+        return ()
+    usual = bounds.UNTOUCHED * float(heard.mean())
+    differs = np.flatnonzero(share > usual)
+    if (heard <= usual).sum() < bounds.MANY_UNTOUCHED * len(heard) or not len(differs):
+        return ()
+    runs = np.split(differs, np.flatnonzero(np.diff(differs) > bounds.FEWEST_BEFORE) + 1)
+    return tuple((int(run[0]), int(run[-1])) for run in runs) if len(runs) <= bounds.MOST_RUNS else ()
 
 
 def _grows(share: Floats) -> float:

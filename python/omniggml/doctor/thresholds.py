@@ -1041,6 +1041,9 @@ AS_LONG = 2.1
 """Times that one of two signals may be longer which are compared from their beginning on."""
 # The shape of what is left over, in frames, and in shares of a usual frame's.
 FEWEST_SHAPED, FEWEST_BEFORE, SHORTEST_SEAM, FEWEST_SEAMS = 8, 2, 3, 4
+LEFT_BY_ROUNDING = 1e-5
+"""The share that sound files of 16 bits and float32 arithmetic leave over at most."""
+MANY_UNTOUCHED, MOST_RUNS = 0.3, 6
 UNTOUCHED, AT_ONCE, GROWS, COMES_BACK, AS_LOUD = 0.01, 0.1, 4.0, 4.0, 0.25
 PAUSE_SHARE, IN_BAND, OURS_IN_BAND = 1e-2, 0.9, 0.5
 FEW_LEVELS, HALF_A_STEP, FEWEST_PIECES = 64, 0.51, 8

@@ -103,4 +103,6 @@ _SAID: Mapping[str, Mapping[Any, str]] = {
 
 def said(choice: str, value: Any) -> str | None:
     """The clause for another value of one of `Choices`; None where its name and the value say it."""
+    if choice == "positions" and str(value).startswith("anew"):
+        return f"positions are counted {value} frames"
     return _SAID.get(choice, {}).get(value)

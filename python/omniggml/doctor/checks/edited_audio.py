@@ -178,7 +178,7 @@ class EditedAudio(TheirAudio):
         if found.before or found.after:
             self.report.find(
                 "audio.silence-around",
-                f"{found.before} samples of silence come before ours, {found.after} after it.",
+                f"{_around(found.before, 'before', found.after, 'after')} ours.",
                 before=found.before,
                 after=found.after,
             )
@@ -281,3 +281,11 @@ def _doubled_or_gap(found: list[Stretch], theirs: Samples) -> str:
         between = theirs[one.at + one.length - bounds.PIECE : two.at + bounds.PIECE]
         gaps += longest_silence(between) > added - bounds.LEAST_INSIDE
     return "gap" if gaps * 2 >= len(found) - 1 else "doubled"
+
+
+def _around(before: int, one: str, after: int, other: str) -> str:
+    """What lies at either end, or at both."""
+    ends = [(n, word) for n, word in ((before, one), (after, other)) if n]
+    return " and ".join(
+        f"{n} samples {'of silence ' if not at else ''}come {word}" for at, (n, word) in enumerate(ends)
+    )

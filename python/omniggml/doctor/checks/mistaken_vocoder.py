@@ -142,7 +142,7 @@ class MistakenVocoder(TheirAudio):
         self.report.find(
             f"vocoder.{best.mistakes[0].kind}",
             f"Your audio equals ours when {both}{', and '.join(clauses)} ({share(best.residual)} of it is left over; "
-            f"{share(best.without)} without).",
+            f"{share(best.without)} without).{self._beyond(best)}",
             tensors=tuple(mistake.where for mistake in best.mistakes),
             cause=tuple(mistake.cause for mistake in best.mistakes),
             residual=best.residual,
@@ -162,6 +162,12 @@ class MistakenVocoder(TheirAudio):
                 residual=other.residual,
             )
         return True
+
+    def _beyond(self, best: Explanation) -> str:
+        """What is left over may hide what makes less."""
+        if best.residual <= max(bounds.LEFT_BY_ROUNDING, self.search.explained):
+            return ""
+        return " What is left over is what an engine of 16 bits leaves, or a smaller mistake beside it."
 
     def _changed(self, change: Alteration | None) -> bool:
         if change is None:

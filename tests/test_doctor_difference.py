@@ -72,6 +72,12 @@ def test_it_lies_in_some_frames_alone(sound: Any) -> None:
     assert found.sentence.endswith("lies in frames 12 to 21 and 40 to 47 alone.")
 
 
+def test_frames_that_differ_do_not_spoil_the_others(sound: Any) -> None:
+    """Whose loudness one gain for all would take them for another."""
+    softer = gated(sound, lambda frame: np.where((frame >= 12) & (frame < 22) | (frame >= 42), -0.15, 0.0))
+    assert shape(sound, softer).only == ((12, 21), (42, 47))
+
+
 def test_what_is_uneven_lies_everywhere(sound: Any) -> None:
     found = shape(sound, gated(beside(sound), lambda frame: np.where(frame % 3 == 0, 1.0, 0.15)))
     assert found.only == ()

@@ -85,7 +85,7 @@ def shape_of(theirs: Samples, ours: Samples, found: Match, per_frame: int) -> Sh
     a, b = a[: frames * per_frame], b[: frames * per_frame]
     if frames < bounds.FEWEST_SHAPED:
         return Shape(0, 1.0, 0, (), False, None)
-    b = found.gain * (b - b.mean())
+    b = _usual_gain(a, b - b.mean(), frames, found.gain) * (b - b.mean())
     # A constant is allowed for, as it is usually: what differs at times may have one of its own.
     left = (a - b - np.median(a - b)).reshape(frames, per_frame)
     sound = b.reshape(frames, per_frame)
@@ -101,6 +101,15 @@ def shape_of(theirs: Samples, ours: Samples, found: Match, per_frame: int) -> Sh
         _in_pauses(power[begins:], loud[begins:]),
         _band(left, sound),
     )
+
+
+def _usual_gain(theirs: Samples, ours: Samples, frames: int, fitted: float) -> float:
+    """Of the frames that sound: one that fits all together takes from those that differ, and leaves some over in the
+    others."""
+    x, y = theirs.reshape(frames, -1), ours.reshape(frames, -1)
+    own = np.square(y).sum(axis=1)
+    loud = own > bounds.PAUSE_SHARE * own.mean()
+    return float(np.median((x * y).sum(axis=1)[loud] / own[loud])) if loud.any() else fitted
 
 
 def _begins(share: Floats) -> int:
@@ -124,7 +133,8 @@ def _only(share: Floats) -> tuple[tuple[int, int], ...]:
     differs = np.flatnonzero(share > usual)
     if (heard <= usual).sum() < bounds.MANY_UNTOUCHED * len(heard) or not len(differs):
         return ()
-    runs = np.split(differs, np.flatnonzero(np.diff(differs) > bounds.FEWEST_BEFORE) + 1)
+    every = np.split(differs, np.flatnonzero(np.diff(differs) > bounds.FEWEST_BEFORE) + 1)
+    runs = [run for run in every if np.nansum(share[run]) > bounds.UNTOUCHED * heard.sum()]
     return tuple((int(run[0]), int(run[-1])) for run in runs) if len(runs) <= bounds.MOST_RUNS else ()
 
 

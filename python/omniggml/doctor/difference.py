@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from omniggml.comparison.agreement import Match
 from omniggml.doctor import thresholds as bounds
+from omniggml.doctor.words import listed
 from omniggml.spec.model_config import SAMPLE_RATE
 
 Samples = npt.NDArray[np.float64]
@@ -47,8 +48,7 @@ class Shape:
         if self.period:
             words.append(f"comes back every {self.period} frames")
         if self.only:
-            runs = [f"{first} to {last}" for first, last in self.only]
-            words.append(f"lies in frames {', '.join(runs[:-1])}{' and ' if len(runs) > 1 else ''}{runs[-1]} alone")
+            words.append(f"lies in frames {listed([f'{first} to {last}' for first, last in self.only])} alone")
         if self.in_pauses:
             words.append("is as loud in the pauses")
         if self.band is not None:
@@ -58,8 +58,7 @@ class Shape:
     @property
     def sentence(self) -> str:
         """One sentence, "" where it follows the sound."""
-        *words, last = self.clauses or [""]
-        return f" What is left over {', '.join(words)}{' and ' if words else ''}{last}." if last else ""
+        return f" What is left over {listed(self.clauses)}." if self.clauses else ""
 
     @property
     def in_time(self) -> bool:
@@ -85,12 +84,17 @@ def shape_of(theirs: Samples, ours: Samples, found: Match, per_frame: int) -> Sh
     a, b = a[: frames * per_frame], b[: frames * per_frame]
     if frames < bounds.FEWEST_SHAPED:
         return Shape(0, 1.0, 0, (), False, None)
-    b = _usual_gain(a, b - b.mean(), frames, found.gain) * (b - b.mean())
+    b = b - b.mean()
+    own = np.square(b).reshape(frames, per_frame).mean(axis=1)
+    loud = own > bounds.PAUSE_SHARE * own.mean()
+    # One gain that fits all frames together takes from those that differ, and leaves some over in the others.
+    gains = (a * b).reshape(frames, per_frame).mean(axis=1)[loud] / own[loud]
+    gain = float(np.median(gains)) if loud.any() else found.gain
+    b = gain * b
     # A constant is allowed for, as it is usually: what differs at times may have one of its own.
     left = (a - b - np.median(a - b)).reshape(frames, per_frame)
     sound = b.reshape(frames, per_frame)
-    power, loudness = np.square(left).mean(axis=1), np.square(sound).mean(axis=1)
-    loud = loudness > bounds.PAUSE_SHARE * loudness.mean()
+    power, loudness = np.square(left).mean(axis=1), gain**2 * own
     share = np.where(loud, power / (loudness + _TINY), np.nan)
     begins, period = _begins(share), _period(share)
     return Shape(
@@ -101,15 +105,6 @@ def shape_of(theirs: Samples, ours: Samples, found: Match, per_frame: int) -> Sh
         _in_pauses(power[begins:], loud[begins:]),
         _band(left, sound),
     )
-
-
-def _usual_gain(theirs: Samples, ours: Samples, frames: int, fitted: float) -> float:
-    """Of the frames that sound: one that fits all together takes from those that differ, and leaves some over in the
-    others."""
-    x, y = theirs.reshape(frames, -1), ours.reshape(frames, -1)
-    own = np.square(y).sum(axis=1)
-    loud = own > bounds.PAUSE_SHARE * own.mean()
-    return float(np.median((x * y).sum(axis=1)[loud] / own[loud])) if loud.any() else fitted
 
 
 def _begins(share: Floats) -> int:

@@ -7,7 +7,7 @@ have any two modules in each other's place, or count them from another one on.
 from __future__ import annotations
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -94,7 +94,8 @@ def _of_families(shapes: Shapes, families: Mapping[str, Sequence[str]]) -> Itera
 def _but_for_single_ones(families: Mapping[str, Sequence[str]]) -> Iterator[tuple[str, list[str]]]:
     """Without what is alone of its class, as the norm behind all layers is."""
     for family, names in families.items():
-        alone = [name for name in names if sum(class_of(name) == class_of(other) for other in names) == 1]
+        classes = Counter(map(class_of, names))
+        alone = [name for name in names if classes[class_of(name)] == 1]
         if alone:
             but = " and ".join(module_of(name) for name in alone)
             yield f"{family} but {but}", [name for name in names if name not in alone]

@@ -411,11 +411,13 @@ class PortSearch:
         ]
         return sorted(found, key=lambda explanation: explanation.residual)
 
-    def _glimpsed(self, trials: Trials, mistakes: Iterable[PortMistake]) -> Iterator[tuple[PortMistake, float]]:
+    def _glimpsed(
+        self, trials: Trials, mistakes: Iterable[PortMistake], place: int = 0
+    ) -> Iterator[tuple[PortMistake, float]]:
         """Of a large vocoder several at once, of a small one several together."""
         if self._is_large:
-            return side_by_side(trials.glimpsed, mistakes, self.at_once)
-        return trials.glimpsed_in_turn(mistakes)
+            return side_by_side(lambda mistake: trials.glimpsed(mistake, place), mistakes, self.at_once)
+        return trials.glimpsed_in_turn(mistakes, place)
 
     def _dominated(self, first: PortMistake, mistakes: list[PortMistake]) -> list[Explanation]:
         """What explains all, where one mistake explains nearly all: another of the same modules, or it and a second."""
@@ -474,7 +476,7 @@ class PortSearch:
             words = f"looking at another place, number {place}"
             lefts = [left for left, _ in nearer]
             again = self.progress.through((mistake for _, mistake in nearer), len(nearer), words)
-            seen = trials.glimpsed_in_turn(again, place)
+            seen = self._glimpsed(trials, again, place)
             nearer = [
                 ((place * left + here) / (place + 1), mistake)
                 for left, (mistake, here) in zip(lefts, seen, strict=True)

@@ -86,13 +86,11 @@ class Trials:
     def _glimpsed_together(self, look: _Look, mistakes: Sequence[PortMistake]) -> list[npt.NDArray[np.float32] | None]:
         """The samples of each; None where it can't be computed."""
         made: list[npt.NDArray[np.float32] | None] = [None] * len(mistakes)
-        given: dict[int, list[npt.NDArray[np.generic]]] = defaultdict(list)
-        numbers: dict[int, list[int]] = defaultdict(list)
+        given: dict[int, dict[int, npt.NDArray[np.generic]]] = defaultdict(dict)  # by stage and number
         for n, mistake in enumerate(mistakes):
             behind = self._stage_behind(mistake)
             if look is self._looks[0] and id(mistake) in self._passed:
-                given[behind].append(self._passed.pop(id(mistake)))
-                numbers[behind].append(n)
+                given[behind][n] = self._passed.pop(id(mistake))
                 continue
             try:
                 begun = self._begun(look, mistake)
@@ -105,14 +103,12 @@ class Trials:
                 with np.errstate(over="ignore", invalid="ignore"):
                     for number in range(first, behind):
                         x = cone.made(mirror, number, cone.given(number, x))
-                given[behind].append(cone.given(behind, x))
-                numbers[behind].append(n)
+                given[behind][n] = cone.given(behind, x)
             except (ValueError, IndexError):
                 continue  # shapes that don't fit: no port could compute it either
         if given:
-            together = look.cone.samples_of_many(self.mirror, given)
-            in_order = [n for stage in sorted(numbers) for n in numbers[stage]]
-            for n, samples in zip(in_order, together, strict=True):
+            together = look.cone.samples_of_many(self.mirror, {stage: [*own.values()] for stage, own in given.items()})
+            for n, samples in zip((n for stage in sorted(given) for n in given[stage]), together, strict=True):
                 made[n] = samples
         return made
 

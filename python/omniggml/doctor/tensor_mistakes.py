@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise, permutations, takewhile
 from math import sqrt
 
@@ -265,11 +265,11 @@ def _exchanged(shapes: Mapping[str, tuple[int, ...]], *, whole_classes: bool) ->
             for pattern, some in groups.items():
                 if len(some) > 1:
                     yield _swap(some, pattern, other)
-                    yield from _tied(some, pattern, other)
+                    yield from _tied(some, module_of(pattern), pattern, other)
         else:
             for pair in pairs:
                 yield _swap([pair], pair[0], other)
-                yield from _tied([pair], pair[0], other)
+                yield from _tied([pair], module_of(pair[0]), pair[0], other)
 
 
 def _swap(pairs: list[tuple[str, str]], where: str, other: str) -> TensorMistake:
@@ -279,11 +279,10 @@ def _swap(pairs: list[tuple[str, str]], where: str, other: str) -> TensorMistake
     return TensorMistake("swapped", module_of(where), f"{where} and {other} are exchanged", changes)
 
 
-def _tied(pairs: list[tuple[str, str]], where: str, other: str) -> Iterator[TensorMistake]:
-    """One object where two belong."""
-    clauses = f"{other} stands in for {where}", f"{where} stands in for {other}"
-    for clause, own in zip(clauses, (pairs, [(two, one) for one, two in pairs]), strict=True):
-        yield TensorMistake("copied", module_of(where), clause, {to: taking(source) for to, source in own})
+def _tied(pairs: list[tuple[str, str]], where: str, one: str, other: str) -> Iterator[TensorMistake]:
+    """One object where two belong: `other` where `one` does, and the other way round."""
+    yield TensorMistake("copied", where, f"{other} stands in for {one}", {a: taking(b) for a, b in pairs})
+    yield TensorMistake("copied", where, f"{one} stands in for {other}", {b: taking(a) for a, b in pairs})
 
 
 def _activations(shapes: Mapping[str, tuple[int, ...]]) -> Iterator[TensorMistake]:
@@ -291,11 +290,10 @@ def _activations(shapes: Mapping[str, tuple[int, ...]]) -> Iterator[TensorMistak
     units = [name.removesuffix("act1.alpha") for name in shapes if name.endswith("act1.alpha")]
     scopes = [(class_of(units[0]), units)] if len(units) > 1 else []
     for where, own in [*scopes, *((unit, [unit]) for unit in units)]:
-        one, two = f"{where}act1", f"{where}act2"
+        one = f"{where}act1"
         pairs = [(f"{unit}act1.{leaf}", f"{unit}act2.{leaf}") for unit in own for leaf in ("alpha", "beta")]
-        yield TensorMistake("swapped", one, f"{one} and act2 are exchanged", _swap(pairs, one, two).changes)
-        for tied in _tied(pairs, f"{one}.", "act2"):
-            yield replace(tied, where=one, clause=tied.clause.replace("act1.", "act1"))
+        yield TensorMistake("swapped", one, f"{one} and act2 are exchanged", _swap(pairs, one, "act2").changes)
+        yield from _tied(pairs, one, one, "act2")
 
 
 def taking(name: str) -> Reading:

@@ -20,6 +20,7 @@ from omniggml.doctor.joint_mistakes import joint_mistakes
 from omniggml.doctor.tensor_mistakes import TensorMistake, class_of, common, module_of, tensor_mistakes
 from omniggml.doctor.vocoder_mirror import ACTIVATIONS, LIMITS, RIGHT, SNAKES, Choices, Scoped, VocoderMirror
 from omniggml.doctor.vocoder_words import said
+from omniggml.doctor.words import listed
 
 FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int32]
@@ -72,7 +73,7 @@ class PortMistake:
     @property
     def moves(self) -> bool:
         """Whether a stage sees more, less or other samples."""
-        return any(getattr(own, name) != getattr(RIGHT, name) for own in self._own() for name in _MOVING)
+        return any(_differs(own, _MOVING) for own in self._own())
 
     def _own(self) -> list[Choices]:
         return [own for _, own in self.choices.changes]
@@ -160,13 +161,9 @@ def _scopes(paths: list[str]) -> Iterator[tuple[str, str, list[str]]]:
     many = [pattern for pattern, own in classes.items() if len(own) > 1]
     for some in dict.fromkeys((tuple(classes), tuple(many))):
         if len(some) > 1:
-            words = ", everywhere" if some == tuple(classes) and len(some) > _NAMED else f" in all of {_and(some)}"
+            words = ", everywhere" if some == tuple(classes) and len(some) > _NAMED else f" in all of {listed(some)}"
             own = [path for pattern in some for path in classes[pattern]]
             yield common(own), words, own
-
-
-def _and(words: Sequence[str]) -> str:
-    return " and ".join(filter(None, (", ".join(words[:-1]), words[-1])))
 
 
 def _above(path: str) -> Iterator[str]:
@@ -186,9 +183,14 @@ def _choice(kind: str, where: str, paths: list[str], clause: str, choices: Choic
 
 
 def _sees_far(choices: Choices) -> bool:
-    plain = Choices()
-    names = ("window", "sees", "masked", "rope", "rotated", "late_keys", "positions", "scale", "theta")
-    return any(getattr(choices, name) != getattr(plain, name) for name in names)
+    return _differs(
+        choices, ("window", "sees", "masked", "rope", "rotated", "late_keys", "positions", "scale", "theta")
+    )
+
+
+def _differs(choices: Choices, names: Sequence[str]) -> bool:
+    """Whether one of these is another than the right one."""
+    return any(getattr(choices, name) != getattr(RIGHT, name) for name in names)
 
 
 def _layer_lists(n: int) -> Iterator[tuple[str, tuple[int, ...], str]]:

@@ -250,16 +250,21 @@ class VocoderMirror:
 
     def _attend(self, path: str, x: FloatArray, choices: AnyChoices) -> FloatArray:
         normed = self._rms(f"{path}.input_layernorm", x, choices)
-        scale = f"{path}.self_attn_layer_scale"
-        y = self._attention(f"{path}.self_attn", normed, choices)
-        y = y if choices.at(f"{path}.self_attn").scale_first else self._scale(scale, y, choices)
-        return _joined(choices.at(f"{path}.self_attn").residual, x, normed, y, lambda: self._scale(scale, x, choices))
+        module = f"{path}.self_attn"
+        y = self._attention(module, normed, choices)
+        y = y if choices.at(module).scale_first else self._scale(f"{module}_layer_scale", y, choices)
+        return self._added(module, x, normed, y, choices)
 
     def _feed(self, path: str, x: FloatArray, choices: AnyChoices) -> FloatArray:
         normed = self._rms(f"{path}.post_attention_layernorm", x, choices)
-        scale = f"{path}.mlp_layer_scale"
-        y = self._scale(scale, self._mlp(f"{path}.mlp", normed, choices), choices)
-        return _joined(choices.at(f"{path}.mlp").residual, x, normed, y, lambda: self._scale(scale, x, choices))
+        module = f"{path}.mlp"
+        y = self._scale(f"{module}_layer_scale", self._mlp(module, normed, choices), choices)
+        return self._added(module, x, normed, y, choices)
+
+    def _added(self, module: str, x: FloatArray, normed: FloatArray, y: FloatArray, choices: AnyChoices) -> FloatArray:
+        residual = choices.at(module).residual
+        x = self._scale(f"{module}_layer_scale", x, choices) if residual == "scaled" else x
+        return _joined(residual, x, normed, y)
 
     def _last_norm(self, x: FloatArray, choices: AnyChoices) -> FloatArray:
         path = f"{_TRANSFORMER}.norm"
@@ -346,8 +351,8 @@ class VocoderMirror:
         y = y + self._bias(f"{path}.pwconv2", choices)
         gamma = self._weight(f"{path}.gamma")
         y = y * gamma if own.gamma else y
-        joined = _joined(own.residual, x, normed.T, y.T, lambda: x * gamma[:, None])
-        return self._keep(path, np.asarray(joined, np.float32))
+        x = x * gamma[:, None] if own.residual == "scaled" else x
+        return self._keep(path, np.asarray(_joined(own.residual, x, normed.T, y.T), np.float32))
 
     def _layer_norm(self, path: str, x: FloatArray, choices: AnyChoices) -> FloatArray:
         own = choices.at(path)
@@ -385,7 +390,7 @@ class VocoderMirror:
         bent = self._snake(f"{path}.act1", x, choices)
         y = self._convolved(f"{path}.conv1", bent, dilation if choices.at(f"{path}.conv1").dilated else 1, choices)
         y = self._convolved(f"{path}.conv2", self._snake(f"{path}.act2", y, choices), 1, choices)
-        return _joined(own.residual, x, bent, y, lambda: x)
+        return _joined(own.residual, x, bent, y)
 
     def _snake(self, path: str, x: FloatArray, choices: AnyChoices) -> FloatArray:
         alpha, beta = self._weight(f"{path}.alpha"), self._weight(f"{path}.beta")
@@ -479,13 +484,11 @@ def trimmed(margin: int, trim: str) -> tuple[int, int]:
     return (0 if trim in ("right", "none") else margin), (0 if trim in ("left", "none") else margin)
 
 
-def _joined(
-    residual: str, x: FloatArray, normed: FloatArray, y: FloatArray, scaled: Callable[[], FloatArray]
-) -> FloatArray:
-    """What a branch computed, and what it branched from; `scaled`: that, scaled as the branch is."""
+def _joined(residual: str, x: FloatArray, normed: FloatArray, y: FloatArray) -> FloatArray:
+    """What a branch computed, and what it branched from."""
     if residual == "none":
         return np.asarray(y, np.float32)
-    whole = (normed if residual == "normed" else scaled() if residual == "scaled" else x) + y
+    whole = (normed if residual == "normed" else x) + y
     return np.asarray(whole / np.float32(2) if residual == "mean" else whole, np.float32)
 
 

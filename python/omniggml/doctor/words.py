@@ -18,6 +18,11 @@ def some(names: Sequence[str], most: int = 3) -> str:
     return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
 
 
+def listed(words: Sequence[str]) -> str:
+    """One after the other: "a, b and c"; "" of none."""
+    return " and ".join(filter(None, (", ".join(words[:-1]), *words[-1:])))
+
+
 def seams_lose(seams: int, samples: int) -> str:
     """How many samples each of them loses."""
     return f"one seam loses {samples} samples" if seams == 1 else f"{seams} seams lose {samples} samples each"

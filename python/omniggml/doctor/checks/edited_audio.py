@@ -178,7 +178,7 @@ class EditedAudio(TheirAudio):
         if found.before or found.after:
             self.report.find(
                 "audio.silence-around",
-                f"{_around(found.before, 'before', found.after, 'after')} ours.",
+                f"{_silence(found.before, found.after)} ours.",
                 before=found.before,
                 after=found.after,
             )
@@ -283,9 +283,8 @@ def _doubled_or_gap(found: list[Stretch], theirs: Samples) -> str:
     return "gap" if gaps * 2 >= len(found) - 1 else "doubled"
 
 
-def _around(before: int, one: str, after: int, other: str) -> str:
-    """What lies at either end, or at both."""
-    ends = [(n, word) for n, word in ((before, one), (after, other)) if n]
-    return " and ".join(
-        f"{n} samples {'of silence ' if not at else ''}come {word}" for at, (n, word) in enumerate(ends)
-    )
+def _silence(before: int, after: int) -> str:
+    """At either end, or at both."""
+    if before and after:
+        return f"{before} samples of silence come before and {after} samples come after"
+    return f"{before} samples of silence come before" if before else f"{after} samples of silence come after"

@@ -91,16 +91,22 @@ def likely_pairs(observed: FloatArray, sums: FloatArray, most: int) -> list[tupl
     order; none that leave too much of it."""
     goes, sizes = sums @ observed, np.square(sums).sum(axis=1)
     power = float(observed @ observed)
-    found: list[tuple[float, int, int]] = []
+    enough, found = (1 - bounds.PAIR_LEAVES) * power, np.zeros((0, 3))  # what is explained, and the two
     for start in range(0, len(sums), bounds.PAIRS_AT_ONCE):
         rows = slice(start, start + bounds.PAIRS_AT_ONCE)
-        both = goes[rows, None] + goes[None]
-        size = np.maximum(sizes[rows, None] + sizes[None] + 2 * (sums[rows] @ sums.T), bounds.LEAST_CHANGE * power)
+        both = goes[rows, None] + goes[start:]
+        size = 2 * sums[rows] @ sums[start:].T
+        size += sizes[rows, None]
+        size += sizes[start:]
+        np.maximum(size, bounds.LEAST_CHANGE * power, out=size)
         factor = both / size
-        explained = np.where(np.abs(np.log2(np.maximum(factor, 0.1))) < 1, both * factor, 0)
-        explained[np.arange(len(both))[:, None] + start >= np.arange(len(sums))[None]] = 0  # each pair once
-        flat = explained.ravel()
-        best = np.argpartition(-flat, min(most, flat.size - 1))[:most]
-        found += [(float(flat[at]), start + int(at) // len(sums), int(at) % len(sums)) for at in best]
-    near = [entry for entry in sorted(found, reverse=True) if entry[0] > (1 - bounds.PAIR_LEAVES) * power]
-    return [(one, other) for _, one, other in near[:most]]
+        both *= factor
+        one, other = np.nonzero(both > enough)
+        near = (one < other) & (0.5 < factor[one, other]) & (factor[one, other] < 2)  # each pair once
+        one, other = one[near], other[near]
+        found = np.concatenate([found, np.stack([both[one, other], start + one, start + other], axis=1)])
+        if len(found) > most:
+            found = found[np.argsort(-found[:, 0], kind="stable")[:most]]
+            enough = max(enough, float(found[-1, 0]))
+    order = np.argsort(-found[:, 0], kind="stable")
+    return [(int(one), int(other)) for _, one, other in found[order]]

@@ -46,6 +46,7 @@ class Trials:
         self._entering: dict[int, list[npt.NDArray[np.generic]]] = {}
         self._plain: dict[int, Match] = {}
         self._noises: dict[int, float] = {}
+        self._right: dict[int, npt.NDArray[np.generic]] = {}  # by stage: see `_made_by`
         self.sizes: dict[int, float] = {}  # by a mistake's id: see `_expected`
         self.sums: dict[int, npt.NDArray[np.float32]] = {}  # by a mistake's id: see `FirstOrder`, as far as it is known
         self._passed: dict[int, npt.NDArray[np.generic]] = {}  # by a mistake's id: what is given to what follows on it
@@ -285,7 +286,9 @@ class Trials:
         """What a stage makes without another mistake, where the cone looks."""
         if stage < self._first.convolutions:
             return self._frames[stage + 1]
-        return self._first.made(self.mirror, stage, self._looks[0].entering(stage))
+        if stage not in self._right:
+            self._right[stage] = self._first.made(self.mirror, stage, self._looks[0].entering(stage))
+        return self._right[stage]
 
     def _noise(self, stage: int) -> float:
         """By what the share of a stage's energy that is noise has to be multiplied to get that of the samples."""

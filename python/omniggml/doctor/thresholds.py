@@ -1002,7 +1002,7 @@ SUMS, GOES_WITH_THEIRS = 64, 0.7
 """Of the samples, which stand for these to first order; the cosine from which on a mistake is tried before others."""
 MOST_STAGES, WEIGHED_AT_ONCE, MOST_SUM = 6, 16, 1e12
 """Stages of changes whose sums are computed without a trial, of how many together, and what no sum comes to."""
-TRIED_TOGETHER = 24
+TRIED_TOGETHER = 12
 """Mistakes, so that products of matrices are large; what was tried for nothing takes no longer than is worth it."""
 LIKELIER, LIKELIER_BUDGET = 0.55, 2.5e10
 """Of misread weights of one module, in the order in which they are tried, the share that is, but for those that to

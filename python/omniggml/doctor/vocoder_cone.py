@@ -21,14 +21,11 @@ FloatArray = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class _Span:
-    """What a stage is given, [first, last), and which of what it makes of that, `rate` of each, is looked at. `before`:
-    how many it would see before the speech, where there are none."""
+    """What a stage is given, [first, last), and which of what it makes of that is looked at."""
 
     first: int
     last: int
     makes: slice
-    rate: int
-    before: int
 
 
 class Cone:
@@ -41,8 +38,8 @@ class Cone:
         self._spans: dict[int, _Span] = {}
         for number in range(len(self.stages) - 1, self._convolutions - 1, -1):
             first, last, rate = self._seen(self.stages[number], start, stop)
-            first, before = max(first, 0), max(-first, 0)
-            self._spans[number] = _Span(first, last, slice(start - first * rate, stop - first * rate), rate, before)
+            first = max(first, 0)
+            self._spans[number] = _Span(first, last, slice(start - first * rate, stop - first * rate))
             start, stop = first, last
         self.frames = stop
 
@@ -81,34 +78,19 @@ class Cone:
 
     def samples_of_many(self, mirror: VocoderMirror, given: Mapping[int, Sequence[npt.NDArray[Any]]]) -> FloatArray:
         """[number of them, samples], as `samples` of each: of what stages are given, by stages' numbers, all behind the
-        transformer. One behind the other, so that each product is of all that have come so far."""
-        many: npt.NDArray[Any] | None = None
+        transformer. Side by side, so that each product is of all that have come so far."""
+        many: list[npt.NDArray[Any]] = []
         with np.errstate(over="ignore", invalid="ignore"):
             for number in range(min(given), len(self.stages)):
-                come = [np.stack(given[number])] if number in given else []
-                many = np.concatenate([*([] if many is None else [many]), *come])
-                many = self._made_apart(mirror, number, many)
-        assert many is not None
-        return np.asarray(many[:, 0], np.float32)
+                come = [np.stack(given[number], axis=1)] if number in given else []
+                many = [self.made(mirror, number, np.concatenate([*many, *come], axis=1))]
+        return np.asarray(many[0][0], np.float32)
 
     @property
     def keeps_apart(self) -> bool:
-        """Whether what lies one behind the other is computed as each alone: no choice hangs on all samples, or puts
-        another thing than zeros before the first or behind the last."""
+        """Whether what lies side by side is computed as each alone."""
         chosen = [self._choices] if isinstance(self._choices, Choices) else [own for _, own in self._choices.changes]
-        pads = all(own.padding in ("causal", "centred", "right") for own in chosen)
-        return pads and not any(own.limit == "peak" or own.layer_norm == "over time" for own in chosen)
-
-    def _made_apart(self, mirror: VocoderMirror, number: int, many: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """many: [number of them, channels, time]. What is looked at sees nothing of what lies before or behind."""
-        span, (n, channels, time) = self._spans[number], many.shape
-        each = span.before + time
-        x = np.zeros((channels, n, each), np.float32)
-        x[:, :, span.before :] = many.swapaxes(0, 1)
-        y = mirror.step(self.stages[number], x.reshape(channels, n * each), self._choices)
-        missing = n * each * span.rate - y.shape[1]  # at the end, which is trimmed
-        y = np.pad(y, ((0, 0), (0, missing))) if missing > 0 else y[:, : n * each * span.rate]
-        return y.reshape(len(y), n, -1)[:, :, span.before * span.rate :][:, :, span.makes].swapaxes(0, 1)
+        return not any(own.limit == "peak" for own in chosen)
 
     def given(self, number: int, x: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Of what the stage before makes what this one is given."""
@@ -117,8 +99,8 @@ class Cone:
 
     def made(self, mirror: VocoderMirror, number: int, x: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """What one stage makes of what it is given."""
-        x = mirror.step(self.stages[number], x, self._choices)
-        return x[:, self._spans[number].makes] if number >= self._convolutions else x
+        span = self._spans.get(number)
+        return mirror.step(self.stages[number], x, self._choices, span.makes if span else slice(None))
 
     def unlooked(self, number: int, looked: FloatArray) -> Callable[[int], FloatArray]:
         """What is looked at of what a stage makes, [.., time], among all that it makes, which is so many long: zero

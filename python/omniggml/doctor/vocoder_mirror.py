@@ -25,6 +25,7 @@ IntArray = npt.NDArray[np.int64]
 DILATIONS = (1, 3, 9)
 _LAYER_NORM_EPS = 1e-6
 _TRANSFORMER = "code2wav.pre_transformer"
+_ALL = slice(None)
 
 
 @dataclass(frozen=True)
@@ -184,19 +185,21 @@ class VocoderMirror:
         """Values of a tensor by its full name."""
         return self._weight(name)
 
-    def step(self, stage: str, x: npt.NDArray[Any], choices: AnyChoices) -> FloatArray:
-        """What one stage makes of what enters it."""
+    def step(self, stage: str, x: npt.NDArray[Any], choices: AnyChoices, made: slice = _ALL) -> FloatArray:
+        """What one stage makes of what enters it. Behind the transformer that may be several, [channels, several,
+        time], and only what is looked at of each is `made`."""
         part = stage.removeprefix("code2wav.").split(".")
         if part[0] == "code_embedding":
             return self._embed(x, choices)
         if part[0] == "pre_transformer":
             return self._layer(int(part[2]), x, choices) if part[1] == "layers" else self._last_norm(x, choices)
+        if part[0] == "upsample" and part[2] == "1":
+            return self._convnext(stage, x, choices, made)
         if part[0] == "upsample":
-            ratio = self.geometry["upsampling_ratios"][int(part[1])]
-            return self._transposed(stage, x, ratio, choices) if part[2] == "0" else self._convnext(stage, x, choices)
+            return self._transposed(stage, x, self.geometry["upsampling_ratios"][int(part[1])], choices)[..., made]
         if part[0] == "decoder":
-            return self._decoder(stage, part, x, choices)
-        return self._keep("code2wav", limited(choices.at("code2wav").limit, x))
+            return self._decoder(stage, part, x, choices, made)
+        return self._keep("code2wav", limited(choices.at("code2wav").limit, x))[..., made]
 
     # --- pieces -----------------------------------------------------------------------------------------------------
 
@@ -341,102 +344,117 @@ class VocoderMirror:
         mixed = mixed * self._weight(f"{path}_layer_scale.scale") if own.scale_first else mixed
         return np.asarray(mixed @ parts[3].T, np.float32)
 
-    # --- convolutions: [channels, time] -----------------------------------------------------------------------------
+    # --- convolutions: [channels, time], or [channels, several, time] -------------------------------------------------
 
-    def _convnext(self, path: str, x: FloatArray, choices: AnyChoices) -> FloatArray:
+    def _convnext(self, path: str, x: FloatArray, choices: AnyChoices, made: slice) -> FloatArray:
         own = choices.at(path)
-        normed = self._layer_norm(f"{path}.norm", self._depthwise(f"{path}.dwconv", x, choices).T, choices)
-        y = normed @ self._weight(f"{path}.pwconv1.weight").T + self._bias(f"{path}.pwconv1", choices)
+        looks_at_all = choices.at(f"{path}.norm").layer_norm == "over time"
+        across = self._depthwise(f"{path}.dwconv", x, choices, _ALL if looks_at_all else made)
+        normed = self._layer_norm(f"{path}.norm", np.moveaxis(across, 0, -1), choices)  # [.., time, channels]
+        y = normed.reshape(-1, len(x)) @ self._weight(f"{path}.pwconv1.weight").T
+        y += self._bias(f"{path}.pwconv1", choices)
         y = ACTIVATIONS[own.gelu](y) @ self._weight(f"{path}.pwconv2.weight").T
-        y = y + self._bias(f"{path}.pwconv2", choices)
+        y += self._bias(f"{path}.pwconv2", choices)
         gamma = self._weight(f"{path}.gamma")
-        y = y * gamma if own.gamma else y
-        x = x * gamma[:, None] if own.residual == "scaled" else x
-        return self._keep(path, np.asarray(_joined(own.residual, x, normed.T, y.T), np.float32))
+        y = (y * gamma if own.gamma else y).reshape(normed.shape)
+        normed, y = (np.moveaxis(part, -1, 0)[..., made if looks_at_all else _ALL] for part in (normed, y))
+        x = x[..., made]
+        x = x * _beside(gamma, x) if own.residual == "scaled" else x
+        return self._keep(path, np.asarray(_joined(own.residual, x, normed, y), np.float32))
 
     def _layer_norm(self, path: str, x: FloatArray, choices: AnyChoices) -> FloatArray:
         own = choices.at(path)
         if own.layer_norm in ("layer", "eps outside"):
             x = x - x.mean(axis=-1, keepdims=True)
         if own.layer_norm == "over time":
-            x = x / np.sqrt(np.mean(np.square(x), axis=0, keepdims=True) + np.float32(own.layer_eps))
+            x = x / np.sqrt(np.mean(np.square(x), axis=-2, keepdims=True) + np.float32(own.layer_eps))
         elif own.layer_norm != "off":
             power, eps = np.mean(np.square(x), axis=-1, keepdims=True), np.float32(own.layer_eps)
             power = power * x.shape[-1] if own.layer_norm == "l2" else power
             x = x / (np.sqrt(power) + eps if own.layer_norm == "eps outside" else np.sqrt(power + eps))
         return np.asarray(x * self._weight(f"{path}.weight") + self._bias(path, choices), np.float32)
 
-    def _decoder(self, stage: str, part: list[str], x: FloatArray, choices: AnyChoices) -> FloatArray:
+    def _decoder(
+        self, stage: str, part: list[str], x: FloatArray, choices: AnyChoices, made: slice
+    ) -> FloatArray:
         if part[1] == "0":
-            return self._keep(stage, self._convolved(stage, x, 1, choices))
+            return self._keep(stage, self._convolved(stage, x, 1, choices, made))
         number = int(part[1])
         if len(part) == 2:
             x = self._snake(f"code2wav.decoder.{number - 1}", x, choices)
-            return self._keep(stage, self._convolved(stage, x, 1, choices))
+            return self._keep(stage, self._convolved(stage, x, 1, choices, made))
         block, unit = f"code2wav.decoder.{number}", int(part[3])
         if unit == 1:
             rates = choices.at("code2wav.decoder").rates or self.geometry["upsample_rates"]
             before, after = f"{block}.block.0", choices.at(block).snake_after
             x = x if after else self._snake(before, x, choices)
-            x = self._transposed(stage, x, rates[number - 1], choices)
+            x = self._transposed(stage, x, rates[number - 1], choices)[..., made]
             return self._snake_narrow(before, x, choices) if after else x
-        x = self._unit(stage, x, choices.at(block).dilations[unit - 2], choices)
+        x = self._unit(stage, x, choices.at(block).dilations[unit - 2], choices, made)
         return self._keep(block, x) if unit == 1 + len(DILATIONS) else x
 
-    def _unit(self, path: str, x: FloatArray, dilation: int, choices: AnyChoices) -> FloatArray:
+    def _unit(self, path: str, x: FloatArray, dilation: int, choices: AnyChoices, made: slice) -> FloatArray:
         own = choices.at(path)
         if not own.used:
-            return x
+            return x[..., made]
         bent = self._snake(f"{path}.act1", x, choices)
-        y = self._convolved(f"{path}.conv1", bent, dilation if choices.at(f"{path}.conv1").dilated else 1, choices)
-        y = self._convolved(f"{path}.conv2", self._snake(f"{path}.act2", y, choices), 1, choices)
-        return _joined(own.residual, x, bent, y)
+        # The second is of one tap, and looks no further.
+        first, second = (made, _ALL) if self._weight(f"{path}.conv2.conv.weight").shape[2] == 1 else (_ALL, made)
+        dilation = dilation if choices.at(f"{path}.conv1").dilated else 1
+        y = self._convolved(f"{path}.conv1", bent, dilation, choices, first)
+        y = self._convolved(f"{path}.conv2", self._snake(f"{path}.act2", y, choices), 1, choices, second)
+        return _joined(own.residual, x[..., made], bent[..., made], y)
 
     def _snake(self, path: str, x: FloatArray, choices: AnyChoices) -> FloatArray:
-        alpha, beta = self._weight(f"{path}.alpha"), self._weight(f"{path}.beta")
-        y = snaked(choices.at(path).snake, x, alpha[:, None], beta[:, None])
+        alpha, beta = (_beside(self._weight(f"{path}.{name}"), x) for name in ("alpha", "beta"))
+        y = snaked(choices.at(path).snake, x, alpha, beta)
         return self._rounded(path, np.asarray(y, np.float32), choices)
 
     def _snake_narrow(self, path: str, x: FloatArray, choices: AnyChoices) -> FloatArray:
         """With the parameters of the first channels, after a convolution that has fewer."""
-        alpha, beta = (self._weight(f"{path}.{name}")[: len(x), None] for name in ("alpha", "beta"))
+        alpha, beta = (_beside(self._weight(f"{path}.{name}")[: len(x)], x) for name in ("alpha", "beta"))
         return np.asarray(snaked(choices.at(path).snake, x, alpha, beta), np.float32)
 
-    def _convolved(self, path: str, x: FloatArray, dilation: int, choices: AnyChoices) -> FloatArray:
+    def _convolved(
+        self, path: str, x: FloatArray, dilation: int, choices: AnyChoices, made: slice = _ALL
+    ) -> FloatArray:
         weight = self._weight(f"{path}.conv.weight")
         out, channels, taps = weight.shape
         whole = padded(x, (taps - 1) * dilation, choices.at(path).padding)
-        columns = whole
+        first, last, _ = made.indices(x.shape[-1])
+        columns = whole[..., first:last]
         if taps > 1:  # all of them in one product: [out, channels * taps] @ [channels * taps, time]
-            columns = np.empty((channels, taps, x.shape[1]), np.float32)
+            columns = np.empty((channels, taps, *x.shape[1:-1], last - first), np.float32)
             for tap in range(taps):
-                columns[:, tap] = whole[:, tap * dilation : tap * dilation + x.shape[1]]
+                columns[:, tap] = whole[..., first + tap * dilation : last + tap * dilation]
         y = weight.reshape(out, -1) @ columns.reshape(channels * taps, -1)
         y += self._bias(f"{path}.conv", choices)[:, None]
-        return self._rounded(path, y, choices)
+        return self._rounded(path, y.reshape(out, *x.shape[1:-1], last - first), choices)
 
-    def _depthwise(self, path: str, x: FloatArray, choices: AnyChoices) -> FloatArray:
+    def _depthwise(self, path: str, x: FloatArray, choices: AnyChoices, made: slice = _ALL) -> FloatArray:
         weight = self._weight(f"{path}.conv.weight")[:, 0]
         whole = padded(x, weight.shape[1] - 1, choices.at(path).padding)
-        terms = (whole[:, tap : tap + x.shape[1]] * weight[:, tap, None] for tap in range(weight.shape[1]))
-        y = np.asarray(sum(terms) + self._bias(f"{path}.conv", choices)[:, None], np.float32)
+        first, last, _ = made.indices(x.shape[-1])
+        taps = range(weight.shape[1])
+        terms = (whole[..., first + tap : last + tap] * _beside(weight[:, tap], x) for tap in taps)
+        y = np.asarray(sum(terms) + _beside(self._bias(f"{path}.conv", choices), x), np.float32)
         return self._rounded(path, y, choices)
 
     def _transposed(self, path: str, x: FloatArray, rate: int, choices: AnyChoices) -> FloatArray:
         if choices.at(path).upsampled == "repeated":
-            return self._keep(path, np.repeat(x, rate, axis=1))
+            return self._keep(path, np.repeat(x, rate, axis=-1))
         weight, trim = self._weight(f"{path}.conv.weight"), choices.at(path).trim
         channels, out, kernel = weight.shape
-        taps, time = -(-kernel // rate), x.shape[1]
-        parts = (weight.reshape(channels, -1).T @ x).reshape(out, kernel, time)
-        y = np.zeros((out, time + taps - 1, rate), np.float32)
+        taps, several, time = -(-kernel // rate), x.shape[1:-1], x.shape[-1]
+        parts = (weight.reshape(channels, -1).T @ x.reshape(channels, -1)).reshape(out, kernel, *several, time)
+        y = np.zeros((out, rate, *several, time + taps - 1), np.float32)
         for tap in range(taps):
-            part = parts[:, tap * rate : (tap + 1) * rate].transpose(0, 2, 1)
-            y[:, tap : tap + time, : part.shape[2]] += part
-        whole = y.reshape(out, -1)[:, : (time - 1) * rate + kernel] + self._bias(f"{path}.conv", choices)[:, None]
+            part = parts[:, tap * rate : (tap + 1) * rate]
+            y[:, : part.shape[1], ..., tap : tap + time] += part
+        y += _beside(self._bias(f"{path}.conv", choices), y)
+        whole = np.moveaxis(y, 1, -1).reshape(out, *several, -1)
         left, right = trimmed(max(kernel - rate, 0), trim)
-        first, last = left, whole.shape[1] - right
-        return self._keep(path, self._rounded(path, np.ascontiguousarray(whole[:, first:last]), choices))
+        return self._keep(path, self._rounded(path, whole[..., left : (time - 1) * rate + kernel - right], choices))
 
 
 @lru_cache
@@ -493,16 +511,21 @@ def _joined(residual: str, x: FloatArray, normed: FloatArray, y: FloatArray) -> 
 
 
 def padded(x: FloatArray, amount: int, kind: str) -> FloatArray:
-    """x: [channels, time], and `amount` more, where `kind` of padding has them."""
+    """x: [.., time], and `amount` more, where `kind` of padding has them."""
     if amount == 0:
         return x
     left = {"centred": amount // 2, "right": 0}.get(kind, amount)
     mode: Any = {"edge": "edge", "mirror": "reflect", "circle": "wrap"}.get(kind)
     if mode is None:
-        whole = np.zeros((len(x), x.shape[1] + amount), np.float32)
-        whole[:, left : left + x.shape[1]] = x
+        whole = np.zeros((*x.shape[:-1], x.shape[-1] + amount), np.float32)
+        whole[..., left : left + x.shape[-1]] = x
         return whole
-    return np.pad(x, ((0, 0), (left, amount - left)), mode=mode)
+    return np.pad(x, ((0, 0),) * (x.ndim - 1) + ((left, amount - left),), mode=mode)
+
+
+def _beside(values: FloatArray, x: FloatArray) -> FloatArray:
+    """One of each channel, beside x, [channels, ..]."""
+    return values.reshape(-1, *(1,) * (x.ndim - 1))
 
 
 def _rotated(x: FloatArray, rotation: tuple[FloatArray, FloatArray], kind: str) -> FloatArray:

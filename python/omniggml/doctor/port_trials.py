@@ -17,6 +17,7 @@ from omniggml.doctor import thresholds as bounds
 from omniggml.doctor.first_order import FirstOrder, likely_pairs
 from omniggml.doctor.side_by_side import side_by_side
 from omniggml.doctor.vocoder_cone import Cone
+from omniggml.doctor.vocoder_glance import Glance
 from omniggml.doctor.vocoder_grammar import PortMistake
 from omniggml.doctor.vocoder_mirror import Scoped, VocoderMirror
 
@@ -112,6 +113,31 @@ class Trials:
             for n, samples in zip((n for stage in sorted(given) for n in given[stage]), together, strict=True):
                 made[n] = samples
         return made
+
+    def glanced_at(self, mistakes: Iterable[PortMistake]) -> dict[int, float]:
+        """By a mistake's id: what it leaves over of theirs at the first place, roughly, of those that can be glanced
+        at."""
+        if self.first_order is None or not Glance.is_able(self.choices):
+            return {}
+        look = self._looks[0]
+        glance = Glance(self.mirror, self.choices, look.cone, look.seen)
+        waiting, left = (one for one in mistakes if self._is_heard_close(one)), {}
+        while some := sorted(islice(waiting, bounds.GLANCED_TOGETHER), key=self._stage_behind):
+            given: dict[int, list[npt.NDArray[np.generic]]] = defaultdict(list)
+            for mistake in some:
+                given[self._stage_behind(mistake)].append(self._passed[id(mistake)])
+            for mistake, samples in zip(some, glance.samples_of_many(given), strict=True):
+                left[id(mistake)] = self._left_by(mistake, samples, 0)
+        return left
+
+    def _is_heard_close(self, mistake: PortMistake) -> bool:
+        """Whether what it changes is known, and most of that is heard close before the samples: not where all that lies
+        further back is much softer, too."""
+        behind, x = self._stage_behind(mistake), self._passed.get(id(mistake))
+        if x is None or behind == len(self._first.stages):
+            return False
+        right = self._looks[0].entering(behind)
+        return float(np.square(x).sum()) > bounds.AS_LOUD * float(np.square(right).sum())
 
     def _stage_behind(self, mistake: PortMistake) -> int:
         """The first behind the transformer, and behind all that it concerns."""

@@ -14,18 +14,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from omniggml.doctor.vocoder_mirror import AnyChoices, Choices, VocoderMirror, trimmed
+from omniggml.doctor.vocoder_mirror import WHOLE, AnyChoices, Choices, Part, VocoderMirror, trimmed
 
 FloatArray = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class _Span:
-    """What a stage is given, [first, last), and which of what it makes of that is looked at."""
+class Span:
+    """What a stage is given, [first, last), and which of what it makes of that, `rate` of each, is looked at."""
 
     first: int
     last: int
     makes: slice
+    rate: int
 
 
 class Cone:
@@ -35,11 +36,11 @@ class Cone:
         self._mirror, self._choices = mirror, choices
         self.stages = mirror.stages()
         self._convolutions = next(i for i, stage in enumerate(self.stages) if ".upsample." in stage)
-        self._spans: dict[int, _Span] = {}
+        self._spans: dict[int, Span] = {}
         for number in range(len(self.stages) - 1, self._convolutions - 1, -1):
             first, last, rate = self._seen(self.stages[number], start, stop)
             first = max(first, 0)
-            self._spans[number] = _Span(first, last, slice(start - first * rate, stop - first * rate))
+            self._spans[number] = Span(first, last, slice(start - first * rate, stop - first * rate), rate)
             start, stop = first, last
         self.frames = stop
 
@@ -92,6 +93,10 @@ class Cone:
         chosen = [self._choices] if isinstance(self._choices, Choices) else [own for _, own in self._choices.changes]
         return not any(own.limit == "peak" for own in chosen)
 
+    def span(self, number: int) -> Span:
+        """Of a stage behind the transformer."""
+        return self._spans[number]
+
     def given(self, number: int, x: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Of what the stage before makes what this one is given."""
         span = self._spans.get(number)
@@ -100,7 +105,7 @@ class Cone:
     def made(self, mirror: VocoderMirror, number: int, x: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """What one stage makes of what it is given."""
         span = self._spans.get(number)
-        return mirror.step(self.stages[number], x, self._choices, span.makes if span else slice(None))
+        return mirror.step(self.stages[number], x, self._choices, Part(span.makes) if span else WHOLE)
 
     def unlooked(self, number: int, looked: FloatArray) -> Callable[[int], FloatArray]:
         """What is looked at of what a stage makes, [.., time], among all that it makes, which is so many long: zero

@@ -25,7 +25,6 @@ IntArray = npt.NDArray[np.int64]
 DILATIONS = (1, 3, 9)
 _LAYER_NORM_EPS = 1e-6
 _TRANSFORMER = "code2wav.pre_transformer"
-_ALL = slice(None)
 
 
 @dataclass(frozen=True)
@@ -128,6 +127,18 @@ RIGHT = Choices()
 AnyChoices = Choices | Scoped
 
 
+@dataclass(frozen=True)
+class Part:
+    """Of what a stage behind the transformer makes: only what is `made`. `before`: what its first convolution is given
+    before what enters the stage, [channels, time], in place of padding."""
+
+    made: slice = field(default_factory=lambda: slice(None))
+    before: FloatArray | None = None
+
+
+WHOLE = Part()
+
+
 @dataclass
 class VocoderMirror:
     """`weights`: our names to values. `geometry`: the code2wav section of `Model.geometry`. `seen`: module path to
@@ -185,21 +196,28 @@ class VocoderMirror:
         """Values of a tensor by its full name."""
         return self._weight(name)
 
-    def step(self, stage: str, x: npt.NDArray[Any], choices: AnyChoices, made: slice = _ALL) -> FloatArray:
+    def step(self, stage: str, x: npt.NDArray[Any], choices: AnyChoices, look: Part = WHOLE) -> FloatArray:
         """What one stage makes of what enters it. Behind the transformer that may be several, [channels, several,
-        time], and only what is looked at of each is `made`."""
+        time], of which a part alone is looked at."""
         part = stage.removeprefix("code2wav.").split(".")
         if part[0] == "code_embedding":
             return self._embed(x, choices)
         if part[0] == "pre_transformer":
             return self._layer(int(part[2]), x, choices) if part[1] == "layers" else self._last_norm(x, choices)
         if part[0] == "upsample" and part[2] == "1":
-            return self._convnext(stage, x, choices, made)
+            return self._convnext(stage, x, choices, look)
         if part[0] == "upsample":
-            return self._transposed(stage, x, self.geometry["upsampling_ratios"][int(part[1])], choices)[..., made]
+            return self._transposed(stage, x, self.geometry["upsampling_ratios"][int(part[1])], choices)[..., look.made]
         if part[0] == "decoder":
-            return self._decoder(stage, part, x, choices, made)
-        return self._keep("code2wav", limited(choices.at("code2wav").limit, x))[..., made]
+            return self._decoder(stage, part, x, choices, look)
+        return self._keep("code2wav", limited(choices.at("code2wav").limit, x))[..., look.made]
+
+    def bent(self, stage: str, x: FloatArray, choices: AnyChoices) -> FloatArray:
+        """What a stage's first convolution is given, of what enters the stage."""
+        part = stage.removeprefix("code2wav.").split(".")
+        if part[0] == "decoder" and len(part) == 2 and part[1] != "0":
+            return self._snake(f"code2wav.decoder.{int(part[1]) - 1}", x, choices)
+        return self._snake(f"{stage}.act1", x, choices) if part[0] == "decoder" and len(part) > 2 else x
 
     # --- pieces -----------------------------------------------------------------------------------------------------
 
@@ -346,10 +364,11 @@ class VocoderMirror:
 
     # --- convolutions: [channels, time], or [channels, several, time] -------------------------------------------------
 
-    def _convnext(self, path: str, x: FloatArray, choices: AnyChoices, made: slice) -> FloatArray:
+    def _convnext(self, path: str, x: FloatArray, choices: AnyChoices, look: Part) -> FloatArray:
         own = choices.at(path)
-        looks_at_all = choices.at(f"{path}.norm").layer_norm == "over time"
-        across = self._depthwise(f"{path}.dwconv", x, choices, _ALL if looks_at_all else made)
+        # That norm looks at all.
+        first, last = (WHOLE, look.made) if choices.at(f"{path}.norm").layer_norm == "over time" else (look, slice(None))
+        across = self._depthwise(f"{path}.dwconv", x, choices, first)
         normed = self._layer_norm(f"{path}.norm", np.moveaxis(across, 0, -1), choices)  # [.., time, channels]
         y = normed.reshape(-1, len(x)) @ self._weight(f"{path}.pwconv1.weight").T
         y += self._bias(f"{path}.pwconv1", choices)
@@ -357,8 +376,8 @@ class VocoderMirror:
         y += self._bias(f"{path}.pwconv2", choices)
         gamma = self._weight(f"{path}.gamma")
         y = (y * gamma if own.gamma else y).reshape(normed.shape)
-        normed, y = (np.moveaxis(part, -1, 0)[..., made if looks_at_all else _ALL] for part in (normed, y))
-        x = x[..., made]
+        normed, y = (np.moveaxis(part, -1, 0)[..., last] for part in (normed, y))
+        x = x[..., look.made]
         x = x * _beside(gamma, x) if own.residual == "scaled" else x
         return self._keep(path, np.asarray(_joined(own.residual, x, normed, y), np.float32))
 
@@ -374,36 +393,32 @@ class VocoderMirror:
             x = x / (np.sqrt(power) + eps if own.layer_norm == "eps outside" else np.sqrt(power + eps))
         return np.asarray(x * self._weight(f"{path}.weight") + self._bias(path, choices), np.float32)
 
-    def _decoder(
-        self, stage: str, part: list[str], x: FloatArray, choices: AnyChoices, made: slice
-    ) -> FloatArray:
-        if part[1] == "0":
-            return self._keep(stage, self._convolved(stage, x, 1, choices, made))
-        number = int(part[1])
+    def _decoder(self, stage: str, part: list[str], x: FloatArray, choices: AnyChoices, look: Part) -> FloatArray:
         if len(part) == 2:
-            x = self._snake(f"code2wav.decoder.{number - 1}", x, choices)
-            return self._keep(stage, self._convolved(stage, x, 1, choices, made))
+            return self._keep(stage, self._convolved(stage, self.bent(stage, x, choices), 1, choices, look))
+        number = int(part[1])
         block, unit = f"code2wav.decoder.{number}", int(part[3])
         if unit == 1:
             rates = choices.at("code2wav.decoder").rates or self.geometry["upsample_rates"]
             before, after = f"{block}.block.0", choices.at(block).snake_after
             x = x if after else self._snake(before, x, choices)
-            x = self._transposed(stage, x, rates[number - 1], choices)[..., made]
+            x = self._transposed(stage, x, rates[number - 1], choices)[..., look.made]
             return self._snake_narrow(before, x, choices) if after else x
-        x = self._unit(stage, x, choices.at(block).dilations[unit - 2], choices, made)
+        x = self._unit(stage, x, choices.at(block).dilations[unit - 2], choices, look)
         return self._keep(block, x) if unit == 1 + len(DILATIONS) else x
 
-    def _unit(self, path: str, x: FloatArray, dilation: int, choices: AnyChoices, made: slice) -> FloatArray:
+    def _unit(self, path: str, x: FloatArray, dilation: int, choices: AnyChoices, look: Part) -> FloatArray:
         own = choices.at(path)
         if not own.used:
-            return x[..., made]
-        bent = self._snake(f"{path}.act1", x, choices)
+            return x[..., look.made]
+        bent = self.bent(path, x, choices)
         # The second is of one tap, and looks no further.
-        first, second = (made, _ALL) if self._weight(f"{path}.conv2.conv.weight").shape[2] == 1 else (_ALL, made)
+        short = self._weight(f"{path}.conv2.conv.weight").shape[2] == 1
+        first, second = (look, WHOLE) if short else (Part(before=look.before), Part(look.made))
         dilation = dilation if choices.at(f"{path}.conv1").dilated else 1
         y = self._convolved(f"{path}.conv1", bent, dilation, choices, first)
         y = self._convolved(f"{path}.conv2", self._snake(f"{path}.act2", y, choices), 1, choices, second)
-        return _joined(own.residual, x[..., made], bent[..., made], y)
+        return _joined(own.residual, x[..., look.made], bent[..., look.made], y)
 
     def _snake(self, path: str, x: FloatArray, choices: AnyChoices) -> FloatArray:
         alpha, beta = (_beside(self._weight(f"{path}.{name}"), x) for name in ("alpha", "beta"))
@@ -416,12 +431,12 @@ class VocoderMirror:
         return np.asarray(snaked(choices.at(path).snake, x, alpha, beta), np.float32)
 
     def _convolved(
-        self, path: str, x: FloatArray, dilation: int, choices: AnyChoices, made: slice = _ALL
+        self, path: str, x: FloatArray, dilation: int, choices: AnyChoices, look: Part = WHOLE
     ) -> FloatArray:
         weight = self._weight(f"{path}.conv.weight")
         out, channels, taps = weight.shape
-        whole = padded(x, (taps - 1) * dilation, choices.at(path).padding)
-        first, last, _ = made.indices(x.shape[-1])
+        whole = _lengthened(x, (taps - 1) * dilation, choices.at(path).padding, look.before)
+        first, last, _ = look.made.indices(x.shape[-1])
         columns = whole[..., first:last]
         if taps > 1:  # all of them in one product: [out, channels * taps] @ [channels * taps, time]
             columns = np.empty((channels, taps, *x.shape[1:-1], last - first), np.float32)
@@ -431,10 +446,10 @@ class VocoderMirror:
         y += self._bias(f"{path}.conv", choices)[:, None]
         return self._rounded(path, y.reshape(out, *x.shape[1:-1], last - first), choices)
 
-    def _depthwise(self, path: str, x: FloatArray, choices: AnyChoices, made: slice = _ALL) -> FloatArray:
+    def _depthwise(self, path: str, x: FloatArray, choices: AnyChoices, look: Part = WHOLE) -> FloatArray:
         weight = self._weight(f"{path}.conv.weight")[:, 0]
-        whole = padded(x, weight.shape[1] - 1, choices.at(path).padding)
-        first, last, _ = made.indices(x.shape[-1])
+        whole = _lengthened(x, weight.shape[1] - 1, choices.at(path).padding, look.before)
+        first, last, _ = look.made.indices(x.shape[-1])
         taps = range(weight.shape[1])
         terms = (whole[..., first + tap : last + tap] * _beside(weight[:, tap], x) for tap in taps)
         y = np.asarray(sum(terms) + _beside(self._bias(f"{path}.conv", choices), x), np.float32)
@@ -446,13 +461,16 @@ class VocoderMirror:
         weight, trim = self._weight(f"{path}.conv.weight"), choices.at(path).trim
         channels, out, kernel = weight.shape
         taps, several, time = -(-kernel // rate), x.shape[1:-1], x.shape[-1]
-        parts = (weight.reshape(channels, -1).T @ x.reshape(channels, -1)).reshape(out, kernel, *several, time)
-        y = np.zeros((out, rate, *several, time + taps - 1), np.float32)
-        for tap in range(taps):
-            part = parts[:, tap * rate : (tap + 1) * rate]
-            y[:, : part.shape[1], ..., tap : tap + time] += part
-        y += _beside(self._bias(f"{path}.conv", choices), y)
-        whole = np.moveaxis(y, 1, -1).reshape(out, *several, -1)
+        # Behind each lies nothing, so that what lies side by side is added as if it were one.
+        longer = np.zeros((*x.shape[:-1], time + taps - 1), np.float32)
+        longer[..., :time] = x
+        parts = (weight.reshape(channels, -1).T @ longer.reshape(channels, -1)).reshape(out, kernel, -1)
+        y = parts[:, :rate]
+        for tap in range(1, taps):
+            part = parts[:, tap * rate : (tap + 1) * rate, :-tap]
+            y[:, : part.shape[1], tap:] += part
+        y += self._bias(f"{path}.conv", choices)[:, None, None]
+        whole = y.transpose(0, 2, 1).reshape(out, *several, -1)
         left, right = trimmed(max(kernel - rate, 0), trim)
         return self._keep(path, self._rounded(path, whole[..., left : (time - 1) * rate + kernel - right], choices))
 
@@ -521,6 +539,15 @@ def padded(x: FloatArray, amount: int, kind: str) -> FloatArray:
         whole[..., left : left + x.shape[-1]] = x
         return whole
     return np.pad(x, ((0, 0),) * (x.ndim - 1) + ((left, amount - left),), mode=mode)
+
+
+def _lengthened(x: FloatArray, amount: int, kind: str, before: FloatArray | None) -> FloatArray:
+    """Padded, or behind the last of what comes before, the same for all."""
+    whole = padded(x, amount, kind)
+    if before is not None and amount > 0:
+        known = before[:, -amount:]
+        whole[..., amount - known.shape[1] : amount] = known.reshape(len(x), *(1,) * (x.ndim - 2), -1)
+    return whole
 
 
 def _beside(values: FloatArray, x: FloatArray) -> FloatArray:

@@ -1,0 +1,68 @@
+"""A few samples of a vocoder, roughly: what lies close before them in each stage, and the rest as if nothing were wrong.
+
+A vocoder's stages look far back, and most of what a trial computes is that. What is changed there is heard less: where
+a mistake changes the samples by much, what a glance shows of it has a cosine of 0.98 in the median, of over 0.8 in 49 of
+50, with what it changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from omniggml.doctor import thresholds as bounds
+from omniggml.doctor.vocoder_cone import Cone, FloatArray
+from omniggml.doctor.vocoder_mirror import AnyChoices, Choices, Part, VocoderMirror
+
+
+class Glance:
+    """At the samples of a cone, whose vocoder is `mirror` with `choices`, and of which `seen` enters each stage behind
+    the transformer."""
+
+    def __init__(
+        self, mirror: VocoderMirror, choices: AnyChoices, cone: Cone, seen: Sequence[npt.NDArray[Any]]
+    ) -> None:
+        self._mirror, self._choices, self._cone = mirror, choices, cone
+        self._looks: dict[int, tuple[int, Part]] = {}  # by stage: how many of the last enter, and what is made of these
+        many = _length(cone.span(len(cone.stages) - 1).makes)
+        for number in range(len(cone.stages) - 1, cone.convolutions - 1, -1):
+            x = seen[number - cone.convolutions]
+            many, part = self._look(number, many, x)
+            self._looks[number] = many, part
+
+    @staticmethod
+    def is_able(choices: AnyChoices) -> bool:
+        """Whether all that a stage sees lies before."""
+        chosen = [choices] if isinstance(choices, Choices) else [own for _, own in choices.changes]
+        return all(own.padding == "causal" and own.limit != "peak" for own in chosen)
+
+    def samples_of_many(self, given: Mapping[int, Sequence[npt.NDArray[Any]]]) -> FloatArray:
+        """[number of them, samples]: of what stages are given, as `Cone.samples_of_many`."""
+        many: list[npt.NDArray[Any]] = []
+        with np.errstate(over="ignore", invalid="ignore"):
+            for number in range(min(given), len(self._cone.stages)):
+                enter, part = self._looks[number]
+                come = [np.stack([x[:, -enter:] for x in given[number]], axis=1)] if number in given else []
+                x = np.concatenate([*many, *come], axis=1)
+                many = [self._mirror.step(self._cone.stages[number], x, self._choices, part)]
+        return np.asarray(many[0][0], np.float32)
+
+    def _look(self, number: int, many: int, x: FloatArray) -> tuple[int, Part]:
+        """How many of what enters a stage are looked at to make so many, and how."""
+        span, stage, entering = self._cone.span(number), self._cone.stages[number], x.shape[-1]
+        if span.rate > 1:
+            taps = -(-self._mirror.weight(f"{stage}.conv.weight").shape[2] // span.rate)
+            enter = min(-(-many // span.rate) + taps, entering)
+            stop = span.makes.stop - (entering - enter) * span.rate
+            return enter, Part(slice(stop - many, stop))
+        reach = entering - _length(span.makes)
+        enter = min(many + min(reach, bounds.GLANCES_BACK), entering)
+        before = self._mirror.bent(stage, x[:, : entering - enter], self._choices)
+        return enter, Part(slice(enter - many, enter), before)
+
+
+def _length(some: slice) -> int:
+    return int(some.stop - some.start)

@@ -112,18 +112,8 @@ class PortSearch:
             return pairs
         tried = {id(mistake) for mistake in first}
         others = [one for one in self._likelier(likely) if id(one) not in tried]
-        rest = self._search((), self._nearer_at_a_glance(others), mistakes, at_once=not alone)
+        rest = self._search((), others, mistakes, at_once=not alone)
         return sorted([*singles, *rest], key=lambda explanation: explanation.residual)
-
-    def _nearer_at_a_glance(self, mistakes: list[PortMistake]) -> list[PortMistake]:
-        """Those that come nearer at a glance, the nearest first, and behind them those that can't be told so."""
-        seen = [one for one in mistakes if not self._right.surely_leads_away(one)]
-        glanced = self._right.glanced_at(self.progress.through(seen, len(seen), "glancing at changes of the vocoder"))
-        self._alone.update(glanced)
-        most = bounds.WORTH_A_LOOK.value * self._right.glimpsed(None)
-        near = [one for one in seen if glanced.get(id(one), 0.0) < most]
-        self.tried += len(seen) - len(near)
-        return sorted(near, key=lambda one: glanced.get(id(one), most))
 
     def _likelier(self, likely: list[PortMistake]) -> list[PortMistake]:
         """Without the less likely ones of those that misread weights of one module alone, which to first order go with

@@ -79,33 +79,104 @@ class Trials:
         return math.inf if samples is None or not np.isfinite(samples).all() else self._left_at(look, samples)
 
     def glimpsed_in_turn(self, mistakes: Iterable[PortMistake], place: int = 0) -> Iterator[tuple[PortMistake, float]]:
-        """Each as `glimpsed`. Some are tried together: what follows on their stages is computed at once."""
+        """Each as `glimpsed`, in about this order; only roughly what at the first place is no nearer. Some are tried
+        together: what follows on their stages is computed at once."""
         look, waiting = self._looks[place], iter(mistakes)
-        while some := list(islice(waiting, bounds.TRIED_TOGETHER)):
-            for mistake, samples in zip(some, self._glimpsed_together(look, some), strict=True):
-                yield mistake, self._left_by(mistake, samples, place)
+        far = math.inf if place else bounds.WORTH_A_LOOK.value * self.glimpsed(None)
+        while some := list(islice(waiting, bounds.GLANCED_BEFORE)):
+            glanced = {} if place else self._glanced_at(look, some)
+            near = [one for one in some if not glanced.get(id(one), 0.0) > far]
+            for start in range(0, len(near), bounds.TRIED_TOGETHER):
+                together = near[start : start + bounds.TRIED_TOGETHER]
+                for mistake, samples in zip(together, self._glimpsed_together(look, together), strict=True):
+                    yield mistake, self._left_by(mistake, samples, place)
+            yield from ((one, glanced[id(one)]) for one in some if glanced.get(id(one), 0.0) > far)
+
+    def _glanced_at(self, look: _Look, mistakes: Sequence[PortMistake]) -> dict[int, float]:
+        """By a mistake's id: what it leaves over of theirs, roughly, of those that can be glanced at."""
+        glance, left = self._glance, dict[int, float]()
+        if glance is None:
+            return {}
+        able = iter(sorted((one for one in mistakes if self._is_heard_close(look, one)), key=self._stage_behind))
+        while some := list(islice(able, bounds.GLANCED_TOGETHER)):
+            given: dict[int, list[npt.NDArray[np.generic]]] = defaultdict(list)
+            for mistake in some:
+                given[self._stage_behind(mistake)].append(self._passed[id(mistake)])
+            samples = glance.samples_of_many(given)
+            sure = zip(some, samples, self._bends(look, samples), strict=True)
+            left.update((id(one), self._left_by(one, made, 0)) for one, made, bends in sure if bends)
+        return left
+
+    def _bends(self, look: _Look, samples: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
+        """Of [n, samples], each with a mistake: whether what that changes is more than loudness and a constant, of
+        which a glance tells no more than roughly how much."""
+        ours = self._glimpse(look, None)
+        assert ours is not None
+        known, _ = np.linalg.qr(np.stack([np.ones_like(ours), ours], axis=1))
+        changed = np.nan_to_num(samples - ours)
+        bent = changed - (changed @ known) @ known.T
+        return np.asarray(np.square(bent).sum(axis=1) > bounds.GLANCE_SURE * np.square(changed).sum(axis=1))
+
+    @cached_property
+    def _glance(self) -> Glance | None:
+        """The shortest that tells; None where none does."""
+        look = self._looks[0]
+        if not Glance.is_able(self.choices):
+            return None
+        glances = (Glance(self.mirror, self.choices, look.cone, look.seen, back) for back in bounds.GLANCES_BACK)
+        return next((glance for glance in glances if glance.tells > bounds.GLANCE_TELLS), None)
+
+    def _is_heard_close(self, look: _Look, mistake: PortMistake) -> bool:
+        """Whether most of what it changes is heard close before the samples: not where what lies further back is much
+        softer, too."""
+        behind = self._stage_behind(mistake)
+        if behind == len(look.cone.stages) or not self._is_passed(look, mistake):
+            return False
+        x, right = self._passed[id(mistake)], look.entering(behind)
+        return x.shape == right.shape and float(np.square(x).sum()) > bounds.AS_LOUD * float(np.square(right).sum())
+
+    def _is_passed(self, look: _Look, mistake: PortMistake) -> bool:
+        """Whether what is given to what follows on it is known, or is now: where it concerns few stages."""
+        if id(mistake) in self._passed or self.weigh:  # which keeps all that can be
+            return id(mistake) in self._passed
+        paths = mistake.paths()
+        first, behind = min(map(self.mirror.stage_of, paths), default=0), self._stage_behind(mistake)
+        if behind - max(first, look.cone.convolutions - 1) > bounds.MOST_STAGES:
+            return False
+        try:
+            x = self._given_behind(look, mistake)
+        except (ValueError, IndexError):
+            return False
+        if x is not None:
+            self._passed[id(mistake)] = x
+        return x is not None
+
+    def _given_behind(self, look: _Look, mistake: PortMistake) -> npt.NDArray[np.generic] | None:
+        """What is given to the stage behind all that it concerns; None where that isn't given the same as without."""
+        begun = self._begun(look, mistake)
+        if begun is None:
+            return None
+        cone, mirror, first, x = begun
+        behind = self._stage_behind(mistake)
+        if behind == len(cone.stages) or not (look.cone.keeps_apart and cone.sees_like(look.cone)):
+            return None
+        with np.errstate(over="ignore", invalid="ignore"):
+            for number in range(first, behind):
+                x = cone.made(mirror, number, cone.given(number, x))
+        return cone.given(behind, x)
 
     def _glimpsed_together(self, look: _Look, mistakes: Sequence[PortMistake]) -> list[npt.NDArray[np.float32] | None]:
         """The samples of each; None where it can't be computed."""
         made: list[npt.NDArray[np.float32] | None] = [None] * len(mistakes)
         given: dict[int, dict[int, npt.NDArray[np.generic]]] = defaultdict(dict)  # by stage and number
         for n, mistake in enumerate(mistakes):
-            behind = self._stage_behind(mistake)
-            if look is self._looks[0] and id(mistake) in self._passed:
-                given[behind][n] = self._passed.pop(id(mistake))
-                continue
+            known = self._passed.pop(id(mistake), None) if look is self._looks[0] else None
             try:
-                begun = self._begun(look, mistake)
-                if begun is None:
-                    continue
-                cone, mirror, first, x = begun
-                if behind == len(cone.stages) or not (look.cone.keeps_apart and cone.sees_like(look.cone)):
-                    made[n] = cone.samples(mirror, first, x)
-                    continue
-                with np.errstate(over="ignore", invalid="ignore"):
-                    for number in range(first, behind):
-                        x = cone.made(mirror, number, cone.given(number, x))
-                given[behind][n] = cone.given(behind, x)
+                x = self._given_behind(look, mistake) if known is None else known
+                if x is None:
+                    made[n] = self._glimpse(look, mistake)
+                else:
+                    given[self._stage_behind(mistake)][n] = x
             except (ValueError, IndexError):
                 continue  # shapes that don't fit: no port could compute it either
         if given:
@@ -113,31 +184,6 @@ class Trials:
             for n, samples in zip((n for stage in sorted(given) for n in given[stage]), together, strict=True):
                 made[n] = samples
         return made
-
-    def glanced_at(self, mistakes: Iterable[PortMistake]) -> dict[int, float]:
-        """By a mistake's id: what it leaves over of theirs at the first place, roughly, of those that can be glanced
-        at."""
-        if self.first_order is None or not Glance.is_able(self.choices):
-            return {}
-        look = self._looks[0]
-        glance = Glance(self.mirror, self.choices, look.cone, look.seen)
-        waiting, left = (one for one in mistakes if self._is_heard_close(one)), {}
-        while some := sorted(islice(waiting, bounds.GLANCED_TOGETHER), key=self._stage_behind):
-            given: dict[int, list[npt.NDArray[np.generic]]] = defaultdict(list)
-            for mistake in some:
-                given[self._stage_behind(mistake)].append(self._passed[id(mistake)])
-            for mistake, samples in zip(some, glance.samples_of_many(given), strict=True):
-                left[id(mistake)] = self._left_by(mistake, samples, 0)
-        return left
-
-    def _is_heard_close(self, mistake: PortMistake) -> bool:
-        """Whether what it changes is known, and most of that is heard close before the samples: not where all that lies
-        further back is much softer, too."""
-        behind, x = self._stage_behind(mistake), self._passed.get(id(mistake))
-        if x is None or behind == len(self._first.stages):
-            return False
-        right = self._looks[0].entering(behind)
-        return float(np.square(x).sum()) > bounds.AS_LOUD * float(np.square(right).sum())
 
     def _stage_behind(self, mistake: PortMistake) -> int:
         """The first behind the transformer, and behind all that it concerns."""

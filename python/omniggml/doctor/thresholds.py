@@ -983,9 +983,12 @@ HIGH_BARKS = (1270, 1480, 1720, 2000, 2320, 2700, 3150, 3700, 4400, 5300, 6400, 
 """Where critical bands begin, in Hz (Zwicker, 1961)."""
 HEARD_SHARE, FEWEST_CODED = 1e-7, 100
 SOUND_BITS = {"PCM_S8": 8, "PCM_U8": 8, "PCM_16": 16, "PCM_24": 24, "PCM_32": 32}
-GLIMPSES_A_FRAME, GLIMPSE, GLANCES_BACK = 5, 240, 9
-"""A search's first trials take so much of a frame, and so many samples at least; a glance so much of what a stage sees
-before."""
+GLIMPSES_A_FRAME, GLIMPSE = 5, 240
+"""A search's first trials take so much of a frame, and so many samples at least."""
+GLANCES_BACK, GLANCE_TELLS, MIXED, GLANCE_SURE = (9, 18, 36), 0.8, 0.3, 0.1
+"""Of what a stage sees before, what a glance looks at, the first of which what is seen has that cosine with what is
+changed; how much of a channel is added to the next to tell that; and the share of what is changed that must be more
+than loudness and a constant: of 6,569 changes of which it was, 98 in 100 were seen with a cosine of more than 0.57."""
 LOOKS, FRAMES_BEFORE = 5, 8
 """Places of that size, all but the first for what no mistake explains there; and frames before it."""
 NOISE_TRIED, ALL_CHANGED, LEAST_SHARE = 1e-4, 0.3, 1e-12
@@ -1003,7 +1006,7 @@ SUMS, GOES_WITH_THEIRS = 64, 0.7
 """Of the samples, which stand for these to first order; the cosine from which on a mistake is tried before others."""
 MOST_STAGES, WEIGHED_AT_ONCE, MOST_SUM = 6, 16, 1e12
 """Stages of changes whose sums are computed without a trial, of how many together, and what no sum comes to."""
-TRIED_TOGETHER, GLANCED_TOGETHER, AS_LOUD = 16, 24, 0.25
+TRIED_TOGETHER, GLANCED_TOGETHER, GLANCED_BEFORE, AS_LOUD = 16, 24, 192, 0.25
 """Mistakes, so that products of matrices are large; what was tried for nothing takes no longer than is worth it."""
 LIKELIER, LIKELIER_BUDGET = 0.55, 2.5e10
 """Of misread weights of one module, in the order in which they are tried, the share that is, but for those that to
@@ -1036,7 +1039,7 @@ GOES_WITH_MOST, GOES_WITH, NUMBERS_LOOKED_AT, NUMBERS_TRIED = 0.7, 0.25, 12, 3
 and how many are tried."""
 NUMBER_STEPS, NUMBER_CUTS, MOST_DIGITS, AS_ROUND = (0.1, 0.3, 0.7, 1.2, 2.3, 4.6, 7.0, 9.5), 14, 5, 1.1
 """Of its natural logarithm, to both sides; cuts between them; digits that are said, and what fewer may leave over."""
-LOOKED_AT, FEWER, LOOKED_AT_AGAIN, KNOWN_LOOKED_AT_AGAIN = 5, 3, 12, 5
+LOOKED_AT, FEWER, LOOKED_AT_AGAIN, KNOWN_LOOKED_AT_AGAIN = 12, 3, 12, 5
 LEAST_COMMON = 2000
 AS_LONG = 2.1
 """Times that one of two signals may be longer which are compared from their beginning on."""

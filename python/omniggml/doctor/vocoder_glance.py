@@ -20,12 +20,12 @@ from omniggml.doctor.vocoder_mirror import AnyChoices, Choices, Part, VocoderMir
 
 class Glance:
     """At the samples of a cone, whose vocoder is `mirror` with `choices`, and of which `seen` enters each stage behind
-    the transformer."""
+    the transformer; `back`: of how many in each stage, before those that make these samples."""
 
     def __init__(
-        self, mirror: VocoderMirror, choices: AnyChoices, cone: Cone, seen: Sequence[npt.NDArray[Any]]
+        self, mirror: VocoderMirror, choices: AnyChoices, cone: Cone, seen: Sequence[npt.NDArray[Any]], back: int
     ) -> None:
-        self._mirror, self._choices, self._cone = mirror, choices, cone
+        self._mirror, self._choices, self._cone, self._seen, self._back = mirror, choices, cone, seen, back
         self._looks: dict[int, tuple[int, Part]] = {}  # by stage: how many of the last enter, and what is made of these
         many = _length(cone.span(len(cone.stages) - 1).makes)
         for number in range(len(cone.stages) - 1, cone.convolutions - 1, -1):
@@ -38,6 +38,21 @@ class Glance:
         """Whether all that a stage sees lies before."""
         chosen = [choices] if isinstance(choices, Choices) else [own for _, own in choices.changes]
         return all(own.padding == "causal" and own.limit != "peak" for own in chosen)
+
+    @property
+    def tells(self) -> float:
+        """The least cosine of what it shows of a change with what that changes: of channels that are mixed with their
+        neighbours, before each stage of the first half."""
+        first = self._cone.convolutions
+        given = {
+            number: [x, np.asarray(x + bounds.MIXED * np.roll(x, 1, axis=0), np.float32)]
+            for number, x in enumerate(self._seen[: len(self._seen) // 2], first)
+        }
+        both = self.samples_of_many(given), self._cone.samples_of_many(self._mirror, given)
+        shown, whole = (samples[1::2] - samples[::2] for samples in both)
+        powers = np.square(shown).sum(axis=1) * np.square(whole).sum(axis=1)
+        cosines = (shown * whole).sum(axis=1) / np.sqrt(np.maximum(powers, bounds.LEAST_SHARE))
+        return float(np.nan_to_num(cosines).min())
 
     def samples_of_many(self, given: Mapping[int, Sequence[npt.NDArray[Any]]]) -> FloatArray:
         """[number of them, samples]: of what stages are given, as `Cone.samples_of_many`."""
@@ -59,7 +74,7 @@ class Glance:
             stop = span.makes.stop - (entering - enter) * span.rate
             return enter, Part(slice(stop - many, stop))
         reach = entering - _length(span.makes)
-        enter = min(many + min(reach, bounds.GLANCES_BACK), entering)
+        enter = min(many + min(reach, self._back), entering)
         before = self._mirror.bent(stage, x[:, : entering - enter], self._choices)
         return enter, Part(slice(enter - many, enter), before)
 

@@ -242,6 +242,35 @@ def test_decoded_in_pieces(tiny_files: Files, tiny_spoken: omniggml.Audio, tmp_p
     assert first(found) == "audio.seams" and found.causes[0].evidence["piece"] == 10
 
 
+def test_pieces_that_keep_what_comes_before(tmp_path: Path) -> None:
+    """A port that cuts the context's samples from the wrong end."""
+    model, pieces = omniggml.load(vocoder_precision="f32"), []
+    codes = model.speak("hello world, how are you", seed=1, max_frames=36).codes
+    for start in range(0, codes.shape[1], 10):
+        before = min(4, start)
+        samples = model.code2wav(np.ascontiguousarray(codes[:, start - before : start + 10]))
+        pieces.append(samples[: len(samples) - before * 1920])
+    wav = omniggml.Audio(np.concatenate(pieces), 24000).save(tmp_path / "x.wav")
+    found = doctor(BUILT_IN, codes=codes, audio=wav)
+    assert first(found) == "audio.seams" and "cut from the end" in found.causes[0].sentence
+    assert (found.causes[0].evidence["piece"], found.causes[0].evidence["context"]) == (10, 4)
+
+
+def test_pieces_that_fade_into_each_other(tmp_path: Path) -> None:
+    model, over = omniggml.load(vocoder_precision="f32"), 300
+    codes = model.speak("hello world, how are you", seed=1, max_frames=36).codes
+    fade = np.sin(np.linspace(0, np.pi / 2, over)) ** 2
+    whole = model.code2wav(np.ascontiguousarray(codes[:, :8]))
+    for start in range(8, codes.shape[1], 8):
+        samples = model.code2wav(np.ascontiguousarray(codes[:, start : start + 8]))
+        both = whole[-over:] * (1 - fade) + samples[:over] * fade
+        whole = np.concatenate([whole[:-over], both, samples[over:]]).astype(np.float32)
+    wav = omniggml.Audio(whole, 24000).save(tmp_path / "x.wav")
+    found = doctor(BUILT_IN, codes=codes, audio=wav)
+    assert first(found) == "audio.seams" and f"over {over} samples" in found.causes[0].sentence
+    assert found.causes[0].evidence["piece"] == 8
+
+
 def test_a_seam_where_hardly_anything_is_heard(tmp_path: Path) -> None:
     """Behind it a few frames of near silence, which lengths that are wrong explain almost as well."""
     model = omniggml.load(vocoder_precision="f32")

@@ -293,16 +293,28 @@ _CHANGES: dict[str, tuple[dict[str, Any], ...]] = {
 }
 
 
-def in_pieces(mirror: VocoderMirror, codes: IntArray, piece: int, context: int) -> FloatArray:
+def in_pieces(mirror: VocoderMirror, codes: IntArray, piece: int, context: int, from_end: bool = False) -> FloatArray:
     """Decoding `piece` frames at a time with `context` frames before them, whose nominal samples are cut off: what
-    the reference's chunked_decode does with 300 and 25."""
+    the reference's chunked_decode does with 300 and 25. `from_end`: as many are, but the last."""
     geometry, out = mirror.geometry, []
     per_frame = int(np.prod([*geometry["upsampling_ratios"], *geometry["upsample_rates"]]))
     for start in range(0, codes.shape[1], piece):
         before = min(context, start)
         samples = mirror(codes[:, start - before : start + piece])
-        out.append(samples[before * per_frame :])
+        cut = before * per_frame
+        out.append(samples[: len(samples) - cut] if from_end else samples[cut:])
     return np.concatenate(out)
+
+
+def faded_pieces(mirror: VocoderMirror, codes: IntArray, piece: int, over: int) -> FloatArray:
+    """Decoding `piece` frames at a time, each by itself; its last `over` samples fade into the next one's first."""
+    whole, fade = np.zeros(0, np.float32), np.linspace(0, 1, over, dtype=np.float32)
+    for start in range(0, codes.shape[1], piece):
+        samples = mirror(codes[:, start : start + piece])
+        if len(whole):
+            samples[:over] = whole[-over:] * (1 - fade) + samples[:over] * fade
+        whole = np.concatenate([whole[: len(whole) - over] if start else whole, samples])
+    return whole
 
 
 # --- talker -----------------------------------------------------------------------------------------------------------

@@ -102,7 +102,7 @@ def likely_pairs(observed: FloatArray, sums: FloatArray, most: int) -> list[tupl
         factor = both / size
         both *= factor
         one, other = np.nonzero(both > enough)
-        near = (one < other) & (0.5 < factor[one, other]) & (factor[one, other] < 2)  # each pair once
+        near = (one < other) & (factor[one, other] > 0.5) & (factor[one, other] < 2)  # each pair once
         one, other = one[near], other[near]
         found = np.concatenate([found, np.stack([both[one, other], start + one, start + other], axis=1)])
         if len(found) > most:

@@ -1,8 +1,8 @@
-"""A few samples of a vocoder, roughly: what lies close before them in each stage, and the rest as if nothing were wrong.
+"""A few samples of a vocoder, roughly: what lies close before them in each stage, all else as if nothing were wrong.
 
-A vocoder's stages look far back, and most of what a trial computes is that. What is changed there is heard less: where
-a mistake changes the samples by much, what a glance shows of it has a cosine of 0.98 in the median, of over 0.8 in 49 of
-50, with what it changes.
+A vocoder's stages look far back, and most of what a trial computes is that. What is changed there is heard less: of
+mistakes of the built-in voice that change a tenth of the samples' energy and more, what a glance shows has a cosine of
+0.99 with what is changed in the median, of more than 0.83 in 19 of 20.
 """
 
 from __future__ import annotations

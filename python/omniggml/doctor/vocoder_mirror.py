@@ -120,6 +120,8 @@ class Scoped:
 
     def __add__(self, other: Scoped) -> Scoped:
         """Both; of the same module the first."""
+        if not self.changes or not other.changes:
+            return self if self.changes else other
         return Scoped(self.changes + other.changes)
 
 
@@ -367,7 +369,9 @@ class VocoderMirror:
     def _convnext(self, path: str, x: FloatArray, choices: AnyChoices, look: Part) -> FloatArray:
         own = choices.at(path)
         # That norm looks at all.
-        first, last = (WHOLE, look.made) if choices.at(f"{path}.norm").layer_norm == "over time" else (look, slice(None))
+        first, last = (
+            (WHOLE, look.made) if choices.at(f"{path}.norm").layer_norm == "over time" else (look, slice(None))
+        )
         across = self._depthwise(f"{path}.dwconv", x, choices, first)
         normed = self._layer_norm(f"{path}.norm", np.moveaxis(across, 0, -1), choices)  # [.., time, channels]
         y = normed.reshape(-1, len(x)) @ self._weight(f"{path}.pwconv1.weight").T

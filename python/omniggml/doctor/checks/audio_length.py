@@ -9,7 +9,7 @@ from omniggml.doctor import thresholds as bounds
 from omniggml.doctor.catalogue import MISTAKE_SENTENCES
 from omniggml.doctor.checks.audio import noisiness
 from omniggml.doctor.checks.their_audio import TheirAudio, left_over, longest_silence
-from omniggml.doctor.counterfactuals import in_pieces
+from omniggml.doctor.counterfactuals import faded_pieces, in_pieces
 from omniggml.doctor.port_search import explained_residual
 from omniggml.doctor.vocoder_mirror import Choices
 from omniggml.doctor.words import seams_lose
@@ -105,7 +105,7 @@ class AudioLength(TheirAudio):
         missing = self.per_frame * self.n_frames - len(self.theirs)
         pieces = missing // self.lost if self.lost and missing % self.lost == 0 else 0
         if pieces < 2:
-            return False
+            return self._faded_into_each_other(missing)
         right = match(self.theirs, self.mirror(self.codes), self.per_frame)
         candidates = [piece for piece in range(1, self.n_frames) if -(-self.n_frames // piece) == pieces]
         candidates.sort(key=lambda piece: piece not in bounds.USUAL_PIECES)
@@ -113,7 +113,7 @@ class AudioLength(TheirAudio):
         beats = bounds.MISTAKE_BEATS.below(residual / (right.residual or 1))
         exact = residual <= explained_residual(self.floor) < right.residual
         if not (bounds.PIECES_LEAVE.below(residual) and (beats or exact)):
-            return False
+            return self._cut_from_the_end(candidates, pieces)
         self.report.find(
             "audio.seams",
             f"Your audio equals ours decoded {piece} frames at a time with {context} before them: "
@@ -122,6 +122,66 @@ class AudioLength(TheirAudio):
             context=context,
             residual=residual,
             residual_without=right.residual,
+        )
+        return True
+
+    def _cut_from_the_end(self, candidates: list[int], pieces: int) -> bool:
+        """Whether samples of the frames before a piece are kept, and as many cut from its end: then a piece begins
+        with these frames."""
+        second = [
+            (self._left_of_beginning(piece - context, self.per_frame * piece - self.lost), piece, context)
+            for piece in candidates[: bounds.MOST_PIECES]
+            for context in bounds.CONTEXTS[1:]
+            if context <= piece
+        ]
+        beginning, piece, context = min(second, default=(1.0, 0, 0))
+        if not bounds.PIECES_LEAVE.below(beginning):
+            return False
+        ours = in_pieces(self.mirror, self.codes, piece, context, from_end=True)
+        residual = match(self.theirs, ours, 0).residual
+        if not bounds.PIECES_LEAVE.below(residual):
+            return False
+        self.report.find(
+            "audio.seams",
+            f"Your audio equals ours decoded {piece} frames at a time with {context} before them, whose samples are "
+            f"kept while as many are cut from the end: {seams_lose(pieces - 1, self.lost)}, and frames come twice.",
+            piece=piece,
+            context=context,
+            residual=residual,
+        )
+        return True
+
+    def _left_of_beginning(self, frame: int, at: int, faded: int = 0) -> float:
+        """What ours from a frame on, decoded by itself, leaves over of a few frames of theirs, but for the first
+        samples, which are `faded`."""
+        ours = self.mirror(self.codes[:, frame : frame + bounds.FRAMES_OF_A_BEGINNING]).astype(np.float64)
+        return left_over(self.theirs[at + faded : at + len(ours)], ours[faded:])
+
+    def _faded_into_each_other(self, missing: int) -> bool:
+        """Whether pieces that are decoded alone overlap: each seam loses so many samples more."""
+        second = []
+        for piece in range(1, self.n_frames):
+            seams = -(-self.n_frames // piece) - 1
+            over, rest = divmod(missing - (seams + 1) * self.lost, seams)
+            if not rest and 0 < over < self.per_frame * piece - self.lost:
+                at = self.per_frame * piece - self.lost - over
+                second.append((piece not in bounds.USUAL_PIECES, piece, over, at))
+        tried = sorted(second)[: bounds.MOST_PIECES]
+        likely = [(self._left_of_beginning(piece, at, over), piece, over) for _, piece, over, at in tried]
+        beginning, piece, over = min(likely, default=(1.0, 0, 0))
+        if not bounds.PIECES_LEAVE.below(beginning):
+            return False
+        residual = match(self.theirs, faded_pieces(self.mirror, self.codes, piece, over), 0).residual
+        if not bounds.PIECES_LEAVE.below(residual):
+            return False
+        self.report.find(
+            "audio.seams",
+            f"Your audio equals ours decoded {piece} frames at a time, each by itself and faded into the next over "
+            f"{over} samples: {seams_lose(-(-self.n_frames // piece) - 1, self.lost + over)}.",
+            piece=piece,
+            context=0,
+            overlap=over,
+            residual=residual,
         )
         return True
 

@@ -173,7 +173,9 @@ class EditedAudio(TheirAudio):
     def _say_edited(self, found: Whole) -> None:
         if found.faded:
             self.report.find(
-                "audio.faded", f"{found.faded} samples at the ends are softer than ours.", samples=found.faded
+                "audio.faded",
+                f"Your audio is softer than ours at its ends, for {found.faded} samples or more.",
+                samples=found.faded,
             )
         if found.before or found.after:
             self.report.find(

@@ -20,6 +20,8 @@ VARIED = [
     Choices(layer_norm="over time", residual="mean"),
     Choices(layer_norm="l2", limit="tanh", trim="left"),
     Choices(trim="none", dilations=(9, 3, 1)),
+    Choices(units="averaged"),
+    Choices(units="beside", residual="mean"),
 ]
 
 

@@ -25,6 +25,8 @@ CHOICES: dict[str, dict[str, Any]] = {
     "not dilated": {"dilated": False},
     "dilated more": {"dilations": (3, 9, 27)},
     "units left out": {"used": False},
+    "units averaged": {"units": "averaged"},
+    "units beside each other": {"units": "beside", "dilations": (3, 9, 1)},
 }
 
 

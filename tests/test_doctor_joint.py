@@ -262,6 +262,14 @@ CHOSEN: dict[str, tuple[dict[str, Any], str]] = {
         chosen("residual", "bent", f"{UNIT}"),
         f"the residual is taken after the first Snake in all of {UNIT}",
     ),
+    "units side by side, averaged": (
+        chosen("units", "mean", f"{DECODER}.*"),
+        f"the residual units run side by side and are averaged in all of {DECODER}.*",
+    ),
+    "units side by side in one block": (
+        chosen("units", "branches", f"{DECODER}.3"),
+        f"the residual units run side by side and their branches are added in {DECODER}.3",
+    ),
     "gamma over both": (
         chosen("residual", "scaled", CONVNEXT),
         "the residual is scaled with its branch in all of code2wav.upsample.*.*",

@@ -203,9 +203,14 @@ class _Pass:
         else:
             x = self._snake(self._transposed(x, f"{path}.block.1", rate), f"{path}.block.0")
         order = self.at(path, "dilations", DILATIONS)
+        arranged, first, branches = self.at(path, "units", "one by one"), x, []
         for unit, dilation in enumerate(order, 2):
-            x = self._unit(x, f"{path}.block.{unit}", dilation)
-        return x
+            y = self._unit(first if arranged != "one by one" else x, f"{path}.block.{unit}", dilation)
+            branches.append(y - first if arranged == "branches" else y)
+            x = y
+        if arranged == "branches":
+            return np.asarray(first + sum(branches))
+        return np.mean(branches, axis=0) if arranged == "mean" else x
 
     def _unit(self, x: Array, path: str, dilation: int) -> Array:
         if not self.at(path, "used", True):

@@ -73,13 +73,26 @@ class VocoderAdjoint(VocoderMirror):
             gradient = self._back_convolved(stage, x, 1, choices, made(time))
             return gradient * self._slope_of_snake(f"code2wav.decoder.{number - 1}", x, choices)
         block, unit = f"code2wav.decoder.{number}", int(part[3])
+        own = choices.at(block)
+        if unit > 1 and own.units == "chain":
+            return self._back_unit(stage, x, own.dilations[unit - 2], choices, made(time))
         if unit > 1:
-            return self._back_unit(stage, x, choices.at(block).dilations[unit - 2], choices, made(time))
+            return self._back_units(block, x, choices, made(time)) if unit == 2 else made(time)
         rates = choices.at("code2wav.decoder").rates or self.geometry["upsample_rates"]
         gradient = self._back_transposed(stage, x, rates[number - 1], choices, made)
         # Behind the convolution it has fewer channels; its slope is near one there as well.
         after = choices.at(block).snake_after
         return gradient if after else gradient * self._slope_of_snake(f"{block}.block.0", x, choices)
+
+    def _back_units(self, block: str, x: FloatArray, choices: AnyChoices, gradient: FloatArray) -> FloatArray:
+        own = choices.at(block)
+        back = [
+            self._back_unit(f"{block}.block.{unit}", x, dilation, choices, gradient)
+            for unit, dilation in enumerate(own.dilations, 2)
+        ]
+        every = np.sum(back, axis=0, dtype=np.float32)
+        averaged = own.units == "averaged"
+        return np.asarray(every / len(back) if averaged else every - (len(back) - 1) * gradient, np.float32)
 
     def _back_unit(
         self, path: str, x: FloatArray, dilation: int, choices: AnyChoices, gradient: FloatArray

@@ -129,7 +129,11 @@ class Cone:
             return *self._transposed(stage, rate, start, stop), rate
         if len(part) > 3:
             path, block = f"{stage}.conv1", ".".join(part[:3])
-            dilation = self._choices.at(block).dilations[int(part[4]) - 2] if self._choices.at(path).dilated else 1
+            own = self._choices.at(block)
+            if own.units != "chain" and part[4] != "2":
+                return start, stop, 1
+            dilation = own.dilations[int(part[4]) - 2] if own.units == "chain" else max(own.dilations)
+            dilation = dilation if self._choices.at(path).dilated else 1
             return *self._convolved(path, dilation, *self._convolved(f"{stage}.conv2", 1, start, stop)), 1
         return *self._convolved(stage, 1, start, stop), 1
 

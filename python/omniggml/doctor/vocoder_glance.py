@@ -37,7 +37,7 @@ class Glance:
     def is_able(choices: AnyChoices) -> bool:
         """Whether all that a stage sees lies before."""
         chosen = [choices] if isinstance(choices, Choices) else [own for _, own in choices.changes]
-        return all(own.padding == "causal" and own.limit != "peak" for own in chosen)
+        return all(own.padding == "causal" and own.units == "chain" and own.limit != "peak" for own in chosen)
 
     @property
     def tells(self) -> float:

@@ -36,7 +36,7 @@ _CONVNEXT = r"code2wav\.upsample\.\d+\.1"
 _LAYER_NORMS = rf"{_CONVNEXT}\.norm"
 _PIECES = (4, 5, 8, 10, 12, 16, 20, 24, 25, 32, 50, 64)
 """Frames after which a port that decodes in pieces may count positions anew."""
-_MOVING = ("padding", "trim", "dilated", "dilations", "rates")
+_MOVING = ("padding", "trim", "dilated", "dilations", "units", "rates")
 _NAMED = 2
 """Classes of modules that are named, and not called all."""
 _LOWERED = (1, 2, 4, 8, 10)
@@ -312,6 +312,14 @@ def _table(mirror: VocoderMirror) -> Iterator[tuple[str, str, list[tuple[str, Ch
     blocks = rf"{_DECODER}\.[1-{len(geometry['upsample_rates'])}]"
     yield blocks, "constant", _values("dilations", "dilations are", dilations, own)
     yield blocks, "order", [("Snake follows the transposed convolution", Choices(snake_after=True))]
+    yield (
+        blocks,
+        "order",
+        [
+            ("the residual units run side by side and are averaged", Choices(units="averaged")),
+            ("the residual units run side by side and their branches are added", Choices(units="beside")),
+        ],
+    )
     yield (
         _transposed(mirror),
         "trim",

@@ -47,7 +47,9 @@ class Choices:
     ConvNeXt: "layer", "rms", "l2", "eps outside", "off", and its `layer_eps`. `silu` and `gelu` name the activations of
     the MLP and of ConvNeXt; `gate`: "product" or "sum". `residual`: "added", "none", "normed" (taken after the norm, or
     a unit's first Snake), "scaled" (by the branch's scale or gamma, too), "mean". `order`: "attention first", "mlp
-    first", "parallel". `layers`: which, in which order. `used`: whether a residual unit is. `snake`: "exp", "plain" for
+    first", "parallel". `layers`: which, in which order. `used`: whether a residual unit is; `units`: these follow each
+    other in a "chain", or all see the first one's input, and what they make is "averaged", or what their branches make
+    added ("beside" each other). `snake`: "exp", "plain" for
     alpha and beta as stored, "alpha" for alpha in beta's place, and more in `_SNAKES`; `snake_after`: it follows the
     transposed convolution. `trim`: which sides of a transposed convolution lose their margin: "both", "right", "left",
     "none", or "halves", of which each loses one; `upsampled`: "learned", by it, or "repeated", each frame as often.
@@ -85,6 +87,7 @@ class Choices:
     order: str = "attention first"
     layers: tuple[int, ...] | None = None
     used: bool = True
+    units: str = "chain"
     snake: str = "exp"
     snake_after: bool = False
     trim: str = "both"
@@ -408,8 +411,23 @@ class VocoderMirror:
             x = x if after else self._snake(before, x, choices)
             x = self._transposed(stage, x, rates[number - 1], choices)[..., look.made]
             return self._snake_narrow(before, x, choices) if after else x
-        x = self._unit(stage, x, choices.at(block).dilations[unit - 2], choices, look)
+        if choices.at(block).units == "chain":
+            x = self._unit(stage, x, choices.at(block).dilations[unit - 2], choices, look)
+        else:
+            x = self._units(block, x, choices, look) if unit == 2 else x[..., look.made]
         return self._keep(block, x) if unit == 1 + len(DILATIONS) else x
+
+    def _units(self, block: str, x: FloatArray, choices: AnyChoices, look: Part) -> FloatArray:
+        """All residual units of what the first is given."""
+        own = choices.at(block)
+        made = [
+            self._unit(f"{block}.block.{unit}", x, dilation, choices, look)
+            for unit, dilation in enumerate(own.dilations, 2)
+        ]
+        every = np.sum(made, axis=0, dtype=np.float32)
+        if own.units == "averaged":
+            return np.asarray(every / np.float32(len(made)))
+        return np.asarray(every - np.float32(len(made) - 1) * x[..., look.made])
 
     def _unit(self, path: str, x: FloatArray, dilation: int, choices: AnyChoices, look: Part) -> FloatArray:
         own = choices.at(path)

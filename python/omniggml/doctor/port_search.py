@@ -108,6 +108,8 @@ class PortSearch:
         singles = self._search((), first, mistakes)
         if self._explain(singles):
             return singles
+        if not alone and singles and (found := self._dominated(singles[0].mistakes[0], mistakes)):
+            return found
         if not alone and (pairs := self._pairs_at_once(likely, mistakes)):
             return pairs
         tried = {id(mistake) for mistake in first}

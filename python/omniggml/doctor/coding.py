@@ -31,7 +31,9 @@ def coded_share(ours: Samples, audio: Recorded, level: float | None = None) -> f
 
 def like_coded(theirs: Samples, ours: Samples, found: Match) -> float:
     """How much what ours leaves over of theirs is like what a codec leaves over of ours, in each 20 ms and band:
-    Pearson's r of the logarithms of both, beside the sound. The highest of some codecs; 0 where libsndfile has none."""
+    Pearson's r of the logarithms of both, beside the sound, of the first seconds. The highest of some codecs; 0 where
+    libsndfile has none."""
+    ours, theirs = ours[: bounds.MOST_CODED], theirs[: bounds.MOST_CODED + max(found.lag, 0)]
     observed = _noise_map(theirs, ours, found)
     likeness = 0.0
     for coded in _coded_copies(ours):

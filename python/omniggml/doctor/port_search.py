@@ -459,7 +459,7 @@ class PortSearch:
         """Others that do as well: the nearest, the first of those that are equal."""
         able = (other for other in others if other.reach <= self.codes.shape[1])
         rivals = {id(other): other for other in able if other is not mistake}.values()
-        good = [(left, other) for other in rivals if (left := trials.glimpsed(other)) <= enough]
+        good = [(left, other) for other, left in self._glimpsed(trials, rivals) if left <= enough]
         alike = [(0.0 if left <= self.explained else left, other) for left, other in good]
         return sorted(alike, key=lambda entry: entry[0])[: bounds.MOST_OTHERS]
 

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import islice
+from itertools import chain, islice, repeat
 
 import numpy as np
 import numpy.typing as npt
@@ -80,17 +80,22 @@ class Trials:
 
     def glimpsed_in_turn(self, mistakes: Iterable[PortMistake], place: int = 0) -> Iterator[tuple[PortMistake, float]]:
         """Each as `glimpsed`, in about this order; only roughly what at the first place is no nearer. Some are tried
-        together: what follows on their stages is computed at once."""
+        together: what follows on their stages is computed at once. The first few, which are likely, aren't glanced
+        at."""
         look, waiting = self._looks[place], iter(mistakes)
         far = math.inf if place else bounds.WORTH_A_LOOK.value * self.glimpsed(None)
-        while some := list(islice(waiting, bounds.GLANCED_BEFORE)):
-            glanced = {} if place else self._glanced_at(look, some)
+        sizes = chain(bounds.AT_FIRST, repeat(bounds.GLANCED_BEFORE))
+        while some := list(islice(waiting, next(sizes))):
+            glanced = {} if place or len(some) <= bounds.TRIED_TOGETHER else self._glanced_at(look, some)
             near = [one for one in some if not glanced.get(id(one), 0.0) > far]
             for start in range(0, len(near), bounds.TRIED_TOGETHER):
                 together = near[start : start + bounds.TRIED_TOGETHER]
                 for mistake, samples in zip(together, self._glimpsed_together(look, together), strict=True):
                     yield mistake, self._left_by(mistake, samples, place)
-            yield from ((one, glanced[id(one)]) for one in some if glanced.get(id(one), 0.0) > far)
+            for mistake in some:
+                if glanced.get(id(mistake), 0.0) > far:
+                    del self._passed[id(mistake)]
+                    yield mistake, glanced[id(mistake)]
 
     def _glanced_at(self, look: _Look, mistakes: Sequence[PortMistake]) -> dict[int, float]:
         """By a mistake's id: what it leaves over of theirs, roughly, of those that can be glanced at."""

@@ -981,7 +981,7 @@ CODED_LEVELS = (0.2, 0.8, 0.95, 1.0)
 LOW_BARKS = (0, 100, 200, 300, 400, 510, 630, 770, 920, 1080)
 HIGH_BARKS = (1270, 1480, 1720, 2000, 2320, 2700, 3150, 3700, 4400, 5300, 6400, 7700, 9500)
 """Where critical bands begin, in Hz (Zwicker, 1961)."""
-HEARD_SHARE, FEWEST_CODED = 1e-7, 100
+HEARD_SHARE, FEWEST_CODED, MOST_CODED = 1e-7, 100, 144_000
 SOUND_BITS = {"PCM_S8": 8, "PCM_U8": 8, "PCM_16": 16, "PCM_24": 24, "PCM_32": 32}
 GLIMPSES_A_FRAME, GLIMPSE = 5, 240
 """A search's first trials take so much of a frame, and so many samples at least."""
@@ -1006,7 +1006,7 @@ SUMS, GOES_WITH_THEIRS = 64, 0.7
 """Of the samples, which stand for these to first order; the cosine from which on a mistake is tried before others."""
 MOST_STAGES, WEIGHED_AT_ONCE, MOST_SUM = 6, 16, 1e12
 """Stages of changes whose sums are computed without a trial, of how many together, and what no sum comes to."""
-TRIED_TOGETHER, GLANCED_TOGETHER, GLANCED_BEFORE, AS_LOUD = 16, 24, 192, 0.25
+TRIED_TOGETHER, GLANCED_TOGETHER, GLANCED_BEFORE, AS_LOUD, AT_FIRST = 16, 24, 192, 0.25, (1, 16, 48)
 """Mistakes, so that products of matrices are large; what was tried for nothing takes no longer than is worth it."""
 LIKELIER, LIKELIER_BUDGET = 0.55, 2.5e10
 """Of misread weights of one module, in the order in which they are tried, the share that is, but for those that to

@@ -418,7 +418,7 @@ class PortSearch:
     ) -> Iterator[tuple[PortMistake, float]]:
         """Of a large vocoder several at once, of a small one several together."""
         if self._is_large:
-            return side_by_side(lambda mistake: trials.glimpsed(mistake, place), mistakes, self.at_once)
+            return side_by_side(lambda mistake: trials.glimpsed_or_glanced_at(mistake, place), mistakes, self.at_once)
         return trials.glimpsed_in_turn(mistakes, place)
 
     def _dominated(self, first: PortMistake, mistakes: list[PortMistake]) -> list[Explanation]:

@@ -83,7 +83,7 @@ class Trials:
         together: what follows on their stages is computed at once. The first few, which are likely, aren't glanced
         at."""
         look, waiting = self._looks[place], iter(mistakes)
-        far = math.inf if place else bounds.WORTH_A_LOOK.value * self.glimpsed(None)
+        far = math.inf if place else self._far
         sizes = chain(bounds.AT_FIRST, repeat(bounds.GLANCED_BEFORE))
         while some := list(islice(waiting, next(sizes))):
             glanced = {} if place or len(some) <= bounds.TRIED_TOGETHER else self._glanced_at(look, some)
@@ -96,6 +96,23 @@ class Trials:
                 if glanced.get(id(mistake), 0.0) > far:
                     del self._passed[id(mistake)]
                     yield mistake, glanced[id(mistake)]
+
+    def glimpsed_or_glanced_at(self, mistake: PortMistake, place: int = 0) -> float:
+        """As `glimpsed`; only roughly what at the first place is no nearer."""
+        if place:
+            return self.glimpsed(mistake, place)
+        look = self._looks[0]
+        left = self._glanced_at(look, [mistake]).get(id(mistake), 0.0)
+        if left > self._far:
+            del self._passed[id(mistake)]
+            return left
+        (samples,) = self._glimpsed_together(look, [mistake])
+        return self._left_by(mistake, samples, place)
+
+    @cached_property
+    def _far(self) -> float:
+        """What mistakes leave over that aren't looked at again."""
+        return bounds.WORTH_A_LOOK.value * self.glimpsed(None)
 
     def _glanced_at(self, look: _Look, mistakes: Sequence[PortMistake]) -> dict[int, float]:
         """By a mistake's id: what it leaves over of theirs, roughly, of those that can be glanced at."""

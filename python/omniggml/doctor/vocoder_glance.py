@@ -42,14 +42,15 @@ class Glance:
     @property
     def tells(self) -> float:
         """The least cosine of what it shows of a change with what that changes: of channels that are mixed with their
-        neighbours, before each stage of the first half."""
-        first = self._cone.convolutions
+        neighbours, before some stages of the first half."""
+        first, last = self._cone.convolutions, len(self._cone.stages) - 1
         given = {
-            number: [x, np.asarray(x + bounds.MIXED * np.roll(x, 1, axis=0), np.float32)]
-            for number, x in enumerate(self._seen[: len(self._seen) // 2], first)
+            first + n: [np.asarray(self._seen[n] + bounds.MIXED * np.roll(self._seen[n], 1, axis=0), np.float32)]
+            for n in (0, len(self._seen) // 4, len(self._seen) // 2)
         }
+        ours = self._cone.samples(self._mirror, last, self._seen[-1])
         both = self.samples_of_many(given), self._cone.samples_of_many(self._mirror, given)
-        shown, whole = (samples[1::2] - samples[::2] for samples in both)
+        shown, whole = (samples - ours for samples in both)
         powers = np.square(shown).sum(axis=1) * np.square(whole).sum(axis=1)
         cosines = (shown * whole).sum(axis=1) / np.sqrt(np.maximum(powers, bounds.LEAST_SHARE))
         return float(np.nan_to_num(cosines).min())

@@ -11,6 +11,7 @@ from omniggml.doctor.vocoder_cone import Cone
 from omniggml.doctor.vocoder_mirror import Choices, Scoped
 from parity.files import ModelFiles
 from test_doctor_mirror import codes_for, mirror_of
+from voice_vocoder import voice_codes, voice_mirror
 
 EVERYWHERE = "*"
 CHOICES: dict[str, dict[str, Any]] = {
@@ -25,6 +26,9 @@ CHOICES: dict[str, dict[str, Any]] = {
     "not dilated": {"dilated": False},
     "dilated more": {"dilations": (3, 9, 27)},
     "units left out": {"used": False},
+    "Snake behind": {"snake_after": True},
+    "residuals behind Snake": {"residual": "normed"},
+    "residuals scaled": {"residual": "scaled"},
     "units averaged": {"units": "averaged"},
     "units beside each other": {"units": "beside", "dilations": (3, 9, 1)},
 }
@@ -41,6 +45,32 @@ def test_the_same_samples(model_files: ModelFiles, geometry: str, case: str) -> 
         for first in (0, 1, cone.convolutions):
             few = cone.samples(mirror, first, entering[first])
             np.testing.assert_allclose(few, whole[start : start + 60], rtol=0, atol=1e-5, err_msg=f"{start}, {first}")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"1.block.2.conv1": {"dilated": False}},
+        {"1.block.4.conv1": {"padding": "right"}},
+        {"2.block.3.act1": {"snake": "plain"}},
+        {"3.block.4": {"residual": "mean"}},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("units", ["averaged", "beside"])
+def test_units_side_by_side_with_another_choice(units: str, changes: dict[str, dict[str, Any]]) -> None:
+    """A trial begins where the first unit is computed, and sees as far as any of them."""
+    mirror, codes = voice_mirror(), voice_codes()[:, :12]
+    beside = [("code2wav.decoder.[123]", Choices(units=units))]
+    others = [(f"code2wav.decoder.{path}", Choices(**own)) for path, own in changes.items()]
+    base, choices = Scoped((*beside,)), Scoped((*others, *beside))
+    whole, entering = mirror(codes, choices), mirror.entering(codes, base)
+    for start in (0, 9000):
+        cone = Cone(mirror, choices, start, start + 60)
+        few = cone.samples(mirror, 0, codes)
+        np.testing.assert_allclose(few, whole[start : start + 60], rtol=0, atol=1e-5)
+    first = min(mirror.stage_of(path, choices) for path, _ in others)
+    np.testing.assert_allclose(mirror.from_stage(first, entering[first], choices), whole, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("case", CHOICES)

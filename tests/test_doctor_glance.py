@@ -10,7 +10,7 @@ import pytest
 from omniggml.doctor import thresholds as bounds
 from omniggml.doctor.port_trials import Trials
 from omniggml.doctor.vocoder_cone import Cone
-from omniggml.doctor.vocoder_glance import Glance
+from omniggml.doctor.vocoder_glance import VocoderGlance
 from omniggml.doctor.vocoder_grammar import port_mistakes
 from omniggml.doctor.vocoder_mirror import Choices, FloatArray, Scoped, VocoderMirror
 from voice_vocoder import voice_codes, voice_mirror
@@ -23,11 +23,11 @@ def mirror() -> VocoderMirror:
     return voice_mirror()
 
 
-def looked(mirror: VocoderMirror, start: int, back: int = BACK) -> tuple[Cone, list[FloatArray], Glance]:
+def looked(mirror: VocoderMirror, start: int, back: int = BACK) -> tuple[Cone, list[FloatArray], VocoderGlance]:
     cone = Cone(mirror, RIGHT, start, start + 384)
     leaving = mirror.entering(voice_codes()[:, : cone.frames], RIGHT, cone.convolutions + 1)[-1]
     seen = cone.entering(mirror, leaving)
-    return cone, seen, Glance(mirror, RIGHT, cone, seen, back)
+    return cone, seen, VocoderGlance(mirror, RIGHT, cone, seen, back)
 
 
 @pytest.mark.parametrize("start", [0, 384, 5000, 30001])
@@ -46,8 +46,10 @@ def test_all_that_a_stage_sees_is_no_glance(mirror: VocoderMirror) -> None:
 
 
 def test_it_needs_what_lies_before_alone() -> None:
-    assert Glance.is_able(RIGHT) and Glance.is_able(Scoped((("*", Choices(snake="plain")),)))
-    assert not any(Glance.is_able(Scoped((("*", own),))) for own in (Choices(padding="edge"), Choices(limit="peak")))
+    assert VocoderGlance.is_able(RIGHT) and VocoderGlance.is_able(Scoped((("*", Choices(snake="plain")),)))
+    assert not any(
+        VocoderGlance.is_able(Scoped((("*", own),))) for own in (Choices(padding="edge"), Choices(limit="peak"))
+    )
 
 
 def trials_of(mirror: VocoderMirror) -> Trials:
@@ -75,16 +77,31 @@ def test_what_comes_nearer_is_tried_as_ever_and_the_rest_glanced_at(mirror: Voco
     assert all(really > 0.9 * before for _, really in roughly)
 
 
+def test_one_search_within_another(mirror: VocoderMirror) -> None:
+    """Which tries the same mistakes while the first waits for its next."""
+    trials = trials_of(mirror)
+    mistakes = random.Random(5).sample([one for one in port_mistakes(mirror) if one.weights], 300)
+    first = trials.glimpsed_in_turn(mistakes)
+    begun = [next(first) for _ in range(120)]
+    within = {id(one): left for one, left in trials.glimpsed_in_turn([*mistakes, *mistakes[:5]])}
+    told = {id(one): left for one, left in [*begun, *first]}
+    assert len(told) == len(mistakes)
+    far = bounds.WORTH_A_LOOK.value * trials.glimpsed(None)
+    for key, left in told.items():
+        assert (left > far and within[key] > 0.9 * far) or left == pytest.approx(within[key], rel=1e-3)
+
+
 def test_where_what_lies_far_back_tells_it_is_not_glanced_at(mirror: VocoderMirror) -> None:
     """A vocoder whose kernels have nothing but their first taps."""
     far = {}
     for name in mirror.weights:
         if name.endswith(".conv1.conv.weight"):
             far[name] = np.zeros_like(mirror.weight(name))
-            far[name][:, :, 0] = 6 * mirror.weight(name).sum(axis=2)
+            far[name][:, :, 0] = 30 * mirror.weight(name).sum(axis=2)
     mirror = mirror.with_weights(far)
     assert looked(mirror, 20000)[2].tells < bounds.GLANCE_TELLS
     trials = trials_of(mirror)
+    assert trials._glance is None
     mistakes = random.Random(7).sample([one for one in port_mistakes(mirror) if one.weights], 60)
     for one, left in trials.glimpsed_in_turn(mistakes):
         np.testing.assert_allclose(left, trials.glimpsed(one), rtol=1e-3, atol=1e-6)

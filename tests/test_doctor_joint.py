@@ -262,6 +262,8 @@ CHOSEN: dict[str, tuple[dict[str, Any], str]] = {
         chosen("residual", "bent", f"{UNIT}"),
         f"the residual is taken after the first Snake in all of {UNIT}",
     ),
+    # Whose last kernel of 6 is shorter than its rate.
+    "rates in another order": (chosen("rates", [5, 4, 3, 8], DECODER), "the rates are [5, 4, 3, 8]"),
     "units side by side, averaged": (
         chosen("units", "mean", f"{DECODER}.*"),
         f"the residual units run side by side and are averaged in all of {DECODER}.*",

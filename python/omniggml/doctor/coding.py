@@ -31,9 +31,10 @@ def coded_share(ours: Samples, audio: Recorded, level: float | None = None) -> f
 
 def like_coded(theirs: Samples, ours: Samples, found: Match) -> float:
     """How much what ours leaves over of theirs is like what a codec leaves over of ours, in each 20 ms and band:
-    Pearson's r of the logarithms of both, beside the sound, of the first seconds. The highest of some codecs; 0 where
+    Pearson's r of the logarithms of both, beside the sound, in the loudest seconds. The highest of some codecs; 0 where
     libsndfile has none."""
-    ours, theirs = ours[: bounds.MOST_CODED], theirs[: bounds.MOST_CODED + max(found.lag, 0)]
+    loud = _loudest(ours, bounds.MOST_CODED)
+    ours, theirs = ours[loud : loud + bounds.MOST_CODED], theirs[loud : loud + bounds.MOST_CODED + max(found.lag, 0)]
     observed = _noise_map(theirs, ours, found)
     likeness = 0.0
     for coded in _coded_copies(ours):
@@ -44,6 +45,12 @@ def like_coded(theirs: Samples, ours: Samples, found: Match) -> float:
         if pair.shape[1] > bounds.FEWEST_CODED and pair.std(axis=1).all():
             likeness = max(likeness, float(np.corrcoef(pair)[0, 1]))
     return likeness
+
+
+def _loudest(x: Samples, n: int) -> int:
+    """The first of the n samples that together are the loudest."""
+    energy = np.concatenate([[0.0], np.cumsum(np.square(x))])
+    return int(np.argmax(energy[n:] - energy[:-n])) if len(x) > n else 0
 
 
 def _coded_copies(ours: Samples) -> Iterator[Samples]:

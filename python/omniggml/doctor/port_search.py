@@ -91,7 +91,7 @@ class PortSearch:
         singles = self._likeliest(likely, mistakes, alone)
         if self._explain(singles):
             return singles if len(singles[0].mistakes) > 1 else [*self._moved(singles[0], mistakes), *singles]
-        # What each makes is known by now, not to first order alone.
+        # What each makes is known by now, or was glanced at, not to first order alone.
         if not alone and (pairs := self._pairs_at_once(likely, mistakes)):
             return pairs
         with_numbers = self._with_numbers(singles)
@@ -418,6 +418,7 @@ class PortSearch:
     ) -> Iterator[tuple[PortMistake, float]]:
         """Of a large vocoder several at once, of a small one several together."""
         if self._is_large:
+            trials.get_ready()
             return side_by_side(lambda mistake: trials.glimpsed_or_glanced_at(mistake, place), mistakes, self.at_once)
         return trials.glimpsed_in_turn(mistakes, place)
 
@@ -459,7 +460,8 @@ class PortSearch:
         """Others that do as well: the nearest, the first of those that are equal."""
         able = (other for other in others if other.reach <= self.codes.shape[1])
         rivals = {id(other): other for other in able if other is not mistake}.values()
-        good = [(left, other) for other, left in self._glimpsed(trials, rivals) if left <= enough]
+        told = (other for other, left in self._glimpsed(trials, rivals) if left <= enough)
+        good = [(left, other) for other in told if (left := trials.glimpsed(other)) <= enough]  # not roughly alone
         alike = [(0.0 if left <= self.explained else left, other) for left, other in good]
         return sorted(alike, key=lambda entry: entry[0])[: bounds.MOST_OTHERS]
 

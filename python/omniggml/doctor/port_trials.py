@@ -17,7 +17,7 @@ from omniggml.doctor import thresholds as bounds
 from omniggml.doctor.first_order import FirstOrder, likely_pairs
 from omniggml.doctor.side_by_side import side_by_side
 from omniggml.doctor.vocoder_cone import Cone
-from omniggml.doctor.vocoder_glance import Glance
+from omniggml.doctor.vocoder_glance import VocoderGlance
 from omniggml.doctor.vocoder_grammar import PortMistake
 from omniggml.doctor.vocoder_mirror import Scoped, VocoderMirror
 
@@ -94,7 +94,7 @@ class Trials:
                     yield mistake, self._left_by(mistake, samples, place)
             for mistake in some:
                 if glanced.get(id(mistake), 0.0) > far:
-                    del self._passed[id(mistake)]
+                    self._passed.pop(id(mistake), None)
                     yield mistake, glanced[id(mistake)]
 
     def glimpsed_or_glanced_at(self, mistake: PortMistake, place: int = 0) -> float:
@@ -104,10 +104,14 @@ class Trials:
         look = self._looks[0]
         left = self._glanced_at(look, [mistake]).get(id(mistake), 0.0)
         if left > self._far:
-            del self._passed[id(mistake)]
+            self._passed.pop(id(mistake), None)
             return left
         (samples,) = self._glimpsed_together(look, [mistake])
         return self._left_by(mistake, samples, place)
+
+    def get_ready(self) -> None:
+        """What trials in several threads begin from, computed once."""
+        _ = self._far, self._glance
 
     @cached_property
     def _far(self) -> float:
@@ -125,9 +129,17 @@ class Trials:
             for mistake in some:
                 given[self._stage_behind(mistake)].append(self._passed[id(mistake)])
             samples = glance.samples_of_many(given)
-            sure = zip(some, samples, self._bends(look, samples), strict=True)
-            left.update((id(one), self._left_by(one, made, 0)) for one, made, bends in sure if bends)
+            for mistake, made, bends in zip(some, samples, self._bends(look, samples), strict=True):
+                if bends and np.isfinite(made).all():
+                    left[id(mistake)] = self._left_at(look, made)
+                    self._weigh_roughly(mistake, made)
         return left
+
+    def _weigh_roughly(self, mistake: PortMistake, samples: npt.NDArray[np.float32]) -> None:
+        """Notes the sums of what it is seen to make at a glance, where first order tells less."""
+        known = self.sums.get(id(mistake))
+        if known is None or (self.first_order and self.first_order.share(known) > bounds.SURELY_FIRST_ORDER):
+            self._weigh_made(mistake, samples)
 
     def _bends(self, look: _Look, samples: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
         """Of [n, samples], each with a mistake: whether what that changes is more than loudness and a constant, of
@@ -140,12 +152,12 @@ class Trials:
         return np.asarray(np.square(bent).sum(axis=1) > bounds.GLANCE_SURE * np.square(changed).sum(axis=1))
 
     @cached_property
-    def _glance(self) -> Glance | None:
+    def _glance(self) -> VocoderGlance | None:
         """The shortest that tells; None where none does."""
         look = self._looks[0]
-        if not Glance.is_able(self.choices):
+        if not VocoderGlance.is_able(self.choices):
             return None
-        glances = (Glance(self.mirror, self.choices, look.cone, look.seen, back) for back in bounds.GLANCES_BACK)
+        glances = (VocoderGlance(self.mirror, self.choices, look.cone, look.seen, back) for back in bounds.GLANCES_BACK)
         return next((glance for glance in glances if glance.tells > bounds.GLANCE_TELLS), None)
 
     def _is_heard_close(self, look: _Look, mistake: PortMistake) -> bool:
@@ -155,7 +167,7 @@ class Trials:
         if behind == len(look.cone.stages) or not self._is_passed(look, mistake):
             return False
         x, right = self._passed[id(mistake)], look.entering(behind)
-        return x.shape == right.shape and float(np.square(x).sum()) > bounds.AS_LOUD * float(np.square(right).sum())
+        return x.shape == right.shape and float(np.square(x).sum()) > bounds.HEARD_CLOSE * float(np.square(right).sum())
 
     def _is_passed(self, look: _Look, mistake: PortMistake) -> bool:
         """Whether what is given to what follows on it is known, or is now: where it concerns few stages."""
@@ -355,7 +367,7 @@ class Trials:
 
     def _weigh_made(self, mistake: PortMistake, samples: npt.NDArray[np.float32]) -> None:
         """Notes the sums of what it makes, which hold more than the first order."""
-        if self.first_order is not None and len(samples) == self.first_order.n_samples:
+        if self.weigh and self.first_order is not None and len(samples) == self.first_order.n_samples:
             self.sums[id(mistake)] = self.first_order.sums_of_samples(samples)
 
     @cached_property
@@ -419,7 +431,7 @@ class Trials:
             cone = look.cone
         if mistake.codes is not None:
             return cone, mirror, 0, np.asarray(mistake.codes(self.codes)[:, : cone.frames], np.int64)
-        first = min(mirror.stage_of(path) for path in mistake.paths())
+        first = min(mirror.stage_of(path, choices) for path in mistake.paths())
         if first > cone.convolutions and cone.sees_like(look.cone):
             return cone, mirror, first, look.entering(first)
         first = min(first, cone.convolutions)
@@ -463,7 +475,7 @@ class Trials:
         mirror, choices = made
         if frames not in self._entering:
             self._entering[frames] = list(self.mirror.entering(self.codes[:, :frames], self.choices))
-        first = min(mirror.stage_of(path) for path in mistake.paths())
+        first = min(mirror.stage_of(path, choices) for path in mistake.paths())
         return mirror.from_stage(first, self._entering[frames][first], choices)
 
     def _made(self, mistake: PortMistake) -> tuple[VocoderMirror, Scoped] | None:

@@ -982,6 +982,7 @@ LOW_BARKS = (0, 100, 200, 300, 400, 510, 630, 770, 920, 1080)
 HIGH_BARKS = (1270, 1480, 1720, 2000, 2320, 2700, 3150, 3700, 4400, 5300, 6400, 7700, 9500)
 """Where critical bands begin, in Hz (Zwicker, 1961)."""
 HEARD_SHARE, FEWEST_CODED, MOST_CODED = 1e-7, 100, 144_000
+"""Of the loudest band, pieces in bands that are compared at least, and samples at most."""
 SOUND_BITS = {"PCM_S8": 8, "PCM_U8": 8, "PCM_16": 16, "PCM_24": 24, "PCM_32": 32}
 GLIMPSES_A_FRAME, GLIMPSE = 5, 240
 """A search's first trials take so much of a frame, and so many samples at least."""
@@ -1006,8 +1007,11 @@ SUMS, GOES_WITH_THEIRS = 64, 0.7
 """Of the samples, which stand for these to first order; the cosine from which on a mistake is tried before others."""
 MOST_STAGES, WEIGHED_AT_ONCE, MOST_SUM = 6, 16, 1e12
 """Stages of changes whose sums are computed without a trial, of how many together, and what no sum comes to."""
-TRIED_TOGETHER, GLANCED_TOGETHER, GLANCED_BEFORE, AS_LOUD, AT_FIRST = 16, 24, 192, 0.25, (1, 16, 48)
+TRIED_TOGETHER, GLANCED_TOGETHER = 16, 24
 """Mistakes, so that products of matrices are large; what was tried for nothing takes no longer than is worth it."""
+AT_FIRST, GLANCED_BEFORE, HEARD_CLOSE = (1, 16, 48), 192, 0.25
+"""Mistakes that are taken together at first and later, of which the first are tried without a glance; and how loud what
+a mistake makes is beside what is right, so that a glance tells."""
 LIKELIER, LIKELIER_BUDGET = 0.55, 2.5e10
 """Of misread weights of one module, in the order in which they are tried, the share that is, but for those that to
 first order go with theirs: of 33 drawn ones none was behind 0.54; and products for which more are, of a vocoder so

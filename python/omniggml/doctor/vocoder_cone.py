@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from omniggml.doctor.vocoder_mirror import WHOLE, AnyChoices, Choices, Part, VocoderMirror, trimmed
+from omniggml.doctor.vocoder_mirror import DILATIONS, WHOLE, AnyChoices, Choices, StagePart, VocoderMirror, trimmed
 
 FloatArray = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Span:
+class StageSpan:
     """What a stage is given, [first, last), and which of what it makes of that, `rate` of each, is looked at."""
 
     first: int
@@ -36,11 +36,11 @@ class Cone:
         self._mirror, self._choices = mirror, choices
         self.stages = mirror.stages()
         self._convolutions = next(i for i, stage in enumerate(self.stages) if ".upsample." in stage)
-        self._spans: dict[int, Span] = {}
+        self._spans: dict[int, StageSpan] = {}
         for number in range(len(self.stages) - 1, self._convolutions - 1, -1):
             first, last, rate = self._seen(self.stages[number], start, stop)
             first = max(first, 0)
-            self._spans[number] = Span(first, last, slice(start - first * rate, stop - first * rate), rate)
+            self._spans[number] = StageSpan(first, last, slice(start - first * rate, stop - first * rate), rate)
             start, stop = first, last
         self.frames = stop
 
@@ -93,7 +93,7 @@ class Cone:
         chosen = [self._choices] if isinstance(self._choices, Choices) else [own for _, own in self._choices.changes]
         return not any(own.limit == "peak" for own in chosen)
 
-    def span(self, number: int) -> Span:
+    def span(self, number: int) -> StageSpan:
         """Of a stage behind the transformer."""
         return self._spans[number]
 
@@ -105,7 +105,7 @@ class Cone:
     def made(self, mirror: VocoderMirror, number: int, x: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """What one stage makes of what it is given."""
         span = self._spans.get(number)
-        return mirror.step(self.stages[number], x, self._choices, Part(span.makes) if span else WHOLE)
+        return mirror.step(self.stages[number], x, self._choices, StagePart(span.makes) if span else WHOLE)
 
     def unlooked(self, number: int, looked: FloatArray) -> Callable[[int], FloatArray]:
         """What is looked at of what a stage makes, [.., time], among all that it makes, which is so many long: zero
@@ -128,14 +128,20 @@ class Cone:
         if rate := self._rate(part):
             return *self._transposed(stage, rate, start, stop), rate
         if len(part) > 3:
-            path, block = f"{stage}.conv1", ".".join(part[:3])
-            own = self._choices.at(block)
-            if own.units != "chain" and part[4] != "2":
-                return start, stop, 1
-            dilation = own.dilations[int(part[4]) - 2] if own.units == "chain" else max(own.dilations)
-            dilation = dilation if self._choices.at(path).dilated else 1
-            return *self._convolved(path, dilation, *self._convolved(f"{stage}.conv2", 1, start, stop)), 1
+            block = ".".join(part[:3])
+            if self._choices.at(block).units == "chain":
+                return *self._seen_by_unit(block, int(part[4]), start, stop), 1
+            if part[4] != "2":
+                return start, stop, 1  # all are computed with the first
+            every = [self._seen_by_unit(block, unit, start, stop) for unit, _ in enumerate(DILATIONS, 2)]
+            return min(first for first, _ in every), max(last for _, last in every), 1
         return *self._convolved(stage, 1, start, stop), 1
+
+    def _seen_by_unit(self, block: str, unit: int, start: int, stop: int) -> tuple[int, int]:
+        path = f"{block}.block.{unit}"
+        dilated = self._choices.at(f"{path}.conv1").dilated
+        dilation = self._choices.at(block).dilations[unit - 2] if dilated else 1
+        return self._convolved(f"{path}.conv1", dilation, *self._convolved(f"{path}.conv2", 1, start, stop))
 
     def _convolved(self, path: str, dilation: int, start: int, stop: int) -> tuple[int, int]:
         reach = (self._mirror.weight(f"{path}.conv.weight").shape[2] - 1) * dilation

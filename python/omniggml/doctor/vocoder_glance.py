@@ -15,10 +15,10 @@ import numpy.typing as npt
 
 from omniggml.doctor import thresholds as bounds
 from omniggml.doctor.vocoder_cone import Cone, FloatArray
-from omniggml.doctor.vocoder_mirror import AnyChoices, Choices, Part, VocoderMirror
+from omniggml.doctor.vocoder_mirror import AnyChoices, Choices, StagePart, VocoderMirror
 
 
-class Glance:
+class VocoderGlance:
     """At the samples of a cone, whose vocoder is `mirror` with `choices`, and of which `seen` enters each stage behind
     the transformer; `back`: of how many in each stage, before those that make these samples."""
 
@@ -26,7 +26,9 @@ class Glance:
         self, mirror: VocoderMirror, choices: AnyChoices, cone: Cone, seen: Sequence[npt.NDArray[Any]], back: int
     ) -> None:
         self._mirror, self._choices, self._cone, self._seen, self._back = mirror, choices, cone, seen, back
-        self._looks: dict[int, tuple[int, Part]] = {}  # by stage: how many of the last enter, and what is made of these
+        self._looks: dict[
+            int, tuple[int, StagePart]
+        ] = {}  # by stage: how many of the last enter, and what is made of these
         many = _length(cone.span(len(cone.stages) - 1).makes)
         for number in range(len(cone.stages) - 1, cone.convolutions - 1, -1):
             x = seen[number - cone.convolutions]
@@ -66,18 +68,18 @@ class Glance:
                 many = [self._mirror.step(self._cone.stages[number], x, self._choices, part)]
         return np.asarray(many[0][0], np.float32)
 
-    def _look(self, number: int, many: int, x: FloatArray) -> tuple[int, Part]:
+    def _look(self, number: int, many: int, x: FloatArray) -> tuple[int, StagePart]:
         """How many of what enters a stage are looked at to make so many, and how."""
         span, stage, entering = self._cone.span(number), self._cone.stages[number], x.shape[-1]
-        if span.rate > 1:
+        if ".block.1" in stage or (stage.endswith(".0") and ".upsample." in stage):  # a transposed convolution
             taps = -(-self._mirror.weight(f"{stage}.conv.weight").shape[2] // span.rate)
             enter = min(-(-many // span.rate) + taps, entering)
             stop = span.makes.stop - (entering - enter) * span.rate
-            return enter, Part(slice(stop - many, stop))
+            return enter, StagePart(slice(stop - many, stop))
         reach = entering - _length(span.makes)
         enter = min(many + min(reach, self._back), entering)
         before = self._mirror.bent(stage, x[:, : entering - enter], self._choices)
-        return enter, Part(slice(enter - many, enter), before)
+        return enter, StagePart(slice(enter - many, enter), before)
 
 
 def _length(some: slice) -> int:

@@ -133,7 +133,7 @@ AnyChoices = Choices | Scoped
 
 
 @dataclass(frozen=True)
-class Part:
+class StagePart:
     """Of what a stage behind the transformer makes: only what is `made`. `before`: what its first convolution is given
     before what enters the stage, [channels, time], in place of padding."""
 
@@ -141,7 +141,7 @@ class Part:
     before: FloatArray | None = None
 
 
-WHOLE = Part()
+WHOLE = StagePart()
 
 
 @dataclass
@@ -185,8 +185,11 @@ class VocoderMirror:
         layers, ratios, rates = (self.geometry[name] for name in names)
         return _stages(int(layers), len(ratios), len(rates))
 
-    def stage_of(self, path: str) -> int:
-        """The stage in which a module is first computed with."""
+    def stage_of(self, path: str, choices: AnyChoices = RIGHT) -> int:
+        """The stage in which a module is first computed with: of residual units side by side that of the first."""
+        block, _, inside = path.partition(".block.")
+        if inside[:1] in "34" and inside and choices.at(block).units != "chain":
+            path = f"{block}.block.2"
         return _stages_of(self.stages(), path)[0]
 
     def last_stage_of(self, path: str) -> int:
@@ -201,7 +204,7 @@ class VocoderMirror:
         """Values of a tensor by its full name."""
         return self._weight(name)
 
-    def step(self, stage: str, x: npt.NDArray[Any], choices: AnyChoices, look: Part = WHOLE) -> FloatArray:
+    def step(self, stage: str, x: npt.NDArray[Any], choices: AnyChoices, look: StagePart = WHOLE) -> FloatArray:
         """What one stage makes of what enters it. Behind the transformer that may be several, [channels, several,
         time], of which a part alone is looked at."""
         part = stage.removeprefix("code2wav.").split(".")
@@ -369,7 +372,7 @@ class VocoderMirror:
 
     # --- convolutions: [channels, time], or [channels, several, time] -------------------------------------------------
 
-    def _convnext(self, path: str, x: FloatArray, choices: AnyChoices, look: Part) -> FloatArray:
+    def _convnext(self, path: str, x: FloatArray, choices: AnyChoices, look: StagePart) -> FloatArray:
         own = choices.at(path)
         # That norm looks at all.
         first, last = (
@@ -400,7 +403,7 @@ class VocoderMirror:
             x = x / (np.sqrt(power) + eps if own.layer_norm == "eps outside" else np.sqrt(power + eps))
         return np.asarray(x * self._weight(f"{path}.weight") + self._bias(path, choices), np.float32)
 
-    def _decoder(self, stage: str, part: list[str], x: FloatArray, choices: AnyChoices, look: Part) -> FloatArray:
+    def _decoder(self, stage: str, part: list[str], x: FloatArray, choices: AnyChoices, look: StagePart) -> FloatArray:
         if len(part) == 2:
             return self._keep(stage, self._convolved(stage, self.bent(stage, x, choices), 1, choices, look))
         number = int(part[1])
@@ -417,7 +420,7 @@ class VocoderMirror:
             x = self._units(block, x, choices, look) if unit == 2 else x[..., look.made]
         return self._keep(block, x) if unit == 1 + len(DILATIONS) else x
 
-    def _units(self, block: str, x: FloatArray, choices: AnyChoices, look: Part) -> FloatArray:
+    def _units(self, block: str, x: FloatArray, choices: AnyChoices, look: StagePart) -> FloatArray:
         """All residual units of what the first is given."""
         own = choices.at(block)
         made = [
@@ -429,14 +432,14 @@ class VocoderMirror:
             return np.asarray(every / np.float32(len(made)))
         return np.asarray(every - np.float32(len(made) - 1) * x[..., look.made])
 
-    def _unit(self, path: str, x: FloatArray, dilation: int, choices: AnyChoices, look: Part) -> FloatArray:
+    def _unit(self, path: str, x: FloatArray, dilation: int, choices: AnyChoices, look: StagePart) -> FloatArray:
         own = choices.at(path)
         if not own.used:
             return x[..., look.made]
         bent = self.bent(path, x, choices)
         # The second is of one tap, and looks no further.
         short = self._weight(f"{path}.conv2.conv.weight").shape[2] == 1
-        first, second = (look, WHOLE) if short else (Part(before=look.before), Part(look.made))
+        first, second = (look, WHOLE) if short else (StagePart(before=look.before), StagePart(look.made))
         dilation = dilation if choices.at(f"{path}.conv1").dilated else 1
         y = self._convolved(f"{path}.conv1", bent, dilation, choices, first)
         y = self._convolved(f"{path}.conv2", self._snake(f"{path}.act2", y, choices), 1, choices, second)
@@ -453,7 +456,7 @@ class VocoderMirror:
         return np.asarray(snaked(choices.at(path).snake, x, alpha, beta), np.float32)
 
     def _convolved(
-        self, path: str, x: FloatArray, dilation: int, choices: AnyChoices, look: Part = WHOLE
+        self, path: str, x: FloatArray, dilation: int, choices: AnyChoices, look: StagePart = WHOLE
     ) -> FloatArray:
         weight = self._weight(f"{path}.conv.weight")
         out, channels, taps = weight.shape
@@ -468,7 +471,7 @@ class VocoderMirror:
         y += self._bias(f"{path}.conv", choices)[:, None]
         return self._rounded(path, y.reshape(out, *x.shape[1:-1], last - first), choices)
 
-    def _depthwise(self, path: str, x: FloatArray, choices: AnyChoices, look: Part = WHOLE) -> FloatArray:
+    def _depthwise(self, path: str, x: FloatArray, choices: AnyChoices, look: StagePart = WHOLE) -> FloatArray:
         weight = self._weight(f"{path}.conv.weight")[:, 0]
         whole = _lengthened(x, weight.shape[1] - 1, choices.at(path).padding, look.before)
         first, last, _ = look.made.indices(x.shape[-1])
@@ -487,6 +490,7 @@ class VocoderMirror:
         longer = np.zeros((*x.shape[:-1], time + taps - 1), np.float32)
         longer[..., :time] = x
         parts = (weight.reshape(channels, -1).T @ longer.reshape(channels, -1)).reshape(out, kernel, -1)
+        parts = np.pad(parts, ((0, 0), (0, rate - kernel), (0, 0))) if kernel < rate else parts
         y = parts[:, :rate]
         for tap in range(1, taps):
             part = parts[:, tap * rate : (tap + 1) * rate, :-tap]

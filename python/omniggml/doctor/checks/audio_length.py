@@ -129,7 +129,7 @@ class AudioLength(TheirAudio):
         """Whether samples of the frames before a piece are kept, and as many cut from its end: then a piece begins
         with these frames."""
         second = [
-            (self._left_of_beginning(piece - context, self.per_frame * piece - self.lost), piece, context)
+            (self._left_of_beginning(piece - context, piece, self.per_frame * piece - self.lost), piece, context)
             for piece in candidates[: bounds.MOST_PIECES]
             for context in bounds.CONTEXTS[1:]
             if context <= piece
@@ -139,7 +139,7 @@ class AudioLength(TheirAudio):
             return False
         ours = in_pieces(self.mirror, self.codes, piece, context, from_end=True)
         residual = match(self.theirs, ours, 0).residual
-        if not bounds.PIECES_LEAVE.below(residual):
+        if not self._explain(residual):
             return False
         self.report.find(
             "audio.seams",
@@ -151,10 +151,16 @@ class AudioLength(TheirAudio):
         )
         return True
 
-    def _left_of_beginning(self, frame: int, at: int, faded: int = 0) -> float:
-        """What ours from a frame on, decoded by itself, leaves over of a few frames of theirs, but for the first
-        samples, which are `faded`."""
-        ours = self.mirror(self.codes[:, frame : frame + bounds.FRAMES_OF_A_BEGINNING]).astype(np.float64)
+    def _explain(self, residual: float) -> bool:
+        """Whether pieces that leave so much over are far nearer than the whole is."""
+        right = match(self.theirs, self.made, self.per_frame).residual
+        return bounds.PIECES_LEAVE.below(residual) and bounds.MISTAKE_BEATS.below(residual / (right or 1))
+
+    def _left_of_beginning(self, frame: int, piece: int, at: int, faded: int = 0) -> float:
+        """What ours from a frame on, decoded by itself, leaves over of a few frames of theirs, no more than a piece
+        has, but for the first samples, which are `faded`."""
+        few = min(piece, bounds.FRAMES_OF_A_BEGINNING)
+        ours = self.mirror(self.codes[:, frame : frame + few]).astype(np.float64)
         return left_over(self.theirs[at + faded : at + len(ours)], ours[faded:])
 
     def _faded_into_each_other(self, missing: int) -> bool:
@@ -163,16 +169,17 @@ class AudioLength(TheirAudio):
         for piece in range(1, self.n_frames):
             seams = -(-self.n_frames // piece) - 1
             over, rest = divmod(missing - (seams + 1) * self.lost, seams)
-            if not rest and 0 < over < self.per_frame * piece - self.lost:
+            last = self.per_frame * (self.n_frames - piece * seams) - self.lost
+            if not rest and 0 < over < min(self.per_frame * piece - self.lost, last):
                 at = self.per_frame * piece - self.lost - over
                 second.append((piece not in bounds.USUAL_PIECES, piece, over, at))
         tried = sorted(second)[: bounds.MOST_PIECES]
-        likely = [(self._left_of_beginning(piece, at, over), piece, over) for _, piece, over, at in tried]
+        likely = [(self._left_of_beginning(piece, piece, at, over), piece, over) for _, piece, over, at in tried]
         beginning, piece, over = min(likely, default=(1.0, 0, 0))
         if not bounds.PIECES_LEAVE.below(beginning):
             return False
         residual = match(self.theirs, faded_pieces(self.mirror, self.codes, piece, over), 0).residual
-        if not bounds.PIECES_LEAVE.below(residual):
+        if not self._explain(residual):
             return False
         self.report.find(
             "audio.seams",

@@ -49,3 +49,15 @@ def test_what_is_weighed_is_what_a_trial_makes() -> None:
         cosines.append(float(told @ made) / float(np.linalg.norm(told) * np.linalg.norm(made)))
         stages |= {mirror.stage_of(path) for path in mistake.paths()}
     assert len(stages) > 15 and min(stages) <= 3 and np.quantile(cosines, 0.1) > 0.95
+
+
+def test_of_what_is_hardly_alike_the_levels_tell_how_much_louder_it_is() -> None:
+    """Else what it differs by would be far more than all samples, beside which no mistake is seen."""
+    mirror, codes = voice_mirror(), voice_codes()
+    ours = mirror(codes).astype(np.float64)
+    theirs = 0.5 * ours.std() * np.random.default_rng(0).standard_normal(len(ours))
+    trials = Trials(mirror, Scoped(()), codes, theirs, len(ours) // codes.shape[1], codes.shape[1], 1e-6, weigh=True)
+    assert trials.first_order is not None
+    start, stop = trials._places.spans[0]
+    power = float(np.square(ours[start:stop]).sum())
+    assert 0.3 * power < float(np.square(trials.first_order.observed).sum()) < 10 * power

@@ -87,6 +87,16 @@ def rolled(weights: Weights, by: int, *, transposed: bool) -> Weights:
     return {name: np.roll(weights[name], by, axis=-1) for name in kernels}
 
 
+def fused(weights: Weights) -> Weights:
+    """In 4 heads."""
+    found = {}
+    for layer in range(3):
+        names = [f"{LAYERS}.{layer}.self_attn.{part}_proj.weight" for part in "qkv"]
+        heads = np.split(np.concatenate([weights[name] for name in names]), 4)
+        found |= {name: np.concatenate([np.split(h, 3)[i] for h in heads]) for i, name in enumerate(names)}
+    return found
+
+
 UPSAMPLING = [f"code2wav.upsample.{i}.0.conv.weight" for i in range(2)]
 UNITS = {f"{DECODER}.1.block.2": f"{DECODER}.1.block.4", f"{DECODER}.1.block.4": f"{DECODER}.1.block.2"}
 ALL_UNITS = {
@@ -147,6 +157,15 @@ PLANTED: dict[str, tuple[Callable[[Weights], Weights], str]] = {
             name: w[name.replace("post_attention", "input")] for name in w if "post_attention_layernorm" in name
         },
         f"{LAYERS}.*.input_layernorm.weight stands in for post_attention_layernorm.weight",
+    ),
+    "one matrix cut head by head": (
+        fused,
+        f"queries, keys and values of {LAYERS}.*.self_attn are cut head by head "
+        "from a matrix that holds them one behind the other",
+    ),
+    "nearest neighbours before a kernel": (
+        lambda w: {name: w[name][:, :, [0, 0]] for name in UPSAMPLING},
+        "code2wav.upsample.*.*.conv.weight has its first tap in both places",
     ),
     "norms that add one": (
         lambda w: changed({n: v for n, v in w.items() if n.startswith(LAYERS)}, "norm.weight", lambda v: v + 1)
@@ -261,6 +280,19 @@ CHOSEN: dict[str, tuple[dict[str, Any], str]] = {
     "the residual behind Snake": (
         chosen("residual", "bent", f"{UNIT}"),
         f"the residual is taken after the first Snake in all of {UNIT}",
+    ),
+    "heads whose time was not moved back": (
+        chosen("heads joined", "not moved back", f"{LAYERS}.*.self_attn"),
+        "heads are joined without moving time before them: a transposition is missing in all of "
+        f"{LAYERS}.*.self_attn",
+    ),
+    "a wave of twice the size": (
+        chosen("form", "twice", f"{DECODER}.3.block.0"),
+        f"Snake adds twice its wave in {DECODER}.3.block.0",
+    ),
+    "dilated, but padded as if it were not": (
+        chosen("padding", "as without dilation", f"{UNIT}.conv1"),
+        f"padding before is as long as without dilation, the rest behind in all of {UNIT}.conv1",
     ),
     # Whose last kernel of 6 is shorter than its rate.
     "rates in another order": (chosen("rates", [5, 4, 3, 8], DECODER), "the rates are [5, 4, 3, 8]"),

@@ -138,7 +138,8 @@ class _Pass:
         weights = softmax(MASKS[self.at(path, "mask", "minus infinity")](scores, self._seen(len(x), path)))
         mixed = np.einsum("hqk,khd->qhd", weights, v)
         heads = self.at(path, "heads joined", "in order")
-        mixed = mixed.reshape(len(x), -1) if heads == "in order" else mixed.swapaxes(1, 2).reshape(len(x), -1)
+        orders = {"in order": (0, 1, 2), "interleaved": (0, 2, 1), "not moved back": (1, 0, 2)}
+        mixed = mixed.transpose(orders[heads]).reshape(len(x), -1)
         if self.at(path, "scaled", "after") == "before":
             mixed = mixed * self.w[f"{path}_layer_scale.scale"]
         return self._linear(np.ascontiguousarray(mixed), f"{path}.o_proj")
@@ -165,7 +166,10 @@ class _Pass:
         weight, bias = self.w[f"{path}.conv.weight"], self.w[f"{path}.conv.bias"]
         dilation = self.at(path, "dilation", dilation)
         reach = (weight.shape[2] - 1) * dilation
-        padded = PADDINGS[self.at(path, "padding", "left zeros")](x, reach)
+        if (padding := self.at(path, "padding", "left zeros")) == "as without dilation":
+            padded = np.pad(x, ((0, 0), (weight.shape[2] - 1, reach - weight.shape[2] + 1)))
+        else:
+            padded = PADDINGS[padding](x, reach)
         padded, weight = self.precision(padded), self.precision(weight)
         n, depthwise = padded.shape[1] - reach, weight.shape[1] == 1 and weight.shape[0] == x.shape[0] > 1
         out = np.zeros((weight.shape[0], n), np.float32) + bias[:, None]
@@ -240,6 +244,7 @@ SNAKES: dict[str, Any] = {
     "beta alone": lambda x, a, b: x + np.sin(np.exp(b) * x) ** 2 / (np.exp(b) + _TINY),
     "sine not squared": lambda x, a, b: x + np.sin(np.exp(a) * x) / (np.exp(b) + _TINY),
     "beta as factor": lambda x, a, b: x + np.sin(np.exp(a) * x) ** 2 * np.exp(b),
+    "twice": lambda x, a, b: x + 2 * np.sin(np.exp(a) * x) ** 2 / (np.exp(b) + _TINY),
     "cosine": lambda x, a, b: x + np.cos(np.exp(a) * x) ** 2 / (np.exp(b) + _TINY),
     "no x": lambda x, a, b: np.sin(np.exp(a) * x) ** 2 / (np.exp(b) + _TINY),
     "minus": lambda x, a, b: x - np.sin(np.exp(a) * x) ** 2 / (np.exp(b) + _TINY),

@@ -46,7 +46,10 @@ class FirstOrder:
     def _differs(self, ours: FloatArray) -> FloatArray:
         """Sums of what theirs differs by from such samples, as loud as these."""
         mine, theirs = (some[self._inside] - some[self._inside].mean() for some in (ours, self._theirs))
-        gain = float(theirs @ mine) / max(float(mine @ mine), bounds.LEAST_SHARE)
+        power = max(float(mine @ mine), bounds.LEAST_SHARE)
+        gain, louder = float(theirs @ mine) / power, float(np.sqrt(theirs @ theirs / power))
+        # Of what is hardly alike only the levels say how much louder theirs is.
+        gain = gain if abs(gain) > louder / 2 else louder
         return np.asarray(self._weights @ (self._theirs / (gain or 1.0) - ours), np.float32)
 
     def sums_of(self, stage: int, changes: Sequence[FloatArray]) -> FloatArray:

@@ -12,9 +12,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
+import numpy as np
+
 from omniggml.doctor.tensor_mistakes import (
     MULTIPLIED,
     Change,
+    FloatArray,
     Reading,
     TensorMistake,
     class_of,
@@ -43,6 +46,7 @@ def joint_mistakes(shapes: Shapes, heads: Mapping[str, int], transposed: str) ->
     """All of them, those of many modules first. `heads`: see `tensor_mistakes`. `transposed`: pattern of the paths of
     transposed convolutions, which no shape tells from others."""
     yield from _of_heads(shapes, heads)
+    yield from _fused(shapes, heads)
     yield from _of_families(shapes, _families(shapes, transposed))
     groups = _groups(shapes)
     yield from _counted_otherwise(groups)
@@ -122,6 +126,37 @@ def _of_heads(shapes: Shapes, heads: Mapping[str, int]) -> Iterator[TensorMistak
                 for clause, changes in _packed(names, shapes, of_queries):
                     words = f"each of {whose} {clause}, as if it had as many heads as queries have"
                     yield _misread("permuted", where, words, changes)
+
+
+def _fused(shapes: Shapes, heads: Mapping[str, int]) -> Iterator[TensorMistake]:
+    """Queries, keys and values cut from one matrix that holds them otherwise: one behind the other, or head by head."""
+    endings = list(heads)
+    queries = [name for name in shapes if any(name.endswith(ending) for ending in endings[:1])]
+    for pattern, own in _scopes(queries):
+        every = [[query.removesuffix(endings[0]) + ending for ending in endings] for query in own]
+        if any(shapes.get(name) != shapes[names[0]] for names in every for name in names):
+            continue
+        where = pattern.removesuffix(endings[0]) + module_of(endings[0]).rpartition(".")[0]
+        for words, head_by_head in (
+            ("head by head from a matrix that holds them one behind the other", True),
+            ("one behind the other from a matrix that holds them head by head", False),
+        ):
+            changes: dict[str, Reading] = {}
+            for names in every:
+                changes |= {name: _cut(names, n, heads[endings[0]], head_by_head) for n, name in enumerate(names)}
+            yield TensorMistake("permuted", where, f"queries, keys and values of {where} are cut {words}", changes)
+
+
+def _cut(names: Sequence[str], number: int, heads: int, head_by_head: bool) -> Reading:
+    def read_from(read: Callable[[str], FloatArray]) -> FloatArray:
+        own = np.stack([read(name) for name in names])  # [3, rows, columns]
+        shape, n = own.shape[1:], len(own)
+        if head_by_head:
+            return np.asarray(own.reshape(heads, n, -1, shape[1])[:, number].reshape(shape))
+        held = own.reshape(n, heads, -1, shape[1]).swapaxes(0, 1)
+        return np.asarray(held.reshape(n, *shape)[number])
+
+    return read_from
 
 
 def _packed(names: Sequence[str], shapes: Shapes, heads: Mapping[str, int]) -> Iterator[tuple[str, dict[str, Change]]]:

@@ -242,7 +242,7 @@ class PortSearch:
         if thorough and bases and bases[0].residual < bounds.MUCH_NEARER * self.right:
             rounds.insert(1, (bases[0], slice(likely, None)))
         for base, some in rounds:
-            self.progress.begins(f"with {base.mistakes[0].clause}: looking for a second mistake")
+            self.progress.begins(f"looking for a second mistake beside this: {base.mistakes[0].clause}")
             pairs = self._beside(base.mistakes, self._seconds(base, mistakes)[some], mistakes)
             found += pairs
             if self._explain(pairs):
@@ -442,7 +442,7 @@ class PortSearch:
         trials = self._trials((first,), weigh=True)
         seconds = self._seconds(alone, mistakes)
         able = [one for one in seconds if one.reach <= self.codes.shape[1] and not _rivals(one, first)]
-        weighed = self.progress.through(able, len(able), f"with {first.clause}: weighing what else is wrong")
+        weighed = self.progress.through(able, len(able), f"weighing what is wrong beside this: {first.clause}")
         likely = trials.go_with_theirs(trials.likeliest_first(weighed, math.inf, self.at_once))
         found = self._beside((first,), likely, mistakes)
         if not self._explain(found):
@@ -488,8 +488,8 @@ class PortSearch:
         return [mistake for _, mistake in sorted(nearer, key=lambda entry: entry[0])]
 
     def _frames_of(self, base: tuple[PortMistake, ...], mistake: PortMistake) -> int:
-        """On how many they are judged: all, where the first hang on the last."""
-        ahead = any(one.looks_ahead for one in (*base, mistake))
+        """On how many they are judged: all, where the first hang on the last, or the last of few on what follows."""
+        ahead = any(one.looks_ahead or one.sees_later for one in (*base, mistake))
         frames = bounds.MOST_FRAMES_AHEAD if ahead else max(self.many, mistake.reach + 1)
         return int(min(self.codes.shape[1], bounds.MOST_FRAMES_AHEAD, frames))
 

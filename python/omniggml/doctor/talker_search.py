@@ -98,7 +98,7 @@ class TalkerSearch:
         singles = _explaining_first(_standing_out(singles))
         if not singles or singles[0].explains or not self.pairs or not self.asked.above(singles[0].gained):
             return singles  # of two mistakes, one makes codes likelier, too
-        self.progress.begins(f"with {singles[0].mistakes[0].clause}: looking for a second mistake")
+        self.progress.begins(f"looking for a second mistake beside this: {singles[0].mistakes[0].clause}")
         seconds = every[: max(bounds.FEWEST_TRIALS, self._affordable() - len(every))]
         return _explaining_first([*singles, *self._search(singles[0].mistakes, seconds)])
 

@@ -180,6 +180,13 @@ def _reversed(shape: tuple[int, ...]) -> Iterator[tuple[str, str, Change]]:
         what = "has its kernel" if len(shape) > 1 else "is"
         for step in (1, -1):
             yield "permuted", f"{what} read {'one place on' if step > 0 else 'one place back'}", _rolled(step)
+    if len(shape) == 3 and shape[-1] == 2:  # of which each makes one of two samples
+        yield "copied", "has its first tap in both places", _of_one_tap(0)
+        yield "copied", "has its last tap in both places", _of_one_tap(-1)
+
+
+def _of_one_tap(tap: int) -> Change:
+    return lambda values: np.repeat(values[..., tap : tap + 1 or None], values.shape[-1], axis=-1)
 
 
 def _flipped(axis: int) -> Change:

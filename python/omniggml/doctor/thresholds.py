@@ -564,6 +564,9 @@ MISTAKE_BEATS = Threshold(
     "vocoder.mistake-beats", 0.1, "times", "what a mistake leaves over, against the right vocoder", ("vocoder.*",)
 )
 MISTAKE_LEAVES = Threshold("vocoder.mistake-leaves", 0.5, "share", "what a mistake leaves over", ("vocoder.*",))
+NOTHING_ALIKE = Threshold(
+    "vocoder.nothing-alike", 0.9, "share", "left over of what may be another speech", ("vocoder.differs",)
+)
 STANDS_OUT = Threshold(
     "vocoder.stands-out",
     0.2,

@@ -158,7 +158,7 @@ class VocoderAdjoint(VocoderMirror):
         whole = np.zeros((len(gradient), channels, time + (taps - 1) * dilation), np.float32)
         for tap in range(taps):
             whole[..., tap * dilation : tap * dilation + time] += columns[:, :, tap]
-        return _unpadded(whole, time, choices.at(path).padding)
+        return _unpadded(whole, time, choices.at(path).padding, dilation)
 
     def _back_transposed(
         self, path: str, x: FloatArray, rate: int, choices: AnyChoices, made: Callable[[int], FloatArray]
@@ -185,11 +185,11 @@ def _branched(residual: str, gradient: FloatArray, inner: FloatArray) -> FloatAr
     return (gradient + inner) / np.float32(2) if residual == "mean" else gradient + inner
 
 
-def _unpadded(gradient: FloatArray, time: int, kind: str) -> FloatArray:
+def _unpadded(gradient: FloatArray, time: int, kind: str, dilation: int = 1) -> FloatArray:
     """What is padded with a sample adds to what that adds."""
     amount = gradient.shape[-1] - time
     # Numbered from one: what is padded with nothing is number zero.
-    source = padded(np.arange(1, time + 1, dtype=np.float32)[None], amount, kind)[0].astype(np.int64)
+    source = padded(np.arange(1, time + 1, dtype=np.float32)[None], amount, kind, dilation)[0].astype(np.int64)
     if np.count_nonzero(source) == time:
         first = int(np.argmax(source > 0))
         return gradient[..., first : first + time]

@@ -14,7 +14,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from omniggml.doctor.vocoder_mirror import DILATIONS, WHOLE, AnyChoices, Choices, StagePart, VocoderMirror, trimmed
+from omniggml.doctor.vocoder_mirror import (
+    DILATIONS,
+    WHOLE,
+    AnyChoices,
+    Choices,
+    StagePart,
+    VocoderMirror,
+    padded_before,
+    trimmed,
+)
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -145,7 +154,7 @@ class Cone:
 
     def _convolved(self, path: str, dilation: int, start: int, stop: int) -> tuple[int, int]:
         reach = (self._mirror.weight(f"{path}.conv.weight").shape[2] - 1) * dilation
-        back = {"centred": reach // 2, "right": 0}.get(self._choices.at(path).padding, reach)
+        back = padded_before(reach, self._choices.at(path).padding, dilation)
         # At a slice's end the padding isn't that of the whole, so what it makes there is none of what is looked at.
         return start - reach, stop + reach - back
 

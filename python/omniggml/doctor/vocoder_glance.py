@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from omniggml.doctor import thresholds as bounds
 from omniggml.doctor.vocoder_cone import Cone, FloatArray
-from omniggml.doctor.vocoder_mirror import AnyChoices, Choices, StagePart, VocoderMirror
+from omniggml.doctor.vocoder_mirror import RIGHT, AnyChoices, Choices, StagePart, VocoderMirror
 
 
 class VocoderGlance:
@@ -37,9 +37,12 @@ class VocoderGlance:
 
     @staticmethod
     def is_able(choices: AnyChoices) -> bool:
-        """Whether all that a stage sees lies before."""
+        """Whether all that a stage sees lies before, and as many samples are made."""
         chosen = [choices] if isinstance(choices, Choices) else [own for _, own in choices.changes]
-        return all(own.padding == "causal" and own.units == "chain" and own.limit != "peak" for own in chosen)
+        alike = ("padding", "trim", "rates", "units", "upsampled")
+        return all(getattr(own, name) == getattr(RIGHT, name) for own in chosen for name in alike) and not any(
+            own.limit == "peak" for own in chosen
+        )
 
     @property
     def tells(self) -> float:

@@ -36,6 +36,7 @@ _CONVNEXT = r"code2wav\.upsample\.\d+\.1"
 _LAYER_NORMS = rf"{_CONVNEXT}\.norm"
 _PIECES = (4, 5, 8, 10, 12, 16, 20, 24, 25, 32, 50, 64)
 """Frames after which a port that decodes in pieces may count positions anew."""
+_BEFORE = ("causal", "edge", "mirror")
 _MOVING = ("padding", "trim", "dilated", "dilations", "units", "rates")
 _NAMED = 2
 """Classes of modules that are named, and not called all."""
@@ -65,10 +66,19 @@ class PortMistake:
     def looks_ahead(self) -> bool:
         """Whether the first frames hang on all that follow, so that fewer can't show it."""
         far = (
-            own.sees != "past" or own.masked != "nothing" or own.positions == "reversed" or own.norm == "over time"
+            own.sees != "past"
+            or own.masked != "nothing"
+            or own.positions == "reversed"
+            or own.norm == "over time"
+            or own.heads == "unmoved"
             for own in self._own()
         )
         return any(far)
+
+    @property
+    def sees_later(self) -> bool:
+        """Whether samples hang on some that come later, so that the end of fewer frames is another."""
+        return any(own.padding not in _BEFORE or own.trim == "halves" for own in self._own())
 
     @property
     def moves(self) -> bool:
@@ -274,7 +284,8 @@ def _table(mirror: VocoderMirror) -> Iterator[tuple[str, str, list[tuple[str, Ch
     )
     first = Choices(scale_first=True)
     yield attention, "order", [("the layer scale comes before the output projection", first)]
-    yield attention, "heads", [("heads are joined dimension by dimension", Choices(heads="interleaved"))]
+    unmoved = ("heads are joined without moving time before them: a transposition is missing", Choices(heads="unmoved"))
+    yield attention, "heads", [("heads are joined dimension by dimension", Choices(heads="interleaved")), unmoved]
     if geometry["num_attention_heads"] != geometry["num_key_value_heads"]:
         yield attention, "heads", [("key heads are tiled, not repeated", Choices(key_heads="tiled"))]
     residuals = [
@@ -294,6 +305,8 @@ def _table(mirror: VocoderMirror) -> Iterator[tuple[str, str, list[tuple[str, Ch
     yield convnext, "activation", _values("gelu", "GELU is replaced by", others, own)
     yield convnext, "residual", [residuals[0], *mean, *scaled]
     yield conv, "padding", _values("padding", "padding is", ("centred", "right", "edge", "mirror", "circle"), own)
+    undilated = Choices(padding="undilated")
+    yield rf"{unit}\.conv1", "padding", [("padding before is as long as without dilation, the rest behind", undilated)]
     yield unit, "residual", [residuals[0], *mean, *bent]
     yield unit, "missing", [("the residual unit is left out", Choices(used=False))]
     dilations = (

@@ -41,21 +41,22 @@ class Choices:
     while channels turn as the other; `rotated`: which of "qkv"; `late_keys`: positions by which keys are late;
     `scale_first`: the layer scale comes before the output projection; `positions`: "each", "same", "reversed",
     "doubled", "halved", "anew every N". `scale`: what scores are divided by: "root" of the head's width, "width",
-    "one", "hidden" (the root of all channels). `heads` are joined in "blocks" or "interleaved"; `key_heads` are
-    "repeated" or "tiled". `eps`, `theta`: in place of the file's. `norm`: "rms", "layer", "l2", "bare" (without
-    weight), "eps outside" of the root, "over time", "off", or "last-off" without the one at the end; `layer_norm`, of
-    ConvNeXt: "layer", "rms", "l2", "eps outside", "off", and its `layer_eps`. `silu` and `gelu` name the activations of
-    the MLP and of ConvNeXt; `gate`: "product" or "sum". `residual`: "added", "none", "normed" (taken after the norm, or
-    a unit's first Snake), "scaled" (by the branch's scale or gamma, too), "mean". `order`: "attention first", "mlp
-    first", "parallel". `layers`: which, in which order. `used`: whether a residual unit is; `units`: these follow each
-    other in a "chain", or all see the first one's input, and what they make is "averaged", or what their branches make
-    added ("beside" each other). `snake`: "exp", "plain" for
-    alpha and beta as stored, "alpha" for alpha in beta's place, and more in `_SNAKES`; `snake_after`: it follows the
-    transposed convolution. `trim`: which sides of a transposed convolution lose their margin: "both", "right", "left",
-    "none", or "halves", of which each loses one; `upsampled`: "learned", by it, or "repeated", each frame as often.
-    `padding`: "causal", "centred", "right", "edge", "mirror", "circle". `dilated`: whether the residual units' kernels
-    are; `dilations`: by how much. `rates`: of the decoder. `limit`: "clip", "tanh", "none", "peak", "wrap". `biases`,
-    `layer_scale`, `gamma`: whether they are there. `half`: activations rounded to float16, infinite beyond its range.
+    "one", "hidden" (the root of all channels). `heads` are joined in "blocks", "interleaved", or "unmoved" (all frames
+    of a head come before the next head's); `key_heads` are "repeated" or "tiled". `eps`, `theta`: in place of the
+    file's. `norm`: "rms", "layer", "l2", "bare" (without weight), "eps outside" of the root, "over time", "off", or
+    "last-off" without the one at the end; `layer_norm`, of ConvNeXt: "layer", "rms", "l2", "eps outside", "off", and
+    its `layer_eps`. `silu` and `gelu` name the activations of the MLP and of ConvNeXt; `gate`: "product" or "sum".
+    `residual`: "added", "none", "normed" (taken after the norm, or a unit's first Snake), "scaled" (by the branch's
+    scale or gamma, too), "mean". `order`: "attention first", "mlp first", "parallel". `layers`: which, in which order.
+    `used`: whether a residual unit is; `units`: these follow each other in a "chain", or all see the first one's input,
+    and what they make is "averaged", or what their branches make added ("beside" each other). `snake`: "exp", "plain"
+    for alpha and beta as stored, "alpha" for alpha in beta's place, and more in `_SNAKES`; `snake_after`: it follows
+    the transposed convolution. `trim`: which sides of a transposed convolution lose their margin: "both", "right",
+    "left", "none", or "halves", of which each loses one; `upsampled`: "learned", by it, or "repeated", each frame as
+    often. `padding`: "causal", "centred", "right", "edge", "mirror", "circle", "undilated" (before as much as without
+    dilation, the rest behind). `dilated`: whether the residual units' kernels are; `dilations`: by how much. `rates`:
+    of the decoder. `limit`: "clip", "tanh", "none", "peak", "wrap". `biases`, `layer_scale`, `gamma`: whether they are
+    there. `half`: activations rounded to float16, infinite beyond its range.
     """
 
     pool: str = "mean"
@@ -364,7 +365,8 @@ class VocoderMirror:
         scores = _masked(np.asarray(scores, np.float32), self._mask(len(x), own), own.masked)
         weights = np.exp(scores - scores.max(axis=-1, keepdims=True))
         weights /= weights.sum(axis=-1, keepdims=True)
-        mixed = (weights @ v).swapaxes(0, 1)
+        mixed = weights @ v
+        mixed = mixed if own.heads == "unmoved" else mixed.swapaxes(0, 1)
         mixed = mixed.swapaxes(1, 2) if own.heads == "interleaved" else mixed
         mixed = mixed.reshape(len(x), -1)
         mixed = mixed * self._weight(f"{path}_layer_scale.scale") if own.scale_first else mixed
@@ -460,7 +462,7 @@ class VocoderMirror:
     ) -> FloatArray:
         weight = self._weight(f"{path}.conv.weight")
         out, channels, taps = weight.shape
-        whole = _lengthened(x, (taps - 1) * dilation, choices.at(path).padding, look.before)
+        whole = _lengthened(x, (taps - 1) * dilation, choices.at(path).padding, look.before, dilation)
         first, last, _ = look.made.indices(x.shape[-1])
         columns = whole[..., first:last]
         if taps > 1:  # all of them in one product: [out, channels * taps] @ [channels * taps, time]
@@ -554,11 +556,11 @@ def _joined(residual: str, x: FloatArray, normed: FloatArray, y: FloatArray) -> 
     return np.asarray(whole / np.float32(2) if residual == "mean" else whole, np.float32)
 
 
-def padded(x: FloatArray, amount: int, kind: str) -> FloatArray:
+def padded(x: FloatArray, amount: int, kind: str, dilation: int = 1) -> FloatArray:
     """x: [.., time], and `amount` more, where `kind` of padding has them."""
     if amount == 0:
         return x
-    left = {"centred": amount // 2, "right": 0}.get(kind, amount)
+    left = padded_before(amount, kind, dilation)
     mode: Any = {"edge": "edge", "mirror": "reflect", "circle": "wrap"}.get(kind)
     if mode is None:
         whole = np.zeros((*x.shape[:-1], x.shape[-1] + amount), np.float32)
@@ -567,9 +569,14 @@ def padded(x: FloatArray, amount: int, kind: str) -> FloatArray:
     return np.pad(x, ((0, 0),) * (x.ndim - 1) + ((left, amount - left),), mode=mode)
 
 
-def _lengthened(x: FloatArray, amount: int, kind: str, before: FloatArray | None) -> FloatArray:
+def padded_before(amount: int, kind: str, dilation: int) -> int:
+    """How many of the padding lie before."""
+    return {"centred": amount // 2, "right": 0, "undilated": amount // dilation}.get(kind, amount)
+
+
+def _lengthened(x: FloatArray, amount: int, kind: str, before: FloatArray | None, dilation: int = 1) -> FloatArray:
     """Padded, or behind the last of what comes before, the same for all."""
-    whole = padded(x, amount, kind)
+    whole = padded(x, amount, kind, dilation)
     if before is not None and amount > 0:
         known = before[:, -amount:]
         whole[..., amount - known.shape[1] : amount] = known.reshape(len(x), *(1,) * (x.ndim - 2), -1)
@@ -677,6 +684,7 @@ _SNAKES: dict[str, Callable[[FloatArray, FloatArray, FloatArray], npt.NDArray[An
     "alpha plain": lambda x, a, b: x + np.square(np.sin(x * a)) / (np.exp(b) + _TINY),
     "beta plain": lambda x, a, b: x + np.square(np.sin(x * np.exp(a))) / (b + _TINY),
     "times beta": lambda x, a, b: x + np.square(np.sin(x * np.exp(a))) * np.exp(b),
+    "doubled": lambda x, a, b: x + 2 * np.square(np.sin(x * np.exp(a))) / (np.exp(b) + _TINY),
     "undivided": lambda x, a, b: x + np.square(np.sin(x * np.exp(a))),
     "unsquared": lambda x, a, b: x + np.sin(x * np.exp(a)) / (np.exp(b) + _TINY),
     "cosine": lambda x, a, b: x + np.square(np.cos(x * np.exp(a))) / (np.exp(b) + _TINY),

@@ -34,6 +34,7 @@ _SNAKES = {
     "alpha plain": "Snake takes alpha as stored, without exp",
     "beta plain": "Snake takes beta as stored, without exp",
     "times beta": "Snake multiplies by beta, not divides",
+    "doubled": "Snake adds twice its wave",
     "undivided": "Snake doesn't divide by beta",
     "unsquared": "Snake's sine isn't squared",
     "cosine": "Snake has a cosine for its sine",

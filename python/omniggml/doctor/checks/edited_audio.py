@@ -9,6 +9,7 @@ import numpy as np
 
 from omniggml.comparison.agreement import match
 from omniggml.doctor import thresholds as bounds
+from omniggml.doctor.afterwards import change_of
 from omniggml.doctor.alignment import Stretch, Whole, pieces, resampled, whole
 from omniggml.doctor.checks.audio import find_rate
 from omniggml.doctor.checks.their_audio import Samples, TheirAudio, left_over, longest_silence
@@ -54,8 +55,8 @@ class EditedAudio(TheirAudio):
         return alike
 
     def _begins_late(self, found: Whole) -> bool:
-        """Whether that is all: then it is said."""
-        if self.unexplained(found.residual):
+        """Whether that is all, or it was faded as well: then it is said."""
+        if self.unexplained(found.residual) and not self._says_faded(found):
             return False
         self.report.find(
             "audio.length",
@@ -66,6 +67,19 @@ class EditedAudio(TheirAudio):
             expected=len(self.made),
             lag=found.lag,
         )
+        return True
+
+    def _says_faded(self, found: Whole) -> bool:
+        """Whether what is there of ours is faded."""
+        theirs = self.theirs[found.before : len(self.theirs) - found.after]
+        ours = self.made[found.lost_before : len(self.made) - found.lost_after]
+        change = change_of(
+            theirs, ours, min(max(explained_residual(self.floor), bounds.EXPLAINS.value), bounds.SAME.value)
+        )
+        if change is None or change.id != "audio.faded":
+            return False
+        cause = {"kind": change.kind, "where": "audio"}
+        self.report.find(change.id, change.sentence, cause=cause, residual=change.left, **change.evidence)
         return True
 
     def _lost_much(self, found: Whole) -> bool:

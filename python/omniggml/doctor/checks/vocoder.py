@@ -26,6 +26,7 @@ from omniggml.doctor.vocoder_mirror import VocoderMirror
 from omniggml.doctor.words import share
 from omniggml.errors import OmniError
 from omniggml.model import Model
+from omniggml.spec.model_config import SAMPLE_RATE
 
 _DRAWS = 3
 _DECIBELS = 10
@@ -148,7 +149,7 @@ class Recognition(SpokenInParts, EditedAudio, AudioLength, MistakenVocoder):
             self.report.find(
                 "vocoder.differs",
                 f"Your audio is not what the model makes of these codes (correlation {found.correlation:.3f}), and "
-                f"{self._nearest_words()}.{self._shape(found).sentence}",
+                f"{self._nearest_words()}.{self._left_words(found)}",
                 cause=self._nearest_cause(),
                 correlation=found.correlation,
                 residual=found.residual,
@@ -168,6 +169,15 @@ class Recognition(SpokenInParts, EditedAudio, AudioLength, MistakenVocoder):
             self.say_gain(found.gain)
         self._judge_constant(found)
         self._judge_length(found)
+
+    def _left_words(self, found: Match) -> str:
+        """What is left over; of what has nothing in common with ours, whether it may be another speech."""
+        if not bounds.NOTHING_ALIKE.above(found.residual):
+            return self._shape(found).sentence
+        lasts, ours = (len(samples) / SAMPLE_RATE for samples in (self.theirs, self.made))
+        if abs(lasts - ours) * SAMPLE_RATE <= self.per_frame:
+            return ""
+        return f" It lasts {lasts:.2f} s, what the codes make {ours:.2f} s: these may be another speech's codes."
 
     def _say_close(self, found: Match) -> None:
         """Theirs is neither ours nor anything else: by as much as few bits do, or by more, or bound to a time."""

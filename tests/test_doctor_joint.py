@@ -281,6 +281,14 @@ CHOSEN: dict[str, tuple[dict[str, Any], str]] = {
         chosen("residual", "bent", f"{UNIT}"),
         f"the residual is taken after the first Snake in all of {UNIT}",
     ),
+    "samples tap by tap": (
+        chosen("upsampled", "tap by tap", "code2wav.upsample.*.0"),
+        "what each tap makes comes one behind the other, not in turn in all of code2wav.upsample.*.*",
+    ),
+    "a layer norm over time": (
+        chosen("form", "layer over time", f"{CONVNEXT}.norm"),
+        "the layer norm is replaced by one over time in all of code2wav.upsample.*.*.norm",
+    ),
     "heads whose time was not moved back": (
         chosen("heads joined", "not moved back", f"{LAYERS}.*.self_attn"),
         "heads are joined without moving time before them: a transposition is missing in all of "

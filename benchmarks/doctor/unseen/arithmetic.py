@@ -87,6 +87,7 @@ NORMS: dict[str, Any] = {
     "sum of squares": lambda x, w, b, eps: x / np.sqrt((x**2).sum(-1, keepdims=True) + eps) * w + b,
     "eps outside": lambda x, w, b, eps: x / (np.sqrt(_rms(x)) + eps) * w + b,
     "over time": lambda x, w, b, eps: x / np.sqrt((x**2).mean(0, keepdims=True) + eps) * w + b,
+    "layer over time": lambda x, w, b, eps: (x - x.mean(0)) / np.sqrt(x.var(0) + eps) * w + b,
     "left out": lambda x, w, b, eps: x,
 }
 

@@ -182,6 +182,8 @@ class _Pass:
         if self.at(path, "upsampled", "by it") == "by copies":
             return np.kron(x, np.ones(rate, np.float32))
         weight, bias = self.precision(self.w[f"{path}.conv.weight"]), self.w[f"{path}.conv.bias"]
+        if self.at(path, "upsampled", "by it") == "tap by tap":
+            return np.concatenate([tap.T @ x for tap in weight.transpose(2, 0, 1)], axis=1) + bias[:, None]
         rate, kernel, n = self.at(path, "rate", rate), weight.shape[2], x.shape[1]
         out = np.zeros((weight.shape[1], max((n - 1) * rate + kernel, 1)), np.float32)
         x = self.precision(x)

@@ -273,7 +273,10 @@ class PortSearch:
     def _bases(self, singles: list[Explanation], mistakes: list[PortMistake]) -> list[Explanation]:
         """From which pairs are looked for: those that come nearer, and of those made in all modules of a class that in
         each alone; one of those that make the same."""
-        best = [single for single in singles if bounds.NEARER.below(single.residual / self.right)]
+        near = (single for single in singles if bounds.NEARER.below(single.residual / self.right))
+        best = [
+            single for single in near if not single.mistakes[0].sees_all
+        ]  # beside which no few samples are computed
         known = {id(single.mistakes[0]) for single in singles}
         inside = (
             one
@@ -361,7 +364,9 @@ class PortSearch:
         """As many as the budget has room for: first those that a port makes in all modules of a class alike, or in the
         only one, and of these factors last, which are looked for as numbers, too."""
         most = max(bounds.FEWEST_TRIALS, int(bounds.SEARCH_BUDGET / self._products))
-        return self._every if len(self._every) <= most else sorted(self._every, key=_less_likely)[:most]
+        if len(self._every) <= most:
+            return self._every
+        return sorted((one for one in self._every if not one.sees_all), key=_less_likely)[:most]
 
     @cached_property
     def _products(self) -> float:

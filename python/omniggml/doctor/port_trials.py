@@ -187,7 +187,7 @@ class Trials:
 
     def _given_behind(self, look: _Look, mistake: PortMistake) -> npt.NDArray[np.generic] | None:
         """What is given to the stage behind all that it concerns; None where that isn't given the same as without."""
-        begun = self._begun(look, mistake)
+        begun = None if mistake.sees_all else self._begun(look, mistake)
         if begun is None:
             return None
         cone, mirror, first, x = begun
@@ -319,6 +319,8 @@ class Trials:
     def _expected(self, mistake: PortMistake) -> float:
         """The share of ours that it changes, roughly: by how much it changes its stage, times what noise there does.
         NaN where it can't be told so."""
+        if mistake.sees_all:
+            return math.nan
         try:
             begun = self._begun(self._looks[0], mistake)
             if begun is None:
@@ -411,6 +413,9 @@ class Trials:
     def _glimpse(self, look: _Look, mistake: PortMistake | None) -> npt.NDArray[np.float32] | None:
         if mistake is None:
             return look.cone.samples(self.mirror, len(look.cone.stages) - 1, look.seen[-1])
+        if mistake.sees_all:
+            whole = self._samples(mistake, min(self.codes.shape[1], bounds.MOST_FRAMES_AHEAD))
+            return None if whole is None else whole[slice(*look.span)]
         begun = self._begun(look, mistake)
         if begun is None:
             return None

@@ -130,15 +130,15 @@ class VocoderAdjoint(VocoderMirror):
         gradient = gradient * self._weight(f"{path}.weight")
         if kind == "off":
             return gradient
-        centred = kind in ("layer", "eps outside")
-        x = np.asarray(x - x.mean(axis=-1, keepdims=True) if centred else x, np.float32)
+        centred = kind in ("layer", "eps outside", "over time")
         axis = -2 if kind == "over time" else -1
+        x = np.asarray(x - x.mean(axis=axis, keepdims=True) if centred else x, np.float32)
         size = np.sqrt(np.mean(np.square(x), axis=axis, keepdims=True) + eps)
         unit = x / size
         gradient = (gradient - unit * np.mean(gradient * unit, axis=axis, keepdims=True)) / size
         if kind == "l2":
             gradient = gradient / np.sqrt(np.float32(x.shape[-1]))
-        return gradient - gradient.mean(axis=-1, keepdims=True) if centred else gradient
+        return gradient - gradient.mean(axis=axis, keepdims=True) if centred else gradient
 
     def _back_depthwise(self, path: str, x: FloatArray, choices: AnyChoices, gradient: FloatArray) -> FloatArray:
         weight = self._weight(f"{path}.conv.weight")[:, 0]

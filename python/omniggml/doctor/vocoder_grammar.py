@@ -78,7 +78,12 @@ class PortMistake:
     @property
     def sees_later(self) -> bool:
         """Whether samples hang on some that come later, so that the end of fewer frames is another."""
-        return any(own.padding not in _BEFORE or own.trim == "halves" for own in self._own())
+        return self.sees_all or any(own.padding not in _BEFORE or own.trim == "halves" for own in self._own())
+
+    @property
+    def sees_all(self) -> bool:
+        """Whether a convolution's samples hang on all, so that none are computed without the others."""
+        return any(own.layer_norm == "over time" or own.upsampled == "in blocks" for own in self._own())
 
     @property
     def moves(self) -> bool:
@@ -338,8 +343,11 @@ def _table(mirror: VocoderMirror) -> Iterator[tuple[str, str, list[tuple[str, Ch
         "trim",
         _values("trim", "the sides trimmed are", ("right", "left", "none", "halves"), own),
     )
-    repeated = Choices(upsampled="repeated")
-    yield r"code2wav\.upsample\.\d+\.0", "formula", [("each frame is repeated, not convolved", repeated)]
+    upsampled = [
+        ("each frame is repeated, not convolved", Choices(upsampled="repeated")),
+        ("what each tap makes comes one behind the other, not in turn", Choices(upsampled="in blocks")),
+    ]
+    yield r"code2wav\.upsample\.\d+\.0", "formula", upsampled
     snakes = tuple(name for name in SNAKES if name != "exp")
     act = rf"{unit}\.act1|{unit}\.act2|{block}\.block\.0|{_DECODER}\.{len(geometry['upsample_rates']) + 1}"
     yield act, "formula", _values("snake", "Snake's form is", snakes, own)

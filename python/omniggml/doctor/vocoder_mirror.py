@@ -52,11 +52,12 @@ class Choices:
     and what they make is "averaged", or what their branches make added ("beside" each other). `snake`: "exp", "plain"
     for alpha and beta as stored, "alpha" for alpha in beta's place, and more in `_SNAKES`; `snake_after`: it follows
     the transposed convolution. `trim`: which sides of a transposed convolution lose their margin: "both", "right",
-    "left", "none", or "halves", of which each loses one; `upsampled`: "learned", by it, or "repeated", each frame as
-    often. `padding`: "causal", "centred", "right", "edge", "mirror", "circle", "undilated" (before as much as without
-    dilation, the rest behind). `dilated`: whether the residual units' kernels are; `dilations`: by how much. `rates`:
-    of the decoder. `limit`: "clip", "tanh", "none", "peak", "wrap". `biases`, `layer_scale`, `gamma`: whether they are
-    there. `half`: activations rounded to float16, infinite beyond its range.
+    "left", "none", or "halves", of which each loses one; `upsampled`: "learned", by it, "repeated", each frame as
+    often, or "in blocks", what each tap makes of all frames one behind the other. `padding`: "causal", "centred",
+    "right", "edge", "mirror", "circle", "undilated" (before as much as without dilation, the rest behind). `dilated`:
+    whether the residual units' kernels are; `dilations`: by how much. `rates`: of the decoder. `limit`: "clip", "tanh",
+    "none", "peak", "wrap". `biases`, `layer_scale`, `gamma`: whether they are there. `half`: activations rounded to
+    float16, infinite beyond its range.
     """
 
     pool: str = "mean"
@@ -398,6 +399,7 @@ class VocoderMirror:
         if own.layer_norm in ("layer", "eps outside"):
             x = x - x.mean(axis=-1, keepdims=True)
         if own.layer_norm == "over time":
+            x = x - x.mean(axis=-2, keepdims=True)
             x = x / np.sqrt(np.mean(np.square(x), axis=-2, keepdims=True) + np.float32(own.layer_eps))
         elif own.layer_norm != "off":
             power, eps = np.mean(np.square(x), axis=-1, keepdims=True), np.float32(own.layer_eps)
@@ -499,6 +501,8 @@ class VocoderMirror:
             y[:, : part.shape[1], tap:] += part
         y += self._bias(f"{path}.conv", choices)[:, None, None]
         whole = y.transpose(0, 2, 1).reshape(out, *several, -1)
+        if choices.at(path).upsampled == "in blocks":
+            whole = np.moveaxis(y.reshape(out, rate, *several, -1), 1, -2).reshape(out, *several, -1)
         left, right = trimmed(max(kernel - rate, 0), trim)
         return self._keep(path, self._rounded(path, whole[..., left : (time - 1) * rate + kernel - right], choices))
 

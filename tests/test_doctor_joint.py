@@ -281,6 +281,18 @@ CHOSEN: dict[str, tuple[dict[str, Any], str]] = {
         chosen("residual", "bent", f"{UNIT}"),
         f"the residual is taken after the first Snake in all of {UNIT}",
     ),
+    "queries and values rotated": (
+        chosen("rotated", "qv", f"{LAYERS}.*.self_attn"),
+        f"queries and values are rotated, not keys in all of {LAYERS}.*.self_attn",
+    ),
+    "blocks of a window": (
+        chosen("sees", "own block", f"{LAYERS}.*.self_attn"),
+        f"attention sees the block of the window that a frame is in alone, up to itself in all of {LAYERS}.*.self_attn",
+    ),
+    "the sine of a square": (
+        chosen("form", "sine of the square", f"{DECODER}.2.block.3.act1"),
+        f"Snake takes the sine of the square, not the square of the sine in {DECODER}.2.block.3.act1",
+    ),
     "samples tap by tap": (
         chosen("upsampled", "tap by tap", "code2wav.upsample.*.0"),
         "what each tap makes comes one behind the other, not in turn in all of code2wav.upsample.*.*",

@@ -148,6 +148,10 @@ class _Pass:
         ago = np.arange(n)[:, None] - np.arange(n)
         window = self.at(path, "window", self.size("sliding_window"))
         sees = self.at(path, "sees", "past")
+        if sees == "own block":
+            return (
+                np.tri(n, dtype=bool) & np.kron(np.eye(-(-n // window)), np.ones((window, window))).astype(bool)[:n, :n]
+            )
         return {"past": (ago >= 0), "all": ago >= -n, "both sides": ago > -window}[sees] & (ago < window)
 
     def _mlp(self, x: Array, path: str) -> Array:
@@ -246,6 +250,7 @@ SNAKES: dict[str, Any] = {
     "beta alone": lambda x, a, b: x + np.sin(np.exp(b) * x) ** 2 / (np.exp(b) + _TINY),
     "sine not squared": lambda x, a, b: x + np.sin(np.exp(a) * x) / (np.exp(b) + _TINY),
     "beta as factor": lambda x, a, b: x + np.sin(np.exp(a) * x) ** 2 * np.exp(b),
+    "sine of the square": lambda x, a, b: x + np.sin((np.exp(a) * x) ** 2) / (np.exp(b) + _TINY),
     "twice": lambda x, a, b: x + 2 * np.sin(np.exp(a) * x) ** 2 / (np.exp(b) + _TINY),
     "cosine": lambda x, a, b: x + np.cos(np.exp(a) * x) ** 2 / (np.exp(b) + _TINY),
     "no x": lambda x, a, b: np.sin(np.exp(a) * x) ** 2 / (np.exp(b) + _TINY),

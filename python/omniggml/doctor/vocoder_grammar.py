@@ -66,7 +66,7 @@ class PortMistake:
     def looks_ahead(self) -> bool:
         """Whether the first frames hang on all that follow, so that fewer can't show it."""
         far = (
-            own.sees != "past"
+            own.sees not in ("past", "its block")
             or own.masked != "nothing"
             or own.positions == "reversed"
             or own.norm == "over time"
@@ -268,6 +268,8 @@ def _table(mirror: VocoderMirror) -> Iterator[tuple[str, str, list[tuple[str, Ch
             ("keys are not rotated", Choices(rotated="q")),
             ("queries are not rotated", Choices(rotated="k")),
             ("values are rotated as well", Choices(rotated="qkv")),
+            ("queries and values are rotated, not keys", Choices(rotated="qv")),
+            ("keys and values are rotated, not queries", Choices(rotated="kv")),
             ("keys are turned as if one position later", Choices(late_keys=1)),
             ("keys are turned as if one position earlier", Choices(late_keys=-1)),
         ],
@@ -281,7 +283,7 @@ def _table(mirror: VocoderMirror) -> Iterator[tuple[str, str, list[tuple[str, Ch
         attention,
         "mask",
         [
-            *_values("sees", "attention sees", ("all", "around"), own),
+            *_values("sees", "attention sees", ("all", "around", "its block"), own),
             ("masked scores are zero", Choices(masked="zero")),
             ("the mask of booleans is added to the scores", Choices(masked="raised")),
             *((f"masked scores are only {n} lower", Choices(masked=f"by {n} less")) for n in _LOWERED),

@@ -37,6 +37,7 @@ _SNAKES = {
     "doubled": "Snake adds twice its wave",
     "undivided": "Snake doesn't divide by beta",
     "unsquared": "Snake's sine isn't squared",
+    "of squares": "Snake takes the sine of the square, not the square of the sine",
     "cosine": "Snake has a cosine for its sine",
     "wave alone": "Snake leaves out what it adds its wave to",
     "minus": "Snake subtracts its wave",
@@ -85,6 +86,7 @@ _SAID: Mapping[str, Mapping[Any, str]] = {
     "sees": {
         "all": "attention sees all frames, even later ones",
         "around": "attention sees the window on both sides, even later frames",
+        "its block": "attention sees the block of the window that a frame is in alone, up to itself",
     },
     "padding": {
         "centred": "padding is on both sides, not before alone",

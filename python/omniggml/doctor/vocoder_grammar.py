@@ -45,6 +45,11 @@ _LOWERED = (1, 2, 4, 8, 10)
 _ENDINGS = (".weight", ".bias", ".scale", ".alpha", ".beta", ".gamma")
 
 
+def hangs_on_later(own: Choices) -> bool:
+    """Whether samples hang on some that come later."""
+    return own.padding not in _BEFORE or own.trim == "halves"
+
+
 @dataclass(frozen=True)
 class PortMistake:
     """`kind` and `where` name it for programs, `clause` for people. It is made of `choices` of modules, `weights` that
@@ -78,7 +83,7 @@ class PortMistake:
     @property
     def sees_later(self) -> bool:
         """Whether samples hang on some that come later, so that the end of fewer frames is another."""
-        return self.sees_all or any(own.padding not in _BEFORE or own.trim == "halves" for own in self._own())
+        return self.sees_all or any(map(hangs_on_later, self._own()))
 
     @property
     def sees_all(self) -> bool:

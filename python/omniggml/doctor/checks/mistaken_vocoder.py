@@ -16,7 +16,7 @@ from omniggml.doctor.checks.their_audio import TheirAudio
 from omniggml.doctor.counterfactuals import VocoderMistake, kept, vocoder_mistakes
 from omniggml.doctor.next_question import where_to_cut, which_module
 from omniggml.doctor.port_search import Explanation, PortSearch, explained_residual
-from omniggml.doctor.vocoder_grammar import PortMistake
+from omniggml.doctor.vocoder_grammar import PortMistake, hangs_on_later
 from omniggml.doctor.vocoder_mirror import DILATIONS, Scoped
 from omniggml.doctor.words import share
 from omniggml.spec.model_config import SAMPLE_RATE
@@ -87,7 +87,8 @@ class MistakenVocoder(TheirAudio):
         again += [n for n, mistake in enumerate(every) if mistake.choices.half and n not in again]
         trials = []
         for number in self.progress.through(again, len(again), "trying the likeliest of them again"):
-            far = every[number].choices.window is not None
+            choices = every[number].choices
+            far = choices.window is not None or hangs_on_later(choices)
             trial = self._trial(every[number], frames if far else first)
             beaten = (right if far or frames == first else right_of_few).match.residual
             trials.append((trial.match.residual / max(beaten, _TINY), trial))

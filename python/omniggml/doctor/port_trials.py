@@ -47,6 +47,7 @@ class Trials:
         self._entering: dict[int, list[npt.NDArray[np.generic]]] = {}
         self._plain: dict[int, Match] = {}
         self._noises: dict[int, float] = {}
+        self._wholes: dict[int, npt.NDArray[np.float32] | None] = {}  # by a mistake's id: all samples, if it sees all
         self._right: dict[int, npt.NDArray[np.generic]] = {}  # by stage: see `_made_by`
         self.sizes: dict[int, float] = {}  # by a mistake's id: see `_expected`
         self.sums: dict[int, npt.NDArray[np.float32]] = {}  # by a mistake's id: see `FirstOrder`, as far as it is known
@@ -414,7 +415,9 @@ class Trials:
         if mistake is None:
             return look.cone.samples(self.mirror, len(look.cone.stages) - 1, look.seen[-1])
         if mistake.sees_all:
-            whole = self._samples(mistake, min(self.codes.shape[1], bounds.MOST_FRAMES_AHEAD))
+            if id(mistake) not in self._wholes:
+                self._wholes[id(mistake)] = self._samples(mistake, min(self.codes.shape[1], bounds.MOST_FRAMES_AHEAD))
+            whole = self._wholes[id(mistake)]
             return None if whole is None else whole[slice(*look.span)]
         begun = self._begun(look, mistake)
         if begun is None:

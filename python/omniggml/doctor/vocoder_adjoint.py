@@ -20,6 +20,7 @@ from omniggml.doctor.vocoder_mirror import (
     FloatArray,
     VocoderMirror,
     limited,
+    merged,
     padded,
     snaked,
     trimmed,
@@ -90,9 +91,8 @@ class VocoderAdjoint(VocoderMirror):
             self._back_unit(f"{block}.block.{unit}", x, dilation, choices, gradient)
             for unit, dilation in enumerate(own.dilations, 2)
         ]
-        every = np.sum(back, axis=0, dtype=np.float32)
-        averaged = own.units == "averaged"
-        return np.asarray(every / len(back) if averaged else every - (len(back) - 1) * gradient, np.float32)
+        # A sum of branches runs back as it runs on.
+        return merged(own.units, back, gradient)
 
     def _back_unit(
         self, path: str, x: FloatArray, dilation: int, choices: AnyChoices, gradient: FloatArray

@@ -10,7 +10,7 @@ It computes stage by stage (`stages`), so that a trial begins where its mistake 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from functools import cache, lru_cache, partial
@@ -434,10 +434,7 @@ class VocoderMirror:
             self._unit(f"{block}.block.{unit}", x, dilation, choices, look)
             for unit, dilation in enumerate(own.dilations, 2)
         ]
-        every = np.sum(made, axis=0, dtype=np.float32)
-        if own.units == "averaged":
-            return np.asarray(every / np.float32(len(made)))
-        return np.asarray(every - np.float32(len(made) - 1) * x[..., look.made])
+        return merged(own.units, made, x[..., look.made])
 
     def _unit(self, path: str, x: FloatArray, dilation: int, choices: AnyChoices, look: StagePart) -> FloatArray:
         own = choices.at(path)
@@ -503,9 +500,9 @@ class VocoderMirror:
             part = parts[:, tap * rate : (tap + 1) * rate, :-tap]
             y[:, : part.shape[1], tap:] += part
         y += self._bias(f"{path}.conv", choices)[:, None, None]
-        whole = y.transpose(0, 2, 1).reshape(out, *several, -1)
-        if choices.at(path).upsampled == "in blocks":
-            whole = np.moveaxis(y.reshape(out, rate, *several, -1), 1, -2).reshape(out, *several, -1)
+        in_blocks = choices.at(path).upsampled == "in blocks"
+        in_order = np.moveaxis(y.reshape(out, rate, *several, -1), 1, -2) if in_blocks else y.transpose(0, 2, 1)
+        whole = in_order.reshape(out, *several, -1)
         left, right = trimmed(max(kernel - rate, 0), trim)
         return self._keep(path, self._rounded(path, whole[..., left : (time - 1) * rate + kernel - right], choices))
 
@@ -561,6 +558,14 @@ def _joined(residual: str, x: FloatArray, normed: FloatArray, y: FloatArray) -> 
         return np.asarray(y, np.float32)
     whole = (normed if residual == "normed" else x) + y
     return np.asarray(whole / np.float32(2) if residual == "mean" else whole, np.float32)
+
+
+def merged(units: str, made: Sequence[FloatArray], x: FloatArray) -> FloatArray:
+    """What residual units side by side make of x, of which each has that and its branch."""
+    every = np.sum(made, axis=0, dtype=np.float32)
+    if units == "averaged":
+        return np.asarray(every / np.float32(len(made)))
+    return np.asarray(every - np.float32(len(made) - 1) * x)
 
 
 def padded(x: FloatArray, amount: int, kind: str, dilation: int = 1) -> FloatArray:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 
 from omniggml.comparison.agreement import Match, match
 from omniggml.doctor import thresholds as bounds
@@ -137,24 +140,22 @@ class AudioLength(TheirAudio):
         beginning, piece, context = min(second, default=(1.0, 0, 0))
         if not bounds.PIECES_LEAVE.below(beginning):
             return False
-        ours = in_pieces(self.mirror, self.codes, piece, context, from_end=True)
-        residual = match(self.theirs, ours, 0).residual
-        if not self._explain(residual):
-            return False
-        self.report.find(
-            "audio.seams",
+        return self._says_seams(
+            in_pieces(self.mirror, self.codes, piece, context, from_end=True),
             f"Your audio equals ours decoded {piece} frames at a time with {context} before them, whose samples are "
             f"kept while as many are cut from the end: {seams_lose(pieces - 1, self.lost)}, and frames come twice.",
             piece=piece,
             context=context,
-            residual=residual,
         )
-        return True
 
-    def _explain(self, residual: float) -> bool:
-        """Whether pieces that leave so much over are far nearer than the whole is."""
+    def _says_seams(self, ours: npt.NDArray[np.float32], sentence: str, **evidence: Any) -> bool:
+        """Whether such pieces are far nearer to theirs than the whole is: then that is said."""
+        residual = match(self.theirs, ours, 0).residual
         right = match(self.theirs, self.made, self.per_frame).residual
-        return bounds.PIECES_LEAVE.below(residual) and bounds.MISTAKE_BEATS.below(residual / (right or 1))
+        far_nearer = bounds.PIECES_LEAVE.below(residual) and bounds.MISTAKE_BEATS.below(residual / (right or 1))
+        if far_nearer:
+            self.report.find("audio.seams", sentence, **evidence, residual=residual)
+        return far_nearer
 
     def _left_of_beginning(self, frame: int, piece: int, at: int, faded: int = 0) -> float:
         """What ours from a frame on, decoded by itself, leaves over of a few frames of theirs, no more than a piece
@@ -178,19 +179,14 @@ class AudioLength(TheirAudio):
         beginning, piece, over = min(likely, default=(1.0, 0, 0))
         if not bounds.PIECES_LEAVE.below(beginning):
             return False
-        residual = match(self.theirs, faded_pieces(self.mirror, self.codes, piece, over), 0).residual
-        if not self._explain(residual):
-            return False
-        self.report.find(
-            "audio.seams",
+        return self._says_seams(
+            faded_pieces(self.mirror, self.codes, piece, over),
             f"Your audio equals ours decoded {piece} frames at a time, each by itself and faded into the next over "
             f"{over} samples: {seams_lose(-(-self.n_frames // piece) - 1, self.lost + over)}.",
             piece=piece,
             context=0,
             overlap=over,
-            residual=residual,
         )
-        return True
 
     def _best_pieces(self, candidates: list[int]) -> tuple[float, int, int]:
         """What is left over, frames a piece, and frames before each. Where the seams are matters more than what comes

@@ -73,13 +73,10 @@ class EditedAudio(TheirAudio):
         """Whether what is there of ours is faded."""
         theirs = self.theirs[found.before : len(self.theirs) - found.after]
         ours = self.made[found.lost_before : len(self.made) - found.lost_after]
-        change = change_of(
-            theirs, ours, min(max(explained_residual(self.floor), bounds.EXPLAINS.value), bounds.SAME.value)
-        )
+        change = change_of(theirs, ours, self.by_another_engine)
         if change is None or change.id != "audio.faded":
             return False
-        cause = {"kind": change.kind, "where": "audio"}
-        self.report.find(change.id, change.sentence, cause=cause, residual=change.left, **change.evidence)
+        self.say_changed(change)
         return True
 
     def _lost_much(self, found: Whole) -> bool:

@@ -44,8 +44,7 @@ class MistakenVocoder(TheirAudio):
         left = min(right.match.residual, own)
         if bounds.NOTHING_LEFT.below(left) or self.rounded_away(left):
             return False
-        explained = min(max(explained_residual(self.floor), bounds.EXPLAINS.value), bounds.SAME.value)
-        if self._changed(change_of(self.theirs, self.made, explained)):
+        if self._changed(change_of(self.theirs, self.made, self.by_another_engine)):
             return True
         # Noise is in pauses, too, where no codec puts any.
         if bounds.SAME.above(right.match.residual) and self._changed(noise_over(self.theirs, self.made)):
@@ -173,14 +172,7 @@ class MistakenVocoder(TheirAudio):
     def _changed(self, change: Alteration | None) -> bool:
         if change is None:
             return False
-        self.report.find(
-            change.id,
-            change.sentence,
-            certainty=Certainty.REPRODUCED,
-            cause={"kind": change.kind, "where": "audio"},
-            residual=change.left,
-            **change.evidence,
-        )
+        self.say_changed(change, certainty=Certainty.REPRODUCED)
         return True
 
     def _changed_afterwards(self) -> bool:

@@ -14,7 +14,6 @@ from omniggml.doctor.afterwards import FILTER_TAPS, change_of, left_delayed, noi
 from omniggml.doctor.alignment import correlated, resampled, whole
 from omniggml.doctor.checks.their_audio import Samples, TheirAudio
 from omniggml.doctor.levelling import both_in_pieces, in_pieces, left_with_gains, levelled, levelled_words
-from omniggml.doctor.port_search import explained_residual
 from omniggml.doctor.words import seams_lose
 from omniggml.spec.model_config import SAMPLE_RATE
 
@@ -124,11 +123,9 @@ class SpokenInParts(TheirAudio):
         left = found.residual
         if not self.unexplained(left) or (self.rate != SAMPLE_RATE and not bounds.RESAMPLED_LEAVES.above(left)):
             return True
-        explained = min(max(explained_residual(self.floor), bounds.EXPLAINS.value), bounds.SAME.value)
-        change = change_of(theirs, made, explained)
+        change = change_of(theirs, made, self.by_another_engine)
         if change is not None and (change.id in _OF_ALL or "gains" in change.evidence):
-            cause = {"kind": change.kind, "where": "audio"}
-            self.report.find(change.id, change.sentence, cause=cause, residual=change.left, **change.evidence)
+            self.say_changed(change)
             return True
         if self._says_levelled(theirs, made, left) or (bounds.SAME.above(left) and self._says_noise(theirs, made)):
             return True
@@ -160,8 +157,7 @@ class SpokenInParts(TheirAudio):
     def _says_noise(self, theirs: Samples, made: Samples) -> bool:
         noise = noise_over(theirs, made)
         if noise is not None:
-            cause = {"kind": noise.kind, "where": "audio"}
-            self.report.find(noise.id, noise.sentence, cause=cause, residual=noise.left, **noise.evidence)
+            self.say_changed(noise)
         return noise is not None
 
     def _says_levelled(self, theirs: Samples, made: Samples, left: float) -> bool:

@@ -11,11 +11,12 @@ import numpy.typing as npt
 from omniggml.audio import Recorded
 from omniggml.comparison.agreement import Match, match
 from omniggml.doctor import thresholds as bounds
+from omniggml.doctor.afterwards import Alteration
 from omniggml.doctor.case import Case
 from omniggml.doctor.check_report import Report
 from omniggml.doctor.coding import coded_share, like_coded
 from omniggml.doctor.grids import step_of
-from omniggml.doctor.port_search import Explanation
+from omniggml.doctor.port_search import Explanation, explained_residual
 from omniggml.doctor.progress import Progress
 from omniggml.doctor.vocoder_mirror import VocoderMirror
 from omniggml.doctor.words import share
@@ -73,6 +74,16 @@ class TheirAudio:
     def like_coded(self) -> float:
         """See `coding.like_coded`; the engine's audio of all codes beside theirs."""
         return like_coded(self.theirs, self.made, match(self.theirs, self.made, self.per_frame))
+
+    @property
+    def by_another_engine(self) -> float:
+        """The share that may be left over where theirs is ours but for an engine's precision and its file's."""
+        return min(max(explained_residual(self.floor), bounds.EXPLAINS.value), bounds.SAME.value)
+
+    def say_changed(self, change: Alteration, **more: Any) -> None:
+        """What was done to samples that are right."""
+        cause = {"kind": change.kind, "where": "audio"}
+        self.report.find(change.id, change.sentence, cause=cause, residual=change.left, **change.evidence, **more)
 
     def unexplained(self, residual: float) -> bool:
         """Whether more is left over than an engine in 16 bits, and their file, would leave."""

@@ -173,6 +173,30 @@ def test_a_speech_of_parts_is_known_however_it_was_edited(evidence: Evidence, ed
     assert len(evidences["audio.parts"]["frames"]) == len(evidences["codes.parts"]["frames"]) == len(said.segments) > 2
 
 
+@pytest.mark.parametrize("level", [0.97, 1.0])
+@pytest.mark.parametrize("frames", [4, 5])
+def test_a_short_last_part_is_heard_below_a_codecs_noise(evidence: Evidence, frames: int, level: float) -> None:
+    """Its beginning is soft, so that theirs seems to be one part whose end is cut."""
+    model, codes = evidence.model(VOICE), evidence.spoken(VOICE).codes
+    last = np.ascontiguousarray(codes[:, :frames])
+    theirs = np.concatenate([model.code2wav(codes), model.code2wav(last)])
+    coded = decoded(theirs, RATE, "OGG", "OPUS", level)
+    given = evidence.with_codes(VOICE, coded, np.concatenate([codes, last], axis=1), subtype="PCM_16")
+    found = omniggml.diagnose(**given, n_threads=1)
+    assert found.exit_code == 0, found.verdict
+    (parts,) = (one for one in found.findings if one.id == "audio.parts")
+    assert len(parts.evidence["frames"]) == 2
+
+
+@pytest.mark.parametrize("cut", [0, 1])
+def test_a_cut_of_what_a_seam_loses_is_no_seam(evidence: Evidence, cut: int) -> None:
+    model, codes = evidence.model(VOICE), evidence.spoken(VOICE).codes[:, :12]
+    lost = codes.shape[1] * 1920 - len(model.code2wav(codes))
+    theirs = model.code2wav(codes)[: -lost - cut]
+    found = omniggml.diagnose(**evidence.with_codes(VOICE, theirs, codes, subtype="PCM_16"), n_threads=1)
+    assert not {"audio.parts", "audio.seams"} & {one.id for one in found.findings}, found.verdict
+
+
 def telephoned(x: Samples) -> Samples:
     time = np.arange(-400, 401)
     low, high = (np.sinc(2 * hertz * time / RATE) * 2 * hertz / RATE for hertz in (300, 3400))

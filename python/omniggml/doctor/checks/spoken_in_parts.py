@@ -66,12 +66,14 @@ class SpokenInParts(TheirAudio):
         as_long = len(self.theirs) == self.per_frame * self.n_frames - self.lost
         if self.n_frames < 2 * bounds.FEWEST_OF_A_PART or (as_long and self.rate == SAMPLE_RATE):
             return None
-        theirs = np.pad(self._in_band(self.theirs, self.rate), bounds.TRIMMED)
-        alone = whole(theirs, self.made)
+        heard = self._in_band(self.theirs, self.rate)
+        theirs = np.pad(heard, bounds.TRIMMED)
+        alone = None if self._loses(len(self.made), len(heard)) else whole(theirs, self.made)
         if alone is not None and bounds.COPIED.below(alone.residual):
             return None
         parts = self._filtered_parts(theirs)
         parts = parts if len(parts) > 1 else self._parts(theirs)
+        parts = self._with_unheard_seams(theirs, parts)
         if len(parts) < 2:
             return None
         made = np.zeros(len(theirs))
@@ -235,6 +237,33 @@ class SpokenInParts(TheirAudio):
             parts.append(SpokenPart(first, end, at, ours[: self.per_frame * (end - first) - self.lost]))
             first, at = end, after
         return parts if first == self.n_frames else []
+
+    def _with_unheard_seams(self, theirs: Samples, parts: list[SpokenPart]) -> list[SpokenPart]:
+        """A part that ends later than there is room for, by what a start loses, may be two: among what is soft a seam
+        is hardly heard."""
+        ends = [*(part.at for part in parts[1:]), len(theirs) - bounds.TRIMMED]
+        found: list[SpokenPart] = []
+        for part, end in zip(parts, ends, strict=True):
+            found += self._in_two(theirs, part) if self._loses(part.until, end) else [part]
+        return found
+
+    def _loses(self, samples: int, room: int) -> bool:
+        """Whether there is less room for so many samples, by what a start loses."""
+        return abs(samples - room - self.lost) <= bounds.CODEC_JITTER
+
+    def _in_two(self, theirs: Samples, part: SpokenPart) -> list[SpokenPart]:
+        """A part as two, the second decoded alone, where theirs is nearer to these than to the part that goes on: by
+        little, where the second is short and soft and a codec left its noise there."""
+        there = theirs[part.at : part.until - self.lost]
+        least, found = left_with_gains(there, part.samples[: len(there)]), [part]
+        for frame in range(part.first + bounds.FEWEST_OF_A_PART, part.end - bounds.FEWEST_OF_A_PART + 1):
+            behind = self._alone(frame, part.end)
+            seam = len(there) - len(behind)
+            left = left_with_gains(there, np.concatenate([part.samples[:seam], behind]))
+            if left < least:
+                first = SpokenPart(part.first, frame, part.at, part.samples[:seam])
+                least, found = left, [first, SpokenPart(frame, part.end, part.at + seam, behind)]
+        return found
 
     def _alone(self, first: int, end: int) -> Samples:
         made = self._in_band(self.decoded(np.ascontiguousarray(self.codes[:, first:end])))

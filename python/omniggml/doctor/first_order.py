@@ -7,11 +7,13 @@ changes add up, so that all pairs of thousands of mistakes are looked at without
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 
 from omniggml.doctor import thresholds as bounds
+from omniggml.doctor.side_by_side import side_by_side
 from omniggml.doctor.vocoder_adjoint import VocoderAdjoint
 from omniggml.doctor.vocoder_cone import Cone
 from omniggml.doctor.vocoder_mirror import AnyChoices, FloatArray, VocoderMirror
@@ -29,6 +31,7 @@ class FirstOrder:
         given: Sequence[npt.NDArray[np.generic]],
         ours: FloatArray,
         theirs: npt.NDArray[np.float64],
+        threads: int = 1,
     ) -> None:
         # What was cut at the limits tells nothing.
         inside = (np.abs(theirs) < bounds.FULL).astype(np.float64)
@@ -41,7 +44,9 @@ class FirstOrder:
         self._power = float(np.square(ours - ours.mean()).sum())
         self.n_samples = len(ours)
         self._before = cone.convolutions - 1
-        self._adds = VocoderAdjoint.of(mirror).pulled_back(cone, given, choices, self._weights)
+        parts = np.array_split(self._weights, threads)
+        pulled = side_by_side(partial(VocoderAdjoint.of(mirror).pulled_back, cone, given, choices), parts, threads)
+        self._adds = [np.concatenate(adds) for adds in zip(*(adds for _, adds in pulled), strict=True)]
 
     def _differs(self, ours: FloatArray) -> FloatArray:
         """Sums of what theirs differs by from such samples, as loud as these."""

@@ -22,7 +22,6 @@ from omniggml.comparison.agreement import match
 from omniggml.doctor import thresholds as bounds
 from omniggml.doctor.port_trials import Samples, Trials, decades
 from omniggml.doctor.progress import Progress
-from omniggml.doctor.side_by_side import side_by_side
 from omniggml.doctor.tensor_mistakes import MULTIPLIED
 from omniggml.doctor.vocoder_grammar import PortMistake, full_names, port_mistakes
 from omniggml.doctor.vocoder_mirror import Scoped, VocoderMirror
@@ -134,7 +133,7 @@ class PortSearch:
         """In the order in which they are tried."""
         able = [mistake for mistake in mistakes if mistake.reach <= self.codes.shape[1]]
         weighed = self.progress.through(able, len(able), "weighing changes of the vocoder")
-        likely = self._right.likeliest_first(weighed, most, self.at_once)
+        likely = self._right.likeliest_first(weighed, most)
         return sorted(
             (mistake for mistake in likely if not self._is_no_number(mistake)),
             key=lambda mistake: is_usual_factor(mistake.clause),  # which were tried as numbers
@@ -308,10 +307,9 @@ class PortSearch:
     def glimpsed(self, mistakes: Iterable[PortMistake]) -> Iterator[float]:
         """What each leaves over of theirs at the earliest place that tells, before the smallest difference has
         grown."""
-        place = self._right.earliest
-        self._right.glimpsed(None, place)  # which computes what all of them begin from
-        for _, left in side_by_side(lambda one: self._right.glimpsed(one, place), mistakes, self.at_once):
-            yield left
+        place, tried = self._right.earliest, list(mistakes)
+        left = {id(one): left for one, left in self._glimpsed(self._right, tried, place)}
+        yield from (left[id(one)] for one in tried)
 
     @cached_property
     def at_once(self) -> int:
@@ -423,8 +421,7 @@ class PortSearch:
     ) -> Iterator[tuple[PortMistake, float]]:
         """Of a large vocoder several at once, of a small one several together."""
         if self._is_large:
-            trials.get_ready()
-            return side_by_side(lambda mistake: trials.glimpsed_or_glanced_at(mistake, place), mistakes, self.at_once)
+            return trials.glimpsed_side_by_side(mistakes, place)
         return trials.glimpsed_in_turn(mistakes, place)
 
     def _dominated(self, first: PortMistake, mistakes: list[PortMistake]) -> list[Explanation]:
@@ -448,7 +445,7 @@ class PortSearch:
         seconds = self._seconds(alone, mistakes)
         able = [one for one in seconds if one.reach <= self.codes.shape[1] and not _rivals(one, first)]
         weighed = self.progress.through(able, len(able), f"weighing what is wrong beside this: {first.clause}")
-        likely = trials.go_with_theirs(trials.likeliest_first(weighed, math.inf, self.at_once))
+        likely = trials.go_with_theirs(trials.likeliest_first(weighed, math.inf))
         found = self._beside((first,), likely, mistakes)
         if not self._explain(found):
             return []
@@ -503,8 +500,10 @@ class PortSearch:
         codes = _codes_of(base, self.codes)
         ahead = any(mistake.looks_ahead for mistake in base)
         many = min(codes.shape[1], bounds.MOST_FRAMES_AHEAD) if ahead else self.many
-        weigh = weigh or (not base and not self._is_large)
-        return Trials(mirror, choices, codes, self.theirs, self.per_frame, many, self.explained, ahead, weigh)
+        weigh = weigh or not base
+        return Trials(
+            mirror, choices, codes, self.theirs, self.per_frame, many, self.explained, ahead, weigh, self.at_once
+        )
 
 
 def explained_residual(floor: float) -> float:

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from omniggml.comparison.agreement import Match, match
 from omniggml.doctor import thresholds as bounds
 from omniggml.doctor.first_order import FirstOrder, likely_pairs
+from omniggml.doctor.products import Steps, computed, computed_together
 from omniggml.doctor.side_by_side import side_by_side
 from omniggml.doctor.vocoder_cone import Cone
 from omniggml.doctor.vocoder_glance import VocoderGlance
@@ -28,7 +29,8 @@ Samples = npt.NDArray[np.float64]
 class Trials:
     """Trials on one vocoder, which may have a mistake already; what enters each stage is kept. `many`: frames that are
     looked at for a place where theirs differs by more than `explained`, more if there is none. `ahead`: whether the
-    first frames hang on all that follow already; `weigh`: whether mistakes are weighed by `FirstOrder`."""
+    first frames hang on all that follow already; `weigh`: whether mistakes are weighed by `FirstOrder`; `threads`: that
+    weigh or look at some at once."""
 
     def __init__(
         self,
@@ -41,8 +43,9 @@ class Trials:
         explained: float,
         ahead: bool = False,
         weigh: bool = False,
+        threads: int = 1,
     ) -> None:
-        self.ahead, self.weigh = ahead, weigh
+        self.ahead, self.weigh, self._threads = ahead, weigh, threads
         self.mirror, self.choices, self.codes, self.theirs, self.per_frame = mirror, choices, codes, theirs, per_frame
         self._entering: dict[int, list[npt.NDArray[np.generic]]] = {}
         self._plain: dict[int, Match] = {}
@@ -98,21 +101,40 @@ class Trials:
                     self._passed.pop(id(mistake), None)
                     yield mistake, glanced[id(mistake)]
 
-    def glimpsed_or_glanced_at(self, mistake: PortMistake, place: int = 0) -> float:
-        """As `glimpsed`; only roughly what at the first place is no nearer."""
-        if place:
-            return self.glimpsed(mistake, place)
-        look = self._looks[0]
-        left = self._glanced_at(look, [mistake]).get(id(mistake), 0.0)
-        if left > self._far:
-            self._passed.pop(id(mistake), None)
-            return left
-        (samples,) = self._glimpsed_together(look, [mistake])
-        return self._left_by(mistake, samples, place)
+    def glimpsed_side_by_side(self, mistakes: Iterable[PortMistake], place: int) -> Iterator[tuple[PortMistake, float]]:
+        """As `glimpsed_in_turn`, all of them glanced at, in several threads: of a vocoder so large that to read its
+        weights takes as long as a trial, which is done once for some."""
+        _ = self._far, self._glance  # computed once
+        every = self._few_at_once(mistakes)
+        for _, found in side_by_side(lambda some: self._glimpsed_of_some(some, place), every, self._threads):
+            yield from found
 
-    def get_ready(self) -> None:
-        """What trials in several threads begin from, computed once."""
-        _ = self._far, self._glance
+    def _few_at_once(self, mistakes: Iterable[PortMistake]) -> Iterator[list[PortMistake]]:
+        """As many as what they misread has room for in memory."""
+        some: list[PortMistake] = []
+        room = bounds.MISREAD_TOGETHER
+        for mistake in mistakes:
+            names = (name for misread in mistake.weights for name in misread.changes)
+            size = sum(self.mirror.weight(name).size for name in names)
+            if some and (size > room or len(some) == bounds.TRIED_TOGETHER):
+                yield some
+                some, room = [], bounds.MISREAD_TOGETHER
+            some.append(mistake)
+            room -= size
+        if some:
+            yield some
+
+    def _glimpsed_of_some(self, mistakes: Sequence[PortMistake], place: int) -> list[tuple[PortMistake, float]]:
+        """Each as `glimpsed`; only roughly what at the first place is no nearer."""
+        look = self._looks[place]
+        glanced = {} if place else self._glanced_at(look, mistakes)
+        found = {key: left for key, left in glanced.items() if left > self._far}
+        near = [one for one in mistakes if id(one) not in found]
+        for mistake, samples in zip(near, self._glimpsed_together(look, near), strict=True):
+            found[id(mistake)] = self._left_by(mistake, samples, place)
+        for mistake in mistakes:
+            self._passed.pop(id(mistake), None)
+        return [(mistake, found[id(mistake)]) for mistake in mistakes]
 
     @cached_property
     def _far(self) -> float:
@@ -179,14 +201,14 @@ class Trials:
         if behind - max(first, look.cone.convolutions - 1) > bounds.MOST_STAGES:
             return False
         try:
-            x = self._given_behind(look, mistake)
+            x = computed(self._giving_behind(look, mistake))
         except (ValueError, IndexError):
             return False
         if x is not None:
             self._passed[id(mistake)] = x
         return x is not None
 
-    def _given_behind(self, look: _Look, mistake: PortMistake) -> npt.NDArray[np.generic] | None:
+    def _giving_behind(self, look: _Look, mistake: PortMistake) -> Steps[npt.NDArray[np.generic] | None]:
         """What is given to the stage behind all that it concerns; None where that isn't given the same as without."""
         begun = None if mistake.sees_all else self._begun(look, mistake)
         if begun is None:
@@ -195,30 +217,39 @@ class Trials:
         behind = self._stage_behind(mistake)
         if behind == len(cone.stages) or not (look.cone.keeps_apart and cone.sees_like(look.cone)):
             return None
-        with np.errstate(over="ignore", invalid="ignore"):
-            for number in range(first, behind):
-                x = cone.made(mirror, number, cone.given(number, x))
+        for number in range(first, behind):
+            x = yield from cone.making(mirror, number, cone.given(number, x))
         return cone.given(behind, x)
 
     def _glimpsed_together(self, look: _Look, mistakes: Sequence[PortMistake]) -> list[npt.NDArray[np.float32] | None]:
         """The samples of each; None where it can't be computed."""
         made: list[npt.NDArray[np.float32] | None] = [None] * len(mistakes)
         given: dict[int, dict[int, npt.NDArray[np.generic]]] = defaultdict(dict)  # by stage and number
-        for n, mistake in enumerate(mistakes):
-            known = self._passed.pop(id(mistake), None) if look is self._looks[0] else None
-            try:
-                x = self._given_behind(look, mistake) if known is None else known
-                if x is None:
-                    made[n] = self._glimpse(look, mistake)
-                else:
-                    given[self._stage_behind(mistake)][n] = x
-            except (ValueError, IndexError):
-                continue  # shapes that don't fit: no port could compute it either
+        with np.errstate(over="ignore", invalid="ignore"):
+            every = computed_together([self._seeing(look, mistake) for mistake in mistakes])
+        for n, (mistake, (is_given, x)) in enumerate(zip(mistakes, every, strict=True)):
+            if x is None:
+                continue
+            if is_given:
+                given[self._stage_behind(mistake)][n] = x
+            else:
+                made[n] = np.asarray(x, np.float32)
         if given:
             together = look.cone.samples_of_many(self.mirror, {stage: [*own.values()] for stage, own in given.items()})
             for n, samples in zip((n for stage in sorted(given) for n in given[stage]), together, strict=True):
                 made[n] = samples
         return made
+
+    def _seeing(self, look: _Look, mistake: PortMistake) -> Steps[tuple[bool, npt.NDArray[np.generic] | None]]:
+        """Whether what follows on it is the same as without, and what is given to that, or its samples."""
+        known = self._passed.pop(id(mistake), None) if look is self._looks[0] else None
+        if known is not None:
+            return True, known
+        try:
+            x = yield from self._giving_behind(look, mistake)
+            return (True, x) if x is not None else (False, (yield from self._glimpsing(look, mistake)))
+        except (ValueError, IndexError):
+            return False, None  # shapes that don't fit: no port could compute it either
 
     def _stage_behind(self, mistake: PortMistake) -> int:
         """The first behind the transformer, and behind all that it concerns."""
@@ -237,11 +268,20 @@ class Trials:
         starts = {look.start, look.start + self._places.lag}
         return min(left_over(self.theirs[at : at + len(samples)], samples) for at in starts)
 
-    def goes_with(self, mistake: PortMistake, place: int = 0) -> float:
-        """The share of what ours leaves over of theirs at one place that goes with what the mistake changes there, in
-        whatever direction: all but all where it is the mistake, larger or smaller."""
+    def go_with(self, mistakes: Iterable[PortMistake], place: int = 0) -> list[float]:
+        """Of each the share of what ours leaves over of theirs at one place that goes with what the mistake changes
+        there, in whatever direction: all but all where it is the mistake, larger or smaller."""
         look = self._looks[place]
-        ours, changed = self._glimpse(look, None), self._glimpse(look, mistake)
+
+        def go(some: Sequence[PortMistake]) -> list[float]:
+            with np.errstate(over="ignore", invalid="ignore"):
+                every = computed_together([self._glimpsing(look, mistake) for mistake in some])
+            return [self._goes_with(look, samples) for samples in every]
+
+        return [share for _, found in side_by_side(go, self._few_at_once(mistakes), self._threads) for share in found]
+
+    def _goes_with(self, look: _Look, changed: npt.NDArray[np.float32] | None) -> float:
+        ours = self._glimpse(look, None)
         if changed is None or ours is None or not np.isfinite(changed).all():
             return 0.0
         theirs = self._theirs_at(look, ours)
@@ -264,14 +304,15 @@ class Trials:
             for span, cone in zip(self._places.spans, cones, strict=True)
         ]
 
-    def likeliest_first(self, mistakes: Iterable[PortMistake], most: float, threads: int = 1) -> list[PortMistake]:
+    def likeliest_first(self, mistakes: Iterable[PortMistake], most: float) -> list[PortMistake]:
         """By how much their stage changes, and what that is at the end, beside what theirs differs by; as they come
         where that is alike, and without those that are `most` orders of magnitude off."""
-        observed = self.glimpsed(None)
+        observed, _ = self.glimpsed(None), self.first_order  # computed once
         off = []
-        for mistake, size in side_by_side(self._expected, mistakes, threads):
-            self.sizes[id(mistake)] = size
-            off.append((0.0 if math.isnan(size) else abs(decades(size) - decades(observed)), mistake))
+        for some, sizes in side_by_side(self._expected, self._few_at_once(mistakes), self._threads):
+            for mistake, size in zip(some, sizes, strict=True):
+                self.sizes[id(mistake)] = size
+                off.append((0.0 if math.isnan(size) else abs(decades(size) - decades(observed)), mistake))
         for stage in list(self._weighed):
             self._sum_up(stage)
         near = [(self._leads_away(one, bounds.MOSTLY_FIRST_ORDER), by, one) for by, one in off if by < most]
@@ -317,7 +358,11 @@ class Trials:
         pairs = likely_pairs(self.first_order.observed, sums, bounds.LIKELY_PAIRS)
         return [(known[i], known[j]) if sizes[i] >= sizes[j] else (known[j], known[i]) for i, j in pairs]
 
-    def _expected(self, mistake: PortMistake) -> float:
+    def _expected(self, mistakes: Sequence[PortMistake]) -> list[float]:
+        with np.errstate(over="ignore", invalid="ignore"):
+            return computed_together([self._expecting(mistake) for mistake in mistakes])
+
+    def _expecting(self, mistake: PortMistake) -> Steps[float]:
         """The share of ours that it changes, roughly: by how much it changes its stage, times what noise there does.
         NaN where it can't be told so."""
         if mistake.sees_all:
@@ -329,8 +374,8 @@ class Trials:
             cone, mirror, first, x = begun
             if mistake.codes is not None or not cone.sees_like(self._first):
                 return math.nan
-            made = cone.made(mirror, first, x)
-            self._weigh(mistake, cone, mirror, first, made)
+            made = yield from cone.making(mirror, first, x)
+            yield from self._weighing(mistake, cone, mirror, first, made)
         except (ValueError, IndexError):
             return 0.0
         right = self._made_by(first)
@@ -338,17 +383,16 @@ class Trials:
             right = right[:, : made.shape[1]] if first == cone.convolutions - 1 else right[: len(made)]
         return self._noise(first) * _changed(made, right) if made.shape == right.shape else 1.0
 
-    def _weigh(
+    def _weighing(
         self, mistake: PortMistake, cone: Cone, mirror: VocoderMirror, first: int, made: npt.NDArray[np.generic]
-    ) -> None:
+    ) -> Steps[None]:
         """Notes its sums: from what it changes in the last stage that it concerns, of which the first made `made`. Not
         of what concerns so many that a trial is as cheap."""
         last = max(cone.convolutions - 1, *(mirror.last_stage_of(path) for path in mistake.paths()))
         if self.first_order is None or last - max(first, cone.convolutions - 1) > bounds.MOST_STAGES:
             return
-        with np.errstate(over="ignore", invalid="ignore"):
-            for number in range(first + 1, last + 1):
-                made = cone.made(mirror, number, cone.given(number, made))
+        for number in range(first + 1, last + 1):
+            made = yield from cone.making(mirror, number, cone.given(number, made))
         right = self._made_by(last)
         if last + 1 < len(cone.stages) and self._first.keeps_apart:
             self._passed[id(mistake)] = np.array(self._first.given(last + 1, made), np.float32)
@@ -384,7 +428,7 @@ class Trials:
         inside = np.count_nonzero(np.abs(theirs) < bounds.FULL)
         if len(theirs) < len(ours) or inside < bounds.LEAST_INSIDE:
             return None
-        return FirstOrder(self.mirror, self.choices, look.cone, look.seen, ours, theirs)
+        return FirstOrder(self.mirror, self.choices, look.cone, look.seen, ours, theirs, self._threads)
 
     def _theirs_at(self, look: _Look, ours: npt.NDArray[np.float32]) -> Samples:
         """Which may be late as a whole, or only ours without a mistake early."""
@@ -414,6 +458,10 @@ class Trials:
     def _glimpse(self, look: _Look, mistake: PortMistake | None) -> npt.NDArray[np.float32] | None:
         if mistake is None:
             return look.cone.samples(self.mirror, len(look.cone.stages) - 1, look.seen[-1])
+        with np.errstate(over="ignore", invalid="ignore"):
+            return computed(self._glimpsing(look, mistake))
+
+    def _glimpsing(self, look: _Look, mistake: PortMistake) -> Steps[npt.NDArray[np.float32] | None]:
         if mistake.sees_all:
             if id(mistake) not in self._wholes:
                 self._wholes[id(mistake)] = self._samples(mistake, min(self.codes.shape[1], bounds.MOST_FRAMES_AHEAD))
@@ -423,7 +471,7 @@ class Trials:
         if begun is None:
             return None
         cone, mirror, first, x = begun
-        return cone.samples(mirror, first, x)
+        return (yield from cone.sampling(mirror, first, x))
 
     def _begun(
         self, look: _Look, mistake: PortMistake

@@ -1010,8 +1010,9 @@ SUMS, GOES_WITH_THEIRS = 64, 0.7
 """Of the samples, which stand for these to first order; the cosine from which on a mistake is tried before others."""
 MOST_STAGES, WEIGHED_AT_ONCE, MOST_SUM = 6, 16, 1e12
 """Stages of changes whose sums are computed without a trial, of how many together, and what no sum comes to."""
-TRIED_TOGETHER, GLANCED_TOGETHER = 16, 24
-"""Mistakes, so that products of matrices are large; what was tried for nothing takes no longer than is worth it."""
+TRIED_TOGETHER, GLANCED_TOGETHER, MISREAD_TOGETHER = 16, 24, 100_000_000
+"""Mistakes, so that products of matrices are large, what was tried for nothing takes no longer than is worth it, and
+the values of weights that they misread need not much memory."""
 AT_FIRST, GLANCED_BEFORE, HEARD_CLOSE = (1, 16, 48), 192, 0.25
 """Mistakes that are taken together at first and later, of which the first are tried without a glance; and how loud what
 a mistake makes is beside what is right, so that a glance tells."""

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from omniggml.doctor.products import computed
 from omniggml.doctor.vocoder_cone import Cone
 from omniggml.doctor.vocoder_mirror import (
     ACTIVATIONS,
@@ -101,7 +102,8 @@ class VocoderAdjoint(VocoderMirror):
         if not own.used:
             return gradient
         dilation = dilation if choices.at(f"{path}.conv1").dilated else 1
-        within = self._convolved(f"{path}.conv1", self._snake(f"{path}.act1", x, choices), dilation, choices)
+        bent = self._snake(f"{path}.act1", x, choices)
+        within = computed(self._convolved(f"{path}.conv1", bent, dilation, choices))
         inner = self._back_convolved(f"{path}.conv2", within, 1, choices, gradient)
         inner = inner * self._slope_of_snake(f"{path}.act2", within, choices)
         inner = self._back_convolved(f"{path}.conv1", x, dilation, choices, inner)

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from omniggml.doctor.products import Steps, computed
 from omniggml.doctor.vocoder_mirror import (
     DILATIONS,
     WHOLE,
@@ -82,8 +83,12 @@ class Cone:
         """From what enters stage number `first`: before the convolutions that of all frames. Fewer than asked for where
         the speech ends before."""
         with np.errstate(over="ignore", invalid="ignore"):
-            for number in range(first, len(self.stages)):
-                x = self.made(mirror, number, self.given(number, x))
+            return computed(self.sampling(mirror, first, x))
+
+    def sampling(self, mirror: VocoderMirror, first: int, x: npt.NDArray[Any]) -> Steps[FloatArray]:
+        """`samples`, product by product."""
+        for number in range(first, len(self.stages)):
+            x = yield from self.making(mirror, number, self.given(number, x))
         return np.asarray(x[0], np.float32)
 
     def samples_of_many(self, mirror: VocoderMirror, given: Mapping[int, Sequence[npt.NDArray[Any]]]) -> FloatArray:
@@ -113,8 +118,13 @@ class Cone:
 
     def made(self, mirror: VocoderMirror, number: int, x: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """What one stage makes of what it is given."""
+        return computed(self.making(mirror, number, x))
+
+    def making(self, mirror: VocoderMirror, number: int, x: npt.NDArray[Any]) -> Steps[FloatArray]:
+        """`made`, product by product."""
         span = self._spans.get(number)
-        return mirror.step(self.stages[number], x, self._choices, StagePart(span.makes) if span else WHOLE)
+        look = StagePart(span.makes) if span else WHOLE
+        return (yield from mirror.steps(self.stages[number], x, self._choices, look))
 
     def unlooked(self, number: int, looked: FloatArray) -> Callable[[int], FloatArray]:
         """What is looked at of what a stage makes, [.., time], among all that it makes, which is so many long: zero

@@ -19,6 +19,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from omniggml.doctor.products import Product, Steps, computed
+
 FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
 
@@ -156,11 +158,21 @@ class VocoderMirror:
     watch: bool = False
     seen: dict[str, FloatArray] = field(default_factory=dict)
     _cache: dict[str, FloatArray] = field(default_factory=dict)
+    _right: tuple[IntArray, FloatArray] | None = None  # codes, and the samples that are made of them without a mistake
 
     def __call__(self, codes: npt.NDArray[Any], choices: AnyChoices = RIGHT) -> FloatArray:
         """Codes, integers [groups, frames] -> float32 samples. Rows beyond the table wrap around it."""
         self.seen = {}
-        return self.from_stage(0, np.asarray(codes, np.int64), choices)
+        codes = np.asarray(codes, np.int64)
+        if self.watch or choices not in (RIGHT, Scoped(())):
+            return self.from_stage(0, codes, choices)
+        # Of the first frames all samples are the first ones.
+        n = codes.shape[1]
+        if self._right is None or not np.array_equal(self._right[0][:, :n], codes):
+            self._right = codes.copy(), self.from_stage(0, codes)
+        every, samples = self._right
+        per_frame = int(np.prod([*self.geometry["upsampling_ratios"], *self.geometry["upsample_rates"]]))
+        return samples[: len(samples) - per_frame * (every.shape[1] - n)].copy()
 
     def from_stage(self, first: int, x: npt.NDArray[Any], choices: AnyChoices = RIGHT) -> FloatArray:
         """From what enters stage number `first` to the samples."""
@@ -209,17 +221,24 @@ class VocoderMirror:
     def step(self, stage: str, x: npt.NDArray[Any], choices: AnyChoices, look: StagePart = WHOLE) -> FloatArray:
         """What one stage makes of what enters it. Behind the transformer that may be several, [channels, several,
         time], of which a part alone is looked at."""
+        return computed(self.steps(stage, x, choices, look))
+
+    def steps(self, stage: str, x: npt.NDArray[Any], choices: AnyChoices, look: StagePart = WHOLE) -> Steps[FloatArray]:
+        """`step`, product by product."""
         part = stage.removeprefix("code2wav.").split(".")
         if part[0] == "code_embedding":
             return self._embed(x, choices)
         if part[0] == "pre_transformer":
-            return self._layer(int(part[2]), x, choices) if part[1] == "layers" else self._last_norm(x, choices)
+            if part[1] == "layers":
+                return (yield from self._layer(int(part[2]), x, choices))
+            return self._last_norm(x, choices)
         if part[0] == "upsample" and part[2] == "1":
-            return self._convnext(stage, x, choices, look)
+            return (yield from self._convnext(stage, x, choices, look))
         if part[0] == "upsample":
-            return self._transposed(stage, x, self.geometry["upsampling_ratios"][int(part[1])], choices)[..., look.made]
+            rate = self.geometry["upsampling_ratios"][int(part[1])]
+            return (yield from self._transposed(stage, x, rate, choices))[..., look.made]
         if part[0] == "decoder":
-            return self._decoder(stage, part, x, choices, look)
+            return (yield from self._decoder(stage, part, x, choices, look))
         return self._keep("code2wav", limited(choices.at("code2wav").limit, x))[..., look.made]
 
     def bent(self, stage: str, x: FloatArray, choices: AnyChoices) -> FloatArray:
@@ -265,31 +284,35 @@ class VocoderMirror:
 
     # --- transformer: [time, channels] ------------------------------------------------------------------------------
 
-    def _layer(self, number: int, x: FloatArray, choices: AnyChoices) -> FloatArray:
+    def _layer(self, number: int, x: FloatArray, choices: AnyChoices) -> Steps[FloatArray]:
         chosen = choices.at(_TRANSFORMER).layers
         if chosen is not None and number >= len(chosen):
             return x
         path = f"{_TRANSFORMER}.layers.{number if chosen is None else chosen[number]}"
         order = choices.at(path).order
         if order == "parallel":
-            x = self._attend(path, x, choices) + self._feed(path, x, choices) - x
+            attended = yield from self._attend(path, x, choices)
+            x = attended + (yield from self._feed(path, x, choices)) - x
         elif order == "mlp first":
-            x = self._attend(path, self._feed(path, x, choices), choices)
+            x = yield from self._feed(path, x, choices)
+            x = yield from self._attend(path, x, choices)
         else:
-            x = self._feed(path, self._attend(path, x, choices), choices)
+            x = yield from self._attend(path, x, choices)
+            x = yield from self._feed(path, x, choices)
         return self._keep(path, np.asarray(x, np.float32))
 
-    def _attend(self, path: str, x: FloatArray, choices: AnyChoices) -> FloatArray:
+    def _attend(self, path: str, x: FloatArray, choices: AnyChoices) -> Steps[FloatArray]:
         normed = self._rms(f"{path}.input_layernorm", x, choices)
         module = f"{path}.self_attn"
-        y = self._attention(module, normed, choices)
+        y = yield from self._attention(module, normed, choices)
         y = y if choices.at(module).scale_first else self._scale(f"{module}_layer_scale", y, choices)
         return self._added(module, x, normed, y, choices)
 
-    def _feed(self, path: str, x: FloatArray, choices: AnyChoices) -> FloatArray:
+    def _feed(self, path: str, x: FloatArray, choices: AnyChoices) -> Steps[FloatArray]:
         normed = self._rms(f"{path}.post_attention_layernorm", x, choices)
         module = f"{path}.mlp"
-        y = self._scale(f"{module}_layer_scale", self._mlp(module, normed, choices), choices)
+        y = yield from self._mlp(module, normed, choices)
+        y = self._scale(f"{module}_layer_scale", y, choices)
         return self._added(module, x, normed, y, choices)
 
     def _added(self, module: str, x: FloatArray, normed: FloatArray, y: FloatArray, choices: AnyChoices) -> FloatArray:
@@ -319,12 +342,20 @@ class VocoderMirror:
     def _scale(self, path: str, x: FloatArray, choices: AnyChoices) -> FloatArray:
         return x * self._weight(f"{path}.scale") if choices.at(path).layer_scale else x
 
-    def _mlp(self, path: str, x: FloatArray, choices: AnyChoices) -> FloatArray:
+    def _mlp(self, path: str, x: FloatArray, choices: AnyChoices) -> Steps[FloatArray]:
         own = choices.at(path)
-        gate, up, down = (self._weight(f"{path}.{part}_proj.weight") for part in ("gate", "up", "down"))
-        opened = ACTIVATIONS[own.silu](x @ gate.T)
-        inner = opened + x @ up.T if own.gate == "sum" else opened * (x @ up.T)
-        return np.asarray(self._rounded(path, inner, choices) @ down.T, np.float32)
+        opened = ACTIVATIONS[own.silu]((yield from self._projected(f"{path}.gate_proj", x)))
+        up = yield from self._projected(f"{path}.up_proj", x)
+        inner = self._rounded(path, opened + up if own.gate == "sum" else opened * up, choices)
+        return np.asarray((yield from self._projected(f"{path}.down_proj", inner)), np.float32)
+
+    def _projected(self, path: str, x: FloatArray) -> Steps[FloatArray]:
+        """x: [.., channels]. The weight comes first: of few rows BLAS is faster so."""
+        made = yield from self._product(path, self._weight(f"{path}.weight"), x.reshape(-1, x.shape[-1]).T)
+        return made.T.reshape(*x.shape[:-1], -1)
+
+    def _product(self, path: str, matrix: FloatArray, columns: FloatArray) -> Steps[FloatArray]:
+        return (yield Product(_stages_of(self.stages(), path)[0], matrix, columns))
 
     def _rotation(self, time: int, own: Choices, late: int = 0) -> tuple[FloatArray, FloatArray]:
         width = self.geometry["head_dim"] // (2 if own.rope == "narrow" else 1)
@@ -351,11 +382,14 @@ class VocoderMirror:
             return np.asarray(np.abs(back) < window)
         return np.asarray((back >= 0) & ((back < window) if window else True))
 
-    def _attention(self, path: str, x: FloatArray, choices: AnyChoices) -> FloatArray:
+    def _attention(self, path: str, x: FloatArray, choices: AnyChoices) -> Steps[FloatArray]:
         own, width = choices.at(path), self.geometry["head_dim"]
         heads, kv_heads = self.geometry["num_attention_heads"], self.geometry["num_key_value_heads"]
-        parts = [self._weight(f"{path}.{part}_proj.weight") for part in "qkvo"]
-        q, k, v = ((x @ weight.T).reshape(len(x), -1, width) for weight in parts[:3])
+        parts = []
+        for part in "qkv":
+            made = yield from self._projected(f"{path}.{part}_proj", x)
+            parts.append(made.reshape(len(x), -1, width))
+        q, k, v = parts
         rotation = self._rotation(len(x), own)
         q = _rotated(q, rotation, own.rope) if "q" in own.rotated else q
         late = self._rotation(len(x), own, own.late_keys) if own.late_keys else rotation
@@ -374,11 +408,11 @@ class VocoderMirror:
         mixed = mixed.swapaxes(1, 2) if own.heads == "interleaved" else mixed
         mixed = mixed.reshape(len(x), -1)
         mixed = mixed * self._weight(f"{path}_layer_scale.scale") if own.scale_first else mixed
-        return np.asarray(mixed @ parts[3].T, np.float32)
+        return np.asarray((yield from self._projected(f"{path}.o_proj", mixed)), np.float32)
 
     # --- convolutions: [channels, time], or [channels, several, time] -------------------------------------------------
 
-    def _convnext(self, path: str, x: FloatArray, choices: AnyChoices, look: StagePart) -> FloatArray:
+    def _convnext(self, path: str, x: FloatArray, choices: AnyChoices, look: StagePart) -> Steps[FloatArray]:
         own = choices.at(path)
         # That norm looks at all.
         first, last = (
@@ -386,9 +420,9 @@ class VocoderMirror:
         )
         across = self._depthwise(f"{path}.dwconv", x, choices, first)
         normed = self._layer_norm(f"{path}.norm", np.moveaxis(across, 0, -1), choices)  # [.., time, channels]
-        y = normed.reshape(-1, len(x)) @ self._weight(f"{path}.pwconv1.weight").T
+        y = yield from self._projected(f"{path}.pwconv1", normed.reshape(-1, len(x)))
         y += self._bias(f"{path}.pwconv1", choices)
-        y = ACTIVATIONS[own.gelu](y) @ self._weight(f"{path}.pwconv2.weight").T
+        y = yield from self._projected(f"{path}.pwconv2", np.asarray(ACTIVATIONS[own.gelu](y), np.float32))
         y += self._bias(f"{path}.pwconv2", choices)
         gamma = self._weight(f"{path}.gamma")
         y = (y * gamma if own.gamma else y).reshape(normed.shape)
@@ -410,33 +444,37 @@ class VocoderMirror:
             x = x / (np.sqrt(power) + eps if own.layer_norm == "eps outside" else np.sqrt(power + eps))
         return np.asarray(x * self._weight(f"{path}.weight") + self._bias(path, choices), np.float32)
 
-    def _decoder(self, stage: str, part: list[str], x: FloatArray, choices: AnyChoices, look: StagePart) -> FloatArray:
+    def _decoder(
+        self, stage: str, part: list[str], x: FloatArray, choices: AnyChoices, look: StagePart
+    ) -> Steps[FloatArray]:
         if len(part) == 2:
-            return self._keep(stage, self._convolved(stage, self.bent(stage, x, choices), 1, choices, look))
+            return self._keep(
+                stage, (yield from self._convolved(stage, self.bent(stage, x, choices), 1, choices, look))
+            )
         number = int(part[1])
         block, unit = f"code2wav.decoder.{number}", int(part[3])
         if unit == 1:
             rates = choices.at("code2wav.decoder").rates or self.geometry["upsample_rates"]
             before, after = f"{block}.block.0", choices.at(block).snake_after
             x = x if after else self._snake(before, x, choices)
-            x = self._transposed(stage, x, rates[number - 1], choices)[..., look.made]
+            x = (yield from self._transposed(stage, x, rates[number - 1], choices))[..., look.made]
             return self._snake_narrow(before, x, choices) if after else x
         if choices.at(block).units == "chain":
-            x = self._unit(stage, x, choices.at(block).dilations[unit - 2], choices, look)
+            x = yield from self._unit(stage, x, choices.at(block).dilations[unit - 2], choices, look)
+        elif unit == 2:
+            x = yield from self._units(block, x, choices, look)
         else:
-            x = self._units(block, x, choices, look) if unit == 2 else x[..., look.made]
+            x = x[..., look.made]
         return self._keep(block, x) if unit == 1 + len(DILATIONS) else x
 
-    def _units(self, block: str, x: FloatArray, choices: AnyChoices, look: StagePart) -> FloatArray:
+    def _units(self, block: str, x: FloatArray, choices: AnyChoices, look: StagePart) -> Steps[FloatArray]:
         """All residual units of what the first is given."""
-        own = choices.at(block)
-        made = [
-            self._unit(f"{block}.block.{unit}", x, dilation, choices, look)
-            for unit, dilation in enumerate(own.dilations, 2)
-        ]
+        own, made = choices.at(block), []
+        for unit, dilation in enumerate(own.dilations, 2):
+            made.append((yield from self._unit(f"{block}.block.{unit}", x, dilation, choices, look)))
         return merged(own.units, made, x[..., look.made])
 
-    def _unit(self, path: str, x: FloatArray, dilation: int, choices: AnyChoices, look: StagePart) -> FloatArray:
+    def _unit(self, path: str, x: FloatArray, dilation: int, choices: AnyChoices, look: StagePart) -> Steps[FloatArray]:
         own = choices.at(path)
         if not own.used:
             return x[..., look.made]
@@ -445,8 +483,8 @@ class VocoderMirror:
         short = self._weight(f"{path}.conv2.conv.weight").shape[2] == 1
         first, second = (look, WHOLE) if short else (StagePart(before=look.before), StagePart(look.made))
         dilation = dilation if choices.at(f"{path}.conv1").dilated else 1
-        y = self._convolved(f"{path}.conv1", bent, dilation, choices, first)
-        y = self._convolved(f"{path}.conv2", self._snake(f"{path}.act2", y, choices), 1, choices, second)
+        y = yield from self._convolved(f"{path}.conv1", bent, dilation, choices, first)
+        y = yield from self._convolved(f"{path}.conv2", self._snake(f"{path}.act2", y, choices), 1, choices, second)
         return _joined(own.residual, x[..., look.made], bent[..., look.made], y)
 
     def _snake(self, path: str, x: FloatArray, choices: AnyChoices) -> FloatArray:
@@ -461,7 +499,7 @@ class VocoderMirror:
 
     def _convolved(
         self, path: str, x: FloatArray, dilation: int, choices: AnyChoices, look: StagePart = WHOLE
-    ) -> FloatArray:
+    ) -> Steps[FloatArray]:
         weight = self._weight(f"{path}.conv.weight")
         out, channels, taps = weight.shape
         whole = _lengthened(x, (taps - 1) * dilation, choices.at(path).padding, look.before, dilation)
@@ -471,7 +509,7 @@ class VocoderMirror:
             columns = np.empty((channels, taps, *x.shape[1:-1], last - first), np.float32)
             for tap in range(taps):
                 columns[:, tap] = whole[..., first + tap * dilation : last + tap * dilation]
-        y = weight.reshape(out, -1) @ columns.reshape(channels * taps, -1)
+        y = yield from self._product(path, weight.reshape(out, -1), columns.reshape(channels * taps, -1))
         y += self._bias(f"{path}.conv", choices)[:, None]
         return self._rounded(path, y.reshape(out, *x.shape[1:-1], last - first), choices)
 
@@ -484,7 +522,7 @@ class VocoderMirror:
         y = np.asarray(sum(terms) + _beside(self._bias(f"{path}.conv", choices), x), np.float32)
         return self._rounded(path, y, choices)
 
-    def _transposed(self, path: str, x: FloatArray, rate: int, choices: AnyChoices) -> FloatArray:
+    def _transposed(self, path: str, x: FloatArray, rate: int, choices: AnyChoices) -> Steps[FloatArray]:
         if choices.at(path).upsampled == "repeated":
             return self._keep(path, np.repeat(x, rate, axis=-1))
         weight, trim = self._weight(f"{path}.conv.weight"), choices.at(path).trim
@@ -493,7 +531,8 @@ class VocoderMirror:
         # Behind each lies nothing, so that what lies side by side is added as if it were one.
         longer = np.zeros((*x.shape[:-1], time + taps - 1), np.float32)
         longer[..., :time] = x
-        parts = (weight.reshape(channels, -1).T @ longer.reshape(channels, -1)).reshape(out, kernel, -1)
+        parts = yield from self._product(path, weight.reshape(channels, -1).T, longer.reshape(channels, -1))
+        parts = parts.reshape(out, kernel, -1)
         parts = np.pad(parts, ((0, 0), (0, rate - kernel), (0, 0))) if kernel < rate else parts
         y = parts[:, :rate]
         for tap in range(1, taps):

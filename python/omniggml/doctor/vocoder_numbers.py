@@ -11,6 +11,8 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
+import numpy as np
+
 from omniggml.doctor import thresholds as bounds
 from omniggml.doctor.port_trials import Trials
 from omniggml.doctor.tensor_mistakes import MULTIPLIED, class_of, scaled_by
@@ -51,15 +53,15 @@ def _factor(where: str, names: list[str]) -> Number:
 def numbers_that_go_with(trials: Trials, numbers: Iterable[Number]) -> list[tuple[float, Number]]:
     """With the share of what is left over that goes with each, the likeliest first: at one place, where few samples may
     go with much by chance, and of the likeliest at all."""
-    going = [(trials.goes_with(number.at(number.tried)), number) for number in numbers]
-    going.sort(key=lambda entry: -entry[0])
+    listed = list(numbers)
+    shares = trials.go_with(number.at(number.tried) for number in listed)
+    going = sorted(zip(shares, listed, strict=True), key=lambda entry: -entry[0])
     n = min(sum(share > bounds.GOES_WITH_MOST for share, _ in going), bounds.NUMBERS_LOOKED_AT)
     likely, rest = going[:n], going[n:]
-    places = range(1, trials.n_places)
-    again = [
-        ((share + sum(trials.goes_with(number.at(number.tried), place) for place in places)) / trials.n_places, number)
-        for share, number in likely
-    ]
+    tried = [number.at(number.tried) for _, number in likely]
+    elsewhere = [trials.go_with(tried, place) for place in range(1, trials.n_places)]
+    everywhere = np.mean([[share for share, _ in likely], *elsewhere], axis=0)
+    again = [(float(share), number) for share, (_, number) in zip(everywhere, likely, strict=True)]
     return [*sorted(again, key=lambda entry: -entry[0]), *rest]
 
 

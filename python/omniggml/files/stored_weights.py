@@ -22,7 +22,7 @@ from omniggml.spec.speech_file import short_name, speech_file_tensors
 
 FloatArray = npt.NDArray[np.float32]
 
-_PIECE = 1 << 23  # bytes
+_PIECE = 1 << 18  # bytes, which come to as many values as a processor keeps close
 
 
 class StoredWeights(Mapping[str, FloatArray]):

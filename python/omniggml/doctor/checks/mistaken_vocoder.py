@@ -16,6 +16,7 @@ from omniggml.doctor.checks.their_audio import TheirAudio
 from omniggml.doctor.counterfactuals import VocoderMistake, kept, vocoder_mistakes
 from omniggml.doctor.next_question import where_to_cut, which_module
 from omniggml.doctor.port_search import Explanation, PortSearch, explained_residual
+from omniggml.doctor.side_by_side import side_by_side
 from omniggml.doctor.vocoder_grammar import PortMistake, hangs_on_later
 from omniggml.doctor.vocoder_mirror import DILATIONS, Scoped
 from omniggml.doctor.words import share
@@ -84,13 +85,16 @@ class MistakenVocoder(TheirAudio):
         again = [number for _, number in sorted(glimpsed)[: bounds.KNOWN_LOOKED_AT_AGAIN]]
         # Where activations overflow, one place tells nothing.
         again += [n for n, mistake in enumerate(every) if mistake.choices.half and n not in again]
-        trials = []
-        for number in self.progress.through(again, len(again), "trying the likeliest of them again"):
+
+        def tried_again(number: int) -> tuple[float, Trial]:
             choices = every[number].choices
             far = choices.window is not None or hangs_on_later(choices)
             trial = self._trial(every[number], frames if far else first)
             beaten = (right if far or frames == first else right_of_few).match.residual
-            trials.append((trial.match.residual / max(beaten, _TINY), trial))
+            return trial.match.residual / max(beaten, _TINY), trial
+
+        numbers = self.progress.through(again, len(again), "trying the likeliest of them again")
+        trials = [trial for _, trial in side_by_side(tried_again, numbers, self.search.at_once)]
         ratio, best = min(trials, key=lambda entry: entry[0])
         assert best.mistake is not None
         others = [left for left, number in glimpsed if every[number].name != best.mistake.name]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from omniggml.doctor import products
-from omniggml.doctor.products import FloatArray, Product, Steps, computed, computed_together
+from omniggml.doctor.products import FloatArray, NeededProduct, Steps, computed, computed_together
 from omniggml.doctor.vocoder_grammar import port_mistakes
 from omniggml.doctor.vocoder_mirror import Choices, Scoped, VocoderMirror
 from test_doctor_glance import RIGHT, trials_of
@@ -24,7 +24,7 @@ def mirror() -> VocoderMirror:
 def chain(matrices: Sequence[FloatArray], stages: Sequence[int], x: FloatArray) -> Steps[FloatArray]:
     """A product after the other."""
     for stage, matrix in zip(stages, matrices, strict=True):
-        x = np.tanh((yield Product(stage, matrix, x)))
+        x = np.tanh((yield NeededProduct(stage, matrix, x)))
     return x
 
 
@@ -66,7 +66,7 @@ def test_none_at_all() -> None:
 def test_shapes_that_do_not_fit_are_told_to_the_one_that_asked() -> None:
     def careful(x: FloatArray) -> Steps[str]:
         try:
-            yield Product(0, np.zeros((3, 3), np.float32), x)
+            yield NeededProduct(0, np.zeros((3, 3), np.float32), x)
         except ValueError:
             return "doesn't fit"
         return "fits"

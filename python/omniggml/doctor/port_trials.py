@@ -201,7 +201,8 @@ class Trials:
         if behind - max(first, look.cone.convolutions - 1) > bounds.MOST_STAGES:
             return False
         try:
-            x = computed(self._giving_behind(look, mistake))
+            with np.errstate(over="ignore", invalid="ignore"):
+                x = computed(self._giving_behind(look, mistake))
         except (ValueError, IndexError):
             return False
         if x is not None:

@@ -17,7 +17,7 @@ FloatArray = npt.NDArray[np.float32]
 Result = TypeVar("Result")
 
 
-class Product(NamedTuple):
+class NeededProduct(NamedTuple):
     """`matrix` @ `columns`; `stage`: those of earlier stages are computed first, so that others catch up."""
 
     stage: int
@@ -25,7 +25,7 @@ class Product(NamedTuple):
     columns: FloatArray
 
 
-Steps = Generator[Product, FloatArray, Result]
+Steps = Generator[NeededProduct, FloatArray, Result]
 """Yields the products that it needs, is sent each, and returns what it computes of them."""
 
 
@@ -37,7 +37,7 @@ def computed(steps: Steps[Result]) -> Result:
 def computed_together(every: Sequence[Steps[Result]]) -> list[Result]:
     """What each returns. Where shapes don't fit, that one is told by a ValueError."""
     results: dict[int, Result] = {}
-    wanted: dict[int, Product] = {}
+    wanted: dict[int, NeededProduct] = {}
 
     def goes_on(number: int, made: FloatArray | ValueError | None) -> None:
         steps = every[number]
@@ -56,7 +56,7 @@ def computed_together(every: Sequence[Steps[Result]]) -> list[Result]:
     return [results[number] for number in range(len(every))]
 
 
-def _of_one_matrix(wanted: Mapping[int, Product]) -> list[list[int]]:
+def _of_one_matrix(wanted: Mapping[int, NeededProduct]) -> list[list[int]]:
     """Numbers of those of the earliest stage, together where they are of one matrix."""
     if len(wanted) == 1:
         return [[*wanted]]
@@ -69,7 +69,7 @@ def _of_one_matrix(wanted: Mapping[int, Product]) -> list[list[int]]:
     return [*alike.values()]
 
 
-def _at_once(products: Sequence[Product]) -> Sequence[FloatArray | ValueError]:
+def _at_once(products: Sequence[NeededProduct]) -> Sequence[FloatArray | ValueError]:
     """Of one matrix."""
     matrix, columns = products[0].matrix, [product.columns for product in products]
     try:

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from omniggml.doctor.products import Product, Steps, computed
+from omniggml.doctor.products import NeededProduct, Steps, computed
 
 FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
@@ -355,7 +355,7 @@ class VocoderMirror:
         return made.T.reshape(*x.shape[:-1], -1)
 
     def _product(self, path: str, matrix: FloatArray, columns: FloatArray) -> Steps[FloatArray]:
-        return (yield Product(_stages_of(self.stages(), path)[0], matrix, columns))
+        return (yield NeededProduct(_stages_of(self.stages(), path)[0], matrix, columns))
 
     def _rotation(self, time: int, own: Choices, late: int = 0) -> tuple[FloatArray, FloatArray]:
         width = self.geometry["head_dim"] // (2 if own.rope == "narrow" else 1)

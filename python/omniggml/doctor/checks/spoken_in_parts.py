@@ -241,9 +241,9 @@ class SpokenInParts(TheirAudio):
     def _with_unheard_seams(self, theirs: Samples, parts: list[SpokenPart]) -> list[SpokenPart]:
         """A part that ends later than there is room for, by what a start loses, may be two: among what is soft a seam
         is hardly heard."""
-        ends = [*(part.at for part in parts[1:]), len(theirs) - bounds.TRIMMED]
+        ends = [part.at for part in parts[1:]]
         found: list[SpokenPart] = []
-        for part, end in zip(parts, ends, strict=True):
+        for part, end in zip(parts, [*ends, len(theirs) - bounds.TRIMMED], strict=False):  # there may be no part
             found += self._in_two(theirs, part) if self._loses(part.until, end) else [part]
         return found
 

@@ -154,12 +154,7 @@ class PortSearch:
     def _pairs_at_once(self, likely: list[PortMistake], mistakes: list[PortMistake]) -> list[Explanation]:
         """Two that explain all, of those pairs that to first order do; one of them where that does. [] where none
         do."""
-        pairs = self._right.likely_pairs(likely)
-        for one, other in self.progress.through(pairs, len(pairs), "trying two changes of the vocoder at once"):
-            self.tried += 1
-            both = _both(one, other)
-            if self._right.glimpsed(both) > self.explained:
-                continue
+        for both, one, other in self._pairs_that_explain(self._right.likely_pairs(likely)):
             frames = max(self._frames_of((), mistake) for mistake in (one, other))
             if self._right.residual(both, frames) <= self.explained:
                 alone = [self._explanation(self._right, (), mistake) for mistake in (one, other)]
@@ -169,6 +164,20 @@ class PortSearch:
                 if self._explain(found):
                     return found
         return []
+
+    def _pairs_that_explain(
+        self, pairs: list[tuple[PortMistake, PortMistake]]
+    ) -> Iterator[tuple[PortMistake, PortMistake, PortMistake]]:
+        """Those that at one place leave nothing over: both as one, and each."""
+        both = [_both(one, other) for one, other in pairs]
+        tried = self.progress.through(both, len(both), "trying two changes of the vocoder at once")
+        # Of a large vocoder all of them side by side, before one is looked at again.
+        one_by_one = ((one, self._right.glimpsed(one)) for one in tried)
+        seen = [*self._glimpsed(self._right, tried)] if self._is_large else one_by_one
+        for (mistake, left), (one, other) in zip(seen, pairs, strict=True):
+            self.tried += 1
+            if left <= self.explained:
+                yield mistake, one, other
 
     def _beside(
         self, base: tuple[PortMistake, ...], seconds: list[PortMistake], mistakes: list[PortMistake]

@@ -883,7 +883,7 @@ CLEAR_NATS = 100.0
 SPEAKERS_AGAIN, BASES, FAINT_AGAIN = 8, 2, 40
 """Of the trials that came nearest: how many are looked at once more, how many of those that don't explain, and of those
 that hardly came nearer."""
-WORDS_SECONDS, SILENT_SECONDS = 1.0, 1.5
+WORDS_SECONDS, SILENT_SECONDS = 1.0, 1.2
 """Between two words about trials; and how long none may come at all."""
 SPEAKER_BUDGET = 1.2e11
 """Products of a search for mistakes there, roughly."""

@@ -72,8 +72,7 @@ class PortSearch:
         self._alone: dict[int, float] = {}  # by a mistake's id: what it leaves over without any other
         self._has_dominated = False  # one that explains nearly all, so that a second was looked for at once
         self._tuned: dict[int, Explanation | None] = {}  # by a number's id, with the value that leaves least
-        geometry = mirror.geometry
-        self.per_frame = int(np.prod([*geometry["upsampling_ratios"], *geometry["upsample_rates"]]))
+        self.per_frame = mirror.per_frame
         self.tried = 0
 
     def run(self) -> list[Explanation]:
@@ -315,9 +314,15 @@ class PortSearch:
 
     def glimpsed(self, mistakes: Iterable[PortMistake]) -> Iterator[float]:
         """What each leaves over of theirs at the earliest place that tells, before the smallest difference has
-        grown."""
-        place, tried = self._right.earliest, list(mistakes)
-        left = {id(one): left for one, left in self._glimpsed(self._right, tried, place)}
+        grown; only roughly what is no nearer there, where that is the place that is looked at first."""
+        tried: list[PortMistake] = []
+
+        def each() -> Iterator[PortMistake]:
+            for mistake in mistakes:
+                tried.append(mistake)
+                yield mistake
+
+        left = {id(one): left for one, left in self._glimpsed(self._right, each(), self._right.earliest)}
         yield from (left[id(one)] for one in tried)
 
     @cached_property
@@ -401,7 +406,8 @@ class PortSearch:
         before = trials.glimpsed(None)
         enough = self.explained if base else max(self.explained, self._beyond_doubt(before))
         nearer: list[tuple[float, PortMistake]] = []
-        likely = [mistake for mistake in likely if mistake.reach <= self.codes.shape[1]]
+        each = {id(mistake): mistake for mistake in likely if mistake.reach <= self.codes.shape[1]}  # once
+        likely = [*each.values()]
         tried = self.progress.through(likely, len(likely), "trying changes of the vocoder")
         seen = (mistake for mistake in tried if not trials.surely_leads_away(mistake))
         for mistake, left in self._glimpsed(trials, seen):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -55,6 +56,7 @@ class Trials:
         self.sizes: dict[int, float] = {}  # by a mistake's id: see `_expected`
         self.sums: dict[int, npt.NDArray[np.float32]] = {}  # by a mistake's id: see `FirstOrder`, as far as it is known
         self._passed: dict[int, npt.NDArray[np.generic]] = {}  # by a mistake's id: what is given to what follows on it
+        self._lock = threading.Lock()  # of what waits to be summed up
         self._weighed: dict[int, list[tuple[PortMistake, npt.NDArray[np.float32]]]] = defaultdict(list)  # by stage
         self._places = self._where_it_differs(many, explained)
         self._first = Cone(mirror, choices, *self._places.spans[0])
@@ -104,21 +106,21 @@ class Trials:
     def glimpsed_side_by_side(self, mistakes: Iterable[PortMistake], place: int) -> Iterator[tuple[PortMistake, float]]:
         """As `glimpsed_in_turn`, all of them glanced at, in several threads: of a vocoder so large that to read its
         weights takes as long as a trial, which is done once for some."""
-        _ = self._far, self._glance  # computed once
+        _ = self._far, self._glance, self.first_order  # computed once
         every = self._few_at_once(mistakes)
         for _, found in side_by_side(lambda some: self._glimpsed_of_some(some, place), every, self._threads):
             yield from found
 
     def _few_at_once(self, mistakes: Iterable[PortMistake]) -> Iterator[list[PortMistake]]:
-        """As many as what they misread has room for in memory."""
+        """A few, of which what they misread has room in memory."""
         some: list[PortMistake] = []
-        room = bounds.MISREAD_TOGETHER
+        most = room = bounds.MISREAD_TOGETHER // self._threads
         for mistake in mistakes:
             names = (name for misread in mistake.weights for name in misread.changes)
             size = sum(self.mirror.weight(name).size for name in names)
             if some and (size > room or len(some) == bounds.TRIED_TOGETHER):
                 yield some
-                some, room = [], bounds.MISREAD_TOGETHER
+                some, room = [], most
             some.append(mistake)
             room -= size
         if some:
@@ -315,7 +317,7 @@ class Trials:
                 self.sizes[id(mistake)] = size
                 off.append((0.0 if math.isnan(size) else abs(decades(size) - decades(observed)), mistake))
         for stage in list(self._weighed):
-            self._sum_up(stage)
+            self._sum_up(stage, self._weighed.pop(stage))
         near = [(self._leads_away(one, bounds.MOSTLY_FIRST_ORDER), by, one) for by, one in off if by < most]
         order = sorted(near, key=lambda entry: (entry[0], round(entry[1] / bounds.ALIKE_DECADES)))
         return [mistake for _, _, mistake in order]
@@ -401,14 +403,15 @@ class Trials:
             made, right = (self._first.given(cone.convolutions, some) for some in (made, right))
         if made.shape == right.shape and np.isfinite(made).all():
             change = np.asarray(made, np.float32) - np.asarray(right, np.float32)
-            self._weighed[last].append((mistake, change))
-            if len(self._weighed[last]) == bounds.WEIGHED_AT_ONCE:
-                self._sum_up(last)
+            with self._lock:
+                self._weighed[last].append((mistake, change))
+                enough = len(self._weighed[last]) >= bounds.WEIGHED_AT_ONCE
+                waiting = self._weighed.pop(last) if enough else []
+            self._sum_up(last, waiting)
 
-    def _sum_up(self, stage: int) -> None:
+    def _sum_up(self, stage: int, waiting: Sequence[tuple[PortMistake, npt.NDArray[np.float32]]]) -> None:
         """Many changes in one product, which takes a tenth of what as many products take."""
-        waiting = self._weighed.pop(stage)
-        if self.first_order is not None:
+        if waiting and self.first_order is not None:
             every = self.first_order.sums_of(stage, [change for _, change in waiting])
             known = ((id(mistake), sums) for (mistake, _), sums in zip(waiting, every, strict=True))
             self.sums.update((number, sums) for number, sums in known if np.abs(sums).max() < bounds.MOST_SUM)

@@ -937,6 +937,9 @@ LOSSY = ("ULAW", "ALAW", "IMA_ADPCM", "MS_ADPCM", "VOX_ADPCM", "GSM610", "VORBIS
 """Types of sound files that change what is heard least."""
 LOSSY_SHARE = 0.02
 CONTAINERS = {"VORBIS": "OGG", "OPUS": "OGG", "MPEG_LAYER_III": "MP3"}
+MOST_UNHEARD, UNHEARD_BEATS = 12, 0.95
+"""Frames of a last part that a codec's noise may hide, and what it leaves over of these, of what a part that goes on
+does."""
 FEWEST_OF_A_PART, MOST_PARTS, FRAMES_OF_A_BEGINNING, SEEMS_TO_GO_ON = 4, 200, 6, 16
 """Frames of a part that is decoded alone, and such parts; frames by which its beginning is found, and for which the one
 before seems to go on."""

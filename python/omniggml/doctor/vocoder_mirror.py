@@ -158,7 +158,7 @@ class VocoderMirror:
     watch: bool = False
     seen: dict[str, FloatArray] = field(default_factory=dict)
     _cache: dict[str, FloatArray] = field(default_factory=dict)
-    _right: tuple[IntArray, FloatArray] | None = None  # codes, and the samples that are made of them without a mistake
+    _kept: tuple[IntArray, FloatArray] | None = None  # codes, and the samples that are made of them without a mistake
 
     def __call__(self, codes: npt.NDArray[Any], choices: AnyChoices = RIGHT) -> FloatArray:
         """Codes, integers [groups, frames] -> float32 samples. Rows beyond the table wrap around it."""
@@ -167,12 +167,20 @@ class VocoderMirror:
         if self.watch or choices not in (RIGHT, Scoped(())):
             return self.from_stage(0, codes, choices)
         # Of the first frames all samples are the first ones.
-        n = codes.shape[1]
-        if self._right is None or not np.array_equal(self._right[0][:, :n], codes):
-            self._right = codes.copy(), self.from_stage(0, codes)
-        every, samples = self._right
-        per_frame = int(np.prod([*self.geometry["upsampling_ratios"], *self.geometry["upsample_rates"]]))
-        return samples[: len(samples) - per_frame * (every.shape[1] - n)].copy()
+        n, kept = codes.shape[1], self._kept
+        if kept is not None and np.array_equal(kept[0][:, :n], codes):
+            end = len(kept[1]) - self.per_frame * (kept[0].shape[1] - n)
+            if end > 0:
+                return kept[1][:end].copy()
+        samples = self.from_stage(0, codes)
+        if kept is None or kept[0].shape[1] < n:  # not what is tried of others in between
+            self._kept = codes.copy(), samples.copy()
+        return samples
+
+    @property
+    def per_frame(self) -> int:
+        """Samples."""
+        return int(np.prod([*self.geometry["upsampling_ratios"], *self.geometry["upsample_rates"]]))
 
     def from_stage(self, first: int, x: npt.NDArray[Any], choices: AnyChoices = RIGHT) -> FloatArray:
         """From what enters stage number `first` to the samples."""

@@ -53,8 +53,14 @@ def _factor(where: str, names: list[str]) -> Number:
 def numbers_that_go_with(trials: Trials, numbers: Iterable[Number]) -> list[tuple[float, Number]]:
     """With the share of what is left over that goes with each, the likeliest first: at one place, where few samples may
     go with much by chance, and of the likeliest at all."""
-    listed = list(numbers)
-    shares = trials.go_with(number.at(number.tried) for number in listed)
+    listed: list[Number] = []
+
+    def each() -> Iterator[PortMistake]:
+        for number in numbers:
+            listed.append(number)
+            yield number.at(number.tried)
+
+    shares = trials.go_with(each())
     going = sorted(zip(shares, listed, strict=True), key=lambda entry: -entry[0])
     n = min(sum(share > bounds.GOES_WITH_MOST for share, _ in going), bounds.NUMBERS_LOOKED_AT)
     likely, rest = going[:n], going[n:]

@@ -252,17 +252,19 @@ class SpokenInParts(TheirAudio):
         return abs(samples - room - self.lost) <= bounds.CODEC_JITTER
 
     def _in_two(self, theirs: Samples, part: SpokenPart) -> list[SpokenPart]:
-        """A part as two, the second decoded alone, where theirs is nearer to these than to the part that goes on: by
-        little, where the second is short and soft and a codec left its noise there."""
+        """A part as two, of which the second is short and is decoded alone, where theirs is nearer to these than to the
+        part that goes on: in all, and clearly behind the seam, since of silence a codec's noise alone would decide."""
         there = theirs[part.at : part.until - self.lost]
         least, found = left_with_gains(there, part.samples[: len(there)]), [part]
-        for frame in range(part.first + bounds.FEWEST_OF_A_PART, part.end - bounds.FEWEST_OF_A_PART + 1):
+        first = max(part.first + bounds.FEWEST_OF_A_PART, part.end - bounds.MOST_UNHEARD)
+        for frame in range(first, part.end - bounds.FEWEST_OF_A_PART + 1):
             behind = self._alone(frame, part.end)
             seam = len(there) - len(behind)
             left = left_with_gains(there, np.concatenate([part.samples[:seam], behind]))
-            if left < least:
-                first = SpokenPart(part.first, frame, part.at, part.samples[:seam])
-                least, found = left, [first, SpokenPart(frame, part.end, part.at + seam, behind)]
+            goes_on = left_with_gains(there[seam:], part.samples[seam : len(there)])
+            if left < least and left_with_gains(there[seam:], behind) < bounds.UNHEARD_BEATS * goes_on:
+                one = SpokenPart(part.first, frame, part.at, part.samples[:seam])
+                least, found = left, [one, SpokenPart(frame, part.end, part.at + seam, behind)]
         return found
 
     def _alone(self, first: int, end: int) -> Samples:

@@ -43,9 +43,8 @@ class TheirAudio:
         self.model = case.model
         self.dumped = frozenset(case.theirs or ())
         self.explanations: list[Explanation] = []
-        geometry = mirror.geometry
-        self.per_frame = int(np.prod([*geometry["upsampling_ratios"], *geometry["upsample_rates"]]))
-        self.lost = _lost(geometry["upsample_rates"])
+        self.per_frame = mirror.per_frame
+        self.lost = _lost(mirror.geometry["upsample_rates"])
         self.n_frames: int = codes.shape[1]
 
     @cached_property

@@ -261,8 +261,8 @@ class SpokenInParts(TheirAudio):
             behind = self._alone(frame, part.end)
             seam = len(there) - len(behind)
             left = left_with_gains(there, np.concatenate([part.samples[:seam], behind]))
-            goes_on = left_with_gains(there[seam:], part.samples[seam : len(there)])
-            if left < least and left_with_gains(there[seam:], behind) < bounds.UNHEARD_BEATS * goes_on:
+            goes_on = match(there[seam:], part.samples[seam : len(there)], 0).residual
+            if left < least and match(there[seam:], behind, 0).residual < bounds.UNHEARD_BEATS * goes_on:
                 one = SpokenPart(part.first, frame, part.at, part.samples[:seam])
                 least, found = left, [one, SpokenPart(frame, part.end, part.at + seam, behind)]
         return found

@@ -296,12 +296,11 @@ _CHANGES: dict[str, tuple[dict[str, Any], ...]] = {
 def in_pieces(mirror: VocoderMirror, codes: IntArray, piece: int, context: int, from_end: bool = False) -> FloatArray:
     """Decoding `piece` frames at a time with `context` frames before them, whose nominal samples are cut off: what
     the reference's chunked_decode does with 300 and 25. `from_end`: as many are, but the last."""
-    geometry, out = mirror.geometry, []
-    per_frame = int(np.prod([*geometry["upsampling_ratios"], *geometry["upsample_rates"]]))
+    out = []
     for start in range(0, codes.shape[1], piece):
         before = min(context, start)
         samples = mirror(codes[:, start - before : start + piece])
-        cut = before * per_frame
+        cut = before * mirror.per_frame
         out.append(samples[: len(samples) - cut] if from_end else samples[cut:])
     return np.concatenate(out)
 

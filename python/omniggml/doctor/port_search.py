@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import islice
+from itertools import islice, tee
 
 import numpy as np
 import numpy.typing as npt
@@ -315,15 +315,9 @@ class PortSearch:
     def glimpsed(self, mistakes: Iterable[PortMistake]) -> Iterator[float]:
         """What each leaves over of theirs at the earliest place that tells, before the smallest difference has
         grown; only roughly what is no nearer there, where that is the place that is looked at first."""
-        tried: list[PortMistake] = []
-
-        def each() -> Iterator[PortMistake]:
-            for mistake in mistakes:
-                tried.append(mistake)
-                yield mistake
-
-        left = {id(one): left for one, left in self._glimpsed(self._right, each(), self._right.earliest)}
-        yield from (left[id(one)] for one in tried)
+        tried, asked = tee(mistakes)
+        left = {id(one): left for one, left in self._glimpsed(self._right, tried, self._right.earliest)}
+        yield from (left[id(one)] for one in asked)
 
     @cached_property
     def at_once(self) -> int:

@@ -10,6 +10,7 @@ import math
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import tee
 
 import numpy as np
 
@@ -53,19 +54,13 @@ def _factor(where: str, names: list[str]) -> Number:
 def numbers_that_go_with(trials: Trials, numbers: Iterable[Number]) -> list[tuple[float, Number]]:
     """With the share of what is left over that goes with each, the likeliest first: at one place, where few samples may
     go with much by chance, and of the likeliest at all."""
-    listed: list[Number] = []
-
-    def each() -> Iterator[PortMistake]:
-        for number in numbers:
-            listed.append(number)
-            yield number.at(number.tried)
-
-    shares = trials.go_with(each())
-    going = sorted(zip(shares, listed, strict=True), key=lambda entry: -entry[0])
+    tried, asked = tee(numbers)
+    shares = trials.go_with(number.at(number.tried) for number in tried)
+    going = sorted(zip(shares, asked, strict=True), key=lambda entry: -entry[0])
     n = min(sum(share > bounds.GOES_WITH_MOST for share, _ in going), bounds.NUMBERS_LOOKED_AT)
     likely, rest = going[:n], going[n:]
-    tried = [number.at(number.tried) for _, number in likely]
-    elsewhere = [trials.go_with(tried, place) for place in range(1, trials.n_places)]
+    likely_tried = [number.at(number.tried) for _, number in likely]
+    elsewhere = [trials.go_with(likely_tried, place) for place in range(1, trials.n_places)]
     everywhere = np.mean([[share for share, _ in likely], *elsewhere], axis=0)
     again = [(float(share), number) for share, (_, number) in zip(everywhere, likely, strict=True)]
     return [*sorted(again, key=lambda entry: -entry[0]), *rest]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
+from bisect import insort
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -88,28 +89,29 @@ class Trials:
         """Each as `glimpsed`, in about this order; only roughly what at the first place is no nearer. Some are tried
         together: what follows on their stages is computed at once. The first few, which are likely, aren't glanced
         at."""
-        look, waiting = self._looks[place], iter(mistakes)
-        far = math.inf if place else self._far
+        look, waiting, nearest = self._looks[place], iter(mistakes), _Nearest(self._far)
         sizes = chain(bounds.AT_FIRST, repeat(bounds.GLANCED_BEFORE))
         while some := list(islice(waiting, next(sizes))):
             glanced = {} if place or len(some) <= bounds.TRIED_TOGETHER else self._glanced_at(look, some)
-            near = [one for one in some if not glanced.get(id(one), 0.0) > far]
-            for start in range(0, len(near), bounds.TRIED_TOGETHER):
-                together = near[start : start + bounds.TRIED_TOGETHER]
+            near = (one for one in some if not glanced.get(id(one), 0.0) > nearest.bar)
+            while together := list(islice(near, bounds.TRIED_TOGETHER)):
                 for mistake, samples in zip(together, self._glimpsed_together(look, together), strict=True):
-                    yield mistake, self._left_by(mistake, samples, place)
+                    glanced.pop(id(mistake), None)
+                    yield mistake, nearest.noted(self._left_by(mistake, samples, place))
             for mistake in some:
-                if glanced.get(id(mistake), 0.0) > far:
+                if id(mistake) in glanced:
                     self._passed.pop(id(mistake), None)
                     yield mistake, glanced[id(mistake)]
 
     def glimpsed_side_by_side(self, mistakes: Iterable[PortMistake], place: int) -> Iterator[tuple[PortMistake, float]]:
         """As `glimpsed_in_turn`, all of them glanced at, in several threads: of a vocoder so large that to read its
         weights takes as long as a trial, which is done once for some."""
-        _ = self._far, self._glance, self.first_order  # computed once
-        every = self._few_at_once(mistakes)
-        for _, found in side_by_side(lambda some: self._glimpsed_of_some(some, place), every, self._threads):
-            yield from found
+        _ = self._glance, self.first_order  # computed once
+        nearest = _Nearest(self._far)
+        every = ((some, nearest.bar) for some in self._few_at_once(mistakes))
+        for _, found in side_by_side(lambda one: self._glimpsed_of_some(*one, place), every, self._threads):
+            for mistake, left in found:
+                yield mistake, nearest.noted(left)
 
     def _few_at_once(self, mistakes: Iterable[PortMistake]) -> Iterator[list[PortMistake]]:
         """A few, of which what they misread has room in memory."""
@@ -126,11 +128,13 @@ class Trials:
         if some:
             yield some
 
-    def _glimpsed_of_some(self, mistakes: Sequence[PortMistake], place: int) -> list[tuple[PortMistake, float]]:
-        """Each as `glimpsed`; only roughly what at the first place is no nearer."""
+    def _glimpsed_of_some(
+        self, mistakes: Sequence[PortMistake], bar: float, place: int
+    ) -> list[tuple[PortMistake, float]]:
+        """Each as `glimpsed`; only roughly what at the first place leaves more than the bar."""
         look = self._looks[place]
         glanced = {} if place else self._glanced_at(look, mistakes)
-        found = {key: left for key, left in glanced.items() if left > self._far}
+        found = {key: left for key, left in glanced.items() if left > bar}
         near = [one for one in mistakes if id(one) not in found]
         for mistake, samples in zip(near, self._glimpsed_together(look, near), strict=True):
             found[id(mistake)] = self._left_by(mistake, samples, place)
@@ -571,6 +575,25 @@ class Trials:
                 window = self.mirror.geometry["sliding_window"]
                 return _places(self.theirs, ours, found, self.per_frame, window)
             frames = most
+
+
+class _Nearest:
+    """What the mistakes that come nearest leave over, of those that were tried so far; at first what comes nearer at
+    all, `far`."""
+
+    def __init__(self, far: float) -> None:
+        self._far, self._least = far, list[float]()
+
+    @property
+    def bar(self) -> float:
+        """What mistakes leave over at a glance that aren't tried: many come nearer."""
+        return self._far if len(self._least) < bounds.NEAREST else min(self._far, self._least[-1])
+
+    def noted(self, left: float) -> float:
+        """As it is given."""
+        insort(self._least, left)
+        del self._least[bounds.NEAREST :]
+        return left
 
 
 @dataclass(frozen=True)

@@ -1016,9 +1016,10 @@ MOST_STAGES, WEIGHED_AT_ONCE, MOST_SUM = 6, 16, 1e12
 TRIED_TOGETHER, GLANCED_TOGETHER, MISREAD_TOGETHER = 16, 24, 100_000_000
 """Mistakes, so that products of matrices are large, what was tried for nothing takes no longer than is worth it, and
 the values of weights that they misread need not much memory."""
-AT_FIRST, GLANCED_BEFORE, HEARD_CLOSE = (1, 16, 48), 192, 0.25
-"""Mistakes that are taken together at first and later, of which the first are tried without a glance; and how loud what
-a mistake makes is beside what is right, so that a glance tells."""
+AT_FIRST, GLANCED_BEFORE, HEARD_CLOSE, NEAREST = (1, 16, 48), 192, 0.25, 100
+"""Mistakes that are taken together at first and later, of which the first are tried without a glance; how loud what a
+mistake makes is beside what is right, so that a glance tells; and of how many that come nearest one must be among at a
+glance to be tried (of 16 pairs in the voice none that was found comes behind the 60th)."""
 LIKELIER, LIKELIER_BUDGET = 0.55, 2.5e10
 """Of misread weights of one module, in the order in which they are tried, the share that is, but for those that to
 first order go with theirs: of 33 drawn ones none was behind 0.54; and products for which more are, of a vocoder so
@@ -1027,6 +1028,8 @@ TRIED_BEHIND = 50
 """Mistakes that are tried behind one that leaves next to nothing, in the order of what is likeliest."""
 LIKELY_PAIRS, PAIRS_AT_ONCE, PAIR_LEAVES = 100, 512, 0.5
 """Of mistakes that are tried, rows looked at together, and the share that they may leave over, to first order."""
+SMALL_FILE = 256 << 20
+"""Bytes of a model up to which products of its matrices are computed in one thread."""
 SEEN_SAMPLES = 100
 """That a residual unit computes for that, roughly."""
 MOST_TRIAL_FRAMES = 40

@@ -372,7 +372,7 @@ class PortSearch:
         most = max(bounds.FEWEST_TRIALS, int(bounds.SEARCH_BUDGET / self._products))
         if len(self._every) <= most:
             return self._every
-        return sorted((one for one in self._every if not one.sees_all), key=_less_likely)[:most]
+        return sorted(self._every, key=_less_likely)[:most]
 
     @cached_property
     def _products(self) -> float:

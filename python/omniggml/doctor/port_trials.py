@@ -52,7 +52,6 @@ class Trials:
         self._entering: dict[int, list[npt.NDArray[np.generic]]] = {}
         self._plain: dict[int, Match] = {}
         self._noises: dict[int, float] = {}
-        self._wholes: dict[int, npt.NDArray[np.float32] | None] = {}  # by a mistake's id: all samples, if it sees all
         self._right: dict[int, npt.NDArray[np.generic]] = {}  # by stage: see `_made_by`
         self.sizes: dict[int, float] = {}  # by a mistake's id: see `_expected`
         self.sums: dict[int, npt.NDArray[np.float32]] = {}  # by a mistake's id: see `FirstOrder`, as far as it is known
@@ -471,15 +470,26 @@ class Trials:
 
     def _glimpsing(self, look: _Look, mistake: PortMistake) -> Steps[npt.NDArray[np.float32] | None]:
         if mistake.sees_all:
-            if id(mistake) not in self._wholes:
-                self._wholes[id(mistake)] = self._samples(mistake, min(self.codes.shape[1], bounds.MOST_FRAMES_AHEAD))
-            whole = self._wholes[id(mistake)]
-            return None if whole is None else whole[slice(*look.span)]
+            return (yield from self._glimpsing_all(look, mistake))
         begun = self._begun(look, mistake)
         if begun is None:
             return None
         cone, mirror, first, x = begun
         return (yield from cone.sampling(mirror, first, x))
+
+    def _glimpsing_all(self, look: _Look, mistake: PortMistake) -> Steps[npt.NDArray[np.float32] | None]:
+        """Of a mistake with which samples hang on all: all that its stages make, and of that what follows sees."""
+        made = self._made(mistake)
+        if made is None:
+            return None
+        mirror, choices = made
+        cone, first = look.cone.choosing(choices), look.cone.convolutions
+        behind = self._stage_behind(mistake)
+        x = self._frames[first]
+        for number in range(first, behind):
+            x = yield from mirror.steps(cone.stages[number], x, choices)
+        span = cone.span(behind)
+        return (yield from cone.sampling(mirror, behind, x[:, span.first : span.last]))
 
     def _begun(
         self, look: _Look, mistake: PortMistake

@@ -333,6 +333,7 @@ def pause(codes: Any) -> Any:
 
 CODES: dict[str, Shown] = {
     "codes.shape": Shown(codes(lambda c: c + 0.25), codes(lambda c: c[None].astype(np.uint16))),
+    "codes.floats": Shown(codes(lambda c: c.astype(np.float64)), codes(lambda c: c.astype(np.int64))),
     "codes.empty": Shown(codes(lambda c: c[:, :0]), codes(lambda c: c[:, :1])),
     "codes.transposed": Shown(codes(lambda c: c.T), codes(lambda c: c[:, : len(c)], VOICE)),
     "codes.negative": Shown(codes(lambda c: np.where(c == c[0, 0], -1, c)), codes(lambda c: np.where(c == 63, 0, c))),

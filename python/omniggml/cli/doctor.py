@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import shlex
+import time
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 
     from omniggml.audio import Audio
     from omniggml.options import LoadKeywords
+
+_LONG = 0.8
+"""Seconds of imports after which the person is told that it goes on."""
 
 
 def add_parser(subparsers: Any) -> None:
@@ -77,14 +81,20 @@ def _ours(args: argparse.Namespace, codes: npt.NDArray[Any]) -> Audio | None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from omniggml.arrays import read_codes
-    from omniggml.audio import read_audio
-    from omniggml.doctor.examination import diagnose
-    from omniggml.doctor.html_report import Given, write_html
-    from omniggml.doctor.text_report import text_report
-    from omniggml.loading import files_of
-    from omniggml.whole_file import STANDARD_OUTPUT, check_target
+    from omniggml.doctor.heartbeat import Heartbeat
 
+    begun = time.monotonic()
+    with Heartbeat(None if args.quiet else say, "getting ready") as said:
+        from omniggml.arrays import read_codes
+        from omniggml.audio import read_audio
+        from omniggml.doctor.examination import diagnose
+        from omniggml.doctor.html_report import Given, write_html
+        from omniggml.doctor.text_report import text_report
+        from omniggml.loading import files_of
+        from omniggml.whole_file import STANDARD_OUTPUT, check_target
+
+        if time.monotonic() - begun > _LONG:  # a busy machine, on which what follows takes as long again
+            said("opening what was given")
     loading: LoadKeywords = {
         "thinker": args.thinker,
         "code2wav": args.code2wav,

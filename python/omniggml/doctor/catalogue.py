@@ -45,7 +45,11 @@ _PORT = "Correct it in the program that made the audio; the parity page shows ho
 
 CATALOGUE: dict[str, Kind] = {
     # --- file -------------------------------------------------------------------------------------------------------
-    "file.unreadable": Kind(_BROKEN, "It is no sound GGUF file: truncated, damaged, or something else.", _CONVERT),
+    "file.unreadable": Kind(
+        _BROKEN,
+        "It is no sound GGUF file: truncated, damaged, or something else.",
+        "Copy or download it again; where it is the same there, convert the checkpoint again.",
+    ),
     "file.unloadable": Kind(_BROKEN, "The engine refuses the file, for the reason given.", _CONVERT),
     "file.missing-tensors": Kind(
         _BROKEN,
@@ -155,6 +159,11 @@ CATALOGUE: dict[str, Kind] = {
     # --- codes ------------------------------------------------------------------------------------------------------
     "codes.shape": Kind(
         _BROKEN, "Codes must be integers [groups, frames].", "Save them as an integer array [groups, frames]."
+    ),
+    "codes.floats": Kind(
+        _NOTE,
+        "They are read as the whole numbers that they are, but a program that looks up rows by them takes integers.",
+        "Save them as integers.",
     ),
     "codes.empty": Kind(
         _SUSPICIOUS, "There are no frames: the talker ended at once.", "See whether the first code drawn is codec eos."
@@ -712,6 +721,7 @@ _CERTAINTIES = {
         "file.as-initialised",
         "file.copies",
         "codes.shape",
+        "codes.floats",
         "codes.empty",
         "codes.transposed",
         "codes.negative",

@@ -10,7 +10,6 @@ import numpy.typing as npt
 
 from omniggml.doctor import thresholds as bounds
 from omniggml.doctor.case import Case
-from omniggml.doctor.catalogue import Certainty
 from omniggml.doctor.check_report import Report
 from omniggml.doctor.checks.code_parts import check_parts
 from omniggml.doctor.checks.code_pieces import check_pieces
@@ -74,11 +73,7 @@ def _read(case: Case, report: Report, given: npt.NDArray[Any]) -> Readable:
 def _as_integers(report: Report, given: npt.NDArray[Any]) -> IntArray | None:
     whole = np.issubdtype(given.dtype, np.integer)
     if np.issubdtype(given.dtype, np.floating) and np.isfinite(given).all() and (given == np.round(given)).all():
-        report.find(
-            "codes.shape",
-            f"The codes are {given.dtype}, though whole numbers: code2wav takes integers.",
-            certainty=Certainty.HINT,
-        )
+        report.find("codes.floats", f"The codes are saved as {given.dtype}, though all are whole numbers.")
         whole = True
     if given.ndim > 2 and given.shape[0] == 1:
         given = given[0]

@@ -29,6 +29,7 @@ from omniggml.doctor.text_report import text_report
 from omniggml.loading import BUILT_IN
 from omniggml.spec.speech_file import SPEAKER_NAMES
 from parity.files import ModelFiles
+from voice_vocoder import voice_codes, voice_mirror
 
 sys.path.append(str(Path(__file__).parents[1] / "benchmarks" / "doctor"))
 import talker_faults
@@ -254,6 +255,25 @@ def test_pieces_that_keep_what_comes_before(tmp_path: Path) -> None:
     found = doctor(BUILT_IN, codes=codes, audio=wav)
     assert first(found) == "audio.seams" and "cut from the end" in found.causes[0].sentence
     assert (found.causes[0].evidence["piece"], found.causes[0].evidence["context"]) == (10, 4)
+
+
+def test_convolutions_in_pieces_behind_a_transformer_that_sees_all(tmp_path: Path) -> None:
+    """As in a port whose transformer has a cache and whose convolutions have none."""
+    mirror, codes = voice_mirror(), voice_codes()
+    first = mirror.stages().index("code2wav.upsample.0.0")
+    seen = mirror.entering(codes)[first]
+    pieces = [mirror.from_stage(first, seen[:, start : start + 7]) for start in range(0, codes.shape[1], 7)]
+    wav = omniggml.Audio(np.concatenate(pieces), 24000).save(tmp_path / "x.wav")
+    found = doctor(BUILT_IN, codes=codes, audio=wav)
+    assert first_piece(found) == (7, 0, True)
+    whole = [mirror(codes[:, start : start + 7]) for start in range(0, codes.shape[1], 7)]
+    wav = omniggml.Audio(np.concatenate(whole), 24000).save(tmp_path / "x.wav")
+    assert first_piece(doctor(BUILT_IN, codes=codes, audio=wav)) == (7, 0, False)
+
+
+def first_piece(found: Diagnosis) -> tuple[Any, ...]:
+    assert first(found) == "audio.seams", found.verdict
+    return tuple(found.causes[0].evidence[key] for key in ("piece", "context", "convolutions_alone"))
 
 
 def test_pieces_that_fade_into_each_other(tmp_path: Path) -> None:

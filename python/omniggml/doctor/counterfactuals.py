@@ -293,13 +293,24 @@ _CHANGES: dict[str, tuple[dict[str, Any], ...]] = {
 }
 
 
-def in_pieces(mirror: VocoderMirror, codes: IntArray, piece: int, context: int, from_end: bool = False) -> FloatArray:
+def in_pieces(
+    mirror: VocoderMirror,
+    codes: IntArray,
+    piece: int,
+    context: int,
+    from_end: bool = False,
+    convolutions_alone: bool = False,
+) -> FloatArray:
     """Decoding `piece` frames at a time with `context` frames before them, whose nominal samples are cut off: what
-    the reference's chunked_decode does with 300 and 25. `from_end`: as many are, but the last."""
+    the reference's chunked_decode does with 300 and 25. `from_end`: as many are, but the last. `convolutions_alone`:
+    the transformer sees all, as one with a cache does."""
     out = []
+    first = mirror.convolutions if convolutions_alone else 0
+    given = mirror.entering(codes, n_stages=first + 1)[-1] if first else codes
     for start in range(0, codes.shape[1], piece):
         before = min(context, start)
-        samples = mirror(codes[:, start - before : start + piece])
+        part = given[:, start - before : start + piece]
+        samples = mirror.from_stage(first, part) if first else mirror(part)
         cut = before * mirror.per_frame
         out.append(samples[: len(samples) - cut] if from_end else samples[cut:])
     return np.concatenate(out)

@@ -45,7 +45,7 @@ class Cone:
     def __init__(self, mirror: VocoderMirror, choices: AnyChoices, start: int, stop: int) -> None:
         self._mirror, self._choices = mirror, choices
         self.stages = mirror.stages()
-        self._convolutions = next(i for i, stage in enumerate(self.stages) if ".upsample." in stage)
+        self._convolutions = mirror.convolutions
         self._spans: dict[int, StageSpan] = {}
         for number in range(len(self.stages) - 1, self._convolutions - 1, -1):
             first, last, rate = self._seen(self.stages[number], start, stop)

@@ -179,6 +179,11 @@ class VocoderMirror:
         return samples
 
     @property
+    def convolutions(self) -> int:
+        """The first stage behind the transformer, in which not all is seen that comes before."""
+        return next(number for number, stage in enumerate(self.stages()) if ".upsample." in stage)
+
+    @property
     def per_frame(self) -> int:
         """Samples."""
         return int(np.prod([*self.geometry["upsampling_ratios"], *self.geometry["upsample_rates"]]))

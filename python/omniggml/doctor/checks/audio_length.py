@@ -112,17 +112,22 @@ class AudioLength(TheirAudio):
         right = match(self.theirs, self.mirror(self.codes), self.per_frame)
         candidates = [piece for piece in range(1, self.n_frames) if -(-self.n_frames // piece) == pieces]
         candidates.sort(key=lambda piece: piece not in bounds.USUAL_PIECES)
-        residual, piece, context = self._best_pieces(candidates)
+        residual, piece, context, alone = self._best_pieces(candidates)
         beats = bounds.MISTAKE_BEATS.below(residual / (right.residual or 1))
         exact = residual <= explained_residual(self.floor) < right.residual
         if not (bounds.PIECES_LEAVE.below(residual) and (beats or exact)):
             return self._cut_from_the_end(candidates, pieces)
+        decoded = (
+            f"where the transformer sees all and the convolutions {piece} frames at a time with {context} before them"
+            if alone
+            else f"decoded {piece} frames at a time with {context} before them"
+        )
         self.report.find(
             "audio.seams",
-            f"Your audio equals ours decoded {piece} frames at a time with {context} before them: "
-            f"{seams_lose(pieces - 1, self.lost)}.",
+            f"Your audio equals ours {decoded}: {seams_lose(pieces - 1, self.lost)}.",
             piece=piece,
             context=context,
+            convolutions_alone=alone,
             residual=residual,
             residual_without=right.residual,
         )
@@ -188,26 +193,31 @@ class AudioLength(TheirAudio):
             overlap=over,
         )
 
-    def _best_pieces(self, candidates: list[int]) -> tuple[float, int, int]:
-        """What is left over, frames a piece, and frames before each. Where the seams are matters more than what comes
-        before them, so that is looked for first."""
+    def _best_pieces(self, candidates: list[int]) -> tuple[float, int, int, bool]:
+        """What is left over, frames a piece, frames before each, and whether the convolutions alone were given pieces.
+        Where the seams are matters more than what comes before them, so that is looked for first."""
 
-        def left(piece: int, context: int) -> float:
-            return match(self.theirs, in_pieces(self.mirror, self.codes, piece, context), 0).residual
+        def decoded(piece: int, context: int, alone: bool = False) -> tuple[float, int, int, bool]:
+            ours = in_pieces(self.mirror, self.codes, piece, context, convolutions_alone=alone)
+            return match(self.theirs, ours, 0).residual, piece, context, alone
 
         enough = explained_residual(self.floor)
-        alone: list[tuple[float, int, int]] = []
+        found: list[tuple[float, int, int, bool]] = []
         for piece in candidates[: bounds.MOST_PIECES]:
-            alone.append((left(piece, bounds.CONTEXTS[0]), piece, bounds.CONTEXTS[0]))
-            if alone[-1][0] <= enough:
-                return alone[-1]
-        best = min(alone, default=(1.0, 0, 0))
+            found.append(decoded(piece, bounds.CONTEXTS[0]))
+            if found[-1][0] <= enough:
+                return found[-1]
+        best = min(found, default=(1.0, 0, 0, False))
         # A seam that is a frame off looks much like it.
-        for _, piece, _ in sorted(alone)[: bounds.LIKELY_PIECES]:
-            for context in bounds.CONTEXTS[1:]:
-                best = min(best, (left(piece, context), piece, context))
-                if best[0] <= enough:
-                    return best
+        likely = [piece for _, piece, _, _ in sorted(found)[: bounds.LIKELY_PIECES]]
+        others = [(piece, bounds.CONTEXTS[0], True) for piece in likely]
+        others += [
+            (piece, context, alone) for piece in likely for context in bounds.CONTEXTS[1:] for alone in (False, True)
+        ]
+        for piece, context, alone in others:
+            best = min(best, decoded(piece, context, alone))
+            if best[0] <= enough:
+                return best
         return best
 
 

@@ -285,6 +285,10 @@ CHOSEN: dict[str, tuple[dict[str, Any], str]] = {
         chosen("rotated", "qv", f"{LAYERS}.*.self_attn"),
         f"queries and values are rotated, not keys in all of {LAYERS}.*.self_attn",
     ),
+    "all that comes later": (
+        chosen("sees", "all", f"{LAYERS}.*.self_attn"),
+        f"attention sees the window and all later frames in all of {LAYERS}.*.self_attn",
+    ),
     "blocks of a window": (
         chosen("sees", "own block", f"{LAYERS}.*.self_attn"),
         f"attention sees the block of the window that a frame is in alone, up to itself in all of {LAYERS}.*.self_attn",

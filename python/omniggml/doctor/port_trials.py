@@ -151,6 +151,7 @@ class Trials:
         glance, left = self._glance, dict[int, float]()
         if glance is None:
             return {}
+        self._pass_on(look, mistakes)
         able = iter(sorted((one for one in mistakes if self._is_heard_close(look, one)), key=self._stage_behind))
         while some := list(islice(able, bounds.GLANCED_TOGETHER)):
             given: dict[int, list[npt.NDArray[np.generic]]] = defaultdict(list)
@@ -191,28 +192,29 @@ class Trials:
     def _is_heard_close(self, look: _Look, mistake: PortMistake) -> bool:
         """Whether most of what it changes is heard close before the samples: not where what lies further back is much
         softer, too."""
-        behind = self._stage_behind(mistake)
-        if behind == len(look.cone.stages) or not self._is_passed(look, mistake):
+        if id(mistake) not in self._passed:
             return False
-        x, right = self._passed[id(mistake)], look.entering(behind)
+        x, right = self._passed[id(mistake)], look.entering(self._stage_behind(mistake))
         return x.shape == right.shape and float(np.square(x).sum()) > bounds.HEARD_CLOSE * float(np.square(right).sum())
 
-    def _is_passed(self, look: _Look, mistake: PortMistake) -> bool:
-        """Whether what is given to what follows on it is known, or is now: where it concerns few stages."""
-        if id(mistake) in self._passed or self.weigh:  # which keeps all that can be
-            return id(mistake) in self._passed
-        paths = mistake.paths()
-        first, behind = min(map(self.mirror.stage_of, paths), default=0), self._stage_behind(mistake)
-        if behind - max(first, look.cone.convolutions - 1) > bounds.MOST_STAGES:
-            return False
+    def _pass_on(self, look: _Look, mistakes: Sequence[PortMistake]) -> None:
+        """Computes what is given to what follows on each that concerns few stages, where that isn't known."""
+        if self.weigh:  # which keeps all that can be
+            return
+        new = [one for one in mistakes if id(one) not in self._passed and self._concerns_few(look, one)]
+        with np.errstate(over="ignore", invalid="ignore"):
+            every = computed_together([self._passing(look, one) for one in new])
+        self._passed.update((id(one), x) for one, x in zip(new, every, strict=True) if x is not None)
+
+    def _passing(self, look: _Look, mistake: PortMistake) -> Steps[npt.NDArray[np.generic] | None]:
         try:
-            with np.errstate(over="ignore", invalid="ignore"):
-                x = computed(self._giving_behind(look, mistake))
+            return (yield from self._giving_behind(look, mistake))
         except (ValueError, IndexError):
-            return False
-        if x is not None:
-            self._passed[id(mistake)] = x
-        return x is not None
+            return None
+
+    def _concerns_few(self, look: _Look, mistake: PortMistake) -> bool:
+        first = min(map(self.mirror.stage_of, mistake.paths()), default=0)
+        return self._stage_behind(mistake) - max(first, look.cone.convolutions - 1) <= bounds.MOST_STAGES
 
     def _giving_behind(self, look: _Look, mistake: PortMistake) -> Steps[npt.NDArray[np.generic] | None]:
         """What is given to the stage behind all that it concerns; None where that isn't given the same as without."""

@@ -288,7 +288,7 @@ def _table(mirror: VocoderMirror) -> Iterator[tuple[str, str, list[tuple[str, Ch
         attention,
         "mask",
         [
-            *_values("sees", "attention sees", ("all", "around", "its block"), own),
+            *_values("sees", "attention sees", ("all", "around", "later", "its block"), own),
             ("masked scores are zero", Choices(masked="zero")),
             ("the mask of booleans is added to the scores", Choices(masked="raised")),
             *((f"masked scores are only {n} lower", Choices(masked=f"by {n} less")) for n in _LOWERED),

@@ -33,33 +33,35 @@ _TRANSFORMER = "code2wav.pre_transformer"
 class Choices:
     """How code2wav, or one module of it, is computed; the defaults are right.
 
-    `pool`: "mean" or "sum" of the groups' embeddings, or their sum over the root of their number ("sqrt") or over one
-    less ("fewer"), or the first beside the mean of the others ("first apart"); `not_added`: groups that are missing
-    from it. `stride`: rows from one group's codes to the next, None: the codebook's size; `first` and `group` are added
-    to every code and to every group's number, which is at least `lowest`. `window`: frames seen, 0 for all, None for
-    the file's; `sees`: "past", "all", "around" (the window on both sides) or "its block" (of the window, up to itself);
-    `masked`: what scores become there, "nothing", "zero", "raised" (as they are, and all others by one more: a mask of
-    booleans is added) or "by N less". `rope`: "halves" (NEOX), "pairs", "backwards", "narrow" (half of a head), "off",
-    or "angles in halves" or "in pairs" while channels turn as the other; `rotated`: which of "qkv"; `late_keys`:
-    positions by which keys are late; `scale_first`: the layer scale comes before the output projection; `positions`:
-    "each", "same", "reversed", "doubled", "halved", "anew every N". `scale`: what scores are divided by: "root" of the
-    head's width, "width", "one", "hidden" (the root of all channels). `heads` are joined in "blocks", "interleaved", or
-    "unmoved" (all frames of a head come before the next head's); `key_heads` are "repeated" or "tiled". `eps`, `theta`:
-    in place of the file's. `norm`: "rms", "layer", "l2", "bare" (without weight), "eps outside" of the root, "over
-    time", "off", or "last-off" without the one at the end; `layer_norm`, of ConvNeXt: "layer", "rms", "l2", "eps
-    outside", "off", and its `layer_eps`. `silu` and `gelu` name the activations of the MLP and of ConvNeXt; `gate`:
-    "product" or "sum". `residual`: "added", "none", "normed" (taken after the norm, or a unit's first Snake), "scaled"
-    (by the branch's scale or gamma, too), "mean". `order`: "attention first", "mlp first", "parallel". `layers`: which,
-    in which order. `used`: whether a residual unit is; `units`: these follow each other in a "chain", or all see the
-    first one's input, and what they make is "averaged", or what their branches make added ("beside" each other).
-    `snake`: "exp", "plain" for alpha and beta as stored, "alpha" for alpha in beta's place, and more in `_SNAKES`;
-    `snake_after`: it follows the transposed convolution. `trim`: which sides of a transposed convolution lose their
-    margin: "both", "right", "left", "none", or "halves", of which each loses one; `upsampled`: "learned", by it,
-    "repeated", each frame as often, or "in blocks", what each tap makes of all frames one behind the other. `padding`:
-    "causal", "centred", "right", "edge", "mirror", "circle", "undilated" (before as much as without dilation, the rest
-    behind). `dilated`: whether the residual units' kernels are; `dilations`: by how much. `rates`: of the decoder.
-    `limit`: "clip", "tanh", "none", "peak", "wrap". `biases`, `layer_scale`, `gamma`: whether they are there. `half`:
-    activations rounded to float16, infinite beyond its range.
+    `pool`: "mean" or "sum" of the groups' embeddings, or their sum over the root of their number ("sqrt") or over
+    one less ("fewer"), or the first beside the mean of the others ("first apart"); `not_added`: groups that are
+    missing from it. `stride`: rows from one group's codes to the next, None: the codebook's size; `first` and
+    `group` are added to every code and to every group's number, which is at least `lowest`. `window`: frames seen,
+    0 for all, None for the file's; `sees`: "past", "all", "around" (the window on both sides), "later" (the window
+    and all that comes later) or "its block" (of the window, up to itself); `masked`: what scores become there,
+    "nothing", "zero", "raised" (as they are, and all others by one more: a mask of booleans is added) or "by N
+    less". `rope`: "halves" (NEOX), "pairs", "backwards", "narrow" (half of a head), "off", or "angles in halves" or
+    "in pairs" while channels turn as the other; `rotated`: which of "qkv"; `late_keys`: positions by which keys are
+    late; `scale_first`: the layer scale comes before the output projection; `positions`: "each", "same",
+    "reversed", "doubled", "halved", "anew every N". `scale`: what scores are divided by: "root" of the head's
+    width, "width", "one", "hidden" (the root of all channels). `heads` are joined in "blocks", "interleaved", or
+    "unmoved" (all frames of a head come before the next head's); `key_heads` are "repeated" or "tiled". `eps`,
+    `theta`: in place of the file's. `norm`: "rms", "layer", "l2", "bare" (without weight), "eps outside" of the
+    root, "over time", "off", or "last-off" without the one at the end; `layer_norm`, of ConvNeXt: "layer", "rms",
+    "l2", "eps outside", "off", and its `layer_eps`. `silu` and `gelu` name the activations of the MLP and of
+    ConvNeXt; `gate`: "product" or "sum". `residual`: "added", "none", "normed" (taken after the norm, or a unit's
+    first Snake), "scaled" (by the branch's scale or gamma, too), "mean". `order`: "attention first", "mlp first",
+    "parallel". `layers`: which, in which order. `used`: whether a residual unit is; `units`: these follow each
+    other in a "chain", or all see the first one's input, and what they make is "averaged", or what their branches
+    make added ("beside" each other). `snake`: "exp", "plain" for alpha and beta as stored, "alpha" for alpha in
+    beta's place, and more in `_SNAKES`; `snake_after`: it follows the transposed convolution. `trim`: which sides
+    of a transposed convolution lose their margin: "both", "right", "left", "none", or "halves", of which each loses
+    one; `upsampled`: "learned", by it, "repeated", each frame as often, or "in blocks", what each tap makes of all
+    frames one behind the other. `padding`: "causal", "centred", "right", "edge", "mirror", "circle", "undilated"
+    (before as much as without dilation, the rest behind). `dilated`: whether the residual units' kernels are;
+    `dilations`: by how much. `rates`: of the decoder. `limit`: "clip", "tanh", "none", "peak", "wrap". `biases`,
+    `layer_scale`, `gamma`: whether they are there. `half`: activations rounded to float16, infinite beyond its
+    range.
     """
 
     pool: str = "mean"
@@ -394,6 +396,8 @@ class VocoderMirror:
         if own.sees == "its block":
             block = np.arange(time) // max(window, 1)
             return np.asarray((back >= 0) & (block[:, None] == block[None]))
+        if own.sees == "later":
+            return np.asarray(back < window) if window else np.ones_like(back, bool)
         if own.sees == "around":
             return np.asarray(np.abs(back) < window)
         return np.asarray((back >= 0) & ((back < window) if window else True))

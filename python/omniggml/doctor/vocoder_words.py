@@ -86,6 +86,7 @@ _SAID: Mapping[str, Mapping[Any, str]] = {
     "sees": {
         "all": "attention sees all frames, even later ones",
         "around": "attention sees the window on both sides, even later frames",
+        "later": "attention sees the window and all later frames",
         "its block": "attention sees the block of the window that a frame is in alone, up to itself",
     },
     "padding": {

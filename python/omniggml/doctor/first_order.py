@@ -76,14 +76,15 @@ class FirstOrder:
         power = float(self.observed @ self.observed)
         return bounds.TOO_SMALL * power < float(sums @ sums) < bounds.TOO_LARGE * power
 
-    def leads_away(self, sums: FloatArray, most: float) -> bool:
-        """Whether theirs is no nearer with such a change, where that is at most this share of the samples' energy, or
-        it isn't apt."""
+    def leads_away(self, sums: FloatArray, most: float, least: float = 0.0) -> bool:
+        """Whether theirs is no nearer with such a change, by `least` of what it differs by, where that is at most this
+        share of the samples' energy, or it isn't apt."""
         # What only makes ours louder is nothing to first order.
         if self.share(sums) > bounds.LEAST_CHANGE and not self.is_apt(sums):
             return True
         # By how much theirs is louder is known roughly, since a mistake changes that, too.
-        return self.share(sums) < most and float(sums @ self.observed) < float(sums @ sums) / 4
+        nearer = least / 2 * float(self.observed @ self.observed)
+        return self.share(sums) < most and float(sums @ self.observed) < float(sums @ sums) / 4 + nearer
 
     def left_beside(self, samples: FloatArray, every: FloatArray) -> npt.NDArray[np.float32]:
         """What each of [changes, sums] leaves over of what theirs differs by from such samples of ours."""

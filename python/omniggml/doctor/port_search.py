@@ -403,7 +403,7 @@ class PortSearch:
         each = {id(mistake): mistake for mistake in likely if mistake.reach <= self.codes.shape[1]}  # once
         likely = [*each.values()]
         tried = self.progress.through(likely, len(likely), "trying changes of the vocoder")
-        seen = (mistake for mistake in tried if not trials.surely_leads_away(mistake))
+        seen = (mistake for mistake in tried if not trials.hardly_helps(mistake))
         for mistake, left in self._glimpsed(trials, seen):
             self.tried += 1
             if not base:

@@ -327,13 +327,13 @@ class Trials:
         order = sorted(near, key=lambda entry: (entry[0], round(entry[1] / bounds.ALIKE_DECADES)))
         return [mistake for _, _, mistake in order]
 
-    def surely_leads_away(self, mistake: PortMistake) -> bool:
-        """Whether theirs is no nearer with so small a mistake that first order tells that."""
-        return self._leads_away(mistake, bounds.SURELY_FIRST_ORDER)
+    def hardly_helps(self, mistake: PortMistake) -> bool:
+        """Whether theirs is hardly nearer with so small a mistake that first order tells that."""
+        return self._leads_away(mistake, bounds.SURELY_FIRST_ORDER, bounds.HARDLY_NEARER)
 
-    def _leads_away(self, mistake: PortMistake, share: float) -> bool:
+    def _leads_away(self, mistake: PortMistake, share: float, least: float = 0.0) -> bool:
         sums = self.sums.get(id(mistake))
-        return sums is not None and self.first_order is not None and self.first_order.leads_away(sums, share)
+        return sums is not None and self.first_order is not None and self.first_order.leads_away(sums, share, least)
 
     def left_beside(self, first: PortMistake) -> dict[int, float]:
         """By a mistake's id: what it leaves over, to first order, of what the first leaves."""

@@ -164,3 +164,20 @@ def test_small_differences_count_where_nothing_was_rounded(
 
 def test_no_module_of_ours(case: Case, codes: npt.NDArray[np.int64]) -> None:
     assert ids(case, codes, {"encoder.block": np.zeros(3, np.float32)}) == ["dump.names"]
+
+
+def test_a_dump_of_the_first_frames_is_compared_with_these(
+    mini: Path, case: Case, codes: npt.NDArray[np.int64]
+) -> None:
+    """As the doctor asks for."""
+    model, few = omniggml.load(mini, n_threads=1), np.ascontiguousarray(codes[:, :2])
+    with model.probe("code2wav.decoder.1", "code2wav.upsample.1.1") as seen:
+        model.code2wav(few)
+    dump = {name: seen[name] for name in seen}
+    assert ids(case, codes, dump) == []
+    assert blamed(case, codes, dump | {"code2wav.decoder.1": dump["code2wav.decoder.1"][..., ::-1]}) == (
+        "dump.deviates",
+        "code2wav.decoder.1",
+    )
+    cut = dump["code2wav.decoder.1"][..., :-1]
+    assert blamed(case, codes, dump | {"code2wav.decoder.1": cut})[0] == "dump.deviates"

@@ -60,7 +60,7 @@ def output(mirror: VocoderMirror, codes: Codes, mistake: PortMistake, module: st
 
 
 def asked_for(question: str) -> str:
-    found = re.search(r"Dump the output of (\S+) for", question)
+    found = re.search(r"save the output of (\S+) under", question)
     assert found is not None, question
     return found[1]
 
@@ -99,7 +99,7 @@ def test_no_verdict_without_a_cause_leaves_the_next_step_open(mini: Path, codes:
     assert "vocoder.differs" in {finding.id for finding in report.findings}
     assert asked_for(report.questions[0]).startswith("code2wav")
     found = Diagnosis("x", tuple(report.findings), next_question=report.questions[0])
-    assert "\nnext: Dump the output of" in text_report(found)
+    assert "\nnext: In your program decode" in text_report(found)
     assert found.as_dict()["next_question"] == report.questions[0]
 
 

@@ -39,10 +39,8 @@ def which_module(mirror: VocoderMirror, codes: IntArray, causes: Sequence[Cause]
     told, _, name = best
     if not name:
         return ""
-    return (
-        f"Dump the output of {name} for the first {frames.shape[1]} frames of these codes, and give it with --theirs: "
-        f"it tells {told} of {len(pairs)} pairs of the causes that are left apart."
-    )
+    tells = "which of the causes that are left it is" if told == len(pairs) else "which of them it can't be"
+    return f"{_saved(name, frames)}. That tells {tells}."
 
 
 def where_to_cut(mirror: VocoderMirror, codes: IntArray, known: Collection[str] = ()) -> str:
@@ -58,9 +56,13 @@ def where_to_cut(mirror: VocoderMirror, codes: IntArray, known: Collection[str] 
         return abs(bisect_right(places, order_of(name)) / len(places) - bounds.HALF)
 
     name = min(modules, key=from_half)
+    return f"{_saved(name, frames)}. That tells whether it is wrong up to there, or only behind it."
+
+
+def _saved(name: str, frames: IntArray) -> str:
     return (
-        f"Dump the output of {name} for the first {frames.shape[1]} frames of these codes, and give it with --theirs: "
-        f"of {len(places)} mistakes that can be made, half lie before it and half behind."
+        f"In your program decode the first {frames.shape[1]} frames of these codes, save the output of {name} under "
+        "that name in an .npz file, and run the doctor again with --theirs FILE beside the same --codes"
     )
 
 

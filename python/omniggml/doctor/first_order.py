@@ -6,6 +6,7 @@ changes add up, so that all pairs of thousands of mistakes are looked at without
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import partial
 
@@ -39,6 +40,8 @@ class FirstOrder:
         weights = inside * np.random.default_rng(0).standard_normal((bounds.SUMS, len(ours))) / np.sqrt(bounds.SUMS)
         weights -= (weights @ known) @ known.T
         self._inside, self._theirs = inside > 0, theirs
+        # Of what is cut at the limits nobody knows how large it was.
+        self._too_large = math.inf if inside.mean() < bounds.HARDLY_CUT else bounds.TOO_LARGE
         self._weights = weights.astype(np.float32)
         self.observed = self._differs(ours)
         self._power = float(np.square(ours - ours.mean()).sum())
@@ -74,7 +77,7 @@ class FirstOrder:
     def is_apt(self, sums: FloatArray) -> bool:
         """Whether it is neither too small to be seen beside what theirs differs by, nor far too large."""
         power = float(self.observed @ self.observed)
-        return bounds.TOO_SMALL * power < float(sums @ sums) < bounds.TOO_LARGE * power
+        return bounds.TOO_SMALL * power < float(sums @ sums) < self._too_large * power
 
     def leads_away(self, sums: FloatArray, most: float, least: float = 0.0) -> bool:
         """Whether theirs is no nearer with such a change, by `least` of what it differs by, where that is at most this

@@ -1005,9 +1005,10 @@ ALIKE_DECADES, NEAR_DECADES, NEAR_SECONDS = 1.0, 2.0, 2.25
 MOSTLY_FIRST_ORDER, SURELY_FIRST_ORDER, HARDLY_NEARER = 0.3, 0.01, 0.01
 """Shares of energy that a change makes, below which first order tells which way in most cases, and in all; and of what
 theirs differs by, that a change takes away which isn't tried: of 84 that were not to be, none took more than 0.012."""
-TOO_SMALL, TOO_LARGE, LEAST_CHANGE = 1e-4, 300.0, 1e-7
-"""Shares of what theirs differs by: below which a change isn't seen, from which on it is none of what made it; and of
-all the samples' energy, below which it is none to first order."""
+TOO_SMALL, TOO_LARGE, LEAST_CHANGE, HARDLY_CUT = 1e-4, 300.0, 1e-7, 0.95
+"""Shares of what theirs differs by: below which a change isn't seen, from which on it is none of what made it; of all
+the samples' energy, below which it is none to first order; and of theirs that lies within the limits, below which
+nothing is too large."""
 DOMINATES = 0.05
 """What one mistake leaves over, against none, so that a second is looked for at once."""
 SUMS, GOES_WITH_THEIRS = 64, 0.7

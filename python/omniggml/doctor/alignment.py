@@ -112,6 +112,11 @@ def _lag(theirs: Samples, ours: Samples) -> int:
     return at if at < len(theirs) else at - len(crossed)
 
 
+def place_of(theirs: Samples, ours: Samples) -> int | None:
+    """Where in ours theirs is, a bit of it; None where it isn't."""
+    return _Search(ours, len(theirs)).source_of(theirs, -1)
+
+
 def pieces(theirs: Samples, ours: Samples) -> list[Stretch]:
     """Stretches of theirs that are ours, in their order; those too short or too quiet to tell are passed over.
 

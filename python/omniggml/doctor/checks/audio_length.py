@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from omniggml.comparison.agreement import Match, match
 from omniggml.doctor import thresholds as bounds
+from omniggml.doctor.alignment import place_of
 from omniggml.doctor.catalogue import MISTAKE_SENTENCES
 from omniggml.doctor.checks.audio import noisiness
 from omniggml.doctor.checks.their_audio import TheirAudio, left_over, longest_silence
@@ -21,6 +22,23 @@ from omniggml.spec.model_config import SAMPLE_RATE
 
 class AudioLength(TheirAudio):
     """What their number of samples tells."""
+
+    def _is_a_bit(self) -> bool:
+        """Whether theirs is so much shorter than ours, and so short, that nothing else can be told of it: then that is
+        said, and which bit of ours it is."""
+        have, want = len(self.theirs), len(self.made)
+        if self.rate != SAMPLE_RATE or have >= min(bounds.A_BIT, want // 2):
+            return False
+        place = place_of(self.theirs, self.made)
+        where = "too few to tell more of" if place is None else f"and are ours from sample {place} on"
+        self.report.find(
+            "audio.length",
+            f"{have} samples for {self.n_frames} frames, {where}; the model makes {want}.",
+            cause={"kind": "cut", "where": "audio"},
+            samples=have,
+            expected=want,
+        )
+        return True
 
     def _judge_length(self, found: Match) -> None:
         """Beyond the end of ours there may be something else, or ours again."""

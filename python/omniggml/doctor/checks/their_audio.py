@@ -67,7 +67,8 @@ class TheirAudio:
         chosen = self.audio.subtype in bounds.CONTAINERS and bounds.LIKE_CODED.above(self.like_coded)
         if not chosen:
             return coded or bounds.LOSSY_SHARE
-        return max(bounds.LOSSY_SHARE, coded, coded_share(self.made, self.audio, bounds.CODED_LEVELS[-1]))
+        # Not every level is one of every rate.
+        return max(bounds.LOSSY_SHARE, coded, *(coded_share(self.made, self.audio, n) for n in bounds.CODED_LEVELS))
 
     @cached_property
     def like_coded(self) -> float:

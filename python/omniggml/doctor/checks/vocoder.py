@@ -114,7 +114,8 @@ class Recognition(SpokenInParts, EditedAudio, AudioLength, MistakenVocoder):
         """Add what is found."""
         self.progress.begins("comparing your audio with what the model makes of the codes")
         if (
-            self._in_parts(anywhere=False)
+            self._is_a_bit()
+            or self._in_parts(anywhere=False)
             or self._in_pieces()
             or (not self.report.of and self._in_parts(anywhere=True))
         ):

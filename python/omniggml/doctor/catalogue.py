@@ -832,6 +832,8 @@ _SUPERSEDES = {
     "vocoder.end-frame": ("codes.control-ids",),
     # Behind the end of what was told another text may go on.
     "codes.unexpected": ("talker.goes-on",),
+    # What ends the text that was told doesn't end another.
+    "codes.other-text": ("talker.goes-on",),
     # A talker that is stuck says its frames again.
     **dict.fromkeys((*_OF_TALKERS, "talker.sampling"), (*_UNEXPLAINED_CODES, "codes.doubled")),
 }

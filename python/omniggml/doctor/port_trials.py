@@ -191,11 +191,14 @@ class Trials:
 
     def _is_heard_close(self, look: _Look, mistake: PortMistake) -> bool:
         """Whether most of what it changes is heard close before the samples: not where what lies further back is much
-        softer, too."""
+        softer or louder, too."""
         if id(mistake) not in self._passed:
             return False
         x, right = self._passed[id(mistake)], look.entering(self._stage_behind(mistake))
-        return x.shape == right.shape and float(np.square(x).sum()) > bounds.HEARD_CLOSE * float(np.square(right).sum())
+        if x.shape != right.shape:
+            return False
+        power, usual = float(np.square(x).sum()), float(np.square(right).sum())
+        return power > bounds.HEARD_CLOSE * usual and usual > bounds.HEARD_CLOSE * power
 
     def _pass_on(self, look: _Look, mistakes: Sequence[PortMistake]) -> None:
         """Computes what is given to what follows on each that concerns few stages, where that isn't known."""
@@ -323,13 +326,19 @@ class Trials:
                 off.append((0.0 if math.isnan(size) else abs(decades(size) - decades(observed)), mistake))
         for stage in list(self._weighed):
             self._sum_up(stage, self._weighed.pop(stage))
-        near = [(self._leads_away(one, bounds.MOSTLY_FIRST_ORDER), by, one) for by, one in off if by < most]
+        near = [(self._is_less_likely(one), by, one) for by, one in off if by < most]
         order = sorted(near, key=lambda entry: (entry[0], round(entry[1] / bounds.ALIKE_DECADES)))
         return [mistake for _, _, mistake in order]
 
     def hardly_helps(self, mistake: PortMistake) -> bool:
         """Whether theirs is hardly nearer with so small a mistake that first order tells that."""
         return self._leads_away(mistake, bounds.SURELY_FIRST_ORDER, bounds.HARDLY_NEARER)
+
+    def _is_less_likely(self, mistake: PortMistake) -> bool:
+        """Whether first order says so: of a change in about the right direction it tells the size less well."""
+        if not self._leads_away(mistake, bounds.MOSTLY_FIRST_ORDER) or self.first_order is None:
+            return False
+        return self.first_order.goes_with(self.sums[id(mistake)]) < bounds.GOES_ROUGHLY
 
     def _leads_away(self, mistake: PortMistake, share: float, least: float = 0.0) -> bool:
         sums = self.sums.get(id(mistake))

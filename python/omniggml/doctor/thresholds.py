@@ -1011,8 +1011,9 @@ the samples' energy, below which it is none to first order; and of theirs that l
 nothing is too large."""
 DOMINATES = 0.05
 """What one mistake leaves over, against none, so that a second is looked for at once."""
-SUMS, GOES_WITH_THEIRS = 64, 0.7
-"""Of the samples, which stand for these to first order; the cosine from which on a mistake is tried before others."""
+SUMS, GOES_WITH_THEIRS, GOES_ROUGHLY = 64, 0.7, 0.4
+"""Of the samples, which stand for these to first order; the cosines from which on a mistake is tried before others, and
+below which it is tried after them, where its size leads away."""
 MOST_STAGES, WEIGHED_AT_ONCE, MOST_SUM = 6, 16, 1e12
 """Stages of changes whose sums are computed without a trial, of how many together, and what no sum comes to."""
 TRIED_TOGETHER, GLANCED_TOGETHER, MISREAD_TOGETHER = 16, 24, 100_000_000
@@ -1020,8 +1021,8 @@ TRIED_TOGETHER, GLANCED_TOGETHER, MISREAD_TOGETHER = 16, 24, 100_000_000
 the values of weights that they misread need not much memory."""
 AT_FIRST, GLANCED_BEFORE, HEARD_CLOSE, NEAREST = (1, 16, 48), 192, 0.25, 100
 """Mistakes that are taken together at first and later, of which the first are tried without a glance; how loud what a
-mistake makes is beside what is right, so that a glance tells; and of how many that come nearest one must be among at a
-glance to be tried (of 16 pairs in the voice none that was found comes behind the 60th)."""
+mistake makes is beside what is right, and that beside it, so that a glance tells; and of how many that come nearest one
+must be among at a glance to be tried (of 16 pairs in the voice none that was found comes behind the 60th)."""
 LIKELIER, LIKELIER_BUDGET = 0.55, 2.5e10
 """Of misread weights of one module, in the order in which they are tried, the share that is, but for those that to
 first order go with theirs: of 33 drawn ones none was behind 0.54; and products for which more are, of a vocoder so

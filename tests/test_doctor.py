@@ -271,6 +271,32 @@ def test_convolutions_in_pieces_behind_a_transformer_that_sees_all(tmp_path: Pat
     assert first_piece(doctor(BUILT_IN, codes=codes, audio=wav)) == (7, 0, False)
 
 
+def test_pieces_with_too_little_before_them_that_lose_no_samples(tmp_path: Path) -> None:
+    mirror, codes, lost = voice_mirror(), voice_codes(), 555
+    pieces = [mirror(codes[:, :10])]
+    for start in range(10, codes.shape[1], 10):
+        pieces.append(mirror(codes[:, start - 2 : start + 10])[2 * mirror.per_frame - lost :])
+    wav = omniggml.Audio(np.concatenate(pieces), 24000).save(tmp_path / "x.wav")
+    assert first_piece(doctor(BUILT_IN, codes=codes, audio=wav)) == (10, 2, False)
+
+
+@pytest.mark.parametrize(("start", "many"), [(3, 478), (20_000, 900)])
+def test_a_bit_of_right_audio_is_told_as_that(start: int, many: int, tmp_path: Path) -> None:
+    codes = voice_codes()
+    bit = omniggml.load(n_threads=1).code2wav(codes)[start : start + many]
+    found = doctor(BUILT_IN, codes=codes, audio=omniggml.Audio(bit, 24000).save(tmp_path / "x.wav"))
+    assert first(found) == "audio.length" and f"ours from sample {start} on" in found.causes[0].sentence
+
+
+def test_an_mp3_of_few_bits_is_right_audio(tmp_path: Path) -> None:
+    """At a rate at which libsndfile writes no file of the fewest."""
+    codes = voice_codes()
+    samples, path = omniggml.load(n_threads=1).code2wav(codes), tmp_path / "x.mp3"
+    soundfile.write(path, samples, 24000, format="MP3", subtype="MPEG_LAYER_III", compression_level=0.95)
+    found = doctor(BUILT_IN, codes=codes, audio=path)
+    assert not found.causes and "audio.lossy" in {one.id for one in found.findings}, found.verdict
+
+
 def first_piece(found: Diagnosis) -> tuple[Any, ...]:
     assert first(found) == "audio.seams", found.verdict
     return tuple(found.causes[0].evidence[key] for key in ("piece", "context", "convolutions_alone"))

@@ -72,6 +72,8 @@ def test_the_module_that_is_asked_for_tells_causes_apart(mirror: VocoderMirror, 
     one, other = (output(mirror, codes, cause, name) for cause in causes)
     assert agreement(one, other).nmse > 1e-2
     assert order_of("code2wav.upsample.0.0") <= order_of(name) < order_of("code2wav.decoder.2")
+    later = which_module(mirror, np.tile(codes, 3), [(cause,) for cause in causes], since=7)
+    assert "first 4 frames" in question and "first 9 frames" in later
     again = asked_for(which_module(mirror, codes, [(cause,) for cause in causes], [f"model.{name}"]))
     assert again != name
 

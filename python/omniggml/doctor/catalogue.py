@@ -447,7 +447,7 @@ CATALOGUE: dict[str, Kind] = {
     ),
     "audio.seams": Kind(
         _BROKEN,
-        "The codes were decoded in pieces that know nothing of each other: samples are lost and context is cut.",
+        "The codes were decoded in pieces that know too little of each other: context is cut, and samples may be lost.",
         "Decode in one pass or keep the state: model.code2wav(codes, chunk_frames=N).",
     ),
     "audio.clicks": Kind(

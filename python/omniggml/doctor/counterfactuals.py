@@ -300,10 +300,12 @@ def in_pieces(
     context: int,
     from_end: bool = False,
     convolutions_alone: bool = False,
+    kept: int = 0,
 ) -> FloatArray:
     """Decoding `piece` frames at a time with `context` frames before them, whose nominal samples are cut off: what
     the reference's chunked_decode does with 300 and 25. `from_end`: as many are, but the last. `convolutions_alone`:
-    the transformer sees all, as one with a cache does."""
+    the transformer sees all, as one with a cache does. `kept`: of each cut, so many of its last samples, those that a
+    start loses, so that none are missing."""
     out = []
     first = mirror.convolutions if convolutions_alone else 0
     given = mirror.entering(codes, n_stages=first + 1)[-1] if first else codes
@@ -311,7 +313,7 @@ def in_pieces(
         before = min(context, start)
         part = given[:, start - before : start + piece]
         samples = mirror.from_stage(first, part) if first else mirror(part)
-        cut = before * mirror.per_frame
+        cut = before * mirror.per_frame - (kept if start else 0)
         out.append(samples[: len(samples) - cut] if from_end else samples[cut:])
     return np.concatenate(out)
 

@@ -61,6 +61,11 @@ class Shape:
         return f" What is left over {listed(self.clauses)}." if self.clauses else ""
 
     @property
+    def first(self) -> int:
+        """The first frame that differs."""
+        return self.only[0][0] if self.only else self.begins
+
+    @property
     def in_time(self) -> bool:
         """Whether it is bound to a time, as rounding isn't."""
         return bool(self.begins or self.period or self.only or self.grows != 1)

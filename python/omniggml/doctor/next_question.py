@@ -23,10 +23,12 @@ Outputs = Mapping[str, npt.NDArray[np.float32]]
 Cause = tuple[PortMistake, ...]
 
 
-def which_module(mirror: VocoderMirror, codes: IntArray, causes: Sequence[Cause], known: Collection[str] = ()) -> str:
+def which_module(
+    mirror: VocoderMirror, codes: IntArray, causes: Sequence[Cause], known: Collection[str] = (), since: int = 0
+) -> str:
     """What to dump so that as many of the causes as possible are told apart, as a request; "" where nothing would.
-    `known`: names of what was dumped already."""
-    frames = codes[:, : bounds.ASKED_FRAMES]
+    `known`: names of what was dumped already; `since`: the first frame that shows anything."""
+    frames = _frames_asked(codes, since)
     predicted = [_outputs(mirror, frames, cause) for cause in causes[: bounds.ASKED_CAUSES]]
     pairs = list(combinations(predicted, 2))
     best: tuple[int, float, str] = (0, 0.0, "")
@@ -43,10 +45,10 @@ def which_module(mirror: VocoderMirror, codes: IntArray, causes: Sequence[Cause]
     return f"{_saved(name, frames)}. That tells {tells}."
 
 
-def where_to_cut(mirror: VocoderMirror, codes: IntArray, known: Collection[str] = ()) -> str:
+def where_to_cut(mirror: VocoderMirror, codes: IntArray, known: Collection[str] = (), since: int = 0) -> str:
     """Where no cause is left: the module that halves the mistakes that can be made, so that a dump of it says on which
-    side to look."""
-    frames = codes[:, : bounds.ASKED_FRAMES]
+    side to look. As `which_module`."""
+    frames = _frames_asked(codes, since)
     modules = _not_dumped(_outputs(mirror, frames, ()), known)
     places = sorted(min(map(order_of, mistake.paths())) for mistake in port_mistakes(mirror) if mistake.paths())
     if not modules or not places:
@@ -57,6 +59,10 @@ def where_to_cut(mirror: VocoderMirror, codes: IntArray, known: Collection[str] 
 
     name = min(modules, key=from_half)
     return f"{_saved(name, frames)}. That tells whether it is wrong up to there, or only behind it."
+
+
+def _frames_asked(codes: IntArray, since: int) -> IntArray:
+    return codes[:, : max(bounds.ASKED_FRAMES, since + 2)]
 
 
 def _saved(name: str, frames: IntArray) -> str:

@@ -14,6 +14,7 @@ from omniggml.doctor.catalogue import MISTAKE_SENTENCES
 from omniggml.doctor.checks.audio import noisiness
 from omniggml.doctor.checks.their_audio import TheirAudio, left_over, longest_silence
 from omniggml.doctor.counterfactuals import faded_pieces, in_pieces
+from omniggml.doctor.difference import Shape
 from omniggml.doctor.port_search import explained_residual
 from omniggml.doctor.vocoder_mirror import Choices
 from omniggml.doctor.words import seams_lose
@@ -27,7 +28,7 @@ class AudioLength(TheirAudio):
         """Whether theirs is so much shorter than ours, and so short, that nothing else can be told of it: then that is
         said, and which bit of ours it is."""
         have, want = len(self.theirs), len(self.made)
-        if self.rate != SAMPLE_RATE or have >= min(bounds.A_BIT, want // 2):
+        if self.rate != SAMPLE_RATE or have >= min(bounds.A_BIT, want // 4):
             return False
         place = place_of(self.theirs, self.made)
         where = "too few to tell more of" if place is None else f"and are ours from sample {place} on"
@@ -135,14 +136,9 @@ class AudioLength(TheirAudio):
         exact = residual <= explained_residual(self.floor) < right.residual
         if not (bounds.PIECES_LEAVE.below(residual) and (beats or exact)):
             return self._cut_from_the_end(candidates, pieces)
-        decoded = (
-            f"where the transformer sees all and the convolutions {piece} frames at a time with {context} before them"
-            if alone
-            else f"decoded {piece} frames at a time with {context} before them"
-        )
         self.report.find(
             "audio.seams",
-            f"Your audio equals ours {decoded}: {seams_lose(pieces - 1, self.lost)}.",
+            f"Your audio equals ours {_decoded(piece, context, alone)}: {seams_lose(pieces - 1, self.lost)}.",
             piece=piece,
             context=context,
             convolutions_alone=alone,
@@ -211,6 +207,46 @@ class AudioLength(TheirAudio):
             overlap=over,
         )
 
+    def _with_little_before(self, found: Match, shape: Shape) -> bool:
+        """Whether pieces that lose no samples were decoded with too few frames before them: theirs is ours up to the
+        first seam."""
+        if len(self.theirs) != len(self.made) or not self.unexplained(found.residual):
+            return False
+        begins = self._frames_that_are_ours() or shape.begins
+
+        def of_the_second(piece: int, context: int, alone: bool) -> float:
+            ours = self._seamless(piece, context, alone, 2 * piece).astype(np.float64)
+            return left_over(self.theirs[self.per_frame * piece : len(ours)], ours[self.per_frame * piece :])
+
+        second = [
+            (of_the_second(piece, context, alone), piece, context, alone)
+            for piece in ((begins, begins + 1) if begins else ())
+            for context in bounds.CONTEXTS[1:]
+            for alone in (False, True)
+            if piece < self.n_frames - 1
+        ]
+        left, piece, context, alone = min(second, default=(1.0, 0, 0, False))
+        return left < 1 and self._says_seams(
+            self._seamless(piece, context, alone),
+            f"Your audio equals ours {_decoded(piece, context, alone)}, which are too few.",
+            piece=piece,
+            context=context,
+            convolutions_alone=alone,
+        )
+
+    def _frames_that_are_ours(self) -> int:
+        """From the first on, to within what their file rounds away."""
+        whole = self.n_frames - 1  # the last is shorter
+        right = self.mirror(self.codes)  # in float32, as the engine may not be
+        theirs, ours = (x[: whole * self.per_frame].reshape(whole, -1) for x in (self.theirs, right))
+        left = np.square(theirs - ours).mean(axis=1)
+        most = explained_residual(self.floor) * float(np.square(right).mean())
+        return int(np.argmax(left > most))
+
+    def _seamless(self, piece: int, context: int, alone: bool, frames: int | None = None) -> npt.NDArray[np.float32]:
+        codes = self.codes[:, :frames]
+        return in_pieces(self.mirror, codes, piece, context, convolutions_alone=alone, kept=self.lost)
+
     def _best_pieces(self, candidates: list[int]) -> tuple[float, int, int, bool]:
         """What is left over, frames a piece, frames before each, and whether the convolutions alone were given pieces.
         Where the seams are matters more than what comes before them, so that is looked for first."""
@@ -237,6 +273,14 @@ class AudioLength(TheirAudio):
             if best[0] <= enough:
                 return best
         return best
+
+
+def _decoded(piece: int, context: int, convolutions_alone: bool) -> str:
+    if convolutions_alone:
+        return (
+            f"where the transformer sees all and the convolutions {piece} frames at a time with {context} before them"
+        )
+    return f"decoded {piece} frames at a time with {context} before them"
 
 
 def _frames(n: int) -> str:

@@ -237,10 +237,12 @@ class MistakenVocoder(TheirAudio):
         clauses = ", and ".join(mistake.clause for mistake in best.mistakes)
         return f"{none} all of it; it comes nearest when {clauses} ({share(best.residual)} is left over)"
 
-    def _ask_on(self) -> None:
+    def _ask_on(self, since: int) -> None:
+        """`since`: the first frame that differs."""
+        causes = [one.mistakes for one in self.explanations]
         self.report.ask(
-            which_module(self.mirror, self.codes, [one.mistakes for one in self.explanations], self.dumped)
-            or where_to_cut(self.mirror, self.codes, self.dumped)
+            which_module(self.mirror, self.codes, causes, self.dumped, since)
+            or where_to_cut(self.mirror, self.codes, self.dumped, since)
         )
 
 

@@ -134,6 +134,9 @@ class Recognition(SpokenInParts, EditedAudio, AudioLength, MistakenVocoder):
             "lag": right.match.lag,
             "residual": right.match.residual,
         }
+        every = frames == self.n_frames  # which can be afforded
+        if every and self._with_little_before(right.match, self._shape(right.match)):
+            return
         if not self._mistaken(right, frames):
             self._judge_right(right)
 
@@ -156,7 +159,7 @@ class Recognition(SpokenInParts, EditedAudio, AudioLength, MistakenVocoder):
                 residual=found.residual,
                 **self._shape(found).as_evidence(),
             )
-            self._ask_on()
+            self._ask_on(self._shape(found).first)
             return
         elif self.unexplained(found.residual):
             self._say_close(found)
@@ -196,7 +199,7 @@ class Recognition(SpokenInParts, EditedAudio, AudioLength, MistakenVocoder):
             **shape.as_evidence(),
         )
         if not few_bits:
-            self._ask_on()
+            self._ask_on(shape.first)
 
     def _shape(self, found: Match) -> Shape:
         return shape_of(self.theirs, self.made, found, self.per_frame)

@@ -1057,8 +1057,9 @@ and how many are tried."""
 NUMBER_STEPS, NUMBER_CUTS, MOST_DIGITS, AS_ROUND = (0.1, 0.3, 0.7, 1.2, 2.3, 4.6, 7.0, 9.5), 14, 5, 1.1
 """Of its natural logarithm, to both sides; cuts between them; digits that are said, and what fewer may leave over."""
 LOOKED_AT, FEWER, LOOKED_AT_AGAIN, KNOWN_LOOKED_AT_AGAIN = 12, 3, 12, 5
-LEAST_COMMON, A_BIT = 2000, 6000
-"""Samples from which on two signals are compared, and up to which theirs is a mere bit of a longer speech."""
+LEAST_COMMON, A_BIT, BITS = 2000, 6000, 4
+"""Samples from which on two signals are compared, and up to which theirs is a mere bit of a speech so many times as
+long, at least."""
 AS_LONG = 2.1
 """Times that one of two signals may be longer which are compared from their beginning on."""
 # The shape of what is left over, in frames, and in shares of a usual frame's.

@@ -28,7 +28,7 @@ class AudioLength(TheirAudio):
         """Whether theirs is so much shorter than ours, and so short, that nothing else can be told of it: then that is
         said, and which bit of ours it is."""
         have, want = len(self.theirs), len(self.made)
-        if self.rate != SAMPLE_RATE or have >= min(bounds.A_BIT, want // 4):
+        if self.rate != SAMPLE_RATE or have >= min(bounds.A_BIT, want // bounds.BITS):
             return False
         place = place_of(self.theirs, self.made)
         where = "too few to tell more of" if place is None else f"and are ours from sample {place} on"

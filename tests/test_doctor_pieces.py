@@ -64,6 +64,23 @@ def test_a_word_told_the_wrong_way_round_is_no_piece_of_something_else(model: Mo
     assert [one.id for one in found.findings] == ["codes.other-text"]
 
 
+@pytest.mark.parametrize(
+    ("spoken", "told"),
+    [
+        ("well, the dog is here, and the cat is not.", "well the dog is here and the cat is not"),
+        ("the water is cold but the sun is warm today", "the water is cold, but the sun is warm today."),
+    ],
+)
+def test_other_punctuation_is_told_as_it_was_spoken(spoken: str, told: str, model: Model) -> None:
+    codes = model.speak(spoken, seed=3).codes
+    found = omniggml.diagnose(VOICE, codes=codes, text=told, n_threads=1)
+    assert not found.causes, found.verdict
+    (note,) = found.findings
+    assert (note.id, note.evidence["spoken"]) == ("codes.other-text", spoken)
+    right = omniggml.diagnose(VOICE, codes=codes, text=spoken, n_threads=1)
+    assert not right.findings, right.verdict
+
+
 def test_the_last_frame_held_is_said_without_a_text(said: Any) -> None:
     held = np.concatenate([said, np.repeat(said[:, -1:], 20, axis=1)], axis=1)
     found = omniggml.diagnose(VOICE, codes=held, n_threads=1)

@@ -27,6 +27,7 @@ from omniggml.doctor.next_question import how_many_frames
 from omniggml.doctor.talker_mirror import TEXT_TABLE, TalkerMirror
 from omniggml.doctor.talker_prompt import PromptPlan, text_ids
 from omniggml.doctor.talker_search import TalkerSearch
+from omniggml.doctor.text_slips import with_other_marks
 from omniggml.errors import OmniError
 from omniggml.model import Model, TalkerPrompt
 
@@ -119,6 +120,8 @@ def _recognise(case: Case, report: Report, model: Model, codes: IntArray, text: 
             _check_end(report, model, prompt, codes, draws)
         _say_speaker(case, report, model, speaker)
         return
+    if not right.fits and _told_with_a_slip(case, report, model, speaker, codes, right, text):
+        return
     few_bits = right.fits and given is not None and given.usual[1].possible
     case.announce("trying what talkers are known to do")
     id, sentence, gained, found = _likeliest_known(case, model, prompt, codes, right)
@@ -149,6 +152,23 @@ def _recognise(case: Case, report: Report, model: Model, codes: IntArray, text: 
         if given is not None and right.fits:
             _say_never_drawn(report, given, frames)
         _say_speaker(case, report, model, speaker)
+
+
+def _told_with_a_slip(
+    case: Case, report: Report, model: Model, speaker: str, codes: IntArray, right: Likelihood, text: str
+) -> bool:
+    """Whether the codes are those of the text with other punctuation: then that is said."""
+    spoken = with_other_marks(model, text, speaker, codes, right, case.announce)
+    if spoken is None:
+        return False
+    report.find(
+        "codes.other-text",
+        f'The codes are what the model says of "{spoken}": what was told has other punctuation, which changes how '
+        "it is spoken.",
+        cause={"kind": "text", "where": "codes"},
+        spoken=spoken,
+    )
+    return True
 
 
 def _likeliest_known(

@@ -26,6 +26,7 @@ from omniggml.doctor.finding import Exit, resolved
 from omniggml.doctor.html_report import html_report
 from omniggml.doctor.likelihood import first_frames, likelihood_of, prompt_for
 from omniggml.doctor.text_report import text_report
+from omniggml.doctor.vocoder_mirror import Choices
 from omniggml.loading import BUILT_IN
 from omniggml.spec.speech_file import SPEAKER_NAMES
 from parity.files import ModelFiles
@@ -278,6 +279,14 @@ def test_pieces_with_too_little_before_them_that_lose_no_samples(tmp_path: Path)
         pieces.append(mirror(codes[:, start - 2 : start + 10])[2 * mirror.per_frame - lost :])
     wav = omniggml.Audio(np.concatenate(pieces), 24000).save(tmp_path / "x.wav")
     assert first_piece(doctor(BUILT_IN, codes=codes, audio=wav)) == (10, 2, False)
+
+
+@pytest.mark.parametrize("frames", [1, 2, 3])
+def test_few_frames_of_a_mistaken_vocoder_are_judged_to_the_end(frames: int, tmp_path: Path) -> None:
+    mirror, codes = voice_mirror(), voice_codes()[:, :frames]
+    wav = omniggml.Audio(mirror(codes, Choices(snake="plain")), 24000).save(tmp_path / "x.wav")
+    found = doctor(BUILT_IN, codes=codes, audio=wav)
+    assert not found.failed and found.causes, found.verdict
 
 
 @pytest.mark.parametrize(("start", "many"), [(3, 478), (20_000, 900)])

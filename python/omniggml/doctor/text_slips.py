@@ -7,6 +7,7 @@ right mark by mark, the first first, as far as the codes then fit for longer.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
@@ -33,16 +34,14 @@ def with_other_marks(
         return None
     announce("trying the text with other punctuation")
     for _ in range(bounds.MOST_SLIPS):
-        tried = [
-            (found.fitting_frames(), found.mean, other, found)
-            for other in _one_mark_otherwise(model, text, fitting)
-            if (found := likelihood_of(model, prompt_for(model, other, speaker), codes))
-        ]
-        best = max(tried, key=lambda entry: entry[:2], default=None)
-        if best is None or best[:2] <= (fitting, mean):
+        others = islice(_one_mark_otherwise(model, text, fitting), bounds.MOST_MARKS)
+        tried = [(other, likelihood_of(model, prompt_for(model, other, speaker), codes)) for other in others]
+        further = [(found.fitting_frames(), found.mean, other, found.fits) for other, found in tried]
+        best = max(further, default=(0, 0.0, "", False))
+        if best[:2] <= (fitting, mean):
             return None
-        fitting, mean, text, found = best
-        if found.fits:
+        fitting, mean, text, fits = best
+        if fits:
             return text
     return None
 

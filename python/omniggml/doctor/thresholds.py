@@ -885,9 +885,9 @@ SPEAKERS_AGAIN, BASES, FAINT_AGAIN = 8, 2, 40
 that hardly came nearer."""
 WORDS_SECONDS, SILENT_SECONDS = 1.0, 1.2
 """Between two words about trials; and how long none may come at all."""
-SLIP_PRODUCTS, MOST_SLIPS, LEAST_FITTING, FRAMES_A_TOKEN = 2e8, 6, 2, 6
-"""Of a reading of the codes, roughly, up to which marks of the text are tried; of these at most, of texts of which so
-many frames fit at first, and about so many frames a token."""
+SLIP_PRODUCTS, MOST_SLIPS, MOST_MARKS, LEAST_FITTING, FRAMES_A_TOKEN = 3e7, 6, 60, 2, 6
+"""Of a reading of the codes, roughly, up to which marks of the text are tried; of these at most that are put right, and
+that are tried for each; of texts of which so many frames fit at first, and so many frames a token at most."""
 SPEAKER_BUDGET = 1.2e11
 """Products of a search for mistakes there, roughly."""
 STRIDES = (1024, 2048, 4096)

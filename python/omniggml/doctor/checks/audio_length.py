@@ -14,7 +14,7 @@ from omniggml.doctor.catalogue import MISTAKE_SENTENCES
 from omniggml.doctor.checks.audio import noisiness
 from omniggml.doctor.checks.their_audio import TheirAudio, left_over, longest_silence
 from omniggml.doctor.counterfactuals import faded_pieces, in_pieces
-from omniggml.doctor.difference import Shape
+from omniggml.doctor.difference import shape_of
 from omniggml.doctor.port_search import explained_residual
 from omniggml.doctor.vocoder_mirror import Choices
 from omniggml.doctor.words import seams_lose
@@ -207,12 +207,12 @@ class AudioLength(TheirAudio):
             overlap=over,
         )
 
-    def _with_little_before(self, found: Match, shape: Shape) -> bool:
+    def _with_little_before(self, found: Match) -> bool:
         """Whether pieces that lose no samples were decoded with too few frames before them: theirs is ours up to the
         first seam."""
-        if len(self.theirs) != len(self.made) or not self.unexplained(found.residual):
+        if self.n_frames < 2 or len(self.theirs) != len(self.made) or not self.unexplained(found.residual):
             return False
-        begins = self._frames_that_are_ours() or shape.begins
+        begins = self._frames_that_are_ours() or shape_of(self.theirs, self.made, found, self.per_frame).begins
 
         def of_the_second(piece: int, context: int, alone: bool) -> float:
             ours = self._seamless(piece, context, alone, 2 * piece).astype(np.float64)
@@ -220,10 +220,10 @@ class AudioLength(TheirAudio):
 
         second = [
             (of_the_second(piece, context, alone), piece, context, alone)
-            for piece in ((begins, begins + 1) if begins else ())
+            for piece in (begins, begins + 1)
             for context in bounds.CONTEXTS[1:]
             for alone in (False, True)
-            if piece < self.n_frames - 1
+            if begins and piece < self.n_frames - 1
         ]
         left, piece, context, alone = min(second, default=(1.0, 0, 0, False))
         return left < 1 and self._says_seams(

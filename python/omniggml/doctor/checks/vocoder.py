@@ -135,9 +135,7 @@ class Recognition(SpokenInParts, EditedAudio, AudioLength, MistakenVocoder):
             "residual": right.match.residual,
         }
         every = frames == self.n_frames  # which can be afforded
-        if every and self._with_little_before(right.match, self._shape(right.match)):
-            return
-        if not self._mistaken(right, frames):
+        if not (every and self._with_little_before(right.match)) and not self._mistaken(right, frames):
             self._judge_right(right)
 
     def _judge_right(self, right: Trial) -> None:

@@ -72,9 +72,10 @@ def test_what_comes_nearer_is_tried_as_ever_and_the_rest_glanced_at(mirror: Voco
     assert len(told) == len(mistakes)
     roughly = [(left, really) for left, really in told if not np.isclose(left, really, rtol=1e-3)]
     assert 60 < len(roughly) < len(told)
-    assert all(left > bounds.WORTH_A_LOOK.value * before for left, _ in roughly)
-    # What is much nearer isn't overlooked.
-    assert all(really > 0.9 * before for _, really in roughly)
+    # Many come nearer than these, or none of these comes nearer at all; what is much nearer isn't overlooked.
+    nearest = sorted(left for left, _ in told)[bounds.NEAREST - 1]
+    bar = min(bounds.WORTH_A_LOOK.value * before, nearest)
+    assert all(left >= bar and really > 0.9 * bar for left, really in roughly)
 
 
 def test_one_search_within_another(mirror: VocoderMirror) -> None:

@@ -50,6 +50,9 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "--threads", type=int, default=0, metavar="N", help="of the engine and of NumPy; default: all usable"
     )
+    parser.add_argument(
+        "--thorough", action="store_true", help="try mistakes that are less likely, too, however long it takes"
+    )
     parser.add_argument("--html", metavar="OUT", help="write a report to look at and listen to, one file, - for stdout")
     parser.add_argument("--json", action="store_true", help="everything, for programs")
     parser.add_argument("--quiet", action="store_true", help="don't say on stderr what is being tried")
@@ -118,6 +121,7 @@ def run(args: argparse.Namespace) -> int:
         reference=args.reference,
         theirs=args.theirs,
         heard=args.heard,
+        thorough=args.thorough,
         announce=None if args.quiet else say,
         **loading,
     )

@@ -39,6 +39,7 @@ class Case:
     reference: Path | None = None
     theirs: Mapping[str, npt.NDArray[Any]] | None = None
     heard: Path | None = None
+    thorough: bool = False
     announce: Callable[[str], None] = lambda words: None
 
     @property

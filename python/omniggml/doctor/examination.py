@@ -56,6 +56,7 @@ def diagnose(
     reference: PathLike | None = None,
     theirs: PathLike | Mapping[str, npt.ArrayLike] | None = None,
     heard: PathLike | None = None,
+    thorough: bool = False,
     announce: Callable[[str], None] | None = None,
     **options: Unpack[LoadKeywords],
 ) -> Diagnosis:
@@ -65,9 +66,11 @@ def diagnose(
     of them. `audio`: the WAV file made of these codes. `text`: what was to be spoken, and `speaker` by whom.
     `reference`: an F32 GGUF file or a Hugging Face checkpoint. `theirs`: another framework's tensors by Hugging Face
     module names, as arrays or in an .npz or .safetensors file. `heard`: audio that another program listened to; beside
-    `theirs` the audio encoder's rows and features are compared. `announce` is told in words what is being tried, before
-    it takes time, and, from another thread, that it goes on. `options`: how the model is loaded, see `LoadOptions`; it
-    runs on the CPU unless `device` says otherwise, and `n_threads` bounds NumPy's threads as well as the engine's.
+    `theirs` the audio encoder's rows and features are compared. `thorough`: mistakes that are less likely are tried,
+    too, where no other explains what is given, however long that takes. `announce` is told in words what is being
+    tried, before it takes time, and, from another thread, that it goes on. `options`: how the model is loaded, see
+    `LoadOptions`; it runs on the CPU unless `device` says otherwise, and `n_threads` bounds NumPy's threads as well as
+    the engine's.
 
     Raises InputError where something given can't be read at all, ModelFileError where the model is no file; what is
     wrong with them otherwise is in the result.
@@ -88,6 +91,7 @@ def diagnose(
             reference=path_or_none(reference),
             theirs=None if theirs is None else read_dump(theirs),
             heard=None if heard is None else existing_file(heard),
+            thorough=thorough,
             announce=said,
         )
         if case.reference is not None:

@@ -26,14 +26,18 @@ def coarser_grid(values: npt.NDArray[np.float32], type_: str) -> str:
     if len(blocks) < _LEAST_BLOCKS:
         return ""
     # Types with a short mantissa round values onto few levels by themselves, but not so few within one block.
-    different = float(np.mean([len(np.unique(block)) for block in blocks[:256]]))
-    if LEVELS.below(different):
+    if LEVELS.below(_different(blocks[:256])):
         return "4 or 5 bits"
     if type_ in ("F32", "F16"):
         steps = blocks / (np.abs(blocks).max(axis=1, keepdims=True) / 127)
         if OFF_GRID.below(float(np.mean(np.abs(steps - np.round(steps))))):
             return "Q8_0"
     return ""
+
+
+def _different(blocks: npt.NDArray[np.float64]) -> float:
+    """How many values of a block differ, on average."""
+    return 1 + float(np.mean(np.count_nonzero(np.diff(np.sort(blocks, axis=1), axis=1), axis=1)))
 
 
 def step_of(samples: npt.NDArray[np.float64]) -> float:

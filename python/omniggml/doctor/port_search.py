@@ -53,7 +53,7 @@ class Explanation:
 class PortSearch:
     """`theirs`: their samples of `codes`; `floor`: the share that their sound file's rounding leaves over; `ours`: what
     the engine makes of all codes, where there is one; `coarse`: theirs was resampled or coded, which hides a second
-    mistake; `threads`: trials of a large vocoder at once."""
+    mistake; `threads`: trials of a large vocoder at once; `thorough`: however long it takes."""
 
     def __init__(
         self,
@@ -65,15 +65,16 @@ class PortSearch:
         ours: Samples | None = None,
         coarse: bool = False,
         threads: int = 1,
+        thorough: bool = False,
     ) -> None:
-        self.coarse, self.threads = coarse, min(threads, bounds.MOST_AT_ONCE)
+        self.coarse, self.threads, self.thorough = coarse, min(threads, bounds.MOST_AT_ONCE), thorough
         self.mirror, self.codes, self.theirs, self.floor, self.ours = mirror, codes, theirs, floor, ours
         self.progress = Progress(announce)
         self._alone: dict[int, float] = {}  # by a mistake's id: what it leaves over without any other
         self._has_dominated = False  # one that explains nearly all, so that a second was looked for at once
         self._tuned: dict[int, Explanation | None] = {}  # by a number's id, with the value that leaves least
         self.per_frame = mirror.per_frame
-        self.tried = 0
+        self.tried, self._left_out = 0, 0
 
     def run(self) -> list[Explanation]:
         """The best first: single mistakes, and pairs where none of these explains all. [] where nothing helps.
@@ -111,18 +112,22 @@ class PortSearch:
         if not alone and (pairs := self._pairs_at_once(likely, mistakes)):
             return pairs
         tried = {id(mistake) for mistake in first}
-        others = [one for one in self._likelier(likely) if id(one) not in tried]
-        rest = self._search((), others, mistakes, at_once=not alone)
+        others = [one for one in likely if id(one) not in tried and not self._right.hardly_helps(one)]
+        likelier = self._likelier(others)
+        self._left_out = len(others) - len(likelier)
+        rest = self._search((), likelier, mistakes, at_once=not alone)
         return sorted([*singles, *rest], key=lambda explanation: explanation.residual)
 
     def _likelier(self, likely: list[PortMistake]) -> list[PortMistake]:
-        """Without the less likely ones of those that misread weights of one module alone, which to first order go with
-        theirs in most cases. All of a large vocoder's, of which those were chosen that can be afforded, and of one so
-        small that all can."""
-        alone = [id(one) for one in likely if one.weights and _is_of_one(one)]
-        most = max(math.ceil(len(alone) * bounds.LIKELIER), int(bounds.LIKELIER_BUDGET / self._products))
-        less = set() if self._is_large else set(alone[most:])
-        return [one for one in likely if id(one) not in less]
+        """The first. All of a large vocoder's, of which those were chosen that can be afforded, and of one so small
+        that all can."""
+        most = max(bounds.LIKELIEST, int(bounds.LIKELIEST_BUDGET / self._products))
+        return likely if self._is_large or self.thorough else likely[:most]
+
+    @property
+    def untried(self) -> int:
+        """Mistakes that are less likely, and take longer than most people wait."""
+        return len(self._every) - len(self._affordable) + self._left_out
 
     def _explain(self, found: list[Explanation]) -> bool:
         """Whether the best explains all."""
@@ -233,7 +238,7 @@ class PortSearch:
     def _numbers(self) -> list[tuple[float, Number]]:
         """The likeliest to be another first; of a large vocoder those of all modules alike."""
         every = list(port_numbers(self.mirror))
-        numbers = [one for one in every if not (self._is_large and _is_of_one(one.at(one.tried)))]
+        numbers = [one for one in every if not (self._is_large and one.at(one.tried).is_of_one)]
         tried = self.progress.through(numbers, len(numbers), "looking for a number that is another")
         return numbers_that_go_with(self._right, tried)
 
@@ -327,7 +332,7 @@ class PortSearch:
     @property
     def _is_large(self) -> bool:
         """Whether not all that a port may get wrong can be tried."""
-        return len(self._affordable) < len(self._every)
+        return self._most < len(self._every)
 
     @cached_property
     def _every(self) -> list[PortMistake]:
@@ -369,10 +374,14 @@ class PortSearch:
     def _affordable(self) -> list[PortMistake]:
         """As many as the budget has room for: first those that a port makes in all modules of a class alike, or in the
         only one, and of these factors last, which are looked for as numbers, too."""
-        most = max(bounds.FEWEST_TRIALS, int(bounds.SEARCH_BUDGET / self._products))
-        if len(self._every) <= most:
+        if not self._is_large:
             return self._every
-        return sorted(self._every, key=_less_likely)[:most]
+        return sorted(self._every, key=_less_likely)[: None if self.thorough else self._most]
+
+    @cached_property
+    def _most(self) -> int:
+        """Mistakes that the budget has room for."""
+        return max(bounds.FEWEST_TRIALS, int(bounds.SEARCH_BUDGET / self._products))
 
     @cached_property
     def _products(self) -> float:
@@ -520,13 +529,8 @@ def explained_residual(floor: float) -> float:
     return max(bounds.FLOOR_TIMES.value * floor, bounds.EXPLAINED_RESIDUAL.value)
 
 
-def _is_of_one(mistake: PortMistake) -> bool:
-    """Whether it is made in one of several modules alike."""
-    return "*" not in mistake.where and re.search(r"\.\d+(\.|$)", mistake.where) is not None
-
-
 def _less_likely(mistake: PortMistake) -> tuple[bool, bool]:
-    return _is_of_one(mistake), MULTIPLIED in mistake.clause
+    return mistake.is_of_one, MULTIPLIED in mistake.clause
 
 
 def _rivals(one: PortMistake, other: PortMistake) -> bool:

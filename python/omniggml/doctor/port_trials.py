@@ -48,7 +48,10 @@ class Trials:
         threads: int = 1,
     ) -> None:
         self.ahead, self.weigh, self._threads = ahead, weigh, threads
-        self.mirror, self.choices, self.codes, self.theirs, self.per_frame = mirror, choices, codes, theirs, per_frame
+        self.mirror = mirror = mirror.remembering()
+        self.choices, self.codes, self.theirs, self.per_frame = choices, codes, theirs, per_frame
+        self._cut: dict[tuple[int, int], npt.NDArray[np.generic]] = {}  # by stage and frames: see `_first_frames`
+        self._warm: set[int] = set()  # stages of which it is remembered what the right one makes
         self._entering: dict[int, list[npt.NDArray[np.generic]]] = {}
         self._plain: dict[int, Match] = {}
         self._noises: dict[int, float] = {}
@@ -58,6 +61,10 @@ class Trials:
         self._passed: dict[int, npt.NDArray[np.generic]] = {}  # by a mistake's id: what is given to what follows on it
         self._lock = threading.Lock()  # of what waits to be summed up
         self._weighed: dict[int, list[tuple[PortMistake, npt.NDArray[np.float32]]]] = defaultdict(list)  # by stage
+        # By stage and shape: what is to go on through the transformer.
+        self._carried: dict[tuple[int, tuple[int, ...]], list[tuple[PortMistake, npt.NDArray[np.generic]]]] = (
+            defaultdict(list)
+        )
         self._places = self._where_it_differs(many, explained)
         self._first = Cone(mirror, choices, *self._places.spans[0])
         frames = codes[:, : bounds.MOST_FRAMES_AHEAD]
@@ -310,39 +317,47 @@ class Trials:
     def _looks(self) -> list[_Look]:
         cones = [self._first, *(Cone(self.mirror, self.choices, *span) for span in self._places.spans[1:])]
         leaving = self._frames[-1]
-        return [
+        looks = [
             _Look(span, cone, cone.entering(self.mirror, leaving[:, : cone.frames]))
             for span, cone in zip(self._places.spans, cones, strict=True)
         ]
+        for x in looks[0].seen:
+            self._remember(x)
+        return looks
+
+    def _remember(self, x: npt.NDArray[np.generic]) -> None:
+        """What right modules make of it."""
+        if self.mirror.remembered is not None:
+            self.mirror.remembered.knows(x)
 
     def likeliest_first(self, mistakes: Iterable[PortMistake], most: float) -> list[PortMistake]:
-        """By how much their stage changes, and what that is at the end, beside what theirs differs by; as they come
-        where that is alike, and without those that are `most` orders of magnitude off."""
+        """By which way they go to first order, and how much their stage changes, and what that is at the end, beside
+        what theirs differs by; without those that are `most` orders of magnitude off."""
         observed, _ = self.glimpsed(None), self.first_order  # computed once
         off = []
         for some, sizes in side_by_side(self._expected, self._few_at_once(mistakes), self._threads):
             for mistake, size in zip(some, sizes, strict=True):
                 self.sizes[id(mistake)] = size
-                off.append((0.0 if math.isnan(size) else abs(decades(size) - decades(observed)), mistake))
+                off.append((abs(decades(size) - decades(observed)), mistake))
+        for stage, shape in list(self._carried):
+            self._carry_on(stage, self._carried.pop((stage, shape)))
         for stage in list(self._weighed):
             self._sum_up(stage, self._weighed.pop(stage))
-        near = [(self._is_less_likely(one), by, one) for by, one in off if by < most]
-        order = sorted(near, key=lambda entry: (entry[0], round(entry[1] / bounds.ALIKE_DECADES)))
-        return [mistake for _, _, mistake in order]
+        near = [(self._likelihood(one, by), one) for by, one in off if not by >= most]
+        return [mistake for _, mistake in sorted(near, key=lambda entry: -entry[0])]
+
+    def _likelihood(self, mistake: PortMistake, off: float) -> float:
+        """See `Likelihood`; `off`: orders of magnitude, NaN where its size isn't known."""
+        sums, first = self.sums.get(id(mistake)), self.first_order
+        way = None if sums is None or first is None else (first.goes_with(sums), first.share(sums))
+        return bounds.LIKELIHOOD.nats(mistake.is_of_one, off, way)
 
     def hardly_helps(self, mistake: PortMistake) -> bool:
         """Whether theirs is hardly nearer with so small a mistake that first order tells that."""
-        return self._leads_away(mistake, bounds.SURELY_FIRST_ORDER, bounds.HARDLY_NEARER)
-
-    def _is_less_likely(self, mistake: PortMistake) -> bool:
-        """Whether first order says so: of a change in about the right direction it tells the size less well."""
-        if not self._leads_away(mistake, bounds.MOSTLY_FIRST_ORDER) or self.first_order is None:
+        sums, first = self.sums.get(id(mistake)), self.first_order
+        if sums is None or first is None:
             return False
-        return self.first_order.goes_with(self.sums[id(mistake)]) < bounds.GOES_ROUGHLY
-
-    def _leads_away(self, mistake: PortMistake, share: float, least: float = 0.0) -> bool:
-        sums = self.sums.get(id(mistake))
-        return sums is not None and self.first_order is not None and self.first_order.leads_away(sums, share, least)
+        return first.leads_away(sums, bounds.SURELY_FIRST_ORDER, bounds.HARDLY_NEARER)
 
     def left_beside(self, first: PortMistake) -> dict[int, float]:
         """By a mistake's id: what it leaves over, to first order, of what the first leaves."""
@@ -391,6 +406,7 @@ class Trials:
             cone, mirror, first, x = begun
             if mistake.codes is not None or not cone.sees_like(self._first):
                 return math.nan
+            self._warm_up(first, x)
             made = yield from cone.making(mirror, first, x)
             yield from self._weighing(mistake, cone, mirror, first, made)
         except (ValueError, IndexError):
@@ -398,23 +414,59 @@ class Trials:
         right = self._made_by(first)
         if first < cone.convolutions:
             right = right[:, : made.shape[1]] if first == cone.convolutions - 1 else right[: len(made)]
-        return self._noise(first) * _changed(made, right) if made.shape == right.shape else 1.0
+        if made.shape != right.shape:
+            return 1.0
+        changed = _changed(made, right)
+        # Of what begins behind the first stage that it concerns nobody knows the size.
+        goes_on = any(mirror.last_stage_of(path) > first for path in mistake.paths())
+        return math.nan if changed == 0.0 and goes_on else self._noise(first) * changed
+
+    def _warm_up(self, stage: int, x: npt.NDArray[np.generic]) -> None:
+        """Remembers what the right one makes, before some mistakes compute that side by side."""
+        if stage not in self._warm:
+            self._warm.add(stage)
+            self._first.made(self.mirror, stage, self._first.given(stage, x))
 
     def _weighing(
         self, mistake: PortMistake, cone: Cone, mirror: VocoderMirror, first: int, made: npt.NDArray[np.generic]
     ) -> Steps[None]:
         """Notes its sums: from what it changes in the last stage that it concerns, of which the first made `made`. Not
         of what concerns so many that a trial is as cheap."""
-        last = max(cone.convolutions - 1, *(mirror.last_stage_of(path) for path in mistake.paths()))
+        own = max(first, *(mirror.last_stage_of(path) for path in mistake.paths()))
+        last = max(cone.convolutions - 1, own)
         if self.first_order is None or last - max(first, cone.convolutions - 1) > bounds.MOST_STAGES:
             return
-        for number in range(first + 1, last + 1):
+        for number in range(first + 1, own + 1):
             made = yield from cone.making(mirror, number, cone.given(number, made))
+        if own == last:
+            self._note(mistake, last, made)
+            return
+        with self._lock:
+            some = self._carried[own, made.shape]
+            some.append((mistake, made))
+            enough = len(some) >= bounds.WEIGHED_AT_ONCE
+            waiting = self._carried.pop((own, made.shape)) if enough else []
+        self._carry_on(own, waiting)
+
+    def _carry_on(self, stage: int, waiting: Sequence[tuple[PortMistake, npt.NDArray[np.generic]]]) -> None:
+        """What a right transformer makes of what a stage of it made with mistakes: of many at once."""
+        if not waiting:
+            return
+        last = self._first.convolutions - 1
+        x = np.stack([made for _, made in waiting])  # [several, time, channels]
+        with np.errstate(over="ignore", invalid="ignore"):
+            for number in range(stage + 1, last + 1):
+                x = np.asarray(self._first.made(self.mirror, number, x))
+        for n, (mistake, _) in enumerate(waiting):
+            self._note(mistake, last, np.ascontiguousarray(x[:, n]))
+
+    def _note(self, mistake: PortMistake, last: int, made: npt.NDArray[np.generic]) -> None:
+        """Keeps what is given behind the last stage that it concerns, which made this, and what is to be summed up."""
         right = self._made_by(last)
-        if last + 1 < len(cone.stages) and self._first.keeps_apart:
+        if last + 1 < len(self._first.stages) and self._first.keeps_apart:
             self._passed[id(mistake)] = np.array(self._first.given(last + 1, made), np.float32)
-        if last == cone.convolutions - 1:  # of which not all frames are looked at
-            made, right = (self._first.given(cone.convolutions, some) for some in (made, right))
+        if last == self._first.convolutions - 1:  # of which not all frames are looked at
+            made, right = (self._first.given(self._first.convolutions, some) for some in (made, right))
         if made.shape == right.shape and np.isfinite(made).all():
             change = np.asarray(made, np.float32) - np.asarray(right, np.float32)
             with self._lock:
@@ -520,10 +572,18 @@ class Trials:
         if first > cone.convolutions and cone.sees_like(look.cone):
             return cone, mirror, first, look.entering(first)
         first = min(first, cone.convolutions)
-        x = self._frames[first]
         if mistake.looks_ahead or self.ahead:
-            return cone, mirror, first, x
-        return cone, mirror, first, x[:, : cone.frames] if first in (0, cone.convolutions) else x[: cone.frames]
+            return cone, mirror, first, self._frames[first]
+        return cone, mirror, first, self._first_frames(first, cone.frames)
+
+    def _first_frames(self, stage: int, n: int) -> npt.NDArray[np.generic]:
+        """Of what enters a stage up to the first behind the transformer: the same object again."""
+        if (stage, n) not in self._cut:
+            x = self._frames[stage]
+            self._cut[stage, n] = x[:, :n] if stage in (0, self._first.convolutions) else x[:n]
+            if n == self._first.frames:
+                self._remember(self._cut[stage, n])
+        return self._cut[stage, n]
 
     def residual(self, mistake: PortMistake | None, frames: int) -> float:
         """What it leaves over of theirs in the first frames; infinite where it can't be computed."""

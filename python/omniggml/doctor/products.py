@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Generator, Mapping, Sequence
+from itertools import accumulate
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -18,11 +19,13 @@ Result = TypeVar("Result")
 
 
 class NeededProduct(NamedTuple):
-    """`matrix` @ `columns`; `stage`: those of earlier stages are computed first, so that others catch up."""
+    """`matrix` @ `columns`; `stage`: those of earlier stages are computed first, so that others catch up; `weight`:
+    whose values the matrix has, where it is made anew for each product."""
 
     stage: int
     matrix: FloatArray
     columns: FloatArray
+    weight: FloatArray | None = None
 
 
 Steps = Generator[NeededProduct, FloatArray, Result]
@@ -62,9 +65,9 @@ def _of_one_matrix(wanted: Mapping[int, NeededProduct]) -> list[list[int]]:
         return [[*wanted]]
     earliest = min(product.stage for product in wanted.values())
     alike: dict[tuple[object, ...], list[int]] = defaultdict(list)
-    for number, (stage, matrix, columns) in wanted.items():
+    for number, (stage, matrix, columns, weight) in wanted.items():
         if stage == earliest:
-            same = matrix.__array_interface__["data"][0], matrix.shape, matrix.strides, len(columns)
+            same = id(matrix if weight is None else weight), matrix.shape, len(columns)
             alike[same].append(number)
     return [*alike.values()]
 
@@ -78,5 +81,5 @@ def _at_once(products: Sequence[NeededProduct]) -> Sequence[FloatArray | ValueEr
         made = matrix @ np.concatenate(columns, axis=1)
     except ValueError as error:
         return [error] * len(products)
-    ends = np.cumsum([some.shape[1] for some in columns])
-    return [np.ascontiguousarray(some) for some in np.split(made, ends[:-1], axis=1)]
+    ends = [*accumulate(some.shape[1] for some in columns)]
+    return [made[:, first:last].copy() for first, last in zip([0, *ends], ends, strict=False)]

@@ -8,6 +8,7 @@ writes from it how far sound cases stay away from the bound and how far it is to
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -990,7 +991,7 @@ CODED_LEVELS = (0.2, 0.8, 0.95, 1.0)
 LOW_BARKS = (0, 100, 200, 300, 400, 510, 630, 770, 920, 1080)
 HIGH_BARKS = (1270, 1480, 1720, 2000, 2320, 2700, 3150, 3700, 4400, 5300, 6400, 7700, 9500)
 """Where critical bands begin, in Hz (Zwicker, 1961)."""
-HEARD_SHARE, FEWEST_CODED, MOST_CODED = 1e-7, 100, 144_000
+HEARD_SHARE, FEWEST_CODED, MOST_CODED = 1e-7, 100, 72_000
 """Of the loudest band, pieces in bands that are compared at least, and samples at most."""
 SOUND_BITS = {"PCM_S8": 8, "PCM_U8": 8, "PCM_16": 16, "PCM_24": 24, "PCM_32": 32}
 GLIMPSES_A_FRAME, GLIMPSE = 5, 240
@@ -1003,33 +1004,63 @@ LOOKS, FRAMES_BEFORE = 5, 8
 """Places of that size, all but the first for what no mistake explains there; and frames before it."""
 NOISE_TRIED, ALL_CHANGED, LEAST_SHARE = 1e-4, 0.3, 1e-12
 """Shares of energy: of noise that shows what a stage's changes do, from which on all changes are alike, and none."""
-ALIKE_DECADES, NEAR_DECADES, NEAR_SECONDS = 1.0, 2.0, 2.25
-"""Orders of magnitude: by which mistakes are sorted; off which none is tried where little differs; nor as a second."""
-MOSTLY_FIRST_ORDER, SURELY_FIRST_ORDER, HARDLY_NEARER = 0.3, 0.01, 0.01
-"""Shares of energy that a change makes, below which first order tells which way in most cases, and in all; and of what
-theirs differs by, that a change takes away which isn't tried: of 84 that were not to be, none took more than 0.012."""
+NEAR_DECADES, NEAR_SECONDS = 2.0, 2.25
+"""Orders of magnitude off which none is tried where little differs; nor as a second."""
+SURELY_FIRST_ORDER, HARDLY_NEARER = 0.01, 0.01
+"""Shares of energy that a change makes, below which first order tells which way in all cases; and of what theirs
+differs by, that a change takes away which isn't tried: of 84 that were not to be, none took more than 0.012."""
 TOO_SMALL, TOO_LARGE, LEAST_CHANGE, HARDLY_CUT = 1e-4, 300.0, 1e-7, 0.95
 """Shares of what theirs differs by: below which a change isn't seen, from which on it is none of what made it; of all
 the samples' energy, below which it is none to first order; and of theirs that lies within the limits, below which
 nothing is too large."""
 DOMINATES = 0.05
 """What one mistake leaves over, against none, so that a second is looked for at once."""
-SUMS, GOES_WITH_THEIRS, GOES_ROUGHLY = 64, 0.7, 0.4
-"""Of the samples, which stand for these to first order; the cosines from which on a mistake is tried before others, and
-below which it is tried after them, where its size leads away."""
+SUMS, GOES_WITH_THEIRS = 64, 0.7
+"""Of the samples, which stand for these to first order; the cosine from which on a mistake is tried before others."""
 MOST_STAGES, WEIGHED_AT_ONCE, MOST_SUM = 6, 16, 1e12
 """Stages of changes whose sums are computed without a trial, of how many together, and what no sum comes to."""
 TRIED_TOGETHER, GLANCED_TOGETHER, MISREAD_TOGETHER = 16, 24, 100_000_000
 """Mistakes, so that products of matrices are large, what was tried for nothing takes no longer than is worth it, and
 the values of weights that they misread need not much memory."""
-AT_FIRST, GLANCED_BEFORE, HEARD_CLOSE, NEAREST = (1, 16, 48), 192, 0.25, 100
+AT_FIRST, GLANCED_BEFORE, HEARD_CLOSE, NEAREST = (1, 16, 48), 192, 0.25, 60
 """Mistakes that are taken together at first and later, of which the first are tried without a glance; how loud what a
 mistake makes is beside what is right, and that beside it, so that a glance tells; and of how many that come nearest one
 must be among at a glance to be tried (of 16 pairs in the voice none that was found comes behind the 60th)."""
-LIKELIER, LIKELIER_BUDGET = 0.55, 2.5e10
-"""Of misread weights of one module, in the order in which they are tried, the share that is, but for those that to
-first order go with theirs: of 33 drawn ones none was behind 0.54; and products for which more are, of a vocoder so
-small."""
+
+
+@dataclass(frozen=True)
+class Likelihood:
+    """Nats for and against a mistake of the vocoder: of one module among several alike; for each order of magnitude
+    that its size is off what theirs differs by, of such and of others, or where that isn't known; where it isn't known
+    which way it goes; for the cosine of that with what theirs differs by, which tells less of a `large` change; and for
+    the cosine whatever its sign."""
+
+    of_one: float = -1.2
+    off_of_one: float = -3.1
+    off: float = -2.0
+    size_unknown: float = -0.9
+    way_unknown: float = 2.2
+    goes: float = 3.5
+    large: float = 0.3
+    alike: float = 9.3
+
+    def nats(self, of_one: bool, off: float, way: tuple[float, float] | None) -> float:
+        """But for a constant. `off`: NaN where its size isn't known; `way`: the cosine, and the share of the samples'
+        energy that it changes to first order."""
+        own = self.off_of_one if of_one else self.off
+        nats = (self.of_one if of_one else 0.0) + (self.size_unknown if math.isnan(off) else own * off)
+        if way is None:
+            return nats + self.way_unknown
+        goes, size = way
+        return nats + self.goes * goes / (1 + self.large * size) + self.alike * abs(goes)
+
+
+LIKELIHOOD = Likelihood()
+"""A conditional logit of 91 drawn mistakes, each among the 3,000 to 4,400 that might have been it. With what four
+fifths of them tell of the others, 79 come among the first thousand; in the order of sizes alone 60."""
+LIKELIEST, LIKELIEST_BUDGET = 1000, 2.5e10
+"""Mistakes that are tried, but for those that to first order go with theirs; and products for which more are, of a
+vocoder so small."""
 TRIED_BEHIND = 50
 """Mistakes that are tried behind one that leaves next to nothing, in the order of what is likeliest."""
 LIKELY_PAIRS, PAIRS_AT_ONCE, PAIR_LEAVES = 100, 512, 0.5
@@ -1059,7 +1090,7 @@ GOES_WITH_MOST, GOES_WITH, NUMBERS_LOOKED_AT, NUMBERS_TRIED = 0.7, 0.25, 12, 3
 and how many are tried."""
 NUMBER_STEPS, NUMBER_CUTS, MOST_DIGITS, AS_ROUND = (0.1, 0.3, 0.7, 1.2, 2.3, 4.6, 7.0, 9.5), 14, 5, 1.1
 """Of its natural logarithm, to both sides; cuts between them; digits that are said, and what fewer may leave over."""
-LOOKED_AT, FEWER, LOOKED_AT_AGAIN, KNOWN_LOOKED_AT_AGAIN = 12, 3, 12, 5
+LOOKED_AT, FEWER, LOOKED_AT_AGAIN, KNOWN_LOOKED_AT_AGAIN = 12, 3, 6, 5
 LEAST_COMMON, A_BIT, BITS = 2000, 6000, 4
 """Samples from which on two signals are compared, and up to which theirs is a mere bit of a speech so many times as
 long, at least."""

@@ -68,6 +68,11 @@ class PortMistake:
         return {"kind": self.kind, "where": self.where}
 
     @property
+    def is_of_one(self) -> bool:
+        """Whether it is made in one of several modules alike."""
+        return "*" not in self.where and re.search(r"\.\d+(\.|$)", self.where) is not None
+
+    @property
     def looks_ahead(self) -> bool:
         """Whether the first frames hang on all that follow, so that fewer can't show it."""
         far = (

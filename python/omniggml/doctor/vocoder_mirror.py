@@ -10,7 +10,8 @@ It computes stage by stage (`stages`), so that a trial begins where its mistake 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import copy
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from functools import cache, lru_cache, partial
@@ -20,12 +21,14 @@ import numpy as np
 import numpy.typing as npt
 
 from omniggml.doctor.products import NeededProduct, Steps, computed
+from omniggml.doctor.remembered import Remembered
 
 FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
 
 DILATIONS = (1, 3, 9)
 _LAYER_NORM_EPS = 1e-6
+_PATHS_KEPT = 1 << 16
 _TRANSFORMER = "code2wav.pre_transformer"
 
 
@@ -123,7 +126,7 @@ class Scoped:
     def at(self, path: str) -> Choices:
         """Those of a module."""
         if path not in self._known:  # asked for some thousand times a trial
-            fitting = (choices for pattern, choices in self.changes if fnmatchcase(path, pattern))
+            fitting = (choices for pattern, choices in self.changes if _fits(path, pattern))
             self._known[path] = next(fitting, RIGHT)
         return self._known[path]
 
@@ -132,6 +135,11 @@ class Scoped:
         if not self.changes or not other.changes:
             return self if self.changes else other
         return Scoped(self.changes + other.changes)
+
+
+@lru_cache(maxsize=_PATHS_KEPT)
+def _fits(path: str, pattern: str) -> bool:
+    return fnmatchcase(path, pattern)
 
 
 RIGHT = Choices()
@@ -153,7 +161,8 @@ WHOLE = StagePart()
 @dataclass
 class VocoderMirror:
     """`weights`: our names to values. `geometry`: the code2wav section of `Model.geometry`. `seen`: module path to
-    what it computed in the last run, in the reference's axes without batch, where `watch` is set."""
+    what it computed in the last run, in the reference's axes without batch, where `watch` is set. `remembered`: what
+    its right modules made of arrays that are known."""
 
     weights: Mapping[str, FloatArray]
     geometry: Mapping[str, Any]
@@ -161,6 +170,8 @@ class VocoderMirror:
     seen: dict[str, FloatArray] = field(default_factory=dict)
     _cache: dict[str, FloatArray] = field(default_factory=dict)
     _stages: tuple[str, ...] = ()
+    remembered: Remembered | None = None
+    _misread: frozenset[str] = frozenset()  # names of tensors that have other values than `weights`
     _kept: tuple[IntArray, FloatArray] | None = None  # codes, and the samples that are made of them without a mistake
 
     def __call__(self, codes: npt.NDArray[Any], choices: AnyChoices = RIGHT) -> FloatArray:
@@ -230,7 +241,20 @@ class VocoderMirror:
 
     def with_weights(self, changed: Mapping[str, FloatArray]) -> VocoderMirror:
         """The same with other values of some tensors, under their full names."""
-        return VocoderMirror(self.weights, self.geometry, _cache={**self._cache, **changed}, _stages=self.stages())
+        return VocoderMirror(
+            self.weights,
+            self.geometry,
+            remembered=self.remembered,
+            _cache={**self._cache, **changed},
+            _stages=self.stages(),
+            _misread=self._misread.union(changed),
+        )
+
+    def remembering(self) -> VocoderMirror:
+        """The same, and what it makes of arrays that `remembered` knows is kept."""
+        other = copy.copy(self)
+        other.remembered = Remembered()
+        return other
 
     def weight(self, name: str) -> FloatArray:
         """Values of a tensor by its full name."""
@@ -273,6 +297,21 @@ class VocoderMirror:
             self._cache[name] = np.ascontiguousarray(self.weights[name], np.float32)
         return self._cache[name]
 
+    def _is_right(self, path: str, choices: AnyChoices) -> bool:
+        """Whether nothing is mistaken in a module of no others, nor in what is named after it."""
+        return choices.at(path) is RIGHT and not any(name.startswith(path) for name in self._misread)
+
+    def _are_right(self, paths: Iterable[str], choices: AnyChoices) -> bool:
+        return all(self._is_right(path, choices) for path in paths)
+
+    def _again(self, what: Hashable, x: FloatArray) -> FloatArray | None:
+        """What was kept."""
+        return None if self.remembered is None else self.remembered.made(what, x)
+
+    def _keeping(self, what: Hashable, x: FloatArray, made: FloatArray) -> FloatArray:
+        """`made`, kept where x is known."""
+        return made if self.remembered is None else self.remembered.keep(what, x, made)
+
     def _bias(self, path: str, choices: AnyChoices) -> FloatArray:
         bias = self._weight(f"{path}.bias")
         return bias if choices.at(path).biases else np.zeros_like(bias)
@@ -300,7 +339,7 @@ class VocoderMirror:
         added = [group for group in range(n) if group not in own.not_added]
         return np.asarray(embedded[added].sum(axis=0, dtype=np.float32) / np.float32(divisor), np.float32)
 
-    # --- transformer: [time, channels] ------------------------------------------------------------------------------
+    # --- transformer: [time, channels], or [several, time, channels] ------------------------------------------------
 
     def _layer(self, number: int, x: FloatArray, choices: AnyChoices) -> Steps[FloatArray]:
         chosen = choices.at(_TRANSFORMER).layers
@@ -320,11 +359,15 @@ class VocoderMirror:
         return self._keep(path, np.asarray(x, np.float32))
 
     def _attend(self, path: str, x: FloatArray, choices: AnyChoices) -> Steps[FloatArray]:
-        normed = self._rms(f"{path}.input_layernorm", x, choices)
-        module = f"{path}.self_attn"
+        before, module = f"{path}.input_layernorm", f"{path}.self_attn"
+        right = self._are_right((before, module, f"{module}_layer_scale"), choices)
+        if right and (again := self._again(module, x)) is not None:
+            return again
+        normed = self._rms(before, x, choices)
         y = yield from self._attention(module, normed, choices)
         y = y if choices.at(module).scale_first else self._scale(f"{module}_layer_scale", y, choices)
-        return self._added(module, x, normed, y, choices)
+        attended = self._added(module, x, normed, y, choices)
+        return self._keeping(module, x, attended) if right else attended
 
     def _feed(self, path: str, x: FloatArray, choices: AnyChoices) -> Steps[FloatArray]:
         normed = self._rms(f"{path}.post_attention_layernorm", x, choices)
@@ -342,16 +385,22 @@ class VocoderMirror:
         path = f"{_TRANSFORMER}.norm"
         if choices.at(path).norm != "last-off":
             x = self._rms(path, x, choices)
-        return np.ascontiguousarray(self._keep(_TRANSFORMER, x).T)
+        return np.ascontiguousarray(np.moveaxis(self._keep(_TRANSFORMER, x), -1, 0))
 
     def _rms(self, path: str, x: FloatArray, choices: AnyChoices) -> FloatArray:
-        own = choices.at(path)
+        right = self._is_right(path, choices)
+        if right and (again := self._again(path, x)) is not None:
+            return again
+        normed = self._normed(path, x, choices.at(path))
+        return self._keeping(path, x, normed) if right else normed
+
+    def _normed(self, path: str, x: FloatArray, own: Choices) -> FloatArray:
         eps = np.float32(self.geometry["rms_norm_eps"] if own.eps is None else own.eps)
         weight = self._weight(f"{path}.weight")
         if own.norm == "layer":
             x = x - x.mean(axis=-1, keepdims=True)
         if own.norm == "over time":
-            x = x / np.sqrt(np.square(x).mean(axis=0, keepdims=True) + eps)
+            x = x / np.sqrt(np.square(x).mean(axis=-2, keepdims=True) + eps)
         elif own.norm != "off":
             power = np.square(x).sum(axis=-1, keepdims=True) / (1 if own.norm == "l2" else x.shape[-1])
             x = x / (np.sqrt(power) + eps if own.norm == "eps outside" else np.sqrt(power + eps))
@@ -369,11 +418,16 @@ class VocoderMirror:
 
     def _projected(self, path: str, x: FloatArray) -> Steps[FloatArray]:
         """x: [.., channels]. The weight comes first: of few rows BLAS is faster so."""
-        made = yield from self._product(path, self._weight(f"{path}.weight"), x.reshape(-1, x.shape[-1]).T)
-        return made.T.reshape(*x.shape[:-1], -1)
+        right = self._is_right(path, RIGHT)
+        if right and (again := self._again(path, x)) is not None:
+            return again
+        weight = self._weight(f"{path}.weight")
+        product = yield from self._product(path, weight, x.reshape(-1, x.shape[-1]).T, weight)
+        made = product.T.reshape(*x.shape[:-1], -1)
+        return self._keeping(path, x, made) if right else made
 
-    def _product(self, path: str, matrix: FloatArray, columns: FloatArray) -> Steps[FloatArray]:
-        return (yield NeededProduct(_stages_of(self.stages(), path)[0], matrix, columns))
+    def _product(self, path: str, matrix: FloatArray, columns: FloatArray, weight: FloatArray) -> Steps[FloatArray]:
+        return (yield NeededProduct(_stages_of(self.stages(), path)[0], matrix, columns, weight))
 
     def _rotation(self, time: int, own: Choices, late: int = 0) -> tuple[FloatArray, FloatArray]:
         width = self.geometry["head_dim"] // (2 if own.rope == "narrow" else 1)
@@ -408,25 +462,26 @@ class VocoderMirror:
         parts = []
         for part in "qkv":
             made = yield from self._projected(f"{path}.{part}_proj", x)
-            parts.append(made.reshape(len(x), -1, width))
+            parts.append(made.reshape(*x.shape[:-1], -1, width))
         q, k, v = parts
-        rotation = self._rotation(len(x), own)
+        time = x.shape[-2]
+        rotation = self._rotation(time, own)
         q = _rotated(q, rotation, own.rope) if "q" in own.rotated else q
-        late = self._rotation(len(x), own, own.late_keys) if own.late_keys else rotation
+        late = self._rotation(time, own, own.late_keys) if own.late_keys else rotation
         k = _rotated(k, late, own.rope) if "k" in own.rotated else k
         v = _rotated(v, rotation, own.rope) if "v" in own.rotated else v
         again = heads // kv_heads
-        k, v = (np.tile(p, (1, again, 1)) if own.key_heads == "tiled" else np.repeat(p, again, axis=1) for p in (k, v))
+        k, v = (np.tile(p, (1, again, 1)) if own.key_heads == "tiled" else np.repeat(p, again, axis=-2) for p in (k, v))
         divisor = {"width": width, "one": 1, "hidden": x.shape[-1] ** 0.5}.get(own.scale, width**0.5)
-        q, k, v = (part.swapaxes(0, 1) for part in (q, k, v))  # [heads, time, width]
-        scores = q @ k.swapaxes(1, 2) / np.float32(divisor)
-        scores = _masked(np.asarray(scores, np.float32), self._mask(len(x), own), own.masked)
+        q, k, v = (part.swapaxes(-3, -2) for part in (q, k, v))  # [.., heads, time, width]
+        scores = q @ k.swapaxes(-2, -1) / np.float32(divisor)
+        scores = _masked(np.asarray(scores, np.float32), self._mask(time, own), own.masked)
         weights = np.exp(scores - scores.max(axis=-1, keepdims=True))
         weights /= weights.sum(axis=-1, keepdims=True)
         mixed = weights @ v
-        mixed = mixed if own.heads == "unmoved" else mixed.swapaxes(0, 1)
-        mixed = mixed.swapaxes(1, 2) if own.heads == "interleaved" else mixed
-        mixed = mixed.reshape(len(x), -1)
+        mixed = mixed if own.heads == "unmoved" else mixed.swapaxes(-3, -2)
+        mixed = mixed.swapaxes(-2, -1) if own.heads == "interleaved" else mixed
+        mixed = mixed.reshape(*x.shape[:-1], -1)
         mixed = mixed * self._weight(f"{path}_layer_scale.scale") if own.scale_first else mixed
         return np.asarray((yield from self._projected(f"{path}.o_proj", mixed)), np.float32)
 
@@ -438,18 +493,34 @@ class VocoderMirror:
         first, last = (
             (WHOLE, look.made) if choices.at(f"{path}.norm").layer_norm == "over time" else (look, slice(None))
         )
-        across = self._depthwise(f"{path}.dwconv", x, choices, first)
-        normed = self._layer_norm(f"{path}.norm", np.moveaxis(across, 0, -1), choices)  # [.., time, channels]
-        y = yield from self._projected(f"{path}.pwconv1", normed.reshape(-1, len(x)))
-        y += self._bias(f"{path}.pwconv1", choices)
-        y = yield from self._projected(f"{path}.pwconv2", np.asarray(ACTIVATIONS[own.gelu](y), np.float32))
-        y += self._bias(f"{path}.pwconv2", choices)
+        normed = self._normed_across(path, x, choices, first)
+        y = yield from self._opened(path, x, normed, choices)
+        y = (yield from self._projected(f"{path}.pwconv2", y)) + self._bias(f"{path}.pwconv2", choices)
         gamma = self._weight(f"{path}.gamma")
         y = (y * gamma if own.gamma else y).reshape(normed.shape)
         normed, y = (np.moveaxis(part, -1, 0)[..., last] for part in (normed, y))
         x = x[..., look.made]
         x = x * _beside(gamma, x) if own.residual == "scaled" else x
         return self._keep(path, np.asarray(_joined(own.residual, x, normed, y), np.float32))
+
+    def _normed_across(self, path: str, x: FloatArray, choices: AnyChoices, look: StagePart) -> FloatArray:
+        """What ConvNeXt's norm makes of its convolution, [.., time, channels]."""
+        what = path, look.made.indices(x.shape[-1])
+        right = look.before is None and self._are_right((f"{path}.dwconv", f"{path}.norm"), choices)
+        if right and (again := self._again(what, x)) is not None:
+            return again
+        across = self._depthwise(f"{path}.dwconv", x, choices, look)
+        normed = self._layer_norm(f"{path}.norm", np.moveaxis(across, 0, -1), choices)
+        return self._keeping(what, x, normed) if right else normed
+
+    def _opened(self, path: str, x: FloatArray, normed: FloatArray, choices: AnyChoices) -> Steps[FloatArray]:
+        """What ConvNeXt's activation makes of what its norm does, [times, channels]."""
+        right = choices.at(path) is RIGHT and self._is_right(f"{path}.pwconv1", choices)
+        if right and (again := self._again(path, normed)) is not None:
+            return again
+        y = yield from self._projected(f"{path}.pwconv1", normed.reshape(-1, len(x)))
+        y = np.asarray(ACTIVATIONS[choices.at(path).gelu](y + self._bias(f"{path}.pwconv1", choices)), np.float32)
+        return self._keeping(path, normed, y) if right else y
 
     def _layer_norm(self, path: str, x: FloatArray, choices: AnyChoices) -> FloatArray:
         own = choices.at(path)
@@ -508,9 +579,13 @@ class VocoderMirror:
         return _joined(own.residual, x[..., look.made], bent[..., look.made], y)
 
     def _snake(self, path: str, x: FloatArray, choices: AnyChoices) -> FloatArray:
+        right = self._is_right(path, choices)
+        if right and (again := self._again(path, x)) is not None:
+            return again
         alpha, beta = (_beside(self._weight(f"{path}.{name}"), x) for name in ("alpha", "beta"))
         y = snaked(choices.at(path).snake, x, alpha, beta)
-        return self._rounded(path, np.asarray(y, np.float32), choices)
+        bent = self._rounded(path, np.asarray(y, np.float32), choices)
+        return self._keeping(path, x, bent) if right else bent
 
     def _snake_narrow(self, path: str, x: FloatArray, choices: AnyChoices) -> FloatArray:
         """With the parameters of the first channels, after a convolution that has fewer."""
@@ -520,15 +595,32 @@ class VocoderMirror:
     def _convolved(
         self, path: str, x: FloatArray, dilation: int, choices: AnyChoices, look: StagePart = WHOLE
     ) -> Steps[FloatArray]:
-        weight = self._weight(f"{path}.conv.weight")
-        out, channels, taps = weight.shape
-        whole = _lengthened(x, (taps - 1) * dilation, choices.at(path).padding, look.before, dilation)
         first, last, _ = look.made.indices(x.shape[-1])
+        what = path, dilation, first, last
+        right = look.before is None and self._is_right(path, choices)
+        if right and (again := self._again(what, x)) is not None:
+            return again
+        weight = self._weight(f"{path}.conv.weight")
         # All taps in one product: [out, channels * taps] @ [channels * taps, time].
-        columns = _taps_of(whole, taps, dilation, first, last) if taps > 1 else whole[..., first:last]
-        y = yield from self._product(path, weight.reshape(out, -1), columns.reshape(channels * taps, -1))
+        columns = self._columns(path, x, weight.shape[2], dilation, choices, look)
+        y = yield from self._product(path, weight.reshape(len(weight), -1), columns, weight)
         y += self._bias(f"{path}.conv", choices)[:, None]
-        return self._rounded(path, y.reshape(out, *x.shape[1:-1], last - first), choices)
+        made = self._rounded(path, y.reshape(len(weight), *x.shape[1:-1], last - first), choices)
+        return self._keeping(what, x, made) if right else made
+
+    def _columns(
+        self, path: str, x: FloatArray, taps: int, dilation: int, choices: AnyChoices, look: StagePart
+    ) -> FloatArray:
+        """[channels * taps, time]: what each tap of a convolution is multiplied with."""
+        first, last, _ = look.made.indices(x.shape[-1])
+        what = "columns", taps, dilation, first, last
+        right = look.before is None and choices.at(path) is RIGHT
+        if right and (again := self._again(what, x)) is not None:
+            return again
+        whole = _lengthened(x, (taps - 1) * dilation, choices.at(path).padding, look.before, dilation)
+        columns = _taps_of(whole, taps, dilation, first, last) if taps > 1 else whole[..., first:last]
+        columns = columns.reshape(len(x) * taps, -1)
+        return self._keeping(what, x, columns) if right and taps > 1 else columns
 
     def _depthwise(self, path: str, x: FloatArray, choices: AnyChoices, look: StagePart = WHOLE) -> FloatArray:
         weight = self._weight(f"{path}.conv.weight")[:, 0]
@@ -548,7 +640,7 @@ class VocoderMirror:
         # Behind each lies nothing, so that what lies side by side is added as if it were one.
         longer = np.zeros((*x.shape[:-1], time + taps - 1), np.float32)
         longer[..., :time] = x
-        parts = yield from self._product(path, weight.reshape(channels, -1).T, longer.reshape(channels, -1))
+        parts = yield from self._product(path, weight.reshape(channels, -1).T, longer.reshape(channels, -1), weight)
         parts = parts.reshape(out, kernel, -1)
         parts = np.pad(parts, ((0, 0), (0, rate - kernel), (0, 0))) if kernel < rate else parts
         y = parts[:, :rate]
@@ -593,7 +685,7 @@ def _stages_of(stages: tuple[str, ...], path: str) -> tuple[int, int]:
 
 
 def _masked(scores: FloatArray, seen: npt.NDArray[np.bool_], how: str) -> FloatArray:
-    """scores: [heads, queries, keys]; `seen` of them, [queries, keys]."""
+    """scores: [.., heads, queries, keys]; `seen` of them, [queries, keys]."""
     if how == "raised":
         return scores + seen.astype(np.float32)
     if how.startswith("by"):
@@ -668,7 +760,7 @@ def _beside(values: FloatArray, x: FloatArray) -> FloatArray:
 
 
 def _rotated(x: FloatArray, rotation: tuple[FloatArray, FloatArray], kind: str) -> FloatArray:
-    """x: [time, heads, width]."""
+    """x: [.., time, heads, width]."""
     cos, sin = rotation[0][:, None], rotation[1][:, None]
     if kind.startswith("angles"):
         cos, sin = (_each_channel(part, kind) for part in (cos, sin))

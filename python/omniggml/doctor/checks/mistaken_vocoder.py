@@ -67,7 +67,15 @@ class MistakenVocoder(TheirAudio):
         coarse = self.rate != SAMPLE_RATE or self.audio.subtype in bounds.LOSSY
         floor = min(self.floor, bounds.EXPLAINS.value / bounds.FLOOR_TIMES.value)
         return PortSearch(
-            self.mirror, self.codes, self.theirs, floor, self.announce, self.made, coarse=coarse, threads=self.threads
+            self.mirror,
+            self.codes,
+            self.theirs,
+            floor,
+            self.announce,
+            self.made,
+            coarse=coarse,
+            threads=self.threads,
+            thorough=self.thorough,
         )
 
     def _known(self, right: Trial, frames: int) -> Trial | None:
@@ -232,10 +240,12 @@ class MistakenVocoder(TheirAudio):
         """What comes nearest, where that is far nearer than without, though it doesn't explain all."""
         best, tried = self._nearest(), self.search.tried
         none = f"none of the {tried} mistakes that were tried makes" if tried else "no known mistake makes"
+        more = self.search.untried
+        on = f"; {more} that are less likely were not: --thorough tries them" if tried and more else ""
         if best is None:
-            return f"{none} it"
+            return f"{none} it{on}"
         clauses = ", and ".join(mistake.clause for mistake in best.mistakes)
-        return f"{none} all of it; it comes nearest when {clauses} ({share(best.residual)} is left over)"
+        return f"{none} all of it; it comes nearest when {clauses} ({share(best.residual)} is left over){on}"
 
     def _ask_on(self, since: int) -> None:
         """`since`: the first frame that differs."""

@@ -39,7 +39,7 @@ class TheirAudio:
         self.report, self.mirror, self.as_given, self.codes, self.theirs = report, mirror, case.codes, codes, theirs
         self.announce, self.audio, self.rate = case.announce, case.audio, case.audio.rate
         self.progress = Progress(case.announce)
-        self.threads = case.options.threads
+        self.threads, self.thorough = case.options.threads, case.thorough
         self.model = case.model
         self.dumped = frozenset(case.theirs or ())
         self.explanations: list[Explanation] = []

@@ -1073,7 +1073,7 @@ MOST_TRIAL_FRAMES = 40
 MOST_FRAMES_AHEAD, TOLD_BY_FEW = 200, 0.1
 """Of trials whose first frames hang on all that follow; what few frames leave over beside all, so that they tell."""
 FEWEST_TRIALS, MOST_AT_ONCE = 120, 8
-SEARCH_BUDGET = 3.9e12
+SEARCH_BUDGET = 3.5e12
 """Products of a search for mistakes, roughly."""
 LIKELY_SECONDS, FEWER_SECONDS, BEST_SINGLES, SAME_RESIDUAL, MUCH_NEARER = 7, 10, 2, 1e-3, 0.8
 """One of so many seconds is tried, or fewer, with so many of the best singles, which make the same where they leave as

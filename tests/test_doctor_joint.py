@@ -340,6 +340,18 @@ CHOSEN: dict[str, tuple[dict[str, Any], str]] = {
         chosen("upsampled", "by copies", "code2wav.upsample.*.0"),
         "each frame is repeated, not convolved in all of code2wav.upsample.*.*",
     ),
+    "half as many heads": (
+        chosen("head width", 2, f"{LAYERS}.*.self_attn"),
+        f"there are half as many heads, each twice as wide in all of {LAYERS}.*.self_attn",
+    ),
+    "twice as many heads": (
+        chosen("head width", 0.5, f"{LAYERS}.1.self_attn"),
+        f"there are twice as many heads, each half as wide in {LAYERS}.1.self_attn",
+    ),
+    "nothing is added where frames overlap": (
+        chosen("upsampled", "later frames over earlier", f"{DECODER}.*.block.1"),
+        f"where what frames make overlaps the later one's stands alone in all of {DECODER}.*.block.*",
+    ),
     "one table for two groups": (
         {"code2wav.code_embedding:group": -1, "code2wav.code_embedding:lowest group": 0},
         "groups 0 and 1 share the first table, and the others have that of the group before",

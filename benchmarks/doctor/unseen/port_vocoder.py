@@ -121,7 +121,7 @@ class _Pass:
         return np.asarray(NORMS[form](x, self.w[f"{path}.weight"], self.w.get(f"{path}.bias", 0), eps), np.float32)
 
     def _attention(self, x: Array, path: str, start: int) -> Array:
-        width = self.size("head_dim")
+        width = int(self.size("head_dim") * self.at(path, "head width", 1))
         q, k, v = (self._linear(x, f"{path}.{name}_proj").reshape(len(x), -1, width) for name in "qkv")
         first = self.at(path, "first position", 0) + (start if self.at(path, "positions", "") == "kept" else 0)
         places = POSITIONS[self.at(path, "position", "each")](first + np.arange(len(x)))
@@ -191,8 +191,10 @@ class _Pass:
         rate, kernel, n = self.at(path, "rate", rate), weight.shape[2], x.shape[1]
         out = np.zeros((weight.shape[1], max((n - 1) * rate + kernel, 1)), np.float32)
         x = self.precision(x)
-        for j in range(kernel):
-            out[:, j : j + (n - 1) * rate + 1 : rate] += weight[:, :, j].T @ x
+        added = self.at(path, "upsampled", "by it") != "later frames over earlier"
+        for j in reversed(range(kernel)):
+            at = np.s_[:, j : j + (n - 1) * rate + 1 : rate]
+            out[at] = added * out[at] + weight[:, :, j].T @ x
         out += bias[:, None]
         spare = max(kernel - rate, 0)
         left, right = TRIMS[self.at(path, "trim", "both")](spare)

@@ -65,6 +65,8 @@ def _families(shapes: Shapes, transposed: str) -> dict[str, list[str]]:
         sort, leaf = _sort(name, shapes, transposed), name.rpartition(".")[2]
         if sort:
             families[f"the {leaf} of every {sort}"].append(name)
+        if sort.endswith("convolution"):
+            families[f"the {leaf} of every convolution, transposed or not,"].append(name)
     return families
 
 

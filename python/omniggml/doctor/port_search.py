@@ -73,6 +73,7 @@ class PortSearch:
         self._alone: dict[int, float] = {}  # by a mistake's id: what it leaves over without any other
         self._has_dominated = False  # one that explains nearly all, so that a second was looked for at once
         self._tuned: dict[int, Explanation | None] = {}  # by a number's id, with the value that leaves least
+        self._paired: set[frozenset[int]] = set()  # ids of those that were tried as two at once
         self.per_frame = mirror.per_frame
         self.tried, self._left_out = 0, 0
 
@@ -158,7 +159,8 @@ class PortSearch:
     def _pairs_at_once(self, likely: list[PortMistake], mistakes: list[PortMistake]) -> list[Explanation]:
         """Two that explain all, of those pairs that to first order do; one of them where that does. [] where none
         do."""
-        for both, one, other in self._pairs_that_explain(self._right.likely_pairs(likely)):
+        pairs = [(one, other) for one, other in self._right.likely_pairs(likely) if not self._were_tried(one, other)]
+        for both, one, other in self._pairs_that_explain(pairs):
             frames = max(self._frames_of((), mistake) for mistake in (one, other))
             if self._right.residual(both, frames) <= self.explained:
                 alone = [self._explanation(self._right, (), mistake) for mistake in (one, other)]
@@ -168,6 +170,12 @@ class PortSearch:
                 if self._explain(found):
                     return found
         return []
+
+    def _were_tried(self, *pair: PortMistake) -> bool:
+        """Whether they were asked for before, as two at once."""
+        known = len(self._paired)
+        self._paired.add(frozenset(map(id, pair)))
+        return len(self._paired) == known
 
     def _pairs_that_explain(
         self, pairs: list[tuple[PortMistake, PortMistake]]

@@ -347,7 +347,10 @@ class Trials:
         return [mistake for _, mistake in sorted(near, key=lambda entry: -entry[0])]
 
     def _likelihood(self, mistake: PortMistake, off: float) -> float:
-        """See `Likelihood`; `off`: orders of magnitude, NaN where its size isn't known."""
+        """See `Likelihood`; `off`: orders of magnitude, NaN where its size isn't known. Codes in another order come
+        first: there are few, and nothing tells what they do."""
+        if mistake.codes is not None:
+            return math.inf
         sums, first = self.sums.get(id(mistake)), self.first_order
         way = None if sums is None or first is None else (first.goes_with(sums), first.share(sums))
         return bounds.LIKELIHOOD.nats(mistake.is_of_one, off, way)

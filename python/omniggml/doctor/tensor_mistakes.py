@@ -153,6 +153,8 @@ def of_one(name: str, shape: tuple[int, ...], heads: Mapping[str, int]) -> Itera
         yield "scaled", f"{MULTIPLIED} {factor:.3g}", _times(factor)
     if len(shape) > 1:
         yield "scaled", "has rows of length 1: its weight norm's magnitude is left out", _unit_rows
+    if len(shape) > 2 and min(shape[:2]) > 1:
+        yield "scaled", "has its weight norm taken along the wrong axis", _normed_across
     if name.endswith(("alpha", "beta")):
         yield "formula", "is exponentiated twice", np.exp
     if name.endswith(("norm.weight", "scale", "gamma")):
@@ -173,6 +175,14 @@ def _unit_rows(values: FloatArray) -> FloatArray:
     rows = values.reshape(len(values), -1)
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)
     return np.asarray((rows / np.where(lengths > 0, lengths, 1)).reshape(values.shape), np.float32)
+
+
+def _normed_across(values: FloatArray) -> FloatArray:
+    """[first, second, taps]: the magnitude is of each of the first axis, the direction's length of each of the second.
+    As a checkpoint has it whose direction wasn't scaled since it was initialised."""
+    along = np.linalg.norm(values, axis=(1, 2), keepdims=True)
+    across = np.linalg.norm(values, axis=(0, 2), keepdims=True)
+    return np.asarray(values * along / np.where(across > 0, across, 1), np.float32)
 
 
 def _reversed(shape: tuple[int, ...]) -> Iterator[tuple[str, str, Change]]:

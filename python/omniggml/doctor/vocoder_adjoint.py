@@ -173,6 +173,8 @@ class VocoderAdjoint(VocoderMirror):
         whole = np.pad(made(long - left - right), ((0, 0), (0, 0), (left, right)))
         windows = np.lib.stride_tricks.sliding_window_view(whole, kernel, axis=-1)[:, :, ::rate]
         columns = windows.transpose(0, 1, 3, 2).reshape(len(whole), out * kernel, time)
+        if choices.at(path).upsampled == "overwritten":
+            weight = np.where(np.arange(kernel) < rate, weight, np.float32(0))
         return np.asarray(weight.reshape(channels, -1) @ columns, np.float32)
 
 

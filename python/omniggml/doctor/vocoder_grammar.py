@@ -42,6 +42,7 @@ _NAMED = 2
 """Classes of modules that are named, and not called all."""
 _LOWERED = (1, 2, 4, 8, 10)
 """By how much a finite mask may lower what isn't to be seen."""
+_BYTE = 256
 _ENDINGS = (".weight", ".bias", ".scale", ".alpha", ".beta", ".gamma")
 
 
@@ -209,7 +210,8 @@ def _choice(kind: str, where: str, paths: list[str], clause: str, choices: Choic
 
 def _sees_far(choices: Choices) -> bool:
     return _differs(
-        choices, ("window", "sees", "masked", "rope", "rotated", "late_keys", "positions", "scale", "theta")
+        choices,
+        ("window", "sees", "masked", "rope", "rotated", "late_keys", "positions", "scale", "theta", "head_width"),
     )
 
 
@@ -303,6 +305,11 @@ def _table(mirror: VocoderMirror) -> Iterator[tuple[str, str, list[tuple[str, Ch
     yield attention, "order", [("the layer scale comes before the output projection", first)]
     unmoved = ("heads are joined without moving time before them: a transposition is missing", Choices(heads="unmoved"))
     yield attention, "heads", [("heads are joined dimension by dimension", Choices(heads="interleaved")), unmoved]
+    widths = [
+        ("there are half as many heads, each twice as wide", Choices(head_width="doubled")),
+        ("there are twice as many heads, each half as wide", Choices(head_width="halved")),
+    ]
+    yield attention, "heads", widths
     if geometry["num_attention_heads"] != geometry["num_key_value_heads"]:
         yield attention, "heads", [("key heads are tiled, not repeated", Choices(key_heads="tiled"))]
     residuals = [
@@ -355,6 +362,8 @@ def _table(mirror: VocoderMirror) -> Iterator[tuple[str, str, list[tuple[str, Ch
         "trim",
         _values("trim", "the sides trimmed are", ("right", "left", "none", "halves"), own),
     )
+    overwritten = ("where what frames make overlaps the later one's stands alone", Choices(upsampled="overwritten"))
+    yield rf"{_DECODER}\.\d+\.block\.1", "formula", [overwritten]
     upsampled = [
         ("each frame is repeated, not convolved", Choices(upsampled="repeated")),
         ("what each tap makes comes one behind the other, not in turn", Choices(upsampled="in blocks")),
@@ -405,6 +414,10 @@ def _lookups(mirror: VocoderMirror) -> Iterator[PortMistake]:
         yield own("lookup", clause=f"offsets are those of group {by:+d}", choices=Choices(group=by))
     clause = "groups 0 and 1 share the first table, and the others have that of the group before"
     yield own("lookup", clause=clause, choices=Choices(group=-1, lowest=0))
+    if size > _BYTE // 2:
+        yield PortMistake("lookup", _EMBEDDING, "codes are read as bytes with a sign", codes=_as_signed_bytes)
+    if size > _BYTE:
+        yield PortMistake("lookup", _EMBEDDING, "codes are cut to a byte", codes=lambda c: c % _BYTE)
     for clause, change in _arrangements(groups):
         yield PortMistake("lookup", _EMBEDDING, clause, codes=change)
 
@@ -431,6 +444,10 @@ def _arrangements(groups: int) -> Iterator[tuple[str, Any]]:
     yield "groups are delayed, each by one frame more", _delayed
     yield "a delay of the groups is undone that they don't have: each is taken one frame sooner", _hastened
     yield "frames and groups are mixed up", lambda c: np.ascontiguousarray(c.T).reshape(c.shape)
+
+
+def _as_signed_bytes(codes: IntArray) -> IntArray:
+    return (codes + _BYTE // 2) % _BYTE - _BYTE // 2
 
 
 def _exchanged(codes: IntArray, one: int, other: int) -> IntArray:

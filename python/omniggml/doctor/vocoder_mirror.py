@@ -48,7 +48,8 @@ class Choices:
     late; `scale_first`: the layer scale comes before the output projection; `positions`: "each", "same",
     "reversed", "doubled", "halved", "anew every N". `scale`: what scores are divided by: "root" of the head's
     width, "width", "one", "hidden" (the root of all channels). `heads` are joined in "blocks", "interleaved", or
-    "unmoved" (all frames of a head come before the next head's); `key_heads` are "repeated" or "tiled". `eps`,
+    "unmoved" (all frames of a head come before the next head's); `key_heads` are "repeated" or "tiled"; `head_width`:
+    "own", "doubled" or "halved", of half or twice as many. `eps`,
     `theta`: in place of the file's. `norm`: "rms", "layer", "l2", "bare" (without weight), "eps outside" of the
     root, "over time", "off", or "last-off" without the one at the end; `layer_norm`, of ConvNeXt: "layer", "rms",
     "l2", "eps outside", "off", and its `layer_eps`. `silu` and `gelu` name the activations of the MLP and of
@@ -59,12 +60,12 @@ class Choices:
     make added ("beside" each other). `snake`: "exp", "plain" for alpha and beta as stored, "alpha" for alpha in
     beta's place, and more in `_SNAKES`; `snake_after`: it follows the transposed convolution. `trim`: which sides
     of a transposed convolution lose their margin: "both", "right", "left", "none", or "halves", of which each loses
-    one; `upsampled`: "learned", by it, "repeated", each frame as often, or "in blocks", what each tap makes of all
-    frames one behind the other. `padding`: "causal", "centred", "right", "edge", "mirror", "circle", "undilated"
-    (before as much as without dilation, the rest behind). `dilated`: whether the residual units' kernels are;
-    `dilations`: by how much. `rates`: of the decoder. `limit`: "clip", "tanh", "none", "peak", "wrap". `biases`,
-    `layer_scale`, `gamma`: whether they are there. `half`: activations rounded to float16, infinite beyond its
-    range.
+    one; `upsampled`: "learned", by it, "repeated", each frame as often, "in blocks", what each tap makes of all
+    frames one behind the other, or "overwritten", where they overlap the later frame's alone. `padding`: "causal",
+    "centred", "right", "edge", "mirror", "circle", "undilated" (before as much as without dilation, the rest
+    behind). `dilated`: whether the residual units' kernels are; `dilations`: by how much. `rates`: of the decoder.
+    `limit`: "clip", "tanh", "none", "peak", "wrap". `biases`, `layer_scale`, `gamma`: whether they are there.
+    `half`: activations rounded to float16, infinite beyond its range.
     """
 
     pool: str = "mean"
@@ -84,6 +85,7 @@ class Choices:
     scale: str = "root"
     heads: str = "blocks"
     key_heads: str = "repeated"
+    head_width: str = "own"
     eps: float | None = None
     theta: float | None = None
     norm: str = "rms"
@@ -429,8 +431,12 @@ class VocoderMirror:
     def _product(self, path: str, matrix: FloatArray, columns: FloatArray, weight: FloatArray) -> Steps[FloatArray]:
         return (yield NeededProduct(_stages_of(self.stages(), path)[0], matrix, columns, weight))
 
+    def _head_width(self, own: Choices) -> int:
+        width = int(self.geometry["head_dim"])
+        return {"doubled": 2 * width, "halved": width // 2}.get(own.head_width, width)
+
     def _rotation(self, time: int, own: Choices, late: int = 0) -> tuple[FloatArray, FloatArray]:
-        width = self.geometry["head_dim"] // (2 if own.rope == "narrow" else 1)
+        width = self._head_width(own) // (2 if own.rope == "narrow" else 1)
         theta = self.geometry["rope_theta"] if own.theta is None else own.theta
         speeds = theta ** (-np.arange(0, width, 2) / width)
         each = np.arange(time)
@@ -457,7 +463,8 @@ class VocoderMirror:
         return np.asarray((back >= 0) & ((back < window) if window else True))
 
     def _attention(self, path: str, x: FloatArray, choices: AnyChoices) -> Steps[FloatArray]:
-        own, width = choices.at(path), self.geometry["head_dim"]
+        own = choices.at(path)
+        width = self._head_width(own)
         heads, kv_heads = self.geometry["num_attention_heads"], self.geometry["num_key_value_heads"]
         parts = []
         for part in "qkv":
@@ -644,7 +651,7 @@ class VocoderMirror:
         parts = parts.reshape(out, kernel, -1)
         parts = np.pad(parts, ((0, 0), (0, rate - kernel), (0, 0))) if kernel < rate else parts
         y = parts[:, :rate]
-        for tap in range(1, taps):
+        for tap in range(1, 1 if choices.at(path).upsampled == "overwritten" else taps):
             part = parts[:, tap * rate : (tap + 1) * rate, :-tap]
             y[:, : part.shape[1], tap:] += part
         y += self._bias(f"{path}.conv", choices)[:, None, None]

@@ -638,9 +638,9 @@ LASTS_ALIKE = Threshold(
 )
 LIKE_CODED = Threshold(
     "audio.like-coded",
-    0.66,
+    0.68,
     "correlation",
-    "of what is left over with what a codec leaves over: MP3, AAC, Opus and Vorbis 0.69 to 0.95, mistakes up to 0.64",
+    "of what is left over with what a codec leaves over: MP3, AAC, Opus and Vorbis 0.69 to 0.95, mistakes up to 0.66",
     ("audio.lossy",),
 )
 SURELY_CODED = Threshold(

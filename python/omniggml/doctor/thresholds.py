@@ -640,7 +640,7 @@ LIKE_CODED = Threshold(
     "audio.like-coded",
     0.68,
     "correlation",
-    "of what is left over with what a codec leaves over: MP3, AAC, Opus and Vorbis 0.69 to 0.95, mistakes up to 0.66",
+    "of what is left over with what a codec leaves over: MP3, AAC, Opus and Vorbis 0.69 to 0.95, mistakes to 0.66",
     ("audio.lossy",),
 )
 SURELY_CODED = Threshold(
@@ -1058,8 +1058,8 @@ class Likelihood:
 LIKELIHOOD = Likelihood()
 """A conditional logit of 91 drawn mistakes, each among the 3,000 to 4,400 that might have been it (with what four
 fifths of them tell of the others, 79 come among the first thousand; in the order of sizes alone 60), which had -1.2 of
-one module and 2.2 of an unknown way. More against the one and for the other costs one of the 91, and keeps 52 of the 54 of
-all modules alike among the first thousand, not 49: ports err in all alike more often than draws do."""
+one module and 2.2 of an unknown way. More against the one and for the other costs one of the 91, and keeps 52 of the 54
+of all modules alike among the first thousand, not 49: ports err in all alike more often than draws do."""
 LIKELIEST, LIKELIEST_BUDGET = 1000, 2.5e10
 """Mistakes that are tried, but for those that to first order go with theirs; and products for which more are, of a
 vocoder so small."""

@@ -9,7 +9,6 @@ about as much.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -571,12 +570,7 @@ def _inside(one: PortMistake, other: PortMistake) -> bool:
 
 def _is_alike(one: PortMistake, other: PortMistake) -> bool:
     """Whether it is the same, made in other modules."""
-    return _without_paths(one.clause) == _without_paths(other.clause)
-
-
-def _without_paths(clause: str) -> str:
-    path = r"code2wav\.[\w.*]+"
-    return re.sub(rf"( in)?( all of)? ?{path}( and {path})*|, everywhere", "", clause)
+    return one.anywhere == other.anywhere
 
 
 def with_mistakes(mirror: VocoderMirror, mistakes: tuple[PortMistake, ...]) -> tuple[VocoderMirror, Scoped]:

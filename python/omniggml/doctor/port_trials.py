@@ -150,8 +150,8 @@ class Trials:
 
     @cached_property
     def _far(self) -> float:
-        """What mistakes leave over that aren't looked at again."""
-        return bounds.WORTH_A_LOOK.value * self.glimpsed(None)
+        """What mistakes leave over at a glance of which none is the one alone."""
+        return bounds.GLANCE_LEAVES * self.glimpsed(None)
 
     def _glanced_at(self, look: _Look, mistakes: Sequence[PortMistake]) -> dict[int, float]:
         """By a mistake's id: what it leaves over of theirs, roughly, of those that can be glanced at."""
@@ -343,8 +343,24 @@ class Trials:
             self._carry_on(stage, self._carried.pop((stage, shape)))
         for stage in list(self._weighed):
             self._sum_up(stage, self._weighed.pop(stage))
+        self._add_up([mistake for _, mistake in off])
         near = [(self._likelihood(one, by), one) for by, one in off if not by >= most]
         return [mistake for _, mistake in sorted(near, key=lambda entry: -entry[0])]
+
+    def _add_up(self, mistakes: Sequence[PortMistake]) -> None:
+        """To first order what is made in many modules changes what it changes made in each."""
+        known = [one for one in mistakes if id(one) in self.sums or self.sizes.get(id(one)) == 0.0]
+        parts = {(one.anywhere, changed): one for one in known if one.is_of_one for changed in one.changed}
+        nothing = np.zeros(bounds.SUMS, np.float32)
+        for mistake in mistakes:
+            left, sums = set(mistake.changed), nothing
+            if id(mistake) in self.sums or mistake.is_of_one or mistake.moves or mistake.sees_all:
+                continue
+            while left and (part := parts.get((mistake.anywhere, min(left)))) and part.changed <= left:
+                left -= part.changed
+                sums = sums + self.sums.get(id(part), nothing)
+            if not left and sums.any():
+                self.sums[id(mistake)] = sums
 
     def _likelihood(self, mistake: PortMistake, off: float) -> float:
         """See `Likelihood`; `off`: orders of magnitude, NaN where its size isn't known. Codes in another order come
@@ -662,15 +678,15 @@ class Trials:
 
 
 class _Nearest:
-    """What the mistakes that come nearest leave over, of those that were tried so far; at first what comes nearer at
-    all, `far`."""
+    """What the mistakes that come nearest leave over, of those that were tried so far; at first what one leaves at most
+    at a glance that makes theirs, `far`."""
 
     def __init__(self, far: float) -> None:
         self._far, self._least = far, list[float]()
 
     @property
     def bar(self) -> float:
-        """What mistakes leave over at a glance that aren't tried: many come nearer."""
+        """What mistakes leave over at a glance that aren't tried."""
         return self._far if len(self._least) < bounds.NEAREST else min(self._far, self._least[-1])
 
     def noted(self, left: float) -> float:

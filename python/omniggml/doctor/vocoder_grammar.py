@@ -9,7 +9,7 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from itertools import permutations
 from typing import Any
 
@@ -43,6 +43,7 @@ _NAMED = 2
 _LOWERED = (1, 2, 4, 8, 10)
 """By how much a finite mask may lower what isn't to be seen."""
 _BYTE = 256
+_PATH = r"code2wav\.[\w.*]+"
 _ENDINGS = (".weight", ".bias", ".scale", ".alpha", ".beta", ".gamma")
 
 
@@ -72,6 +73,16 @@ class PortMistake:
     def is_of_one(self) -> bool:
         """Whether it is made in one of several modules alike."""
         return "*" not in self.where and re.search(r"\.\d+(\.|$)", self.where) is not None
+
+    @cached_property
+    def changed(self) -> frozenset[str]:
+        """Tensors that are misread, and modules of which a choice is made."""
+        return frozenset([path for path, _ in self.choices.changes] + [n for one in self.weights for n in one.changes])
+
+    @cached_property
+    def anywhere(self) -> str:
+        """The clause without the modules: what is the same, made in others."""
+        return re.sub(rf"( in)?( all of)? ?{_PATH}( and {_PATH})*|, everywhere", "", self.clause)
 
     @property
     def looks_ahead(self) -> bool:

@@ -74,7 +74,7 @@ def test_what_comes_nearer_is_tried_as_ever_and_the_rest_glanced_at(mirror: Voco
     assert 60 < len(roughly) < len(told)
     # Many come nearer than these, or none of these comes nearer at all; what is much nearer isn't overlooked.
     nearest = sorted(left for left, _ in told)[bounds.NEAREST - 1]
-    bar = min(bounds.GLANCE_LEAVES * before, nearest)
+    bar = min(bounds.WORTH_A_LOOK.value * before, nearest)
     assert all(left >= bar and really > 0.9 * bar for left, really in roughly)
 
 
@@ -87,7 +87,7 @@ def test_one_search_within_another(mirror: VocoderMirror) -> None:
     within = {id(one): left for one, left in trials.glimpsed_in_turn([*mistakes, *mistakes[:5]])}
     told = {id(one): left for one, left in [*begun, *first]}
     assert len(told) == len(mistakes)
-    far = bounds.GLANCE_LEAVES * trials.glimpsed(None)
+    far = bounds.WORTH_A_LOOK.value * trials.glimpsed(None)
     for key, left in told.items():
         assert (left > far and within[key] > 0.9 * far) or left == pytest.approx(within[key], rel=1e-3)
 

@@ -58,6 +58,7 @@ class Trials:
         self._right: dict[int, npt.NDArray[np.generic]] = {}  # by stage: see `_made_by`
         self.sizes: dict[int, float] = {}  # by a mistake's id: see `_expected`
         self.sums: dict[int, npt.NDArray[np.float32]] = {}  # by a mistake's id: see `FirstOrder`, as far as it is known
+        self._added_up: set[int] = set()  # ids of mistakes whose sums are those of what is made in each module
         self._passed: dict[int, npt.NDArray[np.generic]] = {}  # by a mistake's id: what is given to what follows on it
         self._lock = threading.Lock()  # of what waits to be summed up
         self._weighed: dict[int, list[tuple[PortMistake, npt.NDArray[np.float32]]]] = defaultdict(list)  # by stage
@@ -150,8 +151,8 @@ class Trials:
 
     @cached_property
     def _far(self) -> float:
-        """What mistakes leave over at a glance of which none is the one alone."""
-        return bounds.GLANCE_LEAVES * self.glimpsed(None)
+        """What mistakes leave over that aren't looked at again."""
+        return bounds.WORTH_A_LOOK.value * self.glimpsed(None)
 
     def _glanced_at(self, look: _Look, mistakes: Sequence[PortMistake]) -> dict[int, float]:
         """By a mistake's id: what it leaves over of theirs, roughly, of those that can be glanced at."""
@@ -361,6 +362,7 @@ class Trials:
                 sums = sums + self.sums.get(id(part), nothing)
             if not left and sums.any():
                 self.sums[id(mistake)] = sums
+                self._added_up.add(id(mistake))
 
     def _likelihood(self, mistake: PortMistake, off: float) -> float:
         """See `Likelihood`; `off`: orders of magnitude, NaN where its size isn't known. Codes in another order come
@@ -369,7 +371,9 @@ class Trials:
             return math.inf
         sums, first = self.sums.get(id(mistake)), self.first_order
         way = None if sums is None or first is None else (first.goes_with(sums), first.share(sums))
-        return bounds.LIKELIHOOD.nats(mistake.is_of_one, off, way)
+        nats = bounds.LIKELIHOOD.nats(mistake.is_of_one, off, way)
+        # Of large changes in many modules the sum tells little against it.
+        return max(nats, bounds.LIKELIHOOD.nats(False, off, None)) if id(mistake) in self._added_up else nats
 
     def hardly_helps(self, mistake: PortMistake) -> bool:
         """Whether theirs is hardly nearer with so small a mistake that first order tells that."""
@@ -678,15 +682,15 @@ class Trials:
 
 
 class _Nearest:
-    """What the mistakes that come nearest leave over, of those that were tried so far; at first what one leaves at most
-    at a glance that makes theirs, `far`."""
+    """What the mistakes that come nearest leave over, of those that were tried so far; at first what comes nearer at
+    all, `far`."""
 
     def __init__(self, far: float) -> None:
         self._far, self._least = far, list[float]()
 
     @property
     def bar(self) -> float:
-        """What mistakes leave over at a glance that aren't tried."""
+        """What mistakes leave over at a glance that aren't tried: many come nearer."""
         return self._far if len(self._least) < bounds.NEAREST else min(self._far, self._least[-1])
 
     def noted(self, left: float) -> float:

@@ -1000,8 +1000,6 @@ GLANCES_BACK, GLANCE_TELLS, MIXED, GLANCE_SURE = (9, 18, 36), 0.8, 0.3, 0.1
 """Of what a stage sees before, what a glance looks at, the first of which what is seen has that cosine with what is
 changed; how much of a channel is added to the next to tell that; and the share of what is changed that must be more
 than loudness and a constant: of 6,569 changes of which it was, 98 in 100 were seen with a cosine of more than 0.57."""
-GLANCE_LEAVES = 0.7
-"""Of what theirs differs by, what is left over at most at a glance at what makes it: one less such a cosine squared."""
 LOOKS, FRAMES_BEFORE = 5, 8
 """Places of that size, all but the first for what no mistake explains there; and frames before it."""
 NOISE_TRIED, ALL_CHANGED, LEAST_SHARE = 1e-4, 0.3, 1e-12
@@ -1024,7 +1022,7 @@ MOST_STAGES, WEIGHED_AT_ONCE, MOST_SUM = 6, 16, 1e12
 TRIED_TOGETHER, GLANCED_TOGETHER, MISREAD_TOGETHER = 16, 24, 100_000_000
 """Mistakes, so that products of matrices are large, what was tried for nothing takes no longer than is worth it, and
 the values of weights that they misread need not much memory."""
-AT_FIRST, GLANCED_BEFORE, HEARD_CLOSE, NEAREST = (1, 16, 48), 192, 0.25, 60
+AT_FIRST, GLANCED_BEFORE, HEARD_CLOSE, NEAREST = (1, 16, 48), 192, 0.25, 100
 """Mistakes that are taken together at first and later, of which the first are tried without a glance; how loud what a
 mistake makes is beside what is right, and that beside it, so that a glance tells; and of how many that come nearest one
 must be among at a glance to be tried (of 16 pairs in the voice none that was found comes behind the 60th)."""
@@ -1062,7 +1060,7 @@ LIKELIHOOD = Likelihood()
 fifths of them tell of the others, 79 come among the first thousand; in the order of sizes alone 60), which had -1.2 of
 one module and 2.2 of an unknown way. More against the one and for the other costs one of the 91, and keeps 52 of the 54
 of all modules alike among the first thousand, not 49: ports err in all alike more often than draws do."""
-LIKELIEST, LIKELIEST_BUDGET = 1800, 2.5e10
+LIKELIEST, LIKELIEST_BUDGET = 3400, 2.5e10
 """Mistakes that are tried, but for those that to first order go with theirs; and products for which more are, of a
 vocoder so small."""
 TRIED_BEHIND = 50
@@ -1094,7 +1092,7 @@ GOES_WITH_MOST, GOES_WITH, NUMBERS_LOOKED_AT, NUMBERS_TRIED = 0.7, 0.25, 12, 3
 and how many are tried."""
 NUMBER_STEPS, NUMBER_CUTS, MOST_DIGITS, AS_ROUND = (0.1, 0.3, 0.7, 1.2, 2.3, 4.6, 7.0, 9.5), 14, 5, 1.1
 """Of its natural logarithm, to both sides; cuts between them; digits that are said, and what fewer may leave over."""
-LOOKED_AT, FEWER, LOOKED_AT_AGAIN, KNOWN_LOOKED_AT_AGAIN = 24, 3, 6, 5
+LOOKED_AT, FEWER, LOOKED_AT_AGAIN, KNOWN_LOOKED_AT_AGAIN = 12, 3, 12, 5
 LEAST_COMMON, A_BIT, BITS = 2000, 6000, 4
 """Samples from which on two signals are compared, and up to which theirs is a mere bit of a speech so many times as
 long, at least."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,21 +54,11 @@ def resampled(x: Samples, rate: int, to: int) -> Samples:
     if rate == to:
         return x
     n = max(1, round(len(x) * to / rate))
-    # With silence behind both rates have whole numbers of samples, with small factors: of a prime it takes ten times.
-    common = math.gcd(rate, to)
-    times = _next_smooth(-(-len(x) // (rate // common)))
-    long, made = times * (rate // common), times * (to // common)
-    spectrum = np.fft.rfft(x, long)
-    out = np.zeros(made // 2 + 1, complex)
-    both = min(len(out), len(spectrum))
-    out[:both] = spectrum[:both]
-    return np.asarray(np.fft.irfft(out, made)[:n] * to / rate)
-
-
-def _next_smooth(least: int) -> int:
-    """The next that is a power of two, or three or five of one."""
-    power = 1 << (least - 1).bit_length()
-    return min(some for some in (power, 3 * power // 4, 5 * power // 8) if some >= least)
+    spectrum = np.fft.rfft(x)
+    out = np.zeros(n // 2 + 1, complex)
+    common = min(len(out), len(spectrum))
+    out[:common] = spectrum[:common]
+    return np.asarray(np.fft.irfft(out, n) * n / len(x))
 
 
 def whole(theirs: Samples, ours: Samples) -> Whole | None:

@@ -365,15 +365,15 @@ class Trials:
                 self._added_up.add(id(mistake))
 
     def _likelihood(self, mistake: PortMistake, off: float) -> float:
-        """See `Likelihood`; `off`: orders of magnitude, NaN where its size isn't known. Codes in another order come
+        """See `MistakeOdds`; `off`: orders of magnitude, NaN where its size isn't known. Codes in another order come
         first: there are few, and nothing tells what they do."""
         if mistake.codes is not None:
             return math.inf
         sums, first = self.sums.get(id(mistake)), self.first_order
         way = None if sums is None or first is None else (first.goes_with(sums), first.share(sums))
-        nats = bounds.LIKELIHOOD.nats(mistake.is_of_one, off, way)
+        nats = bounds.MISTAKE_ODDS.nats(mistake.is_of_one, off, way)
         # Of large changes in many modules the sum tells little against it.
-        return max(nats, bounds.LIKELIHOOD.nats(False, off, None)) if id(mistake) in self._added_up else nats
+        return max(nats, bounds.MISTAKE_ODDS.nats(False, off, None)) if id(mistake) in self._added_up else nats
 
     def hardly_helps(self, mistake: PortMistake) -> bool:
         """Whether theirs is hardly nearer with so small a mistake that first order tells that."""

@@ -1029,7 +1029,7 @@ must be among at a glance to be tried (of 16 pairs in the voice none that was fo
 
 
 @dataclass(frozen=True)
-class Likelihood:
+class MistakeOdds:
     """Nats for and against a mistake of the vocoder: of one module among several alike; for each order of magnitude
     that its size is off what theirs differs by, of such and of others, or where that isn't known; where it isn't known
     which way it goes; for the cosine of that with what theirs differs by, which tells less of a `large` change; and for
@@ -1055,12 +1055,12 @@ class Likelihood:
         return nats + self.goes * goes / (1 + self.large * size) + self.alike * abs(goes)
 
 
-LIKELIHOOD = Likelihood()
+MISTAKE_ODDS = MistakeOdds()
 """A conditional logit of 91 drawn mistakes, each among the 3,000 to 4,400 that might have been it (with what four
 fifths of them tell of the others, 79 come among the first thousand; in the order of sizes alone 60), which had -1.2 of
 one module and 2.2 of an unknown way. More against the one and for the other costs one of the 91, and keeps 52 of the 54
 of all modules alike among the first thousand, not 49: ports err in all alike more often than draws do."""
-LIKELIEST, LIKELIEST_BUDGET = 3400, 2.5e10
+LIKELIEST, LIKELIEST_BUDGET = 10_000, 2.5e10
 """Mistakes that are tried, but for those that to first order go with theirs; and products for which more are, of a
 vocoder so small."""
 TRIED_BEHIND = 50

@@ -378,7 +378,7 @@ class Trials:
     def hardly_helps(self, mistake: PortMistake) -> bool:
         """Whether theirs is hardly nearer with so small a mistake that first order tells that."""
         sums, first = self.sums.get(id(mistake)), self.first_order
-        if sums is None or first is None:
+        if sums is None or first is None or id(mistake) in self._added_up:
             return False
         return first.leads_away(sums, bounds.SURELY_FIRST_ORDER, bounds.HARDLY_NEARER)
 

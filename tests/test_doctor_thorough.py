@@ -34,14 +34,14 @@ def codes() -> Any:
 
 @pytest.fixture
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of all mistakes each seventh, and the one that is made; none but those that go with theirs is likely enough."""
+    """Of all mistakes each seventh, and the one that is made; there is time for five, of which it is none."""
 
     def some(mirror: VocoderMirror) -> Iterator[PortMistake]:
         return (one for n, one in enumerate(port_mistakes(mirror)) if n % 7 == 0 or one.clause == MADE)
 
     monkeypatch.setattr(port_search, "port_mistakes", some)
-    monkeypatch.setattr(bounds, "LIKELIEST", 0)
-    monkeypatch.setattr(bounds, "LIKELIEST_BUDGET", 0.0)
+    monkeypatch.setattr(bounds, "SEARCH_BUDGET", 0.0)
+    monkeypatch.setattr(bounds, "FEWEST_TRIALS", 5)
 
 
 def search(mirror: VocoderMirror, codes: Any, *, thorough: bool) -> PortSearch:

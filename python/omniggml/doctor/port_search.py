@@ -74,7 +74,7 @@ class PortSearch:
         self._tuned: dict[int, Explanation | None] = {}  # by a number's id, with the value that leaves least
         self._paired: set[frozenset[int]] = set()  # ids of those that were tried as two at once
         self.per_frame = mirror.per_frame
-        self.tried, self._left_out = 0, 0
+        self.tried = 0
 
     def run(self) -> list[Explanation]:
         """The best first: single mistakes, and pairs where none of these explains all. [] where nothing helps.
@@ -112,22 +112,14 @@ class PortSearch:
         if not alone and (pairs := self._pairs_at_once(likely, mistakes)):
             return pairs
         tried = {id(mistake) for mistake in first}
-        others = [one for one in likely if id(one) not in tried and not self._right.hardly_helps(one)]
-        likelier = self._likelier(others)
-        self._left_out = len(others) - len(likelier)
-        rest = self._search((), likelier, mistakes, at_once=not alone)
+        others = [one for one in likely if id(one) not in tried]
+        rest = self._search((), others, mistakes, at_once=not alone)
         return sorted([*singles, *rest], key=lambda explanation: explanation.residual)
-
-    def _likelier(self, likely: list[PortMistake]) -> list[PortMistake]:
-        """The first. All of a large vocoder's, of which those were chosen that can be afforded, and of one so small
-        that all can."""
-        most = max(bounds.LIKELIEST, int(bounds.LIKELIEST_BUDGET / self._products))
-        return likely if self._is_large or self.thorough else likely[:most]
 
     @property
     def untried(self) -> int:
         """Mistakes that are less likely, and take longer than most people wait."""
-        return len(self._every) - len(self._affordable) + self._left_out
+        return len(self._every) - len(self._affordable)
 
     def _explain(self, found: list[Explanation]) -> bool:
         """Whether the best explains all."""

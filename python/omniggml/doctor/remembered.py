@@ -32,6 +32,7 @@ class Remembered:
         """`made`, which is known from now on, too, where x is; nobody writes to it."""
         if id(x) not in self._known:
             return made
-        made.flags.writeable = False
-        self.knows(made)
-        return self._made.setdefault((id(x), what), made)
+        kept = self._made.setdefault((id(x), what), made)
+        kept.flags.writeable = False
+        self.knows(kept)
+        return kept

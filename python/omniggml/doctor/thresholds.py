@@ -1060,9 +1060,6 @@ MISTAKE_ODDS = MistakeOdds()
 fifths of them tell of the others, 79 come among the first thousand; in the order of sizes alone 60), which had -1.2 of
 one module and 2.2 of an unknown way. More against the one and for the other costs one of the 91, and keeps 52 of the 54
 of all modules alike among the first thousand, not 49: ports err in all alike more often than draws do."""
-LIKELIEST, LIKELIEST_BUDGET = 10_000, 2.5e10
-"""Mistakes that are tried, but for those that to first order go with theirs; and products for which more are, of a
-vocoder so small."""
 TRIED_BEHIND = 50
 """Mistakes that are tried behind one that leaves next to nothing, in the order of what is likeliest."""
 LIKELY_PAIRS, PAIRS_AT_ONCE, PAIR_LEAVES = 100, 512, 0.5
